@@ -1,0 +1,1 @@
+"""Use cases and outside systems: what the shop does, without Telegram's faces and without SQL."""

@@ -1,0 +1,287 @@
+"""The only door to the job queue: RQ on Redis, or tasks of this process when Redis is absent or down.
+
+A message says only "run this step for this job". The row in the database decides whether there is anything to do, so
+a message may be lost, doubled or late without harm: the sweeper sends lost ones again, and the step's claim turns
+doubles away. RQ's own verdicts about a message never matter.
+
+Messages are RQ's default wire format (pickle) and hold plain values, so a stock `rq worker` can run them as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import re
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, Literal, TypeVar
+
+import rq
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from services.log import event, log_context
+
+StepName = Literal["image", "submit", "finish"]
+Place = Literal["redis", "local"]
+
+FUNCTIONS: Final[dict[StepName, str]] = {
+    "image": "workers.image_worker.run",
+    "submit": "workers.video_worker.submit",
+    "finish": "workers.video_worker.finish",
+}
+"""Step name → the `async def f(job_id: str) -> None` that does it. Workers run these and nothing else."""
+
+TIMEOUTS: Final[dict[StepName, int]] = {"image": 700, "submit": 300, "finish": 900}
+"""Seconds after which a step is stopped. Each lies above its provider's deadline, so that the step ends itself."""
+
+QUEUE_NAME: Final = "default"
+MESSAGE_TTL: Final = 3600  # seconds a message may wait; by then the sweeper has asked for its row many times
+RESULT_TTL: Final = 600
+FAILURE_TTL: Final = 86_400
+
+REDIS_TIMEOUT: Final = 1.5  # seconds for one answer of Redis
+REDIS_PAUSE: Final = 5.0  # seconds for which Redis is left alone after it failed
+_MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+
+_log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of one job. `message_id` names this very message: a step sent again has a new one."""
+
+    name: StepName
+    job_id: str
+    message_id: str
+
+    def __post_init__(self) -> None:
+        if self.name not in FUNCTIONS:
+            raise ValueError(f"no such step: {self.name!r}")
+        if not _MESSAGE_ID.fullmatch(self.message_id):
+            raise ValueError(f"a message id is 1 to 200 of A-Z, a-z, 0-9, _ and -, not {self.message_id!r}")
+
+
+class RedisAway(Exception):
+    """Redis is not set, does not answer, or failed a moment ago."""
+
+
+class Queue:
+    """Send steps to workers. Made and used inside one event loop; `close()` ends it.
+
+    `redis_url` None means that every step runs in this process. `local_slots` of them run at once, `local_waiting`
+    more may wait; what comes beyond is dropped with a log record and found again by the sweeper.
+    """
+
+    def __init__(
+        self,
+        redis_url: str | None,
+        *,
+        local_slots: int = 8,
+        local_waiting: int = 1000,
+        redis_timeout: float = REDIS_TIMEOUT,
+        redis_pause: float = REDIS_PAUSE,
+    ) -> None:
+        self._link = _RedisLink(redis_url, redis_timeout, redis_pause) if redis_url else None
+        self._local = _LocalRunner(local_slots, local_waiting)
+
+    async def submit(self, step: Step) -> Place:
+        """Send `step` to the workers, or run it here when Redis cannot take it; says which. Never raises for Redis."""
+        if self._link is not None:
+            try:
+                await self._link.call(lambda client: _enqueue(client, step))
+            except RedisAway:
+                event(_log, "queue.fallback", level=logging.DEBUG, message_id=step.message_id)
+            else:
+                event(_log, "queue.sent", level=logging.DEBUG, message_id=step.message_id, job_id=step.job_id)
+                return "redis"
+        self._local.submit(step)
+        return "local"
+
+    async def waiting(self) -> set[str] | None:
+        """The ids of messages that need not be sent again: waiting in Redis, or held by this process.
+
+        None when Redis is set and cannot be asked.
+        """
+        if self._link is None:
+            return self._local.message_ids()
+        try:
+            return self._local.message_ids() | await self._link.call(_waiting)
+        except RedisAway:
+            return None
+
+    async def healthy(self) -> bool:
+        """True when steps go where they should: to Redis when it is set. Asks Redis even during the pause."""
+        if self._link is None:
+            return True
+        try:
+            return await self._link.call(lambda client: bool(client.ping()), probe=True)
+        except RedisAway:
+            return False
+
+    async def depth(self) -> int:
+        """How many steps wait for a worker or a slot (those in Redis only as far as it answers)."""
+        local = self._local.depth
+        if self._link is None:
+            return local
+        try:
+            return local + await self._link.call(lambda client: _redis_queue(client).count)
+        except RedisAway:
+            return local
+
+    async def close(self, grace_seconds: float = 10.0) -> None:
+        """Take no more steps, wait up to `grace_seconds` for those running here, cancel the rest, let Redis go.
+
+        A cancelled or still waiting step is not lost: its row is picked up again after its lease.
+        """
+        await self._local.close(grace_seconds)
+        if self._link is not None:
+            await self._link.close()
+
+
+class _RedisLink:
+    """One synchronous client on one thread of its own: RQ has no other, and a hanging Redis must not stop the loop."""
+
+    def __init__(self, url: str, timeout: float, pause: float) -> None:
+        # One repeat heals a connection that went stale while Redis was restarted.
+        self._client = Redis.from_url(
+            url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 1)
+        )
+        self._pause = pause
+        self._down_until = 0.0
+        self._is_down = False
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="queue")
+
+    async def call(self, function: Callable[[Redis], _Answer], *, probe: bool = False) -> _Answer:
+        """Run `function` on the thread. `probe` asks even where the last failure was a moment ago.
+
+        Raises:
+            RedisAway: when there was no answer.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, self._call, function, probe)
+        except RuntimeError as error:  # the executor is shut down
+            raise RedisAway from error
+
+    def _call(self, function: Callable[[Redis], _Answer], probe: bool) -> _Answer:
+        # Asked here and not in the loop, so that calls which queued up behind a failing one give up at once.
+        if not probe and time.monotonic() < self._down_until:
+            raise RedisAway
+        try:
+            answer = function(self._client)
+        except (RedisError, OSError) as error:
+            self._down_until = time.monotonic() + self._pause
+            if not self._is_down:
+                event(_log, "queue.redis_down", level=logging.WARNING, error=type(error).__name__, detail=str(error))
+            self._is_down = True
+            raise RedisAway from error
+        if self._is_down:
+            event(_log, "queue.redis_back")
+        self._is_down, self._down_until = False, 0.0
+        return answer
+
+    async def close(self) -> None:
+        # Waiting is bounded: what the thread does ends with its socket timeouts.
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        self._client.close()
+
+
+class _LocalRunner:
+    """Steps as tasks of this process, as many at once as there are slots."""
+
+    def __init__(self, slots: int, waiting: int) -> None:
+        self._slots = slots
+        self._most_waiting = waiting
+        self._waiting: deque[Step] = deque()
+        self._running: dict[asyncio.Task[None], Step] = {}
+        self._closed = False
+
+    @property
+    def depth(self) -> int:
+        return len(self._waiting)
+
+    def message_ids(self) -> set[str]:
+        return {step.message_id for step in (*self._waiting, *self._running.values())}
+
+    def submit(self, step: Step) -> None:
+        if step.message_id in self.message_ids():
+            return
+        if self._closed or len(self._waiting) >= self._most_waiting:
+            reason = "closing" if self._closed else "full"
+            event(_log, "queue.dropped", level=logging.WARNING, message_id=step.message_id, reason=reason)
+            return
+        self._waiting.append(step)
+        self._fill_slots()
+
+    def _fill_slots(self) -> None:
+        while self._waiting and len(self._running) < self._slots and not self._closed:
+            step = self._waiting.popleft()
+            task = asyncio.create_task(_run_here(step), name=step.message_id)
+            self._running[task] = step
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._fill_slots()
+
+    async def close(self, grace_seconds: float) -> None:
+        self._closed = True
+        if self._waiting:
+            event(_log, "queue.left_waiting", count=len(self._waiting))
+            self._waiting.clear()
+        tasks = set(self._running)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _run_here(step: Step) -> None:
+    """Run a step in this process as a worker would: with its time limit, and with its errors kept to itself."""
+    with log_context(job_id=step.job_id, step=step.name, message_id=step.message_id):
+        try:
+            async with asyncio.timeout(TIMEOUTS[step.name]):
+                await load_function(FUNCTIONS[step.name])(step.job_id)
+        except TimeoutError:
+            event(_log, "step.timed_out", level=logging.ERROR)
+        except Exception:
+            event(_log, "step.crashed", level=logging.ERROR)
+
+
+def load_function(dotted: str) -> Callable[[str], Awaitable[None]]:
+    """The function behind a dotted name, imported when first needed: services never import workers."""
+    module, _, name = dotted.rpartition(".")
+    function: Callable[[str], Awaitable[None]] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def _redis_queue(client: Redis) -> rq.Queue:
+    return rq.Queue(QUEUE_NAME, connection=client)
+
+
+def _enqueue(client: Redis, step: Step) -> None:
+    _redis_queue(client).enqueue_call(
+        FUNCTIONS[step.name],
+        args=(step.job_id,),
+        job_id=step.message_id,
+        timeout=TIMEOUTS[step.name],
+        ttl=MESSAGE_TTL,
+        result_ttl=RESULT_TTL,
+        failure_ttl=FAILURE_TTL,
+        description=f"{step.name} {step.job_id}",
+    )
+
+
+def _waiting(client: Redis) -> set[str]:
+    """The ids in RQ's list, and in the list a worker holds a message in between taking and starting it."""
+    queue = _redis_queue(client)
+    return {*queue.get_job_ids(), *queue.intermediate_queue.get_job_ids()}
