@@ -1,0 +1,394 @@
+"""What every AI provider looks like from outside: requests, results, one error, bounded retries, a circuit breaker.
+
+A provider returns or raises `ProviderError`; nothing else ever leaves it. The error answers the one question that
+matters for money: may the same call be made again?
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random as random_module
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeVar
+
+T = TypeVar("T")
+
+MAX_RETRY_AFTER = 86_400.0
+
+
+class Failure(StrEnum):
+    """May the same call be repeated?"""
+
+    PERMANENT = "permanent"  # it would fail again
+    TEMPORARY = "temporary"  # nothing happened: it may be repeated
+    UNKNOWN = "unknown"  # it may have had its effect and may have been billed
+
+
+class Blame(StrEnum):
+    """Who has to change something."""
+
+    USER = "user"
+    OPERATOR = "operator"
+    PROVIDER = "provider"
+
+
+class ErrorCode(StrEnum):
+    """Every way a provider can fail; stable, so texts and statistics can rely on them."""
+
+    # The person's request.
+    PROMPT_BLOCKED = "prompt_blocked"  # the filter refused the words (or the photo beside them)
+    IMAGE_BLOCKED = "image_blocked"  # drawn, then hidden by the filter
+    RECITATION = "recitation"  # too near a known work or brand
+    LANGUAGE = "language"  # the model does not read this language
+    TEXT_ONLY = "text_only"  # the model answered in words
+    TOO_COMPLEX = "too_complex"  # the task did not fit into one answer
+    BAD_PHOTO = "bad_photo"  # the provider cannot read the person's photo
+    # The operator's setup.
+    BAD_REQUEST = "bad_request"  # the provider calls our request malformed
+    KEY_INVALID = "key_invalid"
+    FORBIDDEN = "forbidden"  # the key has no right to this API or model
+    LOCATION = "location"  # this server's address is not served
+    BILLING = "billing"  # no billing linked: the free tier draws nothing
+    FUNDS = "funds"  # the prepaid money is used up
+    QUOTA_DAY = "quota_day"
+    MODEL_GONE = "model_gone"  # retired or unknown model
+    ACCOUNT_AT_RISK = "account_at_risk"  # the provider is about to close, or has closed, the account
+    WRONG_ENDPOINT = "wrong_endpoint"  # something else answers at this address
+    TOO_LARGE = "too_large"  # a body above a limit, theirs or ours
+    # The provider's state.
+    QUOTA_MINUTE = "quota_minute"
+    SPEND_LIMIT = "spend_limit"  # too much money in ten minutes
+    RATE_LIMITED = "rate_limited"
+    CONCURRENCY = "concurrency"  # all slots of the account are taken
+    OVERLOADED = "overloaded"
+    INTERNAL = "internal"
+    MAINTENANCE = "maintenance"
+    NO_PICTURE = "no_picture"  # finished without a picture and without a reason we could act on
+    GENERATION_FAILED = "generation_failed"  # an accepted task ended as failed
+    NETWORK = "network"
+    TIMEOUT = "timeout"
+    BAD_ANSWER = "bad_answer"  # not the documented form
+    RESULT_GONE = "result_gone"  # the link to the result no longer works: ask for a fresh one
+    BAD_RESULT = "bad_result"  # the result is no picture or no clip
+    DUPLICATE_TASK = "duplicate_task"  # our external id is taken: the earlier submit did arrive
+    CIRCUIT_OPEN = "circuit_open"  # we do not ask at present
+
+
+class ProviderError(Exception):
+    """The one error of all providers.
+
+    `retry_after` is the provider's own word in seconds; `max_repeats` caps repeats of this code below the policy;
+    `pause_provider` means that an operator must act and sending should stop; `cost_micro_usd` is what the refusal
+    itself cost by the provider's count; `detail` is for logs and the owner: shortened and free of secrets.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        failure: Failure,
+        blame: Blame,
+        detail: str = "",
+        *,
+        retry_after: float | None = None,
+        pause_provider: bool = False,
+        max_repeats: int | None = None,
+        cost_micro_usd: int = 0,
+    ) -> None:
+        super().__init__(code, failure, blame, detail)
+        self.code = code
+        self.failure = failure
+        self.blame = blame
+        self.detail = detail
+        self.retry_after = retry_after
+        self.pause_provider = pause_provider
+        self.max_repeats = max_repeats
+        self.cost_micro_usd = cost_micro_usd
+
+    def __str__(self) -> str:
+        return f"{self.code} ({self.failure}, {self.blame}): {self.detail}"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A person's photo, ready to be sent: bytes and their media type."""
+
+    data: bytes = field(repr=False)
+    mime: str
+
+
+@dataclass(frozen=True)
+class TokenRates:
+    """What tokens cost the owner: nano-dollars a token; `picture` is micro-dollars for one picture without a count."""
+
+    prompt: int = 0
+    text: int = 0
+    image: int = 0
+    picture: int = 0
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """One picture to draw. `aspect_ratio` and `size` None leave the choice to the model; `timeout` is in seconds."""
+
+    model: str
+    prompt: str = field(repr=False)
+    aspect_ratio: str | None = None
+    size: str | None = None
+    photos: tuple[Photo, ...] = ()
+    timeout: float = 300.0
+    rates: TokenRates = TokenRates()
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """One picture as the provider sent it; `cost_micro_usd` is the provider's price, never the person's."""
+
+    data: bytes = field(repr=False)
+    mime: str
+    cost_micro_usd: int
+    response_id: str | None = None
+
+
+@dataclass(frozen=True)
+class VideoRequest:
+    """One clip to make.
+
+    `external_id` is ours and unique for the account; `audio` and `multi_shot` None mean that the model has no such
+    switch and none is sent; the callback address may hold a secret token and is never shown.
+    """
+
+    model: str
+    prompt: str = field(repr=False)
+    duration: int
+    resolution: str
+    external_id: str
+    aspect_ratio: str | None = None
+    photo: Photo | None = None
+    callback_url: str | None = field(default=None, repr=False)
+    audio: bool | None = None
+    multi_shot: bool | None = None
+
+
+class TaskStatus(StrEnum):
+    """Where a clip stands; whatever the provider may invent beside these counts as processing."""
+
+    SUBMITTED = "submitted"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class VideoTask:
+    """A clip at the provider. `error_code` says why a failed one failed; `cost_micro_usd` None: not told."""
+
+    id: str
+    status: TaskStatus
+    external_id: str | None = None
+    message: str = ""
+    url: str | None = field(default=None, repr=False)
+    duration: float | None = None
+    cost_micro_usd: int | None = None
+    error_code: ErrorCode | None = None
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in (TaskStatus.SUCCEEDED, TaskStatus.FAILED)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How long to insist: calls in all, seconds before a repeat (growing), and seconds in all."""
+
+    tries: int = 3
+    first_delay: float = 1.0
+    factor: float = 2.0
+    max_delay: float = 30.0
+    jitter: float = 1.0
+    total_seconds: float = 300.0
+
+    def delay(self, tries_made: int, error: ProviderError, random: Callable[[], float]) -> float:
+        """Seconds to wait after the call number `tries_made`: never less than the provider itself asks for."""
+        grown = self.first_delay * self.factor ** min(tries_made - 1, 32)
+        return max(min(grown, self.max_delay), error.retry_after or 0.0) + random() * self.jitter
+
+
+async def generate_with_retry(
+    call: Callable[[], Awaitable[T]],
+    *,
+    policy: RetryPolicy,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    random: Callable[[], float] = random_module.random,
+    before_each: Callable[[], Awaitable[None]] | None = None,
+    after_each: Callable[[ProviderError | None], Awaitable[None]] | None = None,
+) -> T:
+    """Make the call, and again while it fails temporarily and the policy allows; a wait that cannot fit is not begun.
+
+    Permanent and unknown failures pass through at once. `before_each` and `after_each` surround every single call,
+    for writing down the intent and the outcome; a call that ends by anything but a `ProviderError` (a cancelled task,
+    a bug) has no outcome, and its intent stays open on purpose.
+
+    Raises `ProviderError`: the last one.
+    """
+    started = clock()
+    seen: Counter[ErrorCode] = Counter()
+    tries = 0
+    while True:
+        tries += 1
+        if before_each is not None:
+            await before_each()
+        try:
+            result = await call()
+        except ProviderError as error:
+            if after_each is not None:
+                await after_each(error)
+            seen[error.code] += 1
+            if error.failure is not Failure.TEMPORARY or tries >= policy.tries:
+                raise
+            if error.max_repeats is not None and seen[error.code] > error.max_repeats:
+                raise
+            delay = policy.delay(tries, error, random)
+            if clock() - started + delay > policy.total_seconds:
+                raise
+        else:
+            if after_each is not None:
+                await after_each(None)
+            return result
+        await sleep(delay)
+
+
+class BaseAIProvider(ABC):
+    """An outside system that draws or films for money. Use an instance in one event loop, and close it there."""
+
+    name: str
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of connections; harmless when repeated."""
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Ask something free that needs the address, the key and the network to be right. Raises `ProviderError`."""
+
+    async def generate_with_retry(
+        self,
+        call: Callable[[], Awaitable[T]],
+        *,
+        policy: RetryPolicy,
+        before_each: Callable[[], Awaitable[None]] | None = None,
+        after_each: Callable[[ProviderError | None], Awaitable[None]] | None = None,
+    ) -> T:
+        """`generate_with_retry` of this module, for callers that hold a provider."""
+        return await generate_with_retry(call, policy=policy, before_each=before_each, after_each=after_each)
+
+
+class ImageProvider(BaseAIProvider):
+    """Draws while the caller waits; a lost answer is lost for good."""
+
+    @abstractmethod
+    async def generate(self, request: ImageRequest) -> ImageResult:
+        """Draw one picture. Raises `ProviderError`."""
+
+
+class VideoProvider(BaseAIProvider):
+    """Films in the background; a task is found again by its id or by ours."""
+
+    @abstractmethod
+    async def submit(self, request: VideoRequest) -> VideoTask:
+        """Start a clip. Raises `ProviderError`; after an unknown failure `find` it before any other submit."""
+
+    @abstractmethod
+    async def find(self, external_ids: Sequence[str]) -> dict[str, VideoTask]:
+        """Tasks by our ids. An id that is absent was not found; a look-up that failed raises `ProviderError`."""
+
+    @abstractmethod
+    async def look(self, task_ids: Sequence[str]) -> dict[str, VideoTask]:
+        """Tasks by the provider's ids; absent: not known (yet). Raises `ProviderError`."""
+
+    @abstractmethod
+    async def download(self, url: str) -> bytes:
+        """The clip's bytes, bounded in size and time. Raises `ProviderError`."""
+
+
+class CircuitBreaker:
+    """Stops asking a provider's model that is down; one breaker for each provider and model.
+
+    Opens after `threshold` outages in a row, or at once when an operator must act. After the pause exactly one caller
+    is let through as a trial; a trial that never reports back frees the place after another pause.
+    """
+
+    # These say "later", not "I am broken": waiting is the retry policy's work.
+    _NO_OUTAGE = frozenset(
+        {
+            ErrorCode.QUOTA_MINUTE,
+            ErrorCode.SPEND_LIMIT,
+            ErrorCode.RATE_LIMITED,
+            ErrorCode.CONCURRENCY,
+            ErrorCode.NO_PICTURE,
+            ErrorCode.GENERATION_FAILED,
+            ErrorCode.RESULT_GONE,
+            ErrorCode.DUPLICATE_TASK,
+            ErrorCode.CIRCUIT_OPEN,
+        }
+    )
+
+    def __init__(
+        self,
+        *,
+        threshold: int = 5,
+        pause: float = 60.0,
+        operator_pause: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._threshold = threshold
+        self._pause = pause
+        self._operator_pause = operator_pause
+        self._clock = clock
+        self._failures = 0
+        self._closed_until: float | None = None  # the time of the next trial; None: calls flow
+        self._reason = ""
+
+    @property
+    def is_open(self) -> bool:
+        """True while a call would be refused."""
+        return self._closed_until is not None and self._clock() < self._closed_until
+
+    def before_call(self) -> None:
+        """Pass, or raise `ProviderError` (circuit_open, temporary, with the seconds left) without asking anybody."""
+        if self._closed_until is None:
+            return
+        left = self._closed_until - self._clock()
+        if left > 0:
+            raise ProviderError(
+                ErrorCode.CIRCUIT_OPEN,
+                Failure.TEMPORARY,
+                Blame.PROVIDER,
+                f"not asked for {left:.0f} s more after {self._reason}",
+                retry_after=left,
+            )
+        self._closed_until = self._clock() + self._pause
+
+    def after_call(self, error: ProviderError | None) -> None:
+        """Learn from an outcome; None is a success."""
+        if error is not None and error.pause_provider:
+            self._open(error, min(error.retry_after or self._operator_pause, MAX_RETRY_AFTER))
+        elif error is not None and error.code in self._NO_OUTAGE:
+            return
+        elif error is not None and error.blame is Blame.PROVIDER:
+            self._failures += 1
+            if self._failures >= self._threshold or self._closed_until is not None:
+                self._open(error, self._pause)
+        else:
+            self._failures = 0
+            self._closed_until = None
+
+    def _open(self, error: ProviderError, pause: float) -> None:
+        self._failures = max(self._failures, self._threshold)
+        self._closed_until = self._clock() + pause
+        self._reason = error.code.value

@@ -1,0 +1,204 @@
+"""The wire under the providers: one bounded request, and what a failure of the wire means for money."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from services.base_provider import MAX_RETRY_AFTER, Blame, ErrorCode, Failure, ProviderError
+
+DETAIL_LIMIT = 300
+ERROR_BODY_LIMIT = 256 * 1024
+MAX_CONNECTIONS = 50
+CONNECT_SECONDS = 10.0
+WRITE_SECONDS = 60.0
+POOL_SECONDS = 60.0
+
+JSON = Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer, or what came of an error answer."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False, default_factory=dict)
+    body: bytes = field(repr=False, default=b"")
+
+    def json(self) -> JSON:
+        """The parsed body; raises `ValueError` for anything that is not JSON, however deep or broken."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"not JSON: {type(error).__name__}") from None
+
+
+class Scrubber:
+    """Makes outside text fit for a log: short, one line, valid UTF-8 and without our secrets."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = sorted((secret for secret in set(secrets) if len(secret) >= 4), key=len, reverse=True)
+
+    def __call__(self, text: object, limit: int = DETAIL_LIMIT) -> str:
+        line = text if isinstance(text, str) else ""
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        line = re.sub(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+", " ", line[: limit * 4]).strip()
+        line = line.encode("utf-8", "replace").decode("utf-8")
+        return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+class HttpClient:
+    """Bounded requests to one provider.
+
+    Connections are never kept for the next request: a connection that the other end has just closed would turn a paid
+    call into one whose outcome nobody knows, and a handshake is nothing beside seconds of drawing.
+    """
+
+    def __init__(self, *, base_url: str = "", headers: Mapping[str, str] | None = None, proxy: str | None = None,
+                 secrets: Iterable[str] = ()) -> None:
+        for name, value in (headers or {}).items():
+            if not re.fullmatch(r"[\x21-\x7e]+( [\x21-\x7e]+)*", value):
+                raise ValueError(f"the value for the header {name} holds characters that cannot be sent")
+        self.scrub = Scrubber([*secrets, *_proxy_secrets(proxy)])
+        # httpx writes every address at INFO, and who holds the signed address of a result holds the result.
+        for noisy in ("httpx", "httpcore"):
+            logger = logging.getLogger(noisy)
+            logger.setLevel(max(logger.level, logging.WARNING))
+        self._base_url = base_url.rstrip("/")
+        try:
+            self._client = httpx.AsyncClient(
+                headers={"Accept-Encoding": "identity", **(headers or {})},
+                proxy=proxy or None,
+                follow_redirects=False,  # a key never travels to another host
+                trust_env=False,
+                limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=0),
+            )
+        except ImportError:
+            raise ValueError("a socks5 proxy needs the package socksio: pip install 'httpx[socks]'") from None
+        except (ValueError, httpx.InvalidURL):
+            raise ValueError("the proxy's address is not one: http://…, https://… or socks5://…") from None
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        read_seconds: float,
+        deadline: float,
+        max_bytes: int,
+        in_doubt: Failure,
+    ) -> Answer:
+        """One request, answered whole within `deadline` seconds and `max_bytes`, or a `ProviderError`.
+
+        A failure before the first byte was sent is temporary; afterwards it is `in_doubt`. An error status whose body
+        breaks off is still an answer: the status alone says that the request was refused.
+        """
+        sent = False
+
+        async def trace(event: str, info: Mapping[str, Any]) -> None:
+            nonlocal sent
+            # A proxy's CONNECT carries nothing of ours.
+            if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+                sent = True
+
+        timeout = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS, write=WRITE_SECONDS, pool=POOL_SECONDS)
+        try:
+            async with asyncio.timeout(deadline):
+                request = self._client.build_request(
+                    method, self._base_url + path, content=content, params=params, headers=headers, timeout=timeout,
+                    extensions={"trace": trace},
+                )
+                response = await self._client.send(request, stream=True)
+                try:
+                    return await self._read(response, max_bytes, in_doubt)
+                finally:
+                    await response.aclose()
+        except ProviderError:
+            raise
+        except (TimeoutError, httpx.TimeoutException) as error:
+            code, reason = ErrorCode.TIMEOUT, type(error).__name__
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+            # The text of these may quote a header or an address: the type says enough.
+            code, reason = ErrorCode.NETWORK, type(error).__name__
+        failure = in_doubt if sent else Failure.TEMPORARY
+        raise ProviderError(code, failure, Blame.PROVIDER, f"{reason} {'after' if sent else 'before'} sending")
+
+    async def _read(self, response: httpx.Response, max_bytes: int, in_doubt: Failure) -> Answer:
+        refused = response.status_code >= 400
+        limit = min(max_bytes, ERROR_BODY_LIMIT) if refused else max_bytes
+        body = bytearray()
+        try:
+            async for chunk in response.aiter_bytes(64 * 1024):
+                body += chunk
+                if len(body) > limit:
+                    if refused:
+                        break
+                    detail = f"the answer is longer than {limit} bytes"
+                    raise ProviderError(ErrorCode.TOO_LARGE, in_doubt, Blame.PROVIDER, detail)
+        except httpx.HTTPError:
+            if not refused:
+                raise
+        return Answer(response.status_code, dict(response.headers), bytes(body))
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The `Retry-After` header in seconds; None when absent or a date."""
+    return seconds(headers.get("retry-after"))
+
+
+def seconds(value: object) -> float | None:
+    """Seconds out of 17, "17" or "17.59s", clamped to a day; None when it is nothing of the kind."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d{1,12}(?:\.\d{1,9})?)\s*s?\s*", value, re.ASCII)
+        if match is None:
+            return None
+        number = float(match[1])
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+    else:
+        return None
+    return min(number, MAX_RETRY_AFTER) if math.isfinite(number) and number >= 0 else None
+
+
+def as_dict(value: JSON) -> dict[str, JSON]:
+    """The object, or an empty one in place of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: JSON) -> list[JSON]:
+    """The array, or an empty one in place of anything else."""
+    return value if isinstance(value, list) else []
+
+
+def as_count(value: JSON) -> int:
+    """A count of something, 0 to a billion; 0 in place of anything that is no plain number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or (isinstance(value, float) and math.isnan(value)):
+        return 0
+    return int(min(max(value, 0), 1_000_000_000))
+
+
+def _proxy_secrets(proxy: str | None) -> list[str]:
+    try:
+        parts = urlsplit(proxy or "")
+    except ValueError:
+        return [proxy or ""]
+    return [secret for secret in (proxy, parts.password) if secret]
