@@ -1,0 +1,161 @@
+"""What the owner does, each act with its row in `admin_log` in the same transaction; and what the owner looks at."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, insert, select
+
+from database import flags, jobs, ledger, outbox, users
+from database.engine import Tx
+from database.errors import NotFound
+from database.rows import Entry, User
+from database.schema import admin_log, balances, debts, job_events, payments, provider_calls, reservations
+from database.schema import jobs as job_table
+from database.schema import ledger as ledger_table
+from database.schema import outbox as outbox_table
+from database.schema import users as user_table
+from database.states import OPEN_JOBS, PaymentStatus, Reason, ReservationState
+
+
+def log(tx: Tx, admin_id: int, action: str, target: str, **details: Any) -> None:
+    """Who did what to whom; append-only by trigger."""
+    text = json.dumps(details, ensure_ascii=False, default=str)
+    tx.execute(insert(admin_log).values(admin_id=admin_id, action=action, target=target, details=text, created_at=tx.now))
+
+
+def grant(tx: Tx, admin_id: int, user_id: int, amount: int, *, key: str, note: str) -> Entry:
+    """Give a user `amount` kopecks once per key (the admin's message), and tell them."""
+    entry, new = ledger.credit(tx, user_id, ledger.check_amount(amount), reason=Reason.GRANT, key=f"grant:{key}")
+    if new:
+        log(tx, admin_id, "grant", str(user_id), amount=amount, note=note)
+        outbox.post(tx, entry.key, user_id, "granted", payload={"amount": amount})
+    return entry
+
+
+def set_banned(tx: Tx, admin_id: int, user_id: int, banned: bool) -> bool:
+    changed = users.set_banned(tx, user_id, banned)
+    log(tx, admin_id, "ban" if banned else "unban", str(user_id), changed=changed)
+    return changed
+
+
+def set_maintenance(tx: Tx, admin_id: int, on: bool) -> None:
+    flags.put(tx, flags.MAINTENANCE, "on" if on else "")
+    log(tx, admin_id, "maintenance", "shop", on=on)
+
+
+def refund_job(tx: Tx, admin_id: int, job_id: str, *, note: str) -> int:
+    """Money of a job back by an admin's word: an open job fails, a completed one is compensated; kopecks given back."""
+    job = jobs.get(tx, job_id)
+    if job is None:
+        raise NotFound(f"job {job_id}")
+    if job.is_open:
+        jobs.fail(tx, job_id, "refunded_by_admin")
+        back = job.cost_estimate
+    else:
+        back = jobs.compensate(tx, job_id, "admin")
+    log(tx, admin_id, "refund", job_id, amount=back, note=note)
+    return back
+
+
+@dataclass(frozen=True)
+class UserCard:
+    """One user as the owner sees them; sums in kopecks."""
+
+    user: User
+    balance: int
+    held: int
+    debt: int
+    paid: int
+    open_jobs: int
+    jobs: int
+
+
+def user_card(tx: Tx, text: str) -> UserCard:
+    """Find by id or @name. Raises NotFound."""
+    user = users.find(tx, text)
+    if user is None:
+        raise NotFound("user")
+    return UserCard(
+        user=user,
+        balance=users.balance(tx, user.id),
+        held=_number(
+            tx,
+            select(func.sum(reservations.c.amount)).where(
+                reservations.c.user_id == user.id, reservations.c.state == ReservationState.RESERVED
+            ),
+        ),
+        debt=sum(debt.amount - debt.settled for debt in ledger.open_debts(tx, user.id)),
+        paid=_number(
+            tx,
+            select(func.sum(payments.c.amount)).where(
+                payments.c.user_id == user.id, payments.c.status.in_([PaymentStatus.PAID, PaymentStatus.REFUNDED])
+            ),
+        ),
+        open_jobs=len(jobs.open_of_user(tx, user.id)),
+        jobs=_number(tx, select(func.count()).where(job_table.c.user_id == user.id)),
+    )
+
+
+@dataclass(frozen=True)
+class Stats:
+    """The shop at a glance: totals, and the last 24 hours; sums in kopecks."""
+
+    users: int
+    users_today: int
+    balances: int
+    held: int
+    debts: int
+    topups_today: int
+    charged_today: int
+    provider_micro_usd_today: int
+    jobs_today: dict[str, int]
+    open_jobs: int
+    undelivered: int
+    quarantined: int
+    maintenance: bool
+
+
+def stats(tx: Tx) -> Stats:
+    day = tx.now - 24 * 3600 * 1000
+    by_status = tx.rows(
+        select(job_table.c.status, func.count().label("n"))
+        .where(job_table.c.created_at >= day, job_table.c.legacy == 0)
+        .group_by(job_table.c.status)
+    )
+    return Stats(
+        users=_number(tx, select(func.count()).select_from(user_table)),
+        users_today=_number(tx, select(func.count()).where(user_table.c.created_at >= day)),
+        balances=_number(tx, select(func.sum(balances.c.balance))),
+        held=_number(
+            tx, select(func.sum(reservations.c.amount)).where(reservations.c.state == ReservationState.RESERVED)
+        ),
+        debts=_number(tx, select(func.sum(debts.c.amount - debts.c.settled))),
+        topups_today=_number(
+            tx,
+            select(func.sum(ledger_table.c.amount)).where(
+                ledger_table.c.reason == Reason.TOPUP, ledger_table.c.created_at >= day
+            ),
+        ),
+        charged_today=_number(tx, select(func.sum(job_table.c.cost_actual)).where(job_table.c.completed_at >= day)),
+        provider_micro_usd_today=_number(
+            tx, select(func.sum(provider_calls.c.cost_micro_usd)).where(provider_calls.c.started_at >= day)
+        ),
+        jobs_today={str(row["status"]): int(row["n"]) for row in by_status},
+        open_jobs=_number(tx, select(func.count()).where(job_table.c.status.in_(OPEN_JOBS))),
+        undelivered=_number(tx, select(func.count()).where(outbox_table.c.dead_reason.is_not(None))),
+        quarantined=_number(tx, select(func.count()).where(payments.c.quarantined_reason.is_not(None))),
+        maintenance=bool(flags.get(tx, flags.MAINTENANCE)),
+    )
+
+
+def job_events_of(tx: Tx, job_id: str, *, limit: int = 30) -> list[tuple[int, str, str]]:
+    """The story of a job: (when in UTC ms, status, cause), oldest first."""
+    query = select(job_events).where(job_events.c.job_id == job_id).order_by(job_events.c.id).limit(limit)
+    return [(int(row["at"]), str(row["status"]), str(row["cause"])) for row in tx.rows(query)]
+
+
+def _number(tx: Tx, query: Any) -> int:
+    return int(tx.execute(query).scalar() or 0)

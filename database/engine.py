@@ -1,0 +1,261 @@
+"""The one door to the database file: one synchronous function per transaction, run on one dedicated thread.
+
+A transaction never spans an `await`: cancelling a task inside one would leave it open on the thread for good. Here the
+thread gets a whole function; a cancelled caller leaves a whole transaction behind (committed or not), and since every
+call of ours carries a key, asking again is safe. Between processes a `flock` gate stands before BEGIN IMMEDIATE:
+SQLite's own waiting starves one process for seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import aiosqlite
+from dotenv import dotenv_values
+from pysqlite3 import dbapi2 as sqlite
+from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event
+from sqlalchemy import exc as driver_errors
+from sqlalchemy.pool import StaticPool
+
+from database.errors import BrokenRule, DatabaseError, DatabaseUnavailable, InsufficientFunds, UnsupportedDatabase
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DEFAULT_URL = "sqlite:///data/bot.db"
+OLDEST_SQLITE = (3, 51, 3)  # older ones can lose commits when several processes checkpoint (the WAL-reset race)
+BUSY_TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Tx:
+    """An open transaction as our functions see it: execute statements; one time for the whole of it."""
+
+    connection: Connection
+    now: int  # UTC milliseconds
+
+    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        return self.connection.execute(statement, parameters)
+
+    def rows(self, statement: Executable, parameters: Any = None) -> list[Mapping[str, Any]]:
+        return list(self.connection.execute(statement, parameters).mappings())
+
+    def row(self, statement: Executable, parameters: Any = None) -> Mapping[str, Any] | None:
+        return self.connection.execute(statement, parameters).mappings().first()
+
+    def changed(self, statement: Executable) -> bool:
+        """Run a conditional UPDATE or INSERT; did it touch exactly one row (or more)?"""
+        return self.connection.execute(statement).rowcount > 0
+
+
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def url_from_environment() -> str:
+    """`DATABASE_URL` from the environment, else from `.env` in the current folder, else the default."""
+    return os.environ.get("DATABASE_URL") or dotenv_values(".env").get("DATABASE_URL") or DEFAULT_URL
+
+
+def sqlite_path(url: str) -> Path:
+    """`sqlite:///data/bot.db` → `data/bot.db`, `sqlite:////srv/bot.db` → `/srv/bot.db`.
+
+    Raises UnsupportedDatabase for anything else, saying what would do.
+    """
+    parts = urlsplit(url)
+    if parts.scheme in ("postgresql", "postgres"):
+        raise UnsupportedDatabase("DATABASE_URL: PostgreSQL is not served by this version; use sqlite:///data/bot.db")
+    path = unquote(parts.path.removeprefix("/"))
+    if parts.scheme != "sqlite" or parts.netloc or not path or path == ":memory:":
+        raise UnsupportedDatabase("DATABASE_URL must look like sqlite:///data/bot.db (a file, never memory)")
+    return Path(path)
+
+
+def check_library() -> None:
+    """Refuse a SQLite library whose WAL can lose commits under several processes."""
+    version = tuple(int(part) for part in sqlite.sqlite_version.split("."))
+    if version < OLDEST_SQLITE:
+        raise UnsupportedDatabase(
+            f"SQLite {sqlite.sqlite_version} can lose commits when several processes write; "
+            f"install pysqlite3 from requirements.txt (it brings {'.'.join(map(str, OLDEST_SQLITE))} or newer)"
+        )
+
+
+class SqliteFile:
+    """One connection to the file with its gate, for use on one thread only."""
+
+    def __init__(self, path: Path, clock: Callable[[], int] = wall_clock_ms) -> None:
+        check_library()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._clock = clock
+        self._gate = os.open(f"{path}.gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.raw = sqlite.connect(str(path), isolation_level=None, timeout=BUSY_TIMEOUT_SECONDS, cached_statements=256)
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+        self.engine = self._core()
+
+    def _prepare(self) -> None:
+        """Settings that every connection must make for itself; the journal mode is changed inside the gate."""
+        with self.gate():
+            mode = self.raw.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != "wal":
+            raise UnsupportedDatabase(f"the file system does not allow SQLite's WAL mode (got {mode})")
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON", "trusted_schema=OFF"):
+            self.raw.execute(f"PRAGMA {pragma}")
+        if self.raw.execute("PRAGMA synchronous").fetchone()[0] != 2:
+            raise UnsupportedDatabase("SQLite refused synchronous=FULL, acknowledged money could be lost")
+
+    def _core(self) -> Engine:
+        engine = create_engine("sqlite+pysqlite://", module=sqlite, creator=lambda: self.raw, poolclass=StaticPool)
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            # The driver is in autocommit mode and would never say BEGIN itself.
+            reading = connection.get_execution_options().get("reading", False)
+            connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+        return engine
+
+    @contextlib.contextmanager
+    def gate(self) -> Iterator[None]:
+        """One writer of all processes at a time, first come first served; the kernel frees it when we die."""
+        fcntl.flock(self._gate, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._gate, fcntl.LOCK_UN)
+
+    def write(self, function: Callable[[Tx], T]) -> T:
+        with _translated(), self.gate(), self.engine.begin() as connection:
+            return function(Tx(connection, self._clock()))
+
+    def read(self, function: Callable[[Tx], T]) -> T:
+        with _translated(), self.engine.connect().execution_options(reading=True) as connection, connection.begin():
+            return function(Tx(connection, self._clock()))
+
+    def close(self) -> None:
+        self.raw.close()
+        os.close(self._gate)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the driver's errors into ours, once, at the door."""
+    try:
+        yield
+    except driver_errors.IntegrityError as error:
+        if "ck_balances_never_negative" in str(error.orig):
+            raise InsufficientFunds(balance=0, needed=0) from error
+        raise BrokenRule(str(error.orig)) from error
+    except (driver_errors.DBAPIError, sqlite.Error, OSError) as error:
+        raise DatabaseUnavailable(str(getattr(error, "orig", error))) from error
+
+
+class Door:
+    """The async face of a SqliteFile: `await door.write(function, ...)` runs `function(tx, ...)` on aiosqlite's thread.
+
+    Connects at first use and again when the event loop or the process is another one: a connection must cross neither
+    a fork nor the end of its loop.
+    """
+
+    def __init__(self, url: str | None = None, *, clock: Callable[[], int] = wall_clock_ms) -> None:
+        self._url = url
+        self._clock = clock
+        self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._opening = asyncio.Lock()
+        self._thread: aiosqlite.Connection | None = None
+        self._file: SqliteFile | None = None
+        self._inherited: list[object] = []  # of a parent process: neither used nor closed here
+
+    @property
+    def url(self) -> str:
+        return self._url or url_from_environment()
+
+    @property
+    def path(self) -> Path:
+        return sqlite_path(self.url)
+
+    async def write(self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `function(tx, *args)` as one transaction that may write; commits before it answers."""
+        thread, file = await self._connected()
+        return await _on(thread, lambda: file.write(lambda tx: function(tx, *args, **kwargs)))
+
+    async def read(self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `function(tx, *args)` on one snapshot, without waiting for writers."""
+        thread, file = await self._connected()
+        return await _on(thread, lambda: file.read(lambda tx: function(tx, *args, **kwargs)))
+
+    async def close(self) -> None:
+        """Close the connection and end its thread; the next use opens a new one."""
+        thread, self._thread, self._file, self._owner = self._thread, None, None, None
+        if thread is not None:
+            await thread.close()
+
+    async def _connected(self) -> tuple[aiosqlite.Connection, SqliteFile]:
+        owner = (os.getpid(), asyncio.get_running_loop())
+        if self._owner != owner:
+            self._leave_behind()
+            self._owner, self._opening = owner, asyncio.Lock()
+        async with self._opening:
+            if self._thread is None or self._file is None:
+                await self._open()
+        if self._thread is None or self._file is None:
+            raise DatabaseUnavailable("the connection was closed while it was being opened")
+        return self._thread, self._file
+
+    def _leave_behind(self) -> None:
+        if self._thread is None or self._owner is None:
+            return
+        if self._owner[0] == os.getpid():
+            self._thread.stop()
+        else:
+            self._inherited += [self._thread, self._file]
+        self._thread, self._file = None, None
+
+    async def _open(self) -> None:
+        path, opened = self.path, []
+
+        def connector() -> Any:
+            file = SqliteFile(path, self._clock)
+            opened.append(file)
+            return _Closing(file)
+
+        thread = aiosqlite.Connection(connector, iter_chunk_size=64)
+        # A program that forgets close() must still end; a write cut off by that is rolled back like any kill.
+        thread._thread.daemon = True
+        try:
+            await thread
+        except DatabaseError:
+            raise
+        except (sqlite.Error, OSError) as error:
+            raise DatabaseUnavailable(f"{path}: {error}") from error
+        self._thread, self._file = thread, opened[0]
+
+
+class _Closing:
+    """What aiosqlite holds as its connection: all it ever does with it is close it on the thread."""
+
+    def __init__(self, file: SqliteFile) -> None:
+        self.close = file.close
+
+
+async def _on(thread: aiosqlite.Connection, work: Callable[[], T]) -> T:
+    try:
+        answer: T = await thread._execute(work)
+    except ValueError as error:
+        if str(error) == "Connection closed":
+            raise DatabaseUnavailable("the connection was closed") from error
+        raise
+    return answer

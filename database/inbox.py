@@ -1,0 +1,47 @@
+"""What outside systems told us, written down before we answer 200; acting on it comes after and may be repeated."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from database.engine import Tx
+from database.rows import InboxItem
+from database.schema import inbox
+
+HANDLING_MS = 30_000  # who writes a row down acts on it at once; only after this the sweeper takes it for lost
+
+
+def receive(tx: Tx, source: str, key: str, body: str) -> InboxItem | None:
+    """Write a notification down; None when the same one is here already and handled."""
+    new = insert(inbox).values(source=source, key=key, body=body, received_at=tx.now, due_at=tx.now + HANDLING_MS)
+    tx.execute(new.on_conflict_do_nothing())
+    row = tx.row(select(inbox).where(inbox.c.source == source, inbox.c.key == key))
+    return None if row is None or row["due_at"] is None else InboxItem.read(row)
+
+
+def due(tx: Tx, *, limit: int = 50) -> list[InboxItem]:
+    """Rows that were written down and not acted upon, taken for another 30 s by whoever asked."""
+    query = select(inbox).where(inbox.c.due_at <= tx.now).order_by(inbox.c.due_at).limit(limit)
+    items = [InboxItem.read(row) for row in tx.rows(query)]
+    if items:
+        tx.execute(
+            update(inbox)
+            .where(inbox.c.id.in_([item.id for item in items]))
+            .values(due_at=tx.now + HANDLING_MS, attempts=inbox.c.attempts + 1)
+        )
+    return items
+
+
+def done(tx: Tx, item_id: int) -> None:
+    tx.execute(update(inbox).where(inbox.c.id == item_id).values(due_at=None))
+
+
+def failed(tx: Tx, item_id: int, error: str, *, delay_ms: int) -> None:
+    """It could not be acted upon now; the sweeper tries again."""
+    tx.execute(update(inbox).where(inbox.c.id == item_id).values(due_at=tx.now + delay_ms, error=error[:200]))
+
+
+def forget_old(tx: Tx, *, before: int, limit: int = 500) -> int:
+    old = select(inbox.c.id).where(inbox.c.received_at < before, inbox.c.due_at.is_(None)).limit(limit)
+    return int(tx.execute(delete(inbox).where(inbox.c.id.in_(old))).rowcount)

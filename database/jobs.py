@@ -1,0 +1,567 @@
+"""The life of a job, each step one transaction: start, claim, call, submit, watch, finish, fail, cancel.
+
+Whoever acts on an open job proves it with the `attempt` of its claim: after a lost lease that number has moved on and
+the late worker changes nothing. Money and job close in the same transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, case, func, insert, or_, select, update
+
+from database import flags, ledger, outbox, users
+from database.engine import Tx
+from database.errors import Banned, IllegalMove, KeyReused, NotFound, TooManyJobs, UnderMaintenance
+from database.rows import Asset, Job, ProviderCall
+from database.schema import assets, job_events, jobs, provider_calls
+from database.states import OPEN_JOBS, CallOutcome, EntryKind, JobStatus, JobStep, JobType, Reason, ReservationState
+
+LEASE_MS = 30_000
+REDISPATCH_MS = 20_000  # a job whose queue message was lost is sent again after this
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """An order as confirmed: the price in kopecks is what the person saw."""
+
+    id: str
+    user_id: int
+    type: JobType
+    model: str
+    prompt: str
+    params: Mapping[str, Any]
+    price: int
+    hold_ms: int
+    chat_id: int | None = None
+    status_message_id: int | None = None
+    parent_job_id: str | None = None
+    inputs: tuple[str, ...] = ()  # ids of the photos it works from, in order
+
+
+@dataclass(frozen=True)
+class NewAsset:
+    """A file that is stored and fsynced already; `size` in bytes."""
+
+    id: str
+    user_id: int
+    store_key: str
+    sha256: str
+    mime: str
+    size: int
+    width: int
+    height: int
+    duration_ms: int | None = None
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def get(tx: Tx, job_id: str) -> Job | None:
+    return Job.maybe(tx.row(select(jobs).where(jobs.c.id == job_id)))
+
+
+def of_user(tx: Tx, user_id: int, *, limit: int = 10, offset: int = 0) -> list[Job]:
+    """The newest jobs of a user first."""
+    query = select(jobs).where(jobs.c.user_id == user_id).order_by(jobs.c.created_at.desc(), jobs.c.id)
+    return [Job.read(row) for row in tx.rows(query.limit(limit).offset(offset))]
+
+
+def open_of_user(tx: Tx, user_id: int) -> list[Job]:
+    query = select(jobs).where(jobs.c.user_id == user_id, jobs.c.status.in_(OPEN_JOBS)).order_by(jobs.c.created_at)
+    return [Job.read(row) for row in tx.rows(query)]
+
+
+def open_with_status_message(tx: Tx, *, limit: int = 500) -> list[Job]:
+    """Open jobs that a person watches in a live message."""
+    query = select(jobs).where(jobs.c.status.in_(OPEN_JOBS), jobs.c.status_message_id.is_not(None))
+    return [Job.read(row) for row in tx.rows(query.order_by(jobs.c.due_at).limit(limit))]
+
+
+def ahead_in_queue(tx: Tx, job: Job) -> int:
+    """How many pending jobs were confirmed before this one."""
+    query = select(func.count()).where(jobs.c.status == JobStatus.PENDING, jobs.c.created_at < job.created_at)
+    return int(tx.execute(query).scalar() or 0)
+
+
+def due(tx: Tx, *, limit: int = 200) -> list[Job]:
+    """Open jobs whose next look is due, except those the watcher asks about; oldest first."""
+    query = (
+        select(jobs)
+        .where(jobs.c.status.in_(OPEN_JOBS), jobs.c.due_at <= tx.now, jobs.c.step != JobStep.WATCH)
+        .order_by(jobs.c.due_at)
+        .limit(limit)
+    )
+    return [Job.read(row) for row in tx.rows(query)]
+
+
+def due_to_watch(tx: Tx, *, limit: int = 200) -> list[Job]:
+    """Clips in flight whose next look at the provider is due."""
+    query = (
+        select(jobs)
+        .where(jobs.c.status.in_(OPEN_JOBS), jobs.c.due_at <= tx.now, jobs.c.step == JobStep.WATCH)
+        .order_by(jobs.c.due_at)
+        .limit(limit)
+    )
+    return [Job.read(row) for row in tx.rows(query)]
+
+
+def calls(tx: Tx, job_id: str) -> list[ProviderCall]:
+    query = select(provider_calls).where(provider_calls.c.job_id == job_id).order_by(provider_calls.c.id)
+    return [ProviderCall.read(row) for row in tx.rows(query)]
+
+
+def by_external_key(tx: Tx, external_key: str) -> Job | None:
+    return Job.maybe(tx.row(select(jobs).where(jobs.c.external_key == external_key)))
+
+
+# --- start ----------------------------------------------------------------------------------------
+
+
+def start(tx: Tx, new: NewJob, *, max_active: int) -> tuple[Job, bool]:
+    """Reserve the price and write the job; answers the job and whether it is new.
+
+    The same id again gives the same job (a double tap). Raises Banned, UnderMaintenance, TooManyJobs,
+    InsufficientFunds, or KeyReused when the id stands for another user's job.
+    """
+    earlier = get(tx, new.id)
+    if earlier is not None:
+        if earlier.user_id != new.user_id:
+            raise KeyReused(f"job {new.id} belongs to another user")
+        return earlier, False
+    users.ensure(tx, new.user_id)
+    person = users.get(tx, new.user_id)
+    if person is not None and person.is_banned:
+        raise Banned(f"user {new.user_id}")
+    if flags.get(tx, flags.MAINTENANCE):
+        raise UnderMaintenance("new jobs are paused")
+    if len(open_of_user(tx, new.user_id)) >= max_active:
+        raise TooManyJobs(max_active)
+    ledger.reserve(tx, new.user_id, ledger.check_amount(new.price), new.id, hold_until=tx.now + new.hold_ms)
+    step = JobStep.IMAGE if new.type in (JobType.IMAGE, JobType.EDIT) else JobStep.SUBMIT
+    values = {
+        "id": new.id,
+        "user_id": new.user_id,
+        "type": new.type,
+        "model": new.model,
+        "prompt": new.prompt,
+        "params": json.dumps({**new.params, "inputs": list(new.inputs)}, ensure_ascii=False),
+        "cost_estimate": new.price,
+        "created_at": tx.now,
+        "step": step,
+        "due_at": tx.now + REDISPATCH_MS,
+        "dispatches": 1,
+        "external_key": new.id if step is JobStep.SUBMIT else None,
+        "chat_id": new.chat_id,
+        "status_message_id": new.status_message_id,
+        "parent_job_id": new.parent_job_id,
+    }
+    tx.execute(insert(jobs).values(**values))
+    keep_assets(tx, new.inputs, keep_ms=2 * new.hold_ms)
+    job = _must(tx, new.id)
+    _note(tx, job, "confirmed")
+    return job, True
+
+
+def set_status_message(tx: Tx, job_id: str, chat_id: int, message_id: int) -> None:
+    tx.execute(update(jobs).where(jobs.c.id == job_id).values(chat_id=chat_id, status_message_id=message_id))
+
+
+# --- dispatch and claim ---------------------------------------------------------------------------
+
+
+def redispatch(tx: Tx, job: Job) -> Job | None:
+    """Count one more message to the queue for a due job; None when somebody moved it meanwhile."""
+    moved = tx.changed(
+        update(jobs)
+        .where(_as_seen(job), jobs.c.due_at == job.due_at, jobs.c.dispatches == job.dispatches)
+        .values(dispatches=jobs.c.dispatches + 1, due_at=tx.now + REDISPATCH_MS)
+    )
+    return get(tx, job.id) if moved else None
+
+
+def still_waiting(tx: Tx, job: Job) -> None:
+    """The job's message still stands in the queue: look again later."""
+    tx.execute(
+        update(jobs).where(_as_seen(job), jobs.c.due_at == job.due_at).values(due_at=tx.now + REDISPATCH_MS)
+    )
+
+
+def claim(tx: Tx, job_id: str, step: JobStep) -> Job | None:
+    """Take the job for one attempt under a 30 s lease; None when it is held, moved on or final (normal, silent)."""
+    moved = tx.changed(
+        update(jobs)
+        .where(
+            jobs.c.id == job_id,
+            jobs.c.status.in_(OPEN_JOBS),
+            jobs.c.step == step,
+            or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= tx.now),
+        )
+        .values(
+            status=JobStatus.PROCESSING,
+            attempt=jobs.c.attempt + 1,
+            started_at=func.coalesce(jobs.c.started_at, tx.now),
+            progress=_at_least(jobs.c.progress, 10),
+            lease_until=tx.now + LEASE_MS,
+            due_at=tx.now + LEASE_MS,
+        )
+    )
+    if not moved:
+        return None
+    job = _must(tx, job_id)
+    _note(tx, job, "claimed")
+    return job
+
+
+def renew(tx: Tx, job_id: str, attempt: int) -> bool:
+    """Hold the lease for another 30 s; False once it is lost."""
+    return tx.changed(
+        update(jobs)
+        .where(_mine(job_id, attempt))
+        .values(lease_until=tx.now + LEASE_MS, due_at=tx.now + LEASE_MS)
+    )
+
+
+def put_back(tx: Tx, job_id: str, attempt: int, *, delay_ms: int, cause: str, failed: bool = True) -> bool:
+    """Give the lease up and have the step tried again after `delay_ms`."""
+    moved = tx.changed(
+        update(jobs)
+        .where(_mine(job_id, attempt))
+        .values(lease_until=None, due_at=tx.now + delay_ms, failures=jobs.c.failures + int(failed))
+    )
+    if moved:
+        _note(tx, _must(tx, job_id), cause)
+    return moved
+
+
+# --- calls of providers ---------------------------------------------------------------------------
+
+
+def begin_call(tx: Tx, job_id: str, attempt: int, *, provider: str, model: str) -> int | None:
+    """Write the intent down before the provider is called; None when the lease is lost and no call may be made."""
+    held = tx.row(select(jobs.c.id).where(_mine(job_id, attempt), jobs.c.lease_until > tx.now))
+    if held is None:
+        return None
+    values = {"job_id": job_id, "attempt": attempt, "provider": provider, "model": model, "started_at": tx.now}
+    return int(tx.execute(insert(provider_calls).values(**values).returning(provider_calls.c.id)).scalar_one())
+
+
+def end_call(
+    tx: Tx, call_id: int, outcome: CallOutcome, *, code: str | None = None, cost_micro_usd: int = 0
+) -> None:
+    """Complete the record of a call; the first word stands."""
+    tx.execute(
+        update(provider_calls)
+        .where(provider_calls.c.id == call_id, provider_calls.c.outcome.is_(None))
+        .values(outcome=outcome, code=code, cost_micro_usd=cost_micro_usd, ended_at=tx.now)
+    )
+
+
+def uncertain_calls(tx: Tx, job_id: str) -> int:
+    """Calls that may have been done and billed without a result in our hands."""
+    query = select(func.count()).where(
+        provider_calls.c.job_id == job_id,
+        or_(provider_calls.c.outcome.is_(None), provider_calls.c.outcome == CallOutcome.UNKNOWN),
+    )
+    return int(tx.execute(query).scalar() or 0)
+
+
+# --- clips in flight ------------------------------------------------------------------------------
+
+
+def submitted(tx: Tx, job_id: str, attempt: int, *, external_id: str, look_in_ms: int) -> bool:
+    """The provider has the task; from here on the row, not a process, waits for it."""
+    moved = tx.changed(
+        update(jobs)
+        .where(_mine(job_id, attempt), jobs.c.step == JobStep.SUBMIT)
+        .values(
+            step=JobStep.WATCH,
+            external_id=external_id,
+            lease_until=None,
+            due_at=tx.now + look_in_ms,
+            progress=_at_least(jobs.c.progress, 25),
+            failures=0,
+        )
+    )
+    if moved:
+        _note(tx, _must(tx, job_id), "submitted")
+    return moved
+
+
+def look_later(tx: Tx, job_id: str, *, look_in_ms: int, progress: int | None = None) -> None:
+    """The task is still under way; ask again after `look_in_ms`."""
+    values: dict[str, Any] = {"due_at": tx.now + look_in_ms}
+    if progress is not None:
+        values["progress"] = _at_least(jobs.c.progress, min(progress, 90))
+    tx.execute(update(jobs).where(_watched(job_id)).values(**values))
+
+
+def look_now(tx: Tx, external_id: str | None, external_key: str | None) -> str | None:
+    """A callback hints that something changed: bring the look forward. Answers the job's id, if it is ours."""
+    which = or_(jobs.c.external_id == (external_id or ""), jobs.c.external_key == (external_key or ""))
+    found = tx.row(select(jobs.c.id).where(which, jobs.c.step == JobStep.WATCH).limit(1))
+    if found is None:
+        return None
+    tx.execute(update(jobs).where(_watched(found["id"])).values(due_at=tx.now))
+    return str(found["id"])
+
+
+def ready_to_finish(tx: Tx, job_id: str, *, url: str) -> Job | None:
+    """The clip waits at the provider: the next step is to fetch it. None when the job moved on."""
+    moved = tx.changed(
+        update(jobs)
+        .where(_watched(job_id))
+        .values(
+            step=JobStep.FINISH,
+            external_url=url,
+            progress=_at_least(jobs.c.progress, 90),
+            due_at=tx.now + REDISPATCH_MS,
+            dispatches=jobs.c.dispatches + 1,
+            failures=0,
+        )
+    )
+    if not moved:
+        return None
+    job = _must(tx, job_id)
+    _note(tx, job, "rendered")
+    return job
+
+
+def look_again(tx: Tx, job_id: str, attempt: int, *, cause: str) -> bool:
+    """The clip could not be fetched from its address: ask the provider for a fresh one."""
+    moved = tx.changed(
+        update(jobs)
+        .where(_mine(job_id, attempt), jobs.c.step == JobStep.FINISH)
+        .values(step=JobStep.WATCH, lease_until=None, due_at=tx.now + 2_000, failures=jobs.c.failures + 1)
+    )
+    if moved:
+        _note(tx, _must(tx, job_id), cause)
+    return moved
+
+
+# --- the end: money and job in one transaction -----------------------------------------------------
+
+
+def finish(
+    tx: Tx, job_id: str, attempt: int, asset: NewAsset, *, keep_ms: int, price: int | None = None
+) -> Job | None:
+    """The result is stored: complete the job, charge, owe the delivery. None when the lease or the hold was lost."""
+    job = get(tx, job_id)
+    if job is None or job.attempt != attempt or job.status is not JobStatus.PROCESSING:
+        return None
+    cost = job.cost_estimate if price is None else min(price, job.cost_estimate)
+    moved = tx.changed(
+        update(jobs)
+        .where(_mine(job_id, attempt))
+        .values(
+            status=JobStatus.COMPLETED,
+            progress=100,
+            cost_actual=cost,
+            completed_at=tx.now,
+            step=None,
+            due_at=None,
+            lease_until=None,
+        )
+    )
+    if not moved:
+        return None
+    tx.execute(
+        insert(assets).values(
+            **vars(asset), job_id=job_id, role="result", created_at=tx.now, expires_at=tx.now + keep_ms
+        )
+    )
+    ledger.charge(tx, job_id, cost)
+    outbox.post(tx, f"result:{job_id}", job.user_id, "result", job_id=job_id)
+    done = _must(tx, job_id)
+    _note(tx, done, "stored and charged")
+    return done
+
+
+def fail(tx: Tx, job_id: str, code: str, *, attempt: int | None = None) -> Job | None:
+    """No result will come: give the reserve back and say so. With `attempt`, only for who holds the lease."""
+    return _close_unpaid(tx, job_id, JobStatus.FAILED, code, attempt=attempt)
+
+
+def cancel(tx: Tx, job_id: str, user_id: int) -> Job:
+    """The person changed their mind. Raises NotFound, or IllegalMove once a provider call was written down."""
+    job = get(tx, job_id)
+    if job is None or job.user_id != user_id:
+        raise NotFound(f"job {job_id}")
+    if job.status is JobStatus.CANCELLED:
+        return job
+    if not job.is_open or calls(tx, job_id):
+        raise IllegalMove(f"job {job_id} can't be cancelled any more")
+    cancelled = _close_unpaid(tx, job_id, JobStatus.CANCELLED, "cancelled")
+    if cancelled is None:
+        raise IllegalMove(f"job {job_id} can't be cancelled any more")
+    return cancelled
+
+
+def _close_unpaid(
+    tx: Tx, job_id: str, status: JobStatus, code: str, *, attempt: int | None = None
+) -> Job | None:
+    job = get(tx, job_id)
+    if job is None or not job.is_open or attempt not in (None, job.attempt):
+        return None
+    moved = tx.changed(
+        update(jobs)
+        .where(_as_seen(job))
+        .values(
+            status=status, error_code=code[:100], completed_at=tx.now, step=None, due_at=None, lease_until=None
+        )
+    )
+    if not moved:
+        return None
+    ledger.refund(tx, job_id)
+    if status is JobStatus.FAILED:
+        outbox.post(tx, f"failed:{job_id}", job.user_id, "failed", job_id=job_id)
+    closed = _must(tx, job_id)
+    _note(tx, closed, code)
+    return closed
+
+
+def expire_hold(tx: Tx, job_id: str) -> bool:
+    """The hold is over: whatever holds the money gives it back. True if this call did it."""
+    held = ledger.get_reservation(tx, job_id)
+    if held is None or held.state is not ReservationState.RESERVED or held.hold_until > tx.now:
+        return False
+    job = get(tx, job_id)
+    if job is not None and job.is_open:
+        return fail(tx, job_id, "hold_timeout") is not None
+    ledger.refund(tx, job_id)
+    return True
+
+
+def compensate(tx: Tx, job_id: str, cause: str, *, amount: int | None = None) -> int:
+    """Money back after the charge, once per cause; the job stays completed. Answers the kopecks given back.
+
+    Raises NotFound for an unknown job, IllegalMove when nothing (more) was charged.
+    """
+    job = get(tx, job_id)
+    if job is None:
+        raise NotFound(f"job {job_id}")
+    key = f"compensation:{job_id}:{cause}"
+    earlier = ledger.find_entry(tx, key)
+    if earlier is not None:
+        return earlier.amount
+    back = _still_charged(tx, job)
+    if amount is not None:
+        back = min(back, ledger.check_amount(amount))
+    if job.status is not JobStatus.COMPLETED or back <= 0:
+        raise IllegalMove(f"job {job_id} has no charge to give back")
+    entry = ledger.add_entry(tx, job.user_id, EntryKind.REFUND, back, Reason.COMPENSATION, key, job_id=job_id)
+    ledger.settle_debts(tx, job.user_id, entry)
+    outbox.post(tx, key, job.user_id, "compensated", job_id=job_id, payload={"amount": back, "cause": cause})
+    _note(tx, job, f"compensated: {cause}")
+    return back
+
+
+def _still_charged(tx: Tx, job: Job) -> int:
+    given = select(func.coalesce(func.sum(ledger.ledger.c.amount), 0)).where(
+        ledger.ledger.c.job_id == job.id, ledger.ledger.c.reason == Reason.COMPENSATION
+    )
+    return (job.cost_actual or 0) - int(tx.execute(given).scalar() or 0)
+
+
+# --- assets ---------------------------------------------------------------------------------------
+
+
+def add_input(tx: Tx, asset: NewAsset, *, keep_ms: int) -> Asset:
+    """Remember a photo that the person sent; it expires unless a job uses it."""
+    users.ensure(tx, asset.user_id)
+    values = {**vars(asset), "role": "input", "created_at": tx.now, "expires_at": tx.now + keep_ms}
+    tx.execute(insert(assets).values(**values))
+    return _asset(tx, asset.id)
+
+
+def get_assets(tx: Tx, asset_ids: Sequence[str]) -> list[Asset]:
+    """Assets in the order asked for; those deleted or unknown are missing."""
+    found = {
+        row["id"]: Asset.read(row)
+        for row in tx.rows(select(assets).where(assets.c.id.in_(list(asset_ids)), assets.c.deleted_at.is_(None)))
+    }
+    return [found[asset_id] for asset_id in asset_ids if asset_id in found]
+
+
+def result_of(tx: Tx, job_id: str) -> Asset | None:
+    """The stored result of a job, also one whose file is gone (`deleted_at` is set then)."""
+    return Asset.maybe(tx.row(select(assets).where(assets.c.job_id == job_id, assets.c.role == "result")))
+
+
+def keep_assets(tx: Tx, asset_ids: Sequence[str], *, keep_ms: int) -> None:
+    """A job needs these: their end moves to at least `keep_ms` from now."""
+    until = tx.now + keep_ms
+    tx.execute(update(assets).where(assets.c.id.in_(list(asset_ids)), assets.c.expires_at < until).values(expires_at=until))
+
+
+def remember_file_ids(tx: Tx, asset_id: str, *, file_id: str | None, preview_file_id: str | None) -> None:
+    """Telegram's ids of what was sent: sending again costs no upload."""
+    tx.execute(
+        update(assets).where(assets.c.id == asset_id).values(file_id=file_id, preview_file_id=preview_file_id)
+    )
+
+
+def expired_assets(tx: Tx, *, limit: int = 100) -> list[Asset]:
+    query = select(assets).where(assets.c.expires_at <= tx.now, assets.c.deleted_at.is_(None)).limit(limit)
+    return [Asset.read(row) for row in tx.rows(query)]
+
+
+def asset_deleted(tx: Tx, asset_id: str) -> None:
+    """Its file goes. A result that never reached the person is paid back in the same transaction."""
+    asset = _asset(tx, asset_id)
+    if not tx.changed(
+        update(assets).where(assets.c.id == asset_id, assets.c.deleted_at.is_(None)).values(deleted_at=tx.now)
+    ):
+        return
+    job = get(tx, asset.job_id) if asset.job_id and asset.role == "result" else None
+    if job is not None and job.delivered_at is None and not job.legacy and _still_charged(tx, job) > 0:
+        compensate(tx, job.id, "undelivered")
+
+
+def known_store_keys(tx: Tx, store_keys: Sequence[str]) -> set[str]:
+    """Which of these files belong to an asset that is not deleted."""
+    query = select(assets.c.store_key).where(assets.c.store_key.in_(list(store_keys)), assets.c.deleted_at.is_(None))
+    return {str(row["store_key"]) for row in tx.rows(query)}
+
+
+# --- small parts ----------------------------------------------------------------------------------
+
+
+def _asset(tx: Tx, asset_id: str) -> Asset:
+    found = Asset.maybe(tx.row(select(assets).where(assets.c.id == asset_id)))
+    if found is None:
+        raise NotFound(f"asset {asset_id}")
+    return found
+
+
+def _must(tx: Tx, job_id: str) -> Job:
+    job = get(tx, job_id)
+    if job is None:
+        raise NotFound(f"job {job_id}")
+    return job
+
+
+def _at_least(column: Any, value: int) -> Any:
+    """The greater of a column and a number, in words that both SQLite and PostgreSQL understand."""
+    return case((column < value, value), else_=column)
+
+
+def _mine(job_id: str, attempt: int) -> Any:
+    return and_(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.status == JobStatus.PROCESSING)
+
+
+def _watched(job_id: str) -> Any:
+    return and_(jobs.c.id == job_id, jobs.c.status == JobStatus.PROCESSING, jobs.c.step == JobStep.WATCH)
+
+
+def _as_seen(job: Job) -> Any:
+    return and_(jobs.c.id == job.id, jobs.c.status == job.status, jobs.c.attempt == job.attempt, jobs.c.step == job.step)
+
+
+def _note(tx: Tx, job: Job, cause: str) -> None:
+    """An event row beside every move, in the same transaction."""
+    values = {"job_id": job.id, "status": job.status, "step": job.step, "attempt": job.attempt, "cause": cause[:200]}
+    tx.execute(insert(job_events).values(**values, at=tx.now))

@@ -1,0 +1,296 @@
+"""The verbs on money. Each runs inside the caller's transaction, is keyed, and answers the same when repeated.
+
+Entries are only added. Balance = SUM(ledger.amount); `balances` is its shadow, kept by the ledger's trigger, whose
+CHECK makes an overdraft impossible whoever writes.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import func, insert, select, update
+
+from database import users
+from database.engine import Tx
+from database.errors import BooksDisagree, IllegalMove, InsufficientFunds, KeyReused, NotFound
+from database.rows import Debt, Entry, Reservation
+from database.schema import MAX_AMOUNT, balances, debts, jobs, ledger, reservations
+from database.states import OPEN_JOBS, EntryKind, Reason, ReservationState
+
+HOLD_WITHOUT_JOB_MS = 24 * 3600 * 1000
+MAX_KEY = 200
+MAX_REASON = 200
+SMALL_ACCOUNT = 1_000  # up to so many entries every read compares the shadow with the sum
+
+
+def check_amount(amount: int) -> int:
+    """An amount is a true int of kopecks in 1..10¹¹. Raises TypeError or ValueError."""
+    if isinstance(amount, bool) or not isinstance(amount, int):
+        raise TypeError(f"an amount is an int of kopecks, not {type(amount).__name__}")
+    if not 0 < amount <= MAX_AMOUNT:
+        raise ValueError(f"an amount lies between 1 and {MAX_AMOUNT} kopecks")
+    return amount
+
+
+def check_user_id(user_id: int) -> int:
+    if isinstance(user_id, bool) or not isinstance(user_id, int):
+        raise TypeError(f"a user id is an int, not {type(user_id).__name__}")
+    if not -(2**63) <= user_id < 2**63:
+        raise ValueError("a user id fits 64 bits")
+    return user_id
+
+
+def check_text(name: str, value: str, limit: int) -> str:
+    """Keys, reasons and job ids: not empty, bounded, text that every database can hold."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is a str, not {type(value).__name__}")
+    if not value or len(value) > limit or "\x00" in value:
+        raise ValueError(f"{name} has 1 to {limit} characters and no NUL")
+    value.encode("utf-8")  # a lone surrogate is a ValueError here, not a driver's error later
+    return value
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def get_balance(tx: Tx, user_id: int) -> int:
+    """Kopecks on the balance; an unknown user has 0. Small accounts are compared with their sum on every read."""
+    check_user_id(user_id)
+    shadow = tx.row(select(balances).where(balances.c.user_id == user_id))
+    if shadow is None:
+        return 0
+    if shadow["entries"] <= SMALL_ACCOUNT:
+        total, count = tx.execute(
+            select(func.coalesce(func.sum(ledger.c.amount), 0), func.count()).where(ledger.c.user_id == user_id)
+        ).one()
+        if (total, count) != (shadow["balance"], shadow["entries"]):
+            raise BooksDisagree(f"the books of user {user_id} do not agree: ledger {total}, shadow {shadow['balance']}")
+    return int(shadow["balance"])
+
+
+def find_entry(tx: Tx, key: str) -> Entry | None:
+    return Entry.maybe(tx.row(select(ledger).where(ledger.c.key == key)))
+
+
+def history(tx: Tx, user_id: int, *, limit: int = 20, before_id: int | None = None) -> list[Entry]:
+    """The newest entries of a user first; `before_id` pages on."""
+    query = select(ledger).where(ledger.c.user_id == user_id).order_by(ledger.c.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(ledger.c.id < before_id)
+    return [Entry.read(row) for row in tx.rows(query)]
+
+
+def get_reservation(tx: Tx, job_id: str) -> Reservation | None:
+    return Reservation.maybe(tx.row(select(reservations).where(reservations.c.job_id == job_id)))
+
+
+def expired_holds(tx: Tx, *, limit: int = 100) -> list[Reservation]:
+    """Open reservations whose hold is over, oldest first."""
+    query = (
+        select(reservations)
+        .where(reservations.c.state == ReservationState.RESERVED, reservations.c.hold_until <= tx.now)
+        .order_by(reservations.c.hold_until)
+        .limit(limit)
+    )
+    return [Reservation.read(row) for row in tx.rows(query)]
+
+
+def open_debts(tx: Tx, user_id: int) -> list[Debt]:
+    query = select(debts).where(debts.c.user_id == user_id, debts.c.settled < debts.c.amount).order_by(debts.c.id)
+    return [Debt.read(row) for row in tx.rows(query)]
+
+
+# --- adding entries -------------------------------------------------------------------------------
+
+
+def add_entry(
+    tx: Tx,
+    user_id: int,
+    kind: EntryKind,
+    amount: int,
+    reason: str,
+    key: str,
+    *,
+    job_id: str | None = None,
+    payment_id: str | None = None,
+) -> Entry:
+    """Write one entry, signed `amount`. The caller has looked at the key; the schema refuses what slips through."""
+    users.ensure(tx, user_id)
+    values = {
+        "user_id": user_id,
+        "kind": kind,
+        "amount": amount,
+        "reason": reason,
+        "job_id": job_id,
+        "payment_id": payment_id,
+        "key": key,
+        "created_at": tx.now,
+    }
+    written = tx.row(insert(ledger).values(**values).returning(ledger))
+    if written is None:
+        raise NotFound("the entry was not written")
+    return Entry.read(written)
+
+
+def _need(tx: Tx, user_id: int, amount: int) -> None:
+    balance = get_balance(tx, user_id)
+    if balance < amount:
+        raise InsufficientFunds(balance, amount)
+
+
+def settle_debts(tx: Tx, user_id: int, credit: Entry) -> None:
+    """Every credit pays what the user owes first; called by whoever credits, in the same transaction."""
+    left = credit.amount
+    for debt in open_debts(tx, user_id):
+        if left <= 0:
+            return
+        paid = min(left, debt.amount - debt.settled)
+        add_entry(tx, user_id, EntryKind.DEBIT, -paid, Reason.DEBT, f"debt:{debt.id}:{credit.id}")
+        tx.execute(update(debts).where(debts.c.id == debt.id).values(settled=debts.c.settled + paid))
+        left -= paid
+
+
+def take_or_owe(
+    tx: Tx, user_id: int, amount: int, *, reason: str, cause: str, payment_id: str | None = None
+) -> tuple[int, int]:
+    """Debit what the balance holds, write the rest down as a debt; answers (taken, owed). Keyed by the cause."""
+    taken = min(users.balance(tx, user_id), amount)
+    if taken:
+        add_entry(tx, user_id, EntryKind.DEBIT, -taken, reason, cause, payment_id=payment_id)
+    owed = amount - taken
+    if owed:
+        users.ensure(tx, user_id)
+        tx.execute(insert(debts).values(user_id=user_id, amount=owed, cause=cause, created_at=tx.now))
+    return taken, owed
+
+
+def credit(
+    tx: Tx, user_id: int, amount: int, *, reason: str, key: str, payment_id: str | None = None
+) -> tuple[Entry, bool]:
+    """Put money on a balance once per key; answers the entry and whether it is new. Debts are settled first."""
+    earlier = find_entry(tx, key)
+    if earlier is not None:
+        if (earlier.user_id, earlier.amount) != (user_id, amount):
+            raise KeyReused(f"the key {key!r} stands for another entry")
+        return earlier, False
+    entry = add_entry(tx, user_id, EntryKind.CREDIT, amount, reason, key, payment_id=payment_id)
+    settle_debts(tx, user_id, entry)
+    return entry, True
+
+
+# --- the contract's verbs -------------------------------------------------------------------------
+
+
+def caller_key(key: str) -> str:
+    """Keys of callers live apart from those we make ourselves."""
+    return f"caller:{check_text('key', key, MAX_KEY)}"
+
+
+def add_balance(tx: Tx, user_id: int, amount: int, *, key: str, reason: str) -> Entry:
+    check_user_id(user_id)
+    check_text("reason", reason, MAX_REASON)
+    return credit(tx, user_id, check_amount(amount), reason=reason, key=caller_key(key))[0]
+
+
+def subtract_balance(tx: Tx, user_id: int, amount: int, *, key: str, reason: str) -> Entry:
+    check_user_id(user_id)
+    check_amount(amount)
+    check_text("reason", reason, MAX_REASON)
+    stored = caller_key(key)
+    earlier = find_entry(tx, stored)
+    if earlier is not None:
+        if (earlier.user_id, earlier.amount) != (user_id, -amount):
+            raise KeyReused(f"the key {key!r} stands for another entry")
+        return earlier
+    _need(tx, user_id, amount)
+    return add_entry(tx, user_id, EntryKind.DEBIT, -amount, reason, stored)
+
+
+def reserve_balance(tx: Tx, user_id: int, amount: int, job_id: str) -> Reservation:
+    """Set money aside for a job id that has no open job; without one it is held for 24 hours at most."""
+    check_user_id(user_id)
+    check_amount(amount)
+    _refuse_open_job(tx, check_text("job_id", job_id, MAX_KEY))
+    return reserve(tx, user_id, amount, job_id, hold_until=tx.now + HOLD_WITHOUT_JOB_MS)
+
+
+def charge_reserved_balance(tx: Tx, job_id: str, amount: int | None = None) -> Reservation:
+    if amount is not None:
+        check_amount(amount)
+    _refuse_open_job(tx, check_text("job_id", job_id, MAX_KEY))
+    return charge(tx, job_id, amount)
+
+
+def refund_balance(tx: Tx, job_id: str) -> Reservation:
+    _refuse_open_job(tx, check_text("job_id", job_id, MAX_KEY))
+    return refund(tx, job_id)
+
+
+def _refuse_open_job(tx: Tx, job_id: str) -> None:
+    status = tx.execute(select(jobs.c.status).where(jobs.c.id == job_id)).scalar()
+    if status in OPEN_JOBS:
+        raise IllegalMove(f"job {job_id} is open: its money moves only together with it")
+
+
+# --- reserve → charge or refund, for a job's own transaction ---------------------------------------
+
+
+def reserve(tx: Tx, user_id: int, amount: int, job_id: str, *, hold_until: int) -> Reservation:
+    earlier = get_reservation(tx, job_id)
+    if earlier is not None:
+        if (earlier.user_id, earlier.amount) != (user_id, amount):
+            raise KeyReused(f"job {job_id} holds another sum or belongs to another user")
+        return earlier
+    _need(tx, user_id, amount)
+    add_entry(tx, user_id, EntryKind.DEBIT, -amount, Reason.RESERVE, f"reserve:{job_id}", job_id=job_id)
+    values = {"job_id": job_id, "user_id": user_id, "amount": amount, "hold_until": hold_until, "created_at": tx.now}
+    tx.execute(insert(reservations).values(**values))
+    return _reservation(tx, job_id)
+
+
+def charge(tx: Tx, job_id: str, amount: int | None = None) -> Reservation:
+    """Earn `amount` kopecks of the reserve (None: all of it) and give the rest back, once."""
+    held = _reservation(tx, job_id)
+    if held.state is ReservationState.CHARGED:
+        if amount not in (None, held.charged):
+            raise KeyReused(f"job {job_id} was charged {held.charged}, not {amount}")
+        return held
+    price = held.amount if amount is None else amount
+    if held.state is ReservationState.REFUNDED:
+        raise IllegalMove(f"the money of job {job_id} was given back")
+    if price > held.amount:
+        raise IllegalMove(f"job {job_id} holds {held.amount} kopecks, {price} can't be charged")
+    _close(tx, job_id, ReservationState.CHARGED, charged=price)
+    if price < held.amount:
+        back = held.amount - price
+        add_entry(
+            tx, held.user_id, EntryKind.REFUND, back, Reason.DIFFERENCE, f"difference:{job_id}", job_id=job_id
+        )
+    return _reservation(tx, job_id)
+
+
+def refund(tx: Tx, job_id: str) -> Reservation:
+    """Give the whole reserve back, once."""
+    held = _reservation(tx, job_id)
+    if held.state is ReservationState.REFUNDED:
+        return held
+    if held.state is ReservationState.CHARGED:
+        raise IllegalMove(f"job {job_id} is charged; money back after that is a compensation")
+    _close(tx, job_id, ReservationState.REFUNDED)
+    add_entry(tx, held.user_id, EntryKind.REFUND, held.amount, Reason.REFUND, f"refund:{job_id}", job_id=job_id)
+    return _reservation(tx, job_id)
+
+
+def _reservation(tx: Tx, job_id: str) -> Reservation:
+    found = get_reservation(tx, job_id)
+    if found is None:
+        raise NotFound(f"no money is reserved for job {job_id}")
+    return found
+
+
+def _close(tx: Tx, job_id: str, state: ReservationState, *, charged: int = 0) -> None:
+    moved = tx.changed(
+        update(reservations)
+        .where(reservations.c.job_id == job_id, reservations.c.state == ReservationState.RESERVED)
+        .values(state=state, charged=charged, closed_at=tx.now)
+    )
+    if not moved:
+        raise IllegalMove(f"the reservation of job {job_id} was closed meanwhile")

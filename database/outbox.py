@@ -1,0 +1,113 @@
+"""What people must be told, written in the transaction that made it true and delivered later, at least once.
+
+A row is due until it was sent or given up; a lease keeps two senders off the same row. Its key makes it one message
+however often the cause is repeated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from database.engine import Tx
+from database.rows import OutboxItem
+from database.schema import assets, jobs, outbox
+
+LEASE_MS = 120_000
+
+
+def post(
+    tx: Tx,
+    key: str,
+    user_id: int,
+    kind: str,
+    *,
+    job_id: str | None = None,
+    payment_id: str | None = None,
+    payload: Mapping[str, Any] | None = None,
+) -> None:
+    """Owe the person a message; the same key is owed once."""
+    values = {
+        "key": key,
+        "user_id": user_id,
+        "kind": kind,
+        "job_id": job_id,
+        "payment_id": payment_id,
+        "payload": json.dumps(dict(payload or {}), ensure_ascii=False),
+        "created_at": tx.now,
+        "due_at": tx.now,
+    }
+    tx.execute(insert(outbox).values(**values).on_conflict_do_nothing())
+
+
+def claim(tx: Tx, *, limit: int = 20) -> list[OutboxItem]:
+    """Take due rows for sending, results before everything else; the lease runs out when the sender dies."""
+    free = or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= tx.now)
+    due = (
+        select(outbox)
+        .where(outbox.c.due_at <= tx.now, free)
+        .order_by(outbox.c.kind != "result", outbox.c.due_at, outbox.c.id)
+        .limit(limit)
+    )
+    items = [OutboxItem.read(row) for row in tx.rows(due)]
+    if items:
+        tx.execute(
+            update(outbox)
+            .where(outbox.c.id.in_([item.id for item in items]))
+            .values(lease_until=tx.now + LEASE_MS, attempts=outbox.c.attempts + 1)
+        )
+    return items
+
+
+def sent(tx: Tx, item_id: int) -> None:
+    """Telegram has it; a job's result counts as delivered from here on."""
+    row = tx.row(select(outbox.c.job_id, outbox.c.kind).where(outbox.c.id == item_id))
+    tx.execute(
+        update(outbox).where(outbox.c.id == item_id).values(due_at=None, lease_until=None, sent_at=tx.now)
+    )
+    if row is not None and row["kind"] == "result":
+        tx.execute(
+            update(jobs).where(jobs.c.id == row["job_id"], jobs.c.delivered_at.is_(None)).values(delivered_at=tx.now)
+        )
+
+
+def retry(tx: Tx, item_id: int, *, delay_ms: int) -> None:
+    tx.execute(update(outbox).where(outbox.c.id == item_id).values(due_at=tx.now + delay_ms, lease_until=None))
+
+
+def give_up(tx: Tx, item_id: int, reason: str) -> None:
+    """The chat can't be reached; a result stays in the person's history."""
+    tx.execute(
+        update(outbox).where(outbox.c.id == item_id).values(due_at=None, lease_until=None, dead_reason=reason[:200])
+    )
+
+
+def revive_results(tx: Tx, user_id: int) -> int:
+    """The person is back: results that could not be delivered are due again. Answers how many."""
+    waiting = (
+        select(outbox.c.id)
+        .join(jobs, jobs.c.id == outbox.c.job_id)
+        .join(assets, assets.c.job_id == jobs.c.id)
+        .where(
+            outbox.c.user_id == user_id,
+            outbox.c.kind == "result",
+            outbox.c.sent_at.is_(None),
+            outbox.c.dead_reason.is_not(None),
+            assets.c.role == "result",
+            assets.c.deleted_at.is_(None),
+        )
+    )
+    revived = tx.execute(
+        update(outbox).where(outbox.c.id.in_(waiting)).values(due_at=tx.now, dead_reason=None, attempts=0)
+    )
+    return int(revived.rowcount)
+
+
+def forget_old(tx: Tx, *, before: int, limit: int = 500) -> int:
+    """Drop rows that were sent or given up before `before` (UTC ms)."""
+    old = select(outbox.c.id).where(outbox.c.created_at < before, outbox.c.due_at.is_(None)).limit(limit)
+    return int(tx.execute(delete(outbox).where(outbox.c.id.in_(old))).rowcount)

@@ -1,0 +1,205 @@
+"""The life of a top-up, each step one transaction: open, accepted, settled or canceled, taken back.
+
+Facts about money come only from what the provider answered when asked; the caller has compared them with the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import insert, select, update
+
+from database import ledger, outbox, users
+from database.engine import Tx
+from database.errors import IllegalMove, KeyReused, NotFound
+from database.rows import Payment, Refund
+from database.schema import payments, refunds
+from database.states import PaymentStatus, Reason
+
+
+@dataclass(frozen=True)
+class NewPayment:
+    """A top-up of `amount` kopecks; `request_body` is what will be sent, word for word, however often."""
+
+    id: str
+    user_id: int
+    provider: str
+    amount: int
+    idempotency_key: str
+    request_body: str | None
+    chat_id: int | None = None
+    message_id: int | None = None
+    draft_id: str | None = None
+
+
+def get(tx: Tx, payment_id: str) -> Payment | None:
+    return Payment.maybe(tx.row(select(payments).where(payments.c.id == payment_id)))
+
+
+def by_provider_id(tx: Tx, provider_payment_id: str) -> Payment | None:
+    return Payment.maybe(tx.row(select(payments).where(payments.c.provider_payment_id == provider_payment_id)))
+
+
+def of_user(tx: Tx, user_id: int, *, limit: int = 10) -> list[Payment]:
+    query = select(payments).where(payments.c.user_id == user_id).order_by(payments.c.created_at.desc()).limit(limit)
+    return [Payment.read(row) for row in tx.rows(query)]
+
+
+def open_payment(tx: Tx, new: NewPayment, *, look_in_ms: int) -> Payment:
+    """Write the order down before anybody is asked for money; the same id again answers the same row."""
+    earlier = get(tx, new.id)
+    if earlier is not None:
+        if (earlier.user_id, earlier.amount) != (new.user_id, new.amount):
+            raise KeyReused(f"payment {new.id} stands for another sum or user")
+        return earlier
+    users.ensure(tx, new.user_id)
+    ledger.check_amount(new.amount)
+    tx.execute(insert(payments).values(**vars(new), created_at=tx.now, next_look_at=tx.now + look_in_ms))
+    return _must(tx, new.id)
+
+
+def sending(tx: Tx, payment_id: str) -> Payment:
+    """Note when the request was first sent: its key is good for a day from then on."""
+    tx.execute(update(payments).where(payments.c.id == payment_id, payments.c.sent_at.is_(None)).values(sent_at=tx.now))
+    return _must(tx, payment_id)
+
+
+def accepted(
+    tx: Tx, payment_id: str, *, provider_payment_id: str, confirmation_url: str | None, look_in_ms: int
+) -> Payment:
+    """The provider knows the payment. Raises KeyReused when the row stands for another of its payments."""
+    payment = _must(tx, payment_id)
+    if payment.provider_payment_id not in (None, provider_payment_id):
+        raise KeyReused(f"payment {payment_id} is {payment.provider_payment_id} at the provider")
+    tx.execute(
+        update(payments)
+        .where(payments.c.id == payment_id)
+        .values(
+            provider_payment_id=provider_payment_id,
+            confirmation_url=confirmation_url or payment.confirmation_url,
+            next_look_at=tx.now + look_in_ms if payment.status is PaymentStatus.PENDING else payment.next_look_at,
+        )
+    )
+    return _must(tx, payment_id)
+
+
+def set_message(tx: Tx, payment_id: str, chat_id: int, message_id: int) -> None:
+    tx.execute(update(payments).where(payments.c.id == payment_id).values(chat_id=chat_id, message_id=message_id))
+
+
+def settle(tx: Tx, payment_id: str) -> tuple[Payment, bool]:
+    """The money has arrived: `paid` and one credit, together; answers the payment and whether this call did it.
+
+    Late is fine (a canceled payment may still be paid), twice is fine (nothing more happens). Raises IllegalMove for
+    a quarantined one.
+    """
+    payment = _must(tx, payment_id)
+    if payment.status in (PaymentStatus.PAID, PaymentStatus.REFUNDED):
+        return payment, False
+    if payment.quarantined_reason:
+        raise IllegalMove(f"payment {payment_id} is in quarantine: {payment.quarantined_reason}")
+    moved = tx.changed(
+        update(payments)
+        .where(payments.c.id == payment_id, payments.c.status == payment.status)
+        .values(status=PaymentStatus.PAID, paid_at=tx.now, next_look_at=None)
+    )
+    if not moved:
+        return _must(tx, payment_id), False
+    ledger.credit(
+        tx, payment.user_id, payment.amount, reason=Reason.TOPUP, key=f"payment:{payment_id}", payment_id=payment_id
+    )
+    outbox.post(tx, f"credited:{payment_id}", payment.user_id, "credited", payment_id=payment_id)
+    return _must(tx, payment_id), True
+
+
+def cancel(tx: Tx, payment_id: str, reason: str) -> bool:
+    """The provider's final no. True if this call closed it."""
+    moved = tx.changed(
+        update(payments)
+        .where(payments.c.id == payment_id, payments.c.status == PaymentStatus.PENDING)
+        .values(status=PaymentStatus.CANCELED, cancel_reason=reason[:100], next_look_at=None)
+    )
+    if moved:
+        payment = _must(tx, payment_id)
+        outbox.post(tx, f"canceled:{payment_id}", payment.user_id, "payment_canceled", payment_id=payment_id)
+    return moved
+
+
+def quarantine(tx: Tx, payment_id: str, reason: str, *, admins: Sequence[int]) -> None:
+    """What the provider says does not fit our row: credit nothing, tell the owner."""
+    moved = tx.changed(
+        update(payments)
+        .where(payments.c.id == payment_id, payments.c.quarantined_reason.is_(None))
+        .values(quarantined_reason=reason[:200], next_look_at=None)
+    )
+    if moved:
+        alert(tx, admins, f"quarantine:{payment_id}", "alert-quarantine", payment_id=payment_id, reason=reason[:200])
+
+
+def alert(tx: Tx, admins: Sequence[int], key: str, text: str, **args: object) -> None:
+    """Owe every admin a message; `text` is the id of a sentence in locales, `args` its variables."""
+    for admin in admins:
+        outbox.post(tx, f"{key}:{admin}", admin, "alert", payload={"text": text, "args": args})
+
+
+def due(tx: Tx, *, limit: int = 50) -> list[Payment]:
+    """Payments to ask the provider about, by next look-up time: abandoned ones can never starve new ones."""
+    query = select(payments).where(payments.c.next_look_at <= tx.now).order_by(payments.c.next_look_at).limit(limit)
+    return [Payment.read(row) for row in tx.rows(query)]
+
+
+def look_later(tx: Tx, payment_id: str, *, delay_ms: int | None) -> None:
+    """Ask again after `delay_ms`; None: nothing more can come of it."""
+    next_look = None if delay_ms is None else tx.now + delay_ms
+    tx.execute(
+        update(payments)
+        .where(payments.c.id == payment_id, payments.c.status == PaymentStatus.PENDING)
+        .values(next_look_at=next_look, looks=payments.c.looks + 1)
+    )
+
+
+def take_back(tx: Tx, payment_id: str, *, refund_id: str, provider_refund_id: str, amount: int) -> tuple[Refund, bool]:
+    """The provider returned money of a paid payment: take it from the balance, the rest becomes a debt.
+
+    Once per refund of the provider; answers the row and whether this call wrote it. Raises IllegalMove when the
+    payment is not credited yet (settle first) or more would be returned than was paid.
+    """
+    earlier = Refund.maybe(tx.row(select(refunds).where(refunds.c.provider_refund_id == provider_refund_id)))
+    if earlier is not None:
+        if (earlier.payment_id, earlier.amount) != (payment_id, amount):
+            raise KeyReused(f"refund {provider_refund_id} was of another payment or sum")
+        return earlier, False
+    payment = _must(tx, payment_id)
+    returned = payment.refunded_amount + ledger.check_amount(amount)
+    if payment.status is not PaymentStatus.PAID or returned > payment.amount:
+        raise IllegalMove(f"payment {payment_id} is {payment.status}, {amount} kopecks can't be taken back")
+    key = f"takeback:{provider_refund_id}"
+    if payment.legacy:
+        taken, owed = ledger.take_or_owe(tx, payment.user_id, amount, reason=Reason.TAKEBACK, cause=key)
+    else:
+        taken, owed = ledger.take_or_owe(
+            tx, payment.user_id, amount, reason=Reason.TAKEBACK, cause=key, payment_id=payment_id
+        )
+    tx.execute(
+        insert(refunds).values(
+            id=refund_id,
+            payment_id=payment_id,
+            provider_refund_id=provider_refund_id,
+            amount=amount,
+            taken=taken,
+            owed=owed,
+            created_at=tx.now,
+        )
+    )
+    status = PaymentStatus.REFUNDED if returned == payment.amount else PaymentStatus.PAID
+    tx.execute(update(payments).where(payments.c.id == payment_id).values(refunded_amount=returned, status=status))
+    outbox.post(tx, key, payment.user_id, "took_back", payment_id=payment_id, payload={"amount": amount, "owed": owed})
+    return Refund(refund_id, payment_id, provider_refund_id, amount, taken, owed, tx.now), True
+
+
+def _must(tx: Tx, payment_id: str) -> Payment:
+    payment = get(tx, payment_id)
+    if payment is None:
+        raise NotFound(f"payment {payment_id}")
+    return payment

@@ -1,0 +1,264 @@
+"""What the database answers with: frozen rows, one class a table. Amounts in kopecks, times in UTC milliseconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, Self
+
+from database.states import (
+    OPEN_JOBS,
+    CallOutcome,
+    EntryKind,
+    JobStatus,
+    JobStep,
+    JobType,
+    PaymentStatus,
+    ReservationState,
+)
+
+
+@lru_cache
+def _names(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls))
+
+
+class Row:
+    """A frozen dataclass that is read from a row of its table; columns it does not name are left out."""
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any]) -> Self:
+        return cls(**{name: row[name] for name in _names(cls)})
+
+    @classmethod
+    def maybe(cls, row: Mapping[str, Any] | None) -> Self | None:
+        return None if row is None else cls.read(row)
+
+
+@dataclass(frozen=True)
+class User(Row):
+    id: int
+    language: str | None
+    language_chosen: int
+    name: str
+    username: str | None
+    is_banned: int
+    is_unreachable: int
+    created_at: int
+
+
+@dataclass(frozen=True)
+class Entry(Row):
+    """One line of the ledger; `amount` is signed."""
+
+    id: int
+    user_id: int
+    kind: EntryKind
+    amount: int
+    reason: str
+    job_id: str | None
+    payment_id: str | None
+    key: str
+    created_at: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", EntryKind(self.kind))
+
+
+@dataclass(frozen=True)
+class Reservation(Row):
+    job_id: str
+    user_id: int
+    amount: int
+    charged: int
+    state: ReservationState
+    hold_until: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", ReservationState(self.state))
+
+
+@dataclass(frozen=True)
+class Job(Row):
+    id: str
+    user_id: int
+    type: JobType
+    model: str
+    prompt: str
+    params: Mapping[str, Any]
+    status: JobStatus
+    progress: int
+    cost_estimate: int
+    cost_actual: int | None
+    attempt: int
+    created_at: int
+    started_at: int | None
+    completed_at: int | None
+    delivered_at: int | None
+    error_code: str | None
+    step: JobStep | None
+    dispatches: int
+    due_at: int | None
+    lease_until: int | None
+    failures: int
+    external_key: str | None
+    external_id: str | None
+    external_url: str | None
+    chat_id: int | None
+    status_message_id: int | None
+    parent_job_id: str | None
+    legacy: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "type", JobType(self.type))
+        object.__setattr__(self, "status", JobStatus(self.status))
+        object.__setattr__(self, "step", JobStep(self.step) if self.step else None)
+        if isinstance(self.params, str):
+            object.__setattr__(self, "params", json.loads(self.params))
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN_JOBS
+
+
+@dataclass(frozen=True)
+class ProviderCall(Row):
+    id: int
+    job_id: str
+    attempt: int
+    provider: str
+    model: str
+    outcome: CallOutcome | None
+    code: str | None
+    cost_micro_usd: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "outcome", CallOutcome(self.outcome) if self.outcome else None)
+
+
+@dataclass(frozen=True)
+class Asset(Row):
+    """A stored file: a user's photo (`input`) or a generation (`result`); `size` in bytes."""
+
+    id: str
+    user_id: int
+    job_id: str | None
+    role: str
+    store_key: str
+    sha256: str
+    mime: str
+    size: int
+    width: int
+    height: int
+    duration_ms: int | None
+    file_id: str | None
+    preview_file_id: str | None
+    created_at: int
+    expires_at: int
+    deleted_at: int | None
+
+
+@dataclass(frozen=True)
+class Draft(Row):
+    """An order not yet confirmed; `inputs` are ids of assets in the order the person sent them."""
+
+    id: str
+    user_id: int
+    chat_id: int
+    message_id: int | None
+    type: JobType
+    model: str
+    prompt: str
+    params: Mapping[str, Any]
+    inputs: tuple[str, ...]
+    parent_job_id: str | None
+    revision: int
+    created_at: int
+    updated_at: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "type", JobType(self.type))
+        if isinstance(self.params, str):
+            object.__setattr__(self, "params", json.loads(self.params))
+        if isinstance(self.inputs, str):
+            object.__setattr__(self, "inputs", tuple(json.loads(self.inputs)))
+
+
+@dataclass(frozen=True)
+class Payment(Row):
+    id: str
+    user_id: int
+    provider: str
+    provider_payment_id: str | None
+    amount: int
+    refunded_amount: int
+    status: PaymentStatus
+    quarantined_reason: str | None
+    created_at: int
+    paid_at: int | None
+    idempotency_key: str
+    request_body: str | None
+    sent_at: int | None
+    confirmation_url: str | None
+    cancel_reason: str | None
+    next_look_at: int | None
+    looks: int
+    chat_id: int | None
+    message_id: int | None
+    draft_id: str | None
+    legacy: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", PaymentStatus(self.status))
+
+
+@dataclass(frozen=True)
+class Refund(Row):
+    """Money that a payment's provider returned: `taken` from the balance at once, `owed` as a debt."""
+
+    id: str
+    payment_id: str
+    provider_refund_id: str | None
+    amount: int
+    taken: int
+    owed: int
+    created_at: int
+
+
+@dataclass(frozen=True)
+class Debt(Row):
+    id: int
+    user_id: int
+    amount: int
+    cause: str
+    settled: int
+
+
+@dataclass(frozen=True)
+class InboxItem(Row):
+    id: int
+    source: str
+    key: str
+    body: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class OutboxItem(Row):
+    """Something a person must be told: `kind` says what, the payload and the rows it names say the rest."""
+
+    id: int
+    key: str
+    user_id: int
+    kind: str
+    job_id: str | None
+    payment_id: str | None
+    payload: Mapping[str, Any]
+    created_at: int
+    attempts: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.payload, str):
+            object.__setattr__(self, "payload", json.loads(self.payload))

@@ -1,0 +1,98 @@
+"""The states of jobs, reservations, payments and refunds, and the one table of allowed moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class EntryKind(StrEnum):
+    """What an entry of the ledger does to the balance."""
+
+    CREDIT = "credit"  # money came in: a top-up, a grant, a migrated wallet
+    DEBIT = "debit"  # money was set aside or taken
+    REFUND = "refund"  # money that was debited for a job came back
+
+
+class Reason(StrEnum):
+    """Why an entry of ours was written; callers of `add_balance` may give other words."""
+
+    RESERVE = "reserve"  # the price of a job, set aside before it runs
+    REFUND = "refund"  # the whole reserve given back
+    DIFFERENCE = "difference"  # the part of a reserve that the job did not cost
+    COMPENSATION = "compensation"  # given back after the charge
+    TOPUP = "topup"  # a payment arrived
+    GRANT = "grant"  # an admin's gift
+    TAKEBACK = "takeback"  # the payment was returned by its provider
+    DEBT = "debt"  # a later credit settled what was owed
+    MIGRATION = "migration"  # the wallet of a version 1.3 database
+
+
+class ReservationState(StrEnum):
+    RESERVED = "reserved"  # set aside, the job is under way
+    CHARGED = "charged"  # the result exists, the money is earned (final)
+    REFUNDED = "refunded"  # given back whole (final)
+
+
+class JobType(StrEnum):
+    IMAGE = "image"  # prompt → picture
+    EDIT = "edit"  # photos and prompt → picture
+    VIDEO = "video"  # prompt → clip
+    ANIMATE = "animate"  # photo and prompt → clip
+
+
+class JobStatus(StrEnum):
+    PENDING = "pending"  # paid for, waits for a worker
+    PROCESSING = "processing"  # a worker or the provider is at it
+    COMPLETED = "completed"  # result stored, money charged (final)
+    FAILED = "failed"  # no result, money back (final)
+    CANCELLED = "cancelled"  # the user changed their mind in time, money back (final)
+
+
+class JobStep(StrEnum):
+    """What is to be done next for an open job."""
+
+    IMAGE = "image"  # call the picture provider (a worker)
+    SUBMIT = "submit"  # hand the clip to its provider (a worker)
+    WATCH = "watch"  # ask the clip's provider how it goes (the watcher)
+    FINISH = "finish"  # download and store the clip (a worker)
+
+
+class PaymentStatus(StrEnum):
+    PENDING = "pending"  # the customer may still pay
+    PAID = "paid"  # credited
+    REFUNDED = "refunded"  # returned whole by the provider and taken back (final)
+    CANCELED = "canceled"  # the provider's final no
+
+
+class CallOutcome(StrEnum):
+    """How a call of a provider ended; a row without one was written down before the call and never completed."""
+
+    OK = "ok"
+    REFUSED = "refused"  # certain: no result, nothing billed
+    UNKNOWN = "unknown"  # the provider may have done and billed it
+
+
+OPEN_JOBS = (JobStatus.PENDING, JobStatus.PROCESSING)
+
+JOB_MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.PENDING: frozenset({JobStatus.PROCESSING, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.PROCESSING: frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.COMPLETED: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+}
+
+RESERVATION_MOVES: Mapping[ReservationState, frozenset[ReservationState]] = {
+    ReservationState.RESERVED: frozenset({ReservationState.CHARGED, ReservationState.REFUNDED}),
+    ReservationState.CHARGED: frozenset(),
+    ReservationState.REFUNDED: frozenset(),
+}
+
+# A canceled payment may still turn out paid: the customer's bank can be later than the provider's own timeout.
+PAYMENT_MOVES: Mapping[PaymentStatus, frozenset[PaymentStatus]] = {
+    PaymentStatus.PENDING: frozenset({PaymentStatus.PAID, PaymentStatus.CANCELED}),
+    PaymentStatus.CANCELED: frozenset({PaymentStatus.PAID}),
+    PaymentStatus.PAID: frozenset({PaymentStatus.REFUNDED}),
+    PaymentStatus.REFUNDED: frozenset(),
+}

@@ -1,0 +1,72 @@
+"""Who talks to the bot: language, ban, whether their chat can be reached."""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from database.engine import Tx
+from database.errors import NotFound
+from database.rows import User
+from database.schema import balances, users
+
+
+def ensure(tx: Tx, user_id: int) -> None:
+    """Make the user's row if there is none; money may come before the person's first message."""
+    tx.execute(insert(users).values(id=user_id, created_at=tx.now).on_conflict_do_nothing())
+
+
+def get(tx: Tx, user_id: int) -> User | None:
+    return User.maybe(tx.row(select(users).where(users.c.id == user_id)))
+
+
+def remember(tx: Tx, user_id: int, *, language: str, name: str, username: str | None) -> User:
+    """The person wrote: keep name and language fresh (a chosen language stays), note that the chat lives."""
+    known = get(tx, user_id)
+    if known is None:
+        ensure(tx, user_id)
+        known = get(tx, user_id)
+    if known is None:
+        raise NotFound(f"user {user_id}")
+    fresh = {
+        "language": known.language if known.language_chosen else language,
+        "name": name[:128],
+        "username": username,
+        "is_unreachable": 0,
+    }
+    if any(getattr(known, column) != value for column, value in fresh.items()):
+        tx.execute(update(users).where(users.c.id == user_id).values(**fresh))
+        known = get(tx, user_id) or known
+    return known
+
+
+def choose_language(tx: Tx, user_id: int, language: str) -> None:
+    ensure(tx, user_id)
+    tx.execute(update(users).where(users.c.id == user_id).values(language=language, language_chosen=1))
+
+
+def set_banned(tx: Tx, user_id: int, banned: bool) -> bool:
+    """Close or open the shop to a user; True if that changed anything."""
+    ensure(tx, user_id)
+    wanted = int(banned)
+    return tx.changed(
+        update(users).where(users.c.id == user_id, users.c.is_banned != wanted).values(is_banned=wanted)
+    )
+
+
+def set_unreachable(tx: Tx, user_id: int, unreachable: bool) -> None:
+    tx.execute(update(users).where(users.c.id == user_id).values(is_unreachable=int(unreachable)))
+
+
+def find(tx: Tx, text: str) -> User | None:
+    """By Telegram id or @name, as an admin types it."""
+    wanted = text.strip().removeprefix("@")
+    if wanted.isascii() and wanted.isdigit():
+        return get(tx, int(wanted)) if len(wanted) <= 18 else None
+    return User.maybe(tx.row(select(users).where(users.c.username == wanted).order_by(users.c.id).limit(1)))
+
+
+def balance(tx: Tx, user_id: int) -> int:
+    """Kopecks on the balance, from the ledger's shadow; an unknown user has 0."""
+    found = tx.execute(select(balances.c.balance).where(balances.c.user_id == user_id)).scalar()
+    return int(found or 0)

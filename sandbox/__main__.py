@@ -1,0 +1,37 @@
+"""`python -m sandbox --host 127.0.0.1 --port 8081 --speed 10`: the simulators alone."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+
+from sandbox.app import serve
+from sandbox.world import World
+
+
+async def run(host: str, port: int, speed: float) -> None:
+    world = World(speed=speed)
+    runner, url = await serve(world, host, port)
+    print(f"Sandbox: {url}/", flush=True)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(signum, stop.set)
+    await stop.wait()
+    await runner.cleanup()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (loopback)")
+    parser.add_argument("--port", type=int, default=8081, help="port; 0 takes a free one")
+    parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds per real second")
+    options = parser.parse_args()
+    asyncio.run(run(options.host, options.port, options.speed))
+
+
+if __name__ == "__main__":
+    main()
