@@ -1,0 +1,77 @@
+"""Tells the people's pages what happens in their chats; slow pages are cut off, never waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+QUEUE_LIMIT = 500
+Event = tuple[str, dict[str, Any]]
+
+
+class Listener:
+    """One open event stream of one person; `lost` is set when it was too slow and must reconnect."""
+
+    def __init__(self, bot_id: int | None, user_id: int) -> None:
+        self.bot_id = bot_id
+        self.user_id = user_id
+        self.queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_LIMIT)
+        self.lost = False
+
+    def put(self, event: Event) -> None:
+        try:
+            self.queue.put_nowait(event)
+        except asyncio.QueueFull:
+            self.lost = True
+
+
+class Events:
+    """Who listens, and a pulse for those who wait for any change at all."""
+
+    def __init__(self) -> None:
+        self._listeners: set[Listener] = set()
+        self._pulse = asyncio.Event()
+
+    @contextmanager
+    def listen(self, bot_id: int | None, user_id: int) -> Iterator[Listener]:
+        """`bot_id` None listens to whichever bot there is (a page opened before the bot came)."""
+        listener = Listener(bot_id, user_id)
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def watched(self, bot_id: int, user_id: int) -> bool:
+        return any(one.user_id == user_id and one.bot_id in (None, bot_id) for one in self._listeners)
+
+    def publish(self, bot_id: int, user_id: int, kind: str, data: dict[str, Any]) -> None:
+        for listener in self._listeners:
+            if listener.user_id == user_id and listener.bot_id in (None, bot_id):
+                listener.put((kind, data))
+        self.pulse()
+
+    def broadcast(self, kind: str, data: dict[str, Any]) -> None:
+        for listener in self._listeners:
+            listener.put((kind, data))
+        self.pulse()
+
+    def close(self) -> None:
+        """End every open stream."""
+        for listener in self._listeners:
+            listener.lost = True
+            listener.put(("bye", {}))
+        self.pulse()
+
+    def pulse(self) -> None:
+        self._pulse.set()
+        self._pulse = asyncio.Event()
+
+    async def changed(self, timeout: float) -> None:
+        """Return at the next event of any kind, at the latest after `timeout` real seconds."""
+        try:
+            await asyncio.wait_for(self._pulse.wait(), timeout)
+        except TimeoutError:
+            return

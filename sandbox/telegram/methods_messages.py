@@ -1,0 +1,320 @@
+"""Methods that send, edit, copy and delete messages of text."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from sandbox.telegram.call import Call, method
+from sandbox.telegram.errors import NOT_MODIFIED, QUERY_TOO_OLD, ApiError, bad_request
+from sandbox.telegram.markup import check_pay_button, checked_url, read_inline, read_markup
+from sandbox.telegram.builder import units
+from sandbox.telegram.state import QUERY_SECONDS, Chat, Json, Message
+
+DELETABLE_SECONDS = 48 * 3600.0
+ACTIONS = frozenset(
+    "typing upload_photo record_video upload_video record_voice upload_voice upload_document choose_sticker "
+    "find_location record_video_note upload_video_note record_audio upload_audio".split()
+)
+MEDIA = ("photo", "video", "animation", "document", "audio", "voice", "sticker")
+CONTENT = ("text", "entities", "caption", "caption_entities", "show_caption_above_media", "dice", "link_preview_options",
+           *MEDIA)
+
+
+def markup_of(call: Call, *, invoice: bool = False) -> Json | None:
+    markup = read_markup(call.params.object("reply_markup", "reply keyboard markup"))
+    check_pay_button(markup, invoice=invoice)
+    return markup
+
+
+def reply_of(call: Call, chat: Chat) -> Json:
+    """What a message says it answers to. Raises ApiError 400 when that is gone."""
+    wanted = call.params.object("reply_parameters")
+    if not isinstance(wanted, dict):
+        number = call.params.integer("reply_to_message_id")
+        wanted = {"message_id": number} if number else {}
+        wanted["allow_sending_without_reply"] = call.params.flag("allow_sending_without_reply")
+    number = wanted.get("message_id")
+    if not number:
+        return {}
+    target = chat.messages.get(number) if isinstance(number, int) else None
+    if target is None:
+        if wanted.get("allow_sending_without_reply"):
+            return {}
+        raise bad_request("message to be replied not found")
+    return {"reply_to_message": {key: value for key, value in target.data.items() if key != "reply_to_message"}}
+
+
+def options_of(call: Call) -> Json:
+    """The small print of a message that comes back in the Message object."""
+    options: Json = {}
+    if call.params.flag("protect_content"):
+        options["has_protected_content"] = True
+    if call.params.has("message_effect_id"):
+        options["effect_id"] = call.params.text("message_effect_id")
+    return options
+
+
+def deliver(call: Call, chat: Chat, content: Json, *, invoice: bool = False) -> Message:
+    """Check everything that stands around the content, count the message and post it."""
+    reply, options = reply_of(call, chat), options_of(call)
+    markup = markup_of(call, invoice=invoice)
+    call.sent(chat)
+    inline = markup is not None and "inline_keyboard" in markup
+    head = {**reply, **options, **content, **({"reply_markup": markup} if inline else {})}
+    message = call.telegram.post(call.bot, chat, head, editable=inline or markup is None)
+    if markup is not None and not inline:
+        set_reply_keyboard(call, chat, markup)
+    return message
+
+
+def set_reply_keyboard(call: Call, chat: Chat, markup: Json) -> None:
+    """Show, replace or remove the keyboard under the person's text field."""
+    chat.reply_keyboard = markup if "keyboard" in markup else None
+    call.telegram.events.publish(
+        call.bot.id, chat.person.id, "keyboard", {"reply_keyboard": chat.reply_keyboard}
+    )
+
+
+def own_message(call: Call, chat: Chat) -> Message:
+    """The bot's own message that the call wants to edit. Raises ApiError 400."""
+    if call.params.has("inline_message_id"):
+        raise bad_request("MESSAGE_ID_INVALID")
+    message = call.message(chat, "message to edit not found")
+    if message.outgoing or not message.editable:
+        raise bad_request("message can't be edited")
+    return message
+
+
+def apply_edit(call: Call, chat: Chat, message: Message, content: Json, *, drop: tuple[str, ...]) -> Json:
+    """Replace what `drop` names by `content` and the call's keyboard, in place. Raises ApiError 400 when nothing changes."""
+    markup = read_inline(call.params.object("reply_markup", "reply keyboard markup"))
+    check_pay_button(markup, invoice="invoice" in message.data)
+    fresh = {key: value for key, value in message.data.items() if key not in (*drop, "reply_markup", "edit_date")}
+    fresh.update(content)
+    if markup is not None:
+        fresh["reply_markup"] = markup
+    if fresh == {key: value for key, value in message.data.items() if key != "edit_date"}:
+        raise bad_request(NOT_MODIFIED)
+    call.sent(chat)
+    message.data = {**fresh, "edit_date": int(call.now)}
+    call.telegram.edited(call.bot, chat, message)
+    return message.data
+
+
+def preview_of(call: Call) -> Json:
+    options = call.params.object("link_preview_options")
+    if isinstance(options, dict) and options:
+        return {"link_preview_options": options}
+    if call.params.flag("disable_web_page_preview"):
+        return {"link_preview_options": {"is_disabled": True}}
+    return {}
+
+
+@method("sendMessage")
+async def send_message(call: Call) -> Any:
+    chat = call.chat()
+    return deliver(call, chat, {**call.text(), **preview_of(call)}).data
+
+
+@method("editMessageText")
+async def edit_message_text(call: Call) -> Any:
+    chat = call.chat()
+    message = own_message(call, chat)
+    content = {**call.text(), **preview_of(call)}
+    if "text" not in message.data:
+        raise bad_request("there is no text in the message to edit")
+    return apply_edit(call, chat, message, content, drop=("text", "entities", "link_preview_options"))
+
+
+@method("editMessageCaption")
+async def edit_message_caption(call: Call) -> Any:
+    chat = call.chat()
+    message = own_message(call, chat)
+    if not any(kind in message.data for kind in MEDIA if kind != "sticker"):
+        raise bad_request("there is no caption in the message to edit")
+    drop = ("caption", "caption_entities", "show_caption_above_media")
+    return apply_edit(call, chat, message, call.caption(), drop=drop)
+
+
+@method("editMessageReplyMarkup")
+async def edit_message_reply_markup(call: Call) -> Any:
+    chat = call.chat()
+    return apply_edit(call, chat, own_message(call, chat), {}, drop=())
+
+
+@method("deleteMessage")
+async def delete_message(call: Call) -> Any:
+    chat = call.chat()
+    message = call.message(chat, "message to delete not found")
+    if call.now - message.at > DELETABLE_SECONDS:
+        raise bad_request("message can't be deleted")
+    forget_messages(call, chat, [message.id])
+    return True
+
+
+@method("deleteMessages")
+async def delete_messages(call: Call) -> Any:
+    chat = call.chat()
+    young = [
+        number
+        for number in numbers_of(call, "message_ids")
+        if (message := chat.messages.get(number)) and call.now - message.at <= DELETABLE_SECONDS
+    ]
+    forget_messages(call, chat, young)
+    return True
+
+
+def numbers_of(call: Call, name: str) -> list[int]:
+    """1-100 message identifiers. Raises ApiError 400."""
+    numbers = call.params.object(name)
+    if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+        raise bad_request(f"can't parse {name}: expected an Array of Integer")
+    if not numbers:
+        raise bad_request("message identifiers are not specified")
+    if len(numbers) > 100:
+        raise bad_request("too many message identifiers specified")
+    return numbers
+
+
+def forget_messages(call: Call, chat: Chat, numbers: list[int]) -> None:
+    gone = [number for number in numbers if chat.messages.pop(number, None) is not None]
+    if gone:
+        call.telegram.events.publish(call.bot.id, chat.person.id, "delete", {"message_ids": gone})
+
+
+@method("copyMessage")
+async def copy_message(call: Call) -> Any:
+    chat = call.chat()
+    content = copied(call, call.params.integer("message_id"))
+    if call.params.has("caption"):
+        content = {key: value for key, value in content.items() if not key.startswith("caption")} | call.caption()
+    return {"message_id": deliver(call, chat, content).id}
+
+
+@method("forwardMessage")
+async def forward_message(call: Call) -> Any:
+    chat = call.chat()
+    _, original = found_in(call, call.params.integer("message_id"))
+    origin = {"type": "user", "date": original.data["date"], "sender_user": original.data["from"]}
+    content = {key: value for key, value in original.data.items() if key in CONTENT}
+    return deliver(call, chat, {"forward_origin": origin, **copy.deepcopy(content)}).data
+
+
+@method("copyMessages")
+async def copy_messages(call: Call) -> Any:
+    chat = call.chat()
+    contents = [copied(call, number) for number in numbers_of(call, "message_ids")]
+    return [{"message_id": deliver(call, chat, content).id} for content in contents]
+
+
+def found_in(call: Call, number: int) -> tuple[Chat, Message]:
+    """A message of the chat `from_chat_id`. Raises ApiError 400."""
+    user_id = call.params.integer("from_chat_id")
+    source = call.bot.chats.get(user_id)
+    if source is None:
+        raise bad_request("chat not found")
+    message = source.messages.get(number)
+    if message is None:
+        raise bad_request("message to copy not found")
+    return source, message
+
+
+def copied(call: Call, number: int) -> Json:
+    _, message = found_in(call, number)
+    content = {key: value for key, value in message.data.items() if key in CONTENT}
+    if not content:
+        raise bad_request("message can't be copied")
+    return copy.deepcopy(content)
+
+
+@method("answerCallbackQuery")
+async def answer_callback_query(call: Call) -> Any:
+    query = call.bot.queries.get(call.params.text("callback_query_id"))
+    if query is None or query.answered or call.now - query.asked > QUERY_SECONDS:
+        raise bad_request(QUERY_TOO_OLD)
+    text = call.params.text("text")
+    if units(text) > 200:
+        raise bad_request("MESSAGE_TOO_LONG")
+    url = call.params.text("url")
+    if url:
+        checked_url(url)
+    query.answered = True
+    answer = {
+        "callback_query_id": query.id,
+        "text": text or None,
+        "show_alert": call.params.flag("show_alert"),
+        "url": url or None,
+    }
+    call.telegram.events.publish(call.bot.id, query.user_id, "callback_answer", answer)
+    return True
+
+
+@method("sendChatAction")
+async def send_chat_action(call: Call) -> Any:
+    chat = call.chat()
+    action = call.params.text("action")
+    if action not in ACTIONS:
+        raise bad_request("wrong parameter action in request")
+    call.telegram.events.publish(call.bot.id, chat.person.id, "action", {"action": action})
+    return True
+
+
+@method("sendMessageDraft", "sendRichMessageDraft")
+async def send_message_draft(call: Call) -> Any:
+    chat = call.chat()
+    if not call.params.integer("draft_id"):
+        raise bad_request("draft_id must be non-zero")
+    text = call.text()["text"] if call.params.has("text") else ""
+    call.telegram.events.publish(call.bot.id, chat.person.id, "draft", {"text": text})
+    return True
+
+
+@method("setMessageReaction")
+async def set_message_reaction(call: Call) -> Any:
+    chat = call.chat()
+    message = call.message(chat, "message to react not found")
+    reaction = call.params.object("reaction") or []
+    if not isinstance(reaction, list) or not all(isinstance(one, dict) for one in reaction) or len(reaction) > 1:
+        raise bad_request("REACTION_INVALID")
+    call.telegram.events.publish(
+        call.bot.id, chat.person.id, "reaction", {"message_id": message.id, "reaction": reaction}
+    )
+    return True
+
+
+@method("pinChatMessage")
+async def pin_chat_message(call: Call) -> Any:
+    chat = call.chat()
+    message = call.message(chat, "message to pin not found")
+    chat.pinned = [*(number for number in chat.pinned if number != message.id), message.id][-100:]
+    return True
+
+
+@method("unpinChatMessage")
+async def unpin_chat_message(call: Call) -> Any:
+    chat = call.chat()
+    number = call.params.integer("message_id") or (chat.pinned[-1] if chat.pinned else 0)
+    if number not in chat.pinned:
+        raise bad_request("message to unpin not found")
+    chat.pinned.remove(number)
+    return True
+
+
+@method("unpinAllChatMessages")
+async def unpin_all_chat_messages(call: Call) -> Any:
+    call.chat().pinned.clear()
+    return True
+
+
+DICE = {"🎲": 6, "🎯": 6, "🏀": 5, "⚽": 5, "🎳": 6, "🎰": 64}
+
+
+@method("sendDice")
+async def send_dice(call: Call) -> Any:
+    chat = call.chat()
+    emoji = call.params.text("emoji") or "🎲"
+    if emoji not in DICE:
+        raise ApiError(400, "Bad Request: unsupported emoji specified")
+    value = call.telegram.world.random.randint(1, DICE[emoji])
+    return deliver(call, chat, {"dice": {"emoji": emoji, "value": value}}).data

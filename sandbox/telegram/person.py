@@ -1,0 +1,317 @@
+"""The person's side, `/_chat/…`: what the chat page and the tests do in a person's name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from sandbox.telegram import payment
+from sandbox.telegram.call import Call
+from sandbox.telegram.entities import formatted
+from sandbox.telegram.errors import ApiError
+from sandbox.telegram.methods_media import stored
+from sandbox.telegram.methods_profile import commands_for
+from sandbox.telegram.params import Params, read_params
+from sandbox.telegram.state import Bot, Chat, Json, Message, Person, Query, Telegram
+from sandbox.telegram.stream import add_streams
+
+LANGUAGE = re.compile(r"[a-zA-Z]{2,3}(-[a-zA-Z0-9]{2,8})?")
+ALBUM_LIMIT = 10
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Refused(Exception):
+    """What the person asked for cannot be done; `status` is the HTTP status."""
+
+    def __init__(self, reason: str, status: int = 400) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class PersonApi:
+    """Handlers of the `/_chat` routes."""
+
+    def __init__(self, telegram: Telegram) -> None:
+        self.telegram = telegram
+
+    # --- whose chat with which bot ---------------------------------------------------------------
+
+    def bot_or_none(self, request: web.Request) -> Bot | None:
+        wanted = request.query.get("bot", "")
+        if wanted.isascii() and wanted.isdigit() and len(wanted) < 19:
+            return self.telegram.bot(int(wanted))
+        return self.telegram.last_bot
+
+    def bot(self, request: web.Request) -> Bot:
+        bot = self.bot_or_none(request)
+        if bot is None:
+            raise Refused("no bot has called the sandbox yet", 409)
+        return bot
+
+    def person(self, request: web.Request) -> Person:
+        uid = request.match_info["uid"]
+        person = self.telegram.people.get(int(uid)) if uid.isascii() and uid.isdigit() and len(uid) < 19 else None
+        if person is None:
+            raise Refused("no such user", 404)
+        return person
+
+    def chat(self, request: web.Request) -> tuple[Bot, Chat]:
+        bot = self.bot(request)
+        return bot, self.telegram.chat(bot, self.person(request).id)
+
+    # --- people ----------------------------------------------------------------------------------
+
+    async def state(self, request: web.Request) -> web.Response:
+        bot = self.bot_or_none(request)
+        about = {"id": bot.id, "username": bot.username, "first_name": bot.first_name} if bot else None
+        users = [self.described(person, bot) for person in self.telegram.people.values()]
+        return web.json_response({"bot": about, "users": users})
+
+    def described(self, person: Person, bot: Bot | None) -> Json:
+        chat = bot.chats.get(person.id) if bot else None
+        return {
+            "id": person.id,
+            "first_name": person.first_name,
+            "last_name": person.last_name,
+            "username": person.username,
+            "language_code": person.language_code,
+            "role": person.role,
+            "blocked": chat.blocked if chat else False,
+            "unread": chat.unread if chat else 0,
+        }
+
+    async def add(self, request: web.Request) -> web.Response:
+        wanted = await body_of(request)
+        fields = fields_of(wanted)
+        if "first_name" not in fields:
+            raise Refused("first_name is missing")
+        user_id = wanted.get("id")
+        if user_id is not None and (type(user_id) is not int or not 0 < user_id < 2**52):
+            raise Refused("id must be a positive integer")
+        try:
+            person = self.telegram.add_person(user_id=user_id, **fields)
+        except ValueError as error:
+            raise Refused(str(error)) from None
+        return web.json_response(self.described(person, self.bot_or_none(request)))
+
+    async def change(self, request: web.Request) -> web.Response:
+        person = self.person(request)
+        for name, value in fields_of(await body_of(request)).items():
+            setattr(person, name, value)
+        self.telegram.events.broadcast("users", {})
+        bot = self.bot_or_none(request)
+        if bot is not None:
+            commands = {"commands": commands_for(bot, person)}
+            self.telegram.events.publish(bot.id, person.id, "commands", commands)
+        return web.json_response(self.described(person, bot))
+
+    # --- the chat --------------------------------------------------------------------------------
+
+    async def messages(self, request: web.Request) -> web.Response:
+        person, bot = self.person(request), self.bot_or_none(request)
+        if bot is None:
+            return web.json_response({"messages": [], "reply_keyboard": None, "commands": [], "blocked": False})
+        chat = self.telegram.chat(bot, person.id)
+        self.read(chat)
+        return web.json_response(
+            {
+                "messages": [message.for_person() for message in chat.messages.values()],
+                "reply_keyboard": chat.reply_keyboard,
+                "commands": commands_for(bot, person),
+                "blocked": chat.blocked,
+                "description": description_for(bot, person),
+            }
+        )
+
+    def read(self, chat: Chat) -> None:
+        if chat.unread:
+            chat.unread = 0
+            self.telegram.events.broadcast("users", {})
+
+    async def send(self, request: web.Request) -> web.Response:
+        bot, chat = self.chat(request)
+        if chat.blocked:
+            raise Refused("the bot is blocked: unblock it first")
+        params = await read_params(request)
+        reply = reply_to(chat, params)
+        kind = params.text("kind") or ("document" if params.files else "text")
+        if kind == "text":
+            contents = [text_of(params)]
+        elif kind in ("photo", "document", "video"):
+            contents = await self.media_of(bot, kind, params)
+        else:
+            raise Refused("kind must be text, photo, document or video")
+        group: Json = {}
+        if len(contents) > 1:
+            group = {"media_group_id": str(self.telegram.world.random.randrange(10**16, 10**17))}
+        self.read(chat)
+        sent = [self.telegram.receive(bot, chat, {**group, **reply, **content}) for content in contents]
+        return web.json_response({"messages": [message.for_person() for message in sent]})
+
+    async def media_of(self, bot: Bot, kind: str, params: Params) -> list[Json]:
+        uploads = [upload for name, upload in params.files.items() if name.partition("#")[0] == "file"]
+        if not 1 <= len(uploads) <= ALBUM_LIMIT:
+            raise Refused("send 1 to 10 parts named file")
+        call = Call(self.telegram, bot, Params())
+        given = {"disable_content_type_detection": True}
+        contents = [await stored(call, kind, upload, given) for upload in uploads]
+        caption = formatted(params.text("caption"), "", None)
+        if caption[0]:
+            contents[0] |= {"caption": caption[0], **({"caption_entities": caption[1]} if caption[1] else {})}
+        return contents
+
+    async def press(self, request: web.Request) -> web.Response:
+        bot, chat = self.chat(request)
+        wanted = await body_of(request)
+        message = message_of(chat, wanted)
+        data = wanted.get("data")
+        rows = message.data.get("reply_markup", {}).get("inline_keyboard", [])
+        pressed = [one for row in rows for one in row if one.get("callback_data") == data and data is not None]
+        if not pressed or all(one.get("disabled") for one in pressed):
+            raise Refused("no such button is on the message")
+        query = Query(bot.next_query_id(), chat.person.id, self.telegram.world.clock.now())
+        bot.queries[query.id] = query
+        payload = {
+            "id": query.id,
+            "from": chat.person.as_user(),
+            "message": message.data,
+            "chat_instance": str(-(chat.person.id * 7919 + bot.id)),
+            "data": data,
+        }
+        bot.updates.push("callback_query", payload, chat.person.id)
+        return web.json_response({"callback_query_id": query.id})
+
+    async def block(self, request: web.Request) -> web.Response:
+        return self.set_blocked(request, True)
+
+    async def unblock(self, request: web.Request) -> web.Response:
+        return self.set_blocked(request, False)
+
+    def set_blocked(self, request: web.Request, blocked: bool) -> web.Response:
+        bot, chat = self.chat(request)
+        if chat.blocked != blocked:
+            chat.blocked = blocked
+            member: Json = {"status": "member", "user": bot.as_user()}
+            kicked: Json = {"status": "kicked", "user": bot.as_user(), "until_date": 0}
+            change = {
+                "chat": chat.person.as_chat(),
+                "from": chat.person.as_user(),
+                "date": int(self.telegram.world.clock.now()),
+                "old_chat_member": member if blocked else kicked,
+                "new_chat_member": kicked if blocked else member,
+            }
+            bot.updates.push("my_chat_member", change, chat.person.id)
+            self.telegram.events.broadcast("users", {})
+        return web.json_response({"blocked": blocked})
+
+    async def pay(self, request: web.Request) -> web.Response:
+        bot, chat = self.chat(request)
+        wanted = await body_of(request)
+        key = wanted["link"] if isinstance(wanted.get("link"), str) else (chat.person.id, wanted.get("message_id"))
+        try:
+            invoice = bot.invoices.get(key)
+        except TypeError:
+            invoice = None
+        if invoice is None:
+            raise Refused("no such invoice")
+        if invoice.paid:
+            raise Refused("the invoice is paid already")
+        call = Call(self.telegram, bot, Params())
+        return web.json_response(await payment.pay(call, chat, invoice, once=not isinstance(key, str)))
+
+    def routes(self) -> list[tuple[str, str, Handler]]:
+        return [
+            ("GET", "/_chat/state", self.state),
+            ("POST", "/_chat/users", self.add),
+            ("PATCH", "/_chat/users/{uid}", self.change),
+            ("GET", "/_chat/users/{uid}/messages", self.messages),
+            ("POST", "/_chat/users/{uid}/send", self.send),
+            ("POST", "/_chat/users/{uid}/press", self.press),
+            ("POST", "/_chat/users/{uid}/block", self.block),
+            ("POST", "/_chat/users/{uid}/unblock", self.unblock),
+            ("POST", "/_chat/users/{uid}/pay", self.pay),
+        ]
+
+
+def fields_of(wanted: Json) -> Json:
+    """The changeable fields of a person that the request names, checked."""
+    fields: Json = {}
+    for name in ("first_name", "last_name", "username", "language_code", "role"):
+        if name not in wanted:
+            continue
+        value = wanted[name]
+        optional = name in ("last_name", "username")
+        if value in (None, "") and optional:
+            fields[name] = None
+        elif not isinstance(value, str) or not 1 <= len(value.strip()) <= 64:
+            raise Refused(f"{name} must be a text of 1-64 characters")
+        elif name == "language_code" and not LANGUAGE.fullmatch(value):
+            raise Refused("language_code must look like ru or pt-br")
+        elif name == "username" and not re.fullmatch(r"\w{3,32}", value, re.ASCII):
+            raise Refused("username must be 3-32 of A-Z a-z 0-9 _")
+        else:
+            fields[name] = value.strip()
+    return fields
+
+
+async def body_of(request: web.Request) -> Json:
+    try:
+        value = json.loads(await request.read() or b"{}")
+    except (ValueError, RecursionError):
+        raise Refused("the body is not JSON") from None
+    if not isinstance(value, dict):
+        raise Refused("the body must be a JSON object")
+    return value
+
+
+def text_of(params: Params) -> Json:
+    text, entities = formatted(params.text("text")[:4096], "", None)
+    if not text:
+        raise Refused("text is empty")
+    return {"text": text, **({"entities": entities} if entities else {})}
+
+
+def reply_to(chat: Chat, params: Params) -> Json:
+    if not params.has("reply_to"):
+        return {}
+    target = chat.messages.get(params.integer("reply_to"))
+    if target is None:
+        raise Refused("the message to reply to is gone")
+    return {"reply_to_message": {key: value for key, value in target.data.items() if key != "reply_to_message"}}
+
+
+def message_of(chat: Chat, wanted: Json) -> Message:
+    number = wanted.get("message_id")
+    message = chat.messages.get(number) if type(number) is int else None
+    if message is None:
+        raise Refused("no such message")
+    return message
+
+
+def description_for(bot: Bot, person: Person) -> str:
+    """What an empty chat shows in the person's language."""
+    own = bot.texts.get(("description", person.language_code[:2].lower()))
+    return own or bot.texts.get(("description", ""), "")
+
+
+def mount(app: web.Application, telegram: Telegram) -> None:
+    """Add the person's routes; every refusal is JSON `{"error": …}`."""
+    api = PersonApi(telegram)
+
+    def guarded(handler: Handler) -> Handler:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except Refused as refused:
+                return web.json_response({"error": str(refused)}, status=refused.status)
+            except ApiError as refused:
+                return web.json_response({"error": refused.description}, status=refused.status)
+
+        return answer
+
+    for verb, path, handler in [*api.routes(), *add_streams(api)]:
+        app.router.add_route(verb, path, guarded(handler))

@@ -1,0 +1,153 @@
+"""Delivers a bot's updates to its webhook: in order for each person, several people at once, until 2xx or too old."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import Any
+
+import aiohttp
+
+from sandbox.telegram.call import METHODS, NAMES, Call
+from sandbox.telegram.errors import ApiError
+from sandbox.telegram.params import Params
+from sandbox.telegram.state import Bot, Telegram
+from sandbox.telegram.updates import Pending
+
+ANSWER_SECONDS = 60.0
+LONGEST_WAIT = 60.0
+GONE_SECONDS = 23 * 3600.0
+MAX_ANSWER = 1024 * 1024
+NOT_IN_ANSWERS = frozenset({"setwebhook", "deletewebhook", "close", "logout"})
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
+
+
+class Webhook:
+    """One setWebhook, until the next or deleteWebhook (telegram sheet, section 4)."""
+
+    def __init__(self, telegram: Telegram, bot: Bot, url: str, secret: str, max_connections: int) -> None:
+        self.url = url
+        self.max_connections = max_connections
+        self._telegram = telegram
+        self._bot = bot
+        self._secret = secret
+        self._busy: dict[int, asyncio.Task[None]] = {}
+        self._waiting: dict[int, None] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._last_error: tuple[int, str] | None = None
+        self._gone_since: float | None = None
+
+    def start(self) -> None:
+        self._bot.updates.on_push = lambda pending: self._serve(pending.user_id)
+        for user_id in self._bot.updates.users():
+            self._serve(user_id)
+
+    def stop(self) -> None:
+        """Deliver nothing more; what was not delivered stays in the queue."""
+        self._bot.updates.on_push = None
+        self._waiting.clear()
+        for task in self._busy.values():
+            task.cancel()
+        if self._session is not None:
+            self._telegram.world.spawn(self._session.close())
+            self._session = None
+
+    def info(self) -> dict[str, Any]:
+        """Webhook's part of getWebhookInfo."""
+        info: dict[str, Any] = {"max_connections": self.max_connections, "ip_address": "127.0.0.1"}
+        if self._last_error is not None:
+            info["last_error_date"], info["last_error_message"] = self._last_error
+        return info
+
+    def _serve(self, user_id: int) -> None:
+        if user_id in self._busy:
+            return
+        if len(self._busy) >= self.max_connections:
+            self._waiting[user_id] = None
+            return
+        self._busy[user_id] = self._telegram.world.spawn(self._deliver_all(user_id))
+
+    async def _deliver_all(self, user_id: int) -> None:
+        try:
+            while (pending := self._bot.updates.first_of(user_id)) is not None:
+                await self._deliver(pending)
+        finally:
+            self._busy.pop(user_id, None)
+            if self._waiting and self._bot.webhook is self:
+                waiting = next(iter(self._waiting))
+                del self._waiting[waiting]
+                self._serve(waiting)
+
+    async def _deliver(self, pending: Pending) -> None:
+        """Post one update until it is taken or its shelf life ends."""
+        failures = 0
+        while self._bot.updates.first_of(pending.user_id) is pending:
+            asked_to_wait = await self._post(pending)
+            if asked_to_wait is None:
+                self._bot.updates.remove(pending)
+                return
+            failures += 1
+            wait = asked_to_wait or (0.0 if failures == 1 else min(2.0 ** (failures - 1), LONGEST_WAIT))
+            left = max(0.0, pending.expires - self._telegram.world.clock.now())
+            await self._telegram.world.clock.sleep(min(wait, left))
+
+    async def _post(self, pending: Pending) -> float | None:
+        """One try. None: taken. Else the seconds the receiver asked to wait, 0 when it did not say."""
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=self.max_connections)
+            timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        headers = {SECRET_HEADER: self._secret} if self._secret else {}
+        try:
+            async with self._session.post(
+                self.url, json=pending.as_update(), headers=headers, allow_redirects=False
+            ) as answer:
+                body = await answer.content.read(MAX_ANSWER)
+                self._telegram.world.record(
+                    "telegram", "webhook", update_id=pending.update_id, kind=pending.kind, status=answer.status
+                )
+                if 200 <= answer.status < 300:
+                    self._gone_since = None
+                    await self._act_on(body)
+                    return None
+                self._failed(f"Wrong response from the webhook: {answer.status} {answer.reason}")
+                self._note_gone(answer.status)
+                return _retry_after(answer.headers.get("Retry-After"))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._telegram.world.record(
+                "telegram", "webhook", update_id=pending.update_id, kind=pending.kind, error=type(error).__name__
+            )
+            self._failed("Read timeout expired" if isinstance(error, TimeoutError) else "Connection refused")
+            return 0.0
+
+    def _failed(self, message: str) -> None:
+        self._last_error = (int(self._telegram.world.clock.now()), message)
+
+    def _note_gone(self, status: int) -> None:
+        """A receiver that says 410 for 23 hours loses its webhook."""
+        now = self._telegram.world.clock.now()
+        if status != 410:
+            self._gone_since = None
+        elif self._gone_since is None:
+            self._gone_since = now
+        elif now - self._gone_since >= GONE_SECONDS and self._bot.webhook is self:
+            self._bot.webhook = None
+            self.stop()
+
+    async def _act_on(self, body: bytes) -> None:
+        """A 2xx body may hold one call; its result goes nowhere."""
+        try:
+            wanted = json.loads(body) if body.strip() else None
+        except (ValueError, RecursionError):
+            return
+        name = str(wanted.pop("method", "")).lower() if isinstance(wanted, dict) else ""
+        if name not in METHODS or name.startswith("get") or name in NOT_IN_ANSWERS:
+            return
+        self._telegram.world.record("telegram", NAMES[name], bot=self._bot.id, in_webhook_answer=True)
+        with contextlib.suppress(ApiError):
+            await METHODS[name](Call(self._telegram, self._bot, Params(values=wanted)))
+
+
+def _retry_after(header: str | None) -> float:
+    return float(header) if header and header.isdigit() and int(header) <= 3600 else 0.0
