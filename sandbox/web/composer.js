@@ -1,0 +1,181 @@
+// Where the person writes: the text field, the menu of commands, the reply keyboard, Start and Unblock.
+
+import { $, h } from "./dom.js";
+import { t } from "./i18n.js";
+import { renderReply } from "./keyboards.js";
+
+const MAX_HEIGHT = 180;
+
+export class Composer {
+  /** `actions`: `send(text)` answers whether it went out, `attach(files)`, `unblock()`. */
+  constructor(actions) {
+    this.actions = actions;
+    this.field = $("text");
+    this.list = $("commands");
+    this.commands = [];
+    this.matches = [];
+    this.chosen = 0;
+    this.markup = null;
+    this.drafts = new Map();
+    this.wire();
+  }
+
+  wire() {
+    $("composer").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.submit();
+    });
+    this.field.addEventListener("input", () => this.changed());
+    this.field.addEventListener("keydown", (event) => this.key(event));
+    this.field.addEventListener("blur", () => setTimeout(() => this.list.contains(document.activeElement) || this.closeMenu(), 150));
+    $("menu").addEventListener("click", () => {
+      if (!this.list.hidden) return this.closeMenu();
+      this.openMenu(this.commands);
+      this.field.focus();
+    });
+    $("attach").addEventListener("click", () => $("file-input").click());
+    $("file-input").addEventListener("change", ({ target }) => {
+      const files = [...target.files];
+      target.value = "";
+      if (files.length > 0) this.actions.attach(files);
+    });
+    $("start").addEventListener("click", () => this.actions.send("/start"));
+    $("unblock").addEventListener("click", () => this.actions.unblock());
+    $("keyboard-toggle").addEventListener("click", () => this.showKeyboard($("reply-keyboard").hidden));
+  }
+
+  /** Another chat: keep what was being written in the old one, bring back what was begun in the new one. */
+  switchTo(uid) {
+    if (this.uid !== undefined) this.drafts.set(this.uid, this.field.value);
+    this.uid = uid;
+    this.field.value = this.drafts.get(uid) ?? "";
+    this.setCommands([]);
+    this.setKeyboard(null);
+    this.changed();
+  }
+
+  setState({ blocked, empty, ready }) {
+    $("composer").hidden = blocked || empty || !ready;
+    $("start").hidden = blocked || !empty || !ready;
+    $("unblock").hidden = !blocked || !ready;
+    $("reply-keyboard").classList.toggle("off", blocked || empty);
+  }
+
+  setCommands(commands) {
+    this.commands = commands ?? [];
+    this.closeMenu();
+    $("menu").hidden = this.commands.length === 0;
+  }
+
+  setKeyboard(markup) {
+    const rows = renderReply(markup, (text) => this.pressReply(text));
+    this.markup = rows.length > 0 ? markup : null;
+    $("reply-keyboard").replaceChildren(...rows);
+    $("reply-keyboard").classList.toggle("compact", Boolean(markup?.resize_keyboard));
+    $("keyboard-toggle").hidden = rows.length === 0;
+    this.showKeyboard(rows.length > 0);
+    this.placeholder();
+  }
+
+  placeholder() {
+    this.field.placeholder = this.markup?.input_field_placeholder || t("message");
+  }
+
+  showKeyboard(on) {
+    $("reply-keyboard").hidden = !on;
+    $("keyboard-toggle").setAttribute("aria-expanded", String(on));
+  }
+
+  async pressReply(text) {
+    const once = this.markup?.one_time_keyboard;
+    if ((await this.actions.send(text)) && once) this.showKeyboard(false);
+  }
+
+  /** Puts text into the field for the person to finish. */
+  fill(text) {
+    this.field.value = text;
+    this.changed();
+    this.field.focus();
+  }
+
+  async submit() {
+    const text = this.field.value.trim();
+    if (!text) return;
+    const { uid } = this;
+    this.field.value = "";
+    this.changed();
+    if (await this.actions.send(text)) return;
+    // Nothing that was written is lost: it comes back, before whatever was typed since.
+    if (this.uid !== uid) this.drafts.set(uid, text);
+    else this.fill([text, this.field.value].filter(Boolean).join("\n"));
+  }
+
+  changed() {
+    const { field } = this;
+    field.style.height = "auto";
+    field.style.height = `${Math.min(field.scrollHeight, MAX_HEIGHT)}px`;
+    field.classList.toggle("tall", field.scrollHeight > MAX_HEIGHT);
+    $("send").disabled = field.value.trim() === "";
+    const typed = /^\/(\w*)$/.exec(field.value);
+    const found = typed ? this.commands.filter((one) => one.command.startsWith(typed[1].toLowerCase())) : [];
+    if (found.length > 0) this.openMenu(found);
+    else this.closeMenu();
+  }
+
+  key(event) {
+    if (event.isComposing) return;
+    const open = !this.list.hidden;
+    if (open && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+      event.preventDefault();
+      const step = event.key === "ArrowDown" ? 1 : -1;
+      return this.choose((this.chosen + step + this.matches.length) % this.matches.length);
+    }
+    if (open && event.key === "Tab") {
+      event.preventDefault();
+      return this.fill(`/${this.matches[this.chosen].command} `);
+    }
+    if (open && event.key === "Escape") {
+      event.preventDefault();
+      return this.closeMenu();
+    }
+    if (event.key === "Enter" && !event.shiftKey) {
+      event.preventDefault();
+      if (open) this.pick(this.matches[this.chosen]);
+      else this.submit();
+    }
+  }
+
+  openMenu(commands) {
+    this.matches = commands;
+    this.list.replaceChildren(...commands.map((one, index) =>
+      h("div", { class: "command", role: "option", id: `command-${index}`, onmousedown: (event) => event.preventDefault(), onclick: () => this.pick(one) },
+        h("span", { class: "command-name" }, `/${one.command}`), h("span", { class: "command-about" }, one.description))));
+    this.list.hidden = false;
+    this.expanded(true);
+    this.choose(0);
+  }
+
+  closeMenu() {
+    this.list.hidden = true;
+    this.field.removeAttribute("aria-activedescendant");
+    this.expanded(false);
+  }
+
+  expanded(on) {
+    for (const node of [$("menu"), this.field]) node.setAttribute("aria-expanded", String(on));
+  }
+
+  choose(index) {
+    this.chosen = index;
+    [...this.list.children].forEach((node, at) => node.setAttribute("aria-selected", String(at === index)));
+    this.list.children[index].scrollIntoView({ block: "nearest" });
+    this.field.setAttribute("aria-activedescendant", `command-${index}`);
+  }
+
+  pick(command) {
+    this.closeMenu();
+    this.field.value = "";
+    this.changed();
+    this.actions.send(`/${command.command}`);
+  }
+}
