@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import quote
 
 HIDDEN = "***"
 _SHORTEST_SECRET = 4  # hiding shorter texts would make the log unreadable and protects nothing
 
-_context: ContextVar[Mapping[str, object]] = ContextVar("log_context", default={})
+_context: ContextVar[Mapping[str, object]] = ContextVar("log_context", default=MappingProxyType({}))
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # The token stands in the path of every Telegram address (telegram sheet, section 1).

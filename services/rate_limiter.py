@@ -1,0 +1,292 @@
+"""How often one user may do one thing: a moving window for each pair of user and action.
+
+The windows live in Redis when there is one, so that several bot processes count together, and in memory otherwise.
+While Redis is down each process counts for itself: a limiter that fails must neither stop the shop nor open it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+from aiogram import BaseMiddleware
+from aiogram.dispatcher.flags import get_flag
+from aiogram.types import CallbackQuery, Message, TelegramObject, User
+from limits import RateLimitItem, RateLimitItemPerSecond
+from limits.aio.storage import MovingWindowSupport, RedisStorage, Storage
+from limits.aio.strategies import MovingWindowRateLimiter
+from redis.asyncio import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from services.log import event
+
+WINDOW_SECONDS: Final = 60
+MOST_WINDOWS: Final = 100_000  # windows kept in memory, about 30 MB; the longest unused goes first
+REDIS_TIMEOUT: Final = 1.0  # seconds for one answer of Redis
+REDIS_PAUSE: Final = 5.0  # seconds for which Redis is left alone after it failed
+
+_log = logging.getLogger(__name__)
+_Entry = TypeVar("_Entry", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the user may go on, and if not, the whole seconds until asking again makes sense."""
+
+    allowed: bool
+    retry_after_seconds: int = 0
+
+
+class RateLimited(Exception):
+    """The user did this too often. `retry_after` is in whole seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"too often; again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+class RateLimiter:
+    """`per_minute` hits for each user and action within any 60 seconds."""
+
+    def __init__(
+        self,
+        per_minute: int = 10,
+        *,
+        redis_url: str | None = None,
+        redis_pause: float = REDIS_PAUSE,
+        most_windows: int = MOST_WINDOWS,
+    ) -> None:
+        self._limit = RateLimitItemPerSecond(per_minute, WINDOW_SECONDS)
+        self._memory = MovingWindowRateLimiter(MemoryWindows(most_windows))
+        self._pool = _pool(redis_url) if redis_url else None
+        self._redis = MovingWindowRateLimiter(_redis_windows(self._pool)) if self._pool else None
+        self._redis_pause = redis_pause
+        self._redis_down_until = 0.0
+        self._redis_is_down = False
+
+    async def hit(self, user_id: int, action: str, *, cost: int = 1) -> Verdict:
+        """Count `cost` hits of `user_id` on `action`. A refused hit is not counted, so waiting always helps.
+
+        A `cost` above the limit itself is never allowed.
+        """
+        if self._redis is not None and time.monotonic() >= self._redis_down_until:
+            try:
+                verdict = await _hit(self._redis, self._limit, user_id, action, cost)
+            except (RedisError, OSError) as error:
+                self._redis_failed(error)
+            else:
+                if self._redis_is_down:
+                    event(_log, "rate_limiter.redis_back")
+                    self._redis_is_down = False
+                return verdict
+        return await _hit(self._memory, self._limit, user_id, action, cost)
+
+    async def close(self) -> None:
+        """Let the connections to Redis go."""
+        if self._pool is not None:
+            await self._pool.disconnect()
+
+    def _redis_failed(self, error: Exception) -> None:
+        self._redis_down_until = time.monotonic() + self._redis_pause
+        if not self._redis_is_down:
+            event(_log, "rate_limiter.redis_down", level=logging.WARNING, error=type(error).__name__)
+        self._redis_is_down = True
+
+
+class MemoryWindows(Storage, MovingWindowSupport):
+    """Windows in this process's memory, at most `most` of them.
+
+    The one that comes with `limits` looks at every window on every hit, in a thread for each; this one touches only
+    the window asked about. There is no await inside, so no lock is needed either.
+    """
+
+    STORAGE_SCHEME = None
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+        self._windows: OrderedDict[str, deque[float]] = OrderedDict()
+
+    async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        window = self._fresh(key, expiry)
+        if len(window) + amount > limit:
+            return False
+        window.extend([time.monotonic()] * amount)
+        self._windows[key] = window
+        self._windows.move_to_end(key)
+        while len(self._windows) > self._most:
+            self._windows.popitem(last=False)
+        return True
+
+    async def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
+        window = self._fresh(key, expiry)
+        age = time.monotonic() - window[0] if window else 0.0
+        return time.time() - age, len(window)
+
+    def _fresh(self, key: str, expiry: int) -> deque[float]:
+        """The window of `key` without the hits that have left it."""
+        window = self._windows.get(key, deque())
+        oldest = time.monotonic() - expiry
+        while window and window[0] <= oldest:
+            window.popleft()
+        if not window:
+            self._windows.pop(key, None)
+        return window
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return ValueError
+
+    async def check(self) -> bool:
+        return True
+
+    async def reset(self) -> int:
+        count = len(self._windows)
+        self._windows.clear()
+        return count
+
+    async def clear(self, key: str) -> None:
+        self._windows.pop(key, None)
+
+    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        raise NotImplementedError("these are moving windows; there are no counters here")
+
+    async def get(self, key: str) -> int:
+        return len(self._windows.get(key, ()))
+
+    async def get_expiry(self, key: str) -> float:
+        return time.time()
+
+
+def _pool(redis_url: str) -> ConnectionPool:
+    return ConnectionPool.from_url(
+        redis_url,
+        socket_timeout=REDIS_TIMEOUT,
+        socket_connect_timeout=REDIS_TIMEOUT,
+        retry=Retry(NoBackoff(), 1),  # heals a connection that went stale while Redis was restarted
+        max_connections=50,
+    )
+
+
+def _redis_windows(pool: ConnectionPool) -> RedisStorage:
+    options: dict[str, Any] = {"connection_pool": pool}  # given ready-made: limits knows fewer forms of address
+    return RedisStorage("async+redis://", implementation="redispy", key_prefix="limits", **options)
+
+
+async def _hit(
+    limiter: MovingWindowRateLimiter, limit: RateLimitItem, user_id: int, action: str, cost: int
+) -> Verdict:
+    names = (str(user_id), action)
+    if await limiter.hit(limit, *names, cost=cost):
+        return Verdict(allowed=True)
+    stats = await limiter.get_window_stats(limit, *names)
+    seconds = math.ceil(stats.reset_time - time.time())
+    return Verdict(allowed=False, retry_after_seconds=min(max(seconds, 1), WINDOW_SECONDS))
+
+
+OnLimited = Callable[[TelegramObject, int], Awaitable[object]]
+"""Tell the user how many seconds are left: `await on_limited(event, seconds)`."""
+
+
+class RateLimitMiddleware(BaseMiddleware):
+    """Lets a user run each handler so often a minute; an inner middleware for messages and taps.
+
+    The action is the handler's flag `rate_limit` (a text shared by several handlers), else the handler itself;
+    `flags={"rate_limit": False}` exempts one. What carries money is never held up: a `successful_payment` passes.
+    An album counts as one message. The user is told once per window, so that flooding us makes us send next to nothing;
+    a tap is always answered, because Telegram's spinner would turn on otherwise.
+    """
+
+    _MOST_REMEMBERED = 10_000
+
+    def __init__(self, limiter: RateLimiter, on_limited: OnLimited) -> None:
+        self._limiter = limiter
+        self._on_limited = on_limited
+        self._told: OrderedDict[tuple[int, str], float] = OrderedDict()
+        self._albums: OrderedDict[str, bool] = OrderedDict()
+
+    async def __call__(
+        self, handler: Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]], event: TelegramObject,
+        data: dict[str, Any],
+    ) -> Any:
+        user, action = _user(event), _action(data)
+        if user is None or action is None:
+            return await handler(event, data)
+        album = event.media_group_id if isinstance(event, Message) else None
+        if album is not None and album in self._albums:
+            return await handler(event, data) if self._albums[album] else None
+        if album is not None:
+            _remember(self._albums, album, True, self._MOST_REMEMBERED)
+        verdict = await self._limiter.hit(user.id, action)
+        if verdict.allowed:
+            return await handler(event, data)
+        if album is not None:
+            _remember(self._albums, album, False, self._MOST_REMEMBERED)
+        await self._tell(event, (user.id, action), verdict.retry_after_seconds)
+        return None
+
+    async def _tell(self, event: TelegramObject, who: tuple[int, str], seconds: int) -> None:
+        now = time.monotonic()
+        if self._told.get(who, 0.0) <= now:
+            _remember(self._told, who, now + WINDOW_SECONDS, self._MOST_REMEMBERED)
+            await self._on_limited(event, seconds)
+        elif isinstance(event, CallbackQuery):
+            await event.answer()
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+def _remember(memory: OrderedDict[_Key, _Value], key: _Key, value: _Value, most: int) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    while len(memory) > most:
+        memory.popitem(last=False)
+
+
+def _user(event: TelegramObject) -> User | None:
+    """The user to count for; None for what must never be held up."""
+    if isinstance(event, CallbackQuery):
+        return event.from_user
+    if isinstance(event, Message) and not (event.successful_payment or event.refunded_payment):
+        return event.from_user
+    return None
+
+
+def _action(data: dict[str, Any]) -> str | None:
+    flag = get_flag(data, "rate_limit")
+    if flag is False:
+        return None
+    if isinstance(flag, str):
+        return flag
+    callback = getattr(data.get("handler"), "callback", None)
+    return f"{getattr(callback, '__module__', '')}.{getattr(callback, '__qualname__', 'update')}"
+
+
+class ReservesBalance(Protocol[_Entry]):
+    """The one verb needed of `database.models.Database`."""
+
+    async def reserve_balance(self, user_id: int, amount: int, job_id: str) -> _Entry: ...
+
+
+async def check_balance_and_reserve(
+    user_id: int, amount: int, job_id: str, *, limiter: RateLimiter, db: ReservesBalance[_Entry]
+) -> _Entry:
+    """Reserve `amount` kopecks of the user's balance for `job_id`, unless the user asks too often.
+
+    Raises:
+        RateLimited: nothing was reserved.
+        InsufficientFunds, KeyReused: as `reserve_balance` does; nothing was reserved.
+    """
+    verdict = await limiter.hit(user_id, "reserve")
+    if not verdict.allowed:
+        raise RateLimited(verdict.retry_after_seconds)
+    return await db.reserve_balance(user_id, amount, job_id)

@@ -1,0 +1,112 @@
+"""The worker that trusts nothing it reads from Redis.
+
+RQ's wire format is pickle, and a message names the function to call, callbacks and addresses to call back: whoever can
+write to Redis could run any code in a stock worker. This one reads plain values only, calls only the steps listed in
+`services.queue.FUNCTIONS` with one job id, and follows no callback. The worst a forged message can do is to ask
+for a step of a job, and the job's row decides whether there is anything to do.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import pickle
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
+
+from redis import Redis
+from rq import Queue, Worker
+from rq.exceptions import StopRequested
+from rq.job import Job
+
+from services.log import event
+from services.queue import FUNCTIONS, QUEUE_NAME, load_function
+
+MAINTENANCE_SECONDS = 15
+"""How often lost messages of dead workers are looked for."""
+
+WORKER_TTL = 30
+"""Seconds: an idle worker wakes up after half of it, which is what lets maintenance run on time."""
+
+_log = logging.getLogger(__name__)
+
+
+class MessageRefused(Exception):
+    """A message that none of ours can be: it names another function, or holds more than a job's id."""
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        raise pickle.UnpicklingError(f"a message holds plain values only, not {module_name}.{global_name}")
+
+
+class PlainSerializer:
+    """RQ's own format, but reading refuses everything that is not a plain value."""
+
+    @staticmethod
+    def dumps(value: Any) -> bytes:
+        return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+
+    @staticmethod
+    def loads(data: bytes) -> Any:
+        return _PlainUnpickler(io.BytesIO(data)).load()
+
+
+class GuardedJob(Job):
+    """A message as our worker sees it: one listed function and one job id, and nothing that runs besides."""
+
+    def restore(self, raw_data: Any) -> None:
+        super().restore(raw_data)
+        self._success_callback_name = self._failure_callback_name = self._stopped_callback_name = None
+        self.webhooks = []
+        self.retries_left = self.repeats_left = None
+
+    @property
+    def func(self) -> Callable[[str], Awaitable[None]]:
+        """The step to run.
+
+        Raises:
+            MessageRefused: when the message is none of ours.
+            DeserializationError: when it cannot be read as plain values.
+        """
+        name, args = self.func_name, self.args
+        plain = self.instance is None and not self.kwargs and len(args) == 1 and isinstance(args[0], str)
+        if name is None or name not in FUNCTIONS.values() or not plain:
+            event(_log, "message.refused", level=logging.WARNING, message_id=self.id, function=str(name)[:200])
+            raise MessageRefused(self.id)
+        return load_function(name)
+
+
+class GuardedWorker(Worker):
+    """A worker of the one queue, one job at a time, each in a forked process.
+
+    One queue only: with two, RQ takes messages without a safety net. `parent_pid` makes it stop when the process
+    that supervises it is gone.
+    """
+
+    job_class: ClassVar[type[Job]] = GuardedJob  # type: ignore[misc]  # RQ declares it per instance, uses it per class
+
+    def __init__(self, connection: Redis, *, parent_pid: int | None = None) -> None:
+        queue = Queue(QUEUE_NAME, connection=connection, job_class=GuardedJob, serializer=PlainSerializer)
+        super().__init__(
+            [queue],
+            connection=connection,
+            job_class=GuardedJob,
+            serializer=PlainSerializer,
+            maintenance_interval=MAINTENANCE_SECONDS,
+            worker_ttl=WORKER_TTL,
+            log_job_description=False,
+        )
+        self._parent_pid = parent_pid
+
+    def run_maintenance_tasks(self) -> None:
+        if self._parent_pid is not None and os.getppid() != self._parent_pid:
+            raise StopRequested
+        super().run_maintenance_tasks()  # type: ignore[no-untyped-call]  # RQ left it without types
+
+
+def preload() -> None:
+    """Import every step now, so that a forked job starts in milliseconds and the pages are shared."""
+    for dotted in FUNCTIONS.values():
+        load_function(dotted)
