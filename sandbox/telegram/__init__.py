@@ -103,7 +103,7 @@ def mount(app: web.Application, world: World) -> None:
         for bot in telegram.bots.values():
             bot.updates.end_poll("Conflict: terminated by the sandbox's end")
             if bot.webhook is not None:
-                bot.webhook.stop()
+                await bot.webhook.stop()
         telegram.events.close()
 
     app.on_shutdown.append(stop)

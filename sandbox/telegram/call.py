@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.telegram.entities import formatted
 from sandbox.telegram.builder import units
+from sandbox.telegram.entities import formatted
 from sandbox.telegram.errors import bad_request
 from sandbox.telegram.params import Params
 from sandbox.telegram.state import Bot, Chat, Json, Message, Telegram

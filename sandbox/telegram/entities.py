@@ -11,8 +11,11 @@ from sandbox.telegram.html import parse_html
 from sandbox.telegram.markdown import parse_legacy_markdown, parse_markdown
 
 ENTITY_TYPES = frozenset(
-    "mention hashtag cashtag bot_command url email phone_number bold italic underline strikethrough spoiler blockquote "
-    "expandable_blockquote code pre text_link text_mention custom_emoji date_time".split()
+    {
+        "mention", "hashtag", "cashtag", "bot_command", "url", "email", "phone_number", "bold", "italic",
+        "underline", "strikethrough", "spoiler", "blockquote", "expandable_blockquote", "code", "pre",
+        "text_link", "text_mention", "custom_emoji", "date_time",
+    }
 )
 MAX_ENTITIES = 100
 
@@ -70,7 +73,7 @@ def _trimmed(text: str, entities: list[Json]) -> tuple[str, list[Json]]:
 
 
 DETECTORS = (
-    ("url", re.compile(r"(?<![\w/@.])(?:https?://[^\s<>\"]+[^\s<>\".,:;!?)\]]|(?:t\.me|telegram\.me)/[\w/?=&-]+)", re.I)),
+    ("url", re.compile(r"(?<![\w/@.])(?:https?://[^\s<>\"]+[^\s<>\".,:;!?)\]]|t\.me/[\w/?=&-]+)", re.I)),
     ("email", re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}", re.I)),
     ("mention", re.compile(r"(?<![\w/@])@[a-z]\w{2,31}\b", re.I)),
     ("bot_command", re.compile(r"(?<![\w/<>])/[a-z0-9_]{1,64}(?:@[a-z]\w{2,31})?\b", re.I)),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 class ApiError(Exception):
-    """An answer with `ok: false`; `status` doubles as `error_code`, `retry_after` is in seconds (telegram sheet, section 3)."""
+    """An answer with `ok: false` (telegram sheet, section 3).
+
+    `status` is the HTTP status and the `error_code`, `retry_after` is in seconds.
+    """
 
     def __init__(self, status: int, description: str, *, retry_after: int | None = None) -> None:
         super().__init__(description)

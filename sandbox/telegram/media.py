@@ -74,7 +74,7 @@ def thumbnail_of(data: bytes) -> Picture | None:
 def probe_clip(data: bytes) -> Clip | None:
     """What PyAV finds in a clip, with its first frame as thumbnail; None when it is no video."""
     try:
-        with av.open(io.BytesIO(data)) as container:
+        with av.open(io.BytesIO(data), "r") as container:
             if not container.streams.video:
                 return None
             stream = container.streams.video[0]
@@ -82,7 +82,8 @@ def probe_clip(data: bytes) -> Clip | None:
             first = next(container.decode(stream), None)
             if first is None:
                 return None
-            thumbnail = _shrunk(first.to_image().convert("RGB"), THUMBNAIL_SIDE)
+            still: Image.Image = first.to_image()  # type: ignore[no-untyped-call]
+            thumbnail = _shrunk(still.convert("RGB"), THUMBNAIL_SIDE)
             return Clip(first.width, first.height, round(seconds), bool(container.streams.audio), thumbnail)
     except (av.error.FFmpegError, ValueError, OSError, IndexError, MemoryError):
         return None

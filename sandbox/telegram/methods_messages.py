@@ -5,20 +5,25 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from sandbox.telegram.builder import units
 from sandbox.telegram.call import Call, method
 from sandbox.telegram.errors import NOT_MODIFIED, QUERY_TOO_OLD, ApiError, bad_request
 from sandbox.telegram.markup import check_pay_button, checked_url, read_inline, read_markup
-from sandbox.telegram.builder import units
 from sandbox.telegram.state import QUERY_SECONDS, Chat, Json, Message
 
 DELETABLE_SECONDS = 48 * 3600.0
 ACTIONS = frozenset(
-    "typing upload_photo record_video upload_video record_voice upload_voice upload_document choose_sticker "
-    "find_location record_video_note upload_video_note record_audio upload_audio".split()
+    {
+        "typing", "upload_photo", "record_video", "upload_video", "record_voice", "upload_voice",
+        "upload_document", "choose_sticker", "find_location", "record_video_note", "upload_video_note",
+        "record_audio", "upload_audio",
+    }
 )
 MEDIA = ("photo", "video", "animation", "document", "audio", "voice", "sticker")
-CONTENT = ("text", "entities", "caption", "caption_entities", "show_caption_above_media", "dice", "link_preview_options",
-           *MEDIA)
+CONTENT = (
+    "text", "entities", "link_preview_options", "caption", "caption_entities", "show_caption_above_media",
+    "has_media_spoiler", "dice", *MEDIA,
+)
 
 
 def markup_of(call: Call, *, invoice: bool = False) -> Json | None:
@@ -30,16 +35,16 @@ def markup_of(call: Call, *, invoice: bool = False) -> Json | None:
 def reply_of(call: Call, chat: Chat) -> Json:
     """What a message says it answers to. Raises ApiError 400 when that is gone."""
     wanted = call.params.object("reply_parameters")
-    if not isinstance(wanted, dict):
+    if isinstance(wanted, dict):
+        number, anyway = wanted.get("message_id"), bool(wanted.get("allow_sending_without_reply"))
+    else:
         number = call.params.integer("reply_to_message_id")
-        wanted = {"message_id": number} if number else {}
-        wanted["allow_sending_without_reply"] = call.params.flag("allow_sending_without_reply")
-    number = wanted.get("message_id")
+        anyway = call.params.flag("allow_sending_without_reply")
     if not number:
         return {}
     target = chat.messages.get(number) if isinstance(number, int) else None
     if target is None:
-        if wanted.get("allow_sending_without_reply"):
+        if anyway:
             return {}
         raise bad_request("message to be replied not found")
     return {"reply_to_message": {key: value for key, value in target.data.items() if key != "reply_to_message"}}
@@ -87,7 +92,10 @@ def own_message(call: Call, chat: Chat) -> Message:
 
 
 def apply_edit(call: Call, chat: Chat, message: Message, content: Json, *, drop: tuple[str, ...]) -> Json:
-    """Replace what `drop` names by `content` and the call's keyboard, in place. Raises ApiError 400 when nothing changes."""
+    """Replace what `drop` names by `content`, and the keyboard by the call's, in place.
+
+    Raises ApiError 400 when that changes nothing.
+    """
     markup = read_inline(call.params.object("reply_markup", "reply keyboard markup"))
     check_pay_button(markup, invoice="invoice" in message.data)
     fresh = {key: value for key, value in message.data.items() if key not in (*drop, "reply_markup", "edit_date")}

@@ -1,4 +1,4 @@
-"""Selling for Stars (and through a payment provider): invoices, the pre-checkout question, refunds, the bot's account."""
+"""Selling for Stars, and through payment providers: invoices, the pre-checkout answer, refunds, the account."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _total(prices: Any, currency: str) -> int:
     for price in prices:
         if not isinstance(price, dict) or not price.get("label") or type(price.get("amount")) is not int:
             raise bad_request("can't parse prices: expected an Array of LabeledPrice")
-    total = sum(price["amount"] for price in prices)
+    total: int = sum(price["amount"] for price in prices)
     if currency == STARS and (len(prices) != 1 or not 1 <= total <= 100_000):
         raise bad_request("STARS_INVOICE_INVALID" if len(prices) != 1 else "CURRENCY_TOTAL_AMOUNT_INVALID")
     if total < 1:

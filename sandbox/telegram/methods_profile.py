@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from sandbox.telegram.builder import units
 from sandbox.telegram.call import Call, method
 from sandbox.telegram.errors import ApiError, bad_request
-from sandbox.telegram.builder import units
 from sandbox.telegram.state import Bot, Json, Person
 
 PLAIN_SCOPES = frozenset({"default", "all_private_chats", "all_group_chats", "all_chat_administrators"})
@@ -196,7 +196,7 @@ async def get_chat_member(call: Call) -> Any:
     if person is None:
         raise bad_request("PARTICIPANT_ID_INVALID")
     name = call.params.text("chat_id").strip()
-    if not (name.startswith("@") or name.startswith("-")) and call.chat_id() != user_id:
+    if not name.startswith(("@", "-")) and call.chat_id() != user_id:
         raise bad_request("chat not found")
     status = "left" if user_id in call.telegram.strangers else "member"
     return {"status": status, "user": person.as_user()}

@@ -57,7 +57,7 @@ async def set_webhook(call: Call) -> Any:
         bot.updates.clear()
     bot.updates.end_poll("Conflict: terminated by setWebhook request")
     if bot.webhook is not None:
-        bot.webhook.stop()
+        await bot.webhook.stop()
     bot.webhook = Webhook(call.telegram, bot, url, secret, connections)
     bot.webhook.start()
     return True
@@ -68,8 +68,7 @@ async def delete_webhook(call: Call) -> Any:
     if call.params.flag("drop_pending_updates"):
         call.bot.updates.clear()
     if call.bot.webhook is not None:
-        call.bot.webhook.stop()
-        call.bot.webhook = None
+        await call.bot.webhook.stop()
     return True
 
 

@@ -138,4 +138,4 @@ async def _read_part(part: BodyPartReader, limit: int) -> bytes:
         data += chunk
         if len(data) > limit:
             raise ApiError(413, "Request Entity Too Large")
-    return bytes(await part.decode(bytes(data)) if "Content-Transfer-Encoding" in part.headers else data)
+    return bytes(part.decode(bytes(data)) if "Content-Transfer-Encoding" in part.headers else data)

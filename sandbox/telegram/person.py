@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from aiohttp import web
 
@@ -221,7 +220,8 @@ class PersonApi:
         if invoice.paid:
             raise Refused("the invoice is paid already")
         call = Call(self.telegram, bot, Params())
-        return web.json_response(await payment.pay(call, chat, invoice, once=not isinstance(key, str)))
+        outcome = await payment.pay(call, chat, invoice, once=not isinstance(key, str))
+        return web.json_response(outcome, status=200 if outcome["ok"] else 402)
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         return [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +47,10 @@ class Person:
 
 @dataclass
 class Message:
-    """A message of a chat. `data` is the Bot API object; `made` and `changed` are places in the bot's order of events."""
+    """A message of a chat; `data` is the Bot API object.
+
+    `made` and `changed` are places in the bot's order of events, `at` is when it came in simulated seconds.
+    """
 
     id: int
     data: Json
@@ -142,12 +144,8 @@ class Bot:
         self.id = bot_id
         self.first_name = str(world.settings.get("telegram_bot_name", "Sandbox Bot"))
         self.username = str(world.settings.get("telegram_bot_username", f"sandbox_{bot_id}_bot"))
-        self.chats: dict[int, Chat] = {}
         self.updates = UpdateQueue(world.clock, world.random.randrange(10**8, 5 * 10**8))
         self.limits = RateLimits(world.clock, pace)
-        self.queries: Bounded = Bounded(QUERIES_LIMIT)
-        self.invoices: Bounded = Bounded(QUERIES_LIMIT)
-        self.payments: Bounded = Bounded(QUERIES_LIMIT)
         self.texts: dict[tuple[str, str], str] = {}
         self.commands: dict[tuple[str, str], list[Json]] = {}
         self.menu_button: Json = {"type": "commands"}
@@ -156,6 +154,16 @@ class Bot:
         self._message_ids = itertools.count(1)
         self._order = itertools.count(1)
         self._query_ids = itertools.count(world.random.randrange(10**16, 10**17))
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was said and paid. The bot's program runs on, so its settings stay and its numbers keep rising."""
+        self.chats: dict[int, Chat] = {}
+        self.queries: Bounded = Bounded(QUERIES_LIMIT)
+        self.invoices: Bounded = Bounded(QUERIES_LIMIT)
+        self.payments: Bounded = Bounded(QUERIES_LIMIT)
+        self.updates.clear()
+        self.limits.forget()
 
     def as_user(self) -> Json:
         return {"id": self.id, "is_bot": True, "first_name": self.first_name, "username": self.username}
@@ -176,20 +184,22 @@ class Telegram:
     def __init__(self, world: World) -> None:
         self.world = world
         self.events = Events()
+        self.pace = Pace()
+        self.bots: dict[int, Bot] = {}
+        self.last_bot: Bot | None = None
         self.reset()
 
     def reset(self) -> None:
-        """Back to the beginning: three people, no bot, nothing said."""
-        for bot in getattr(self, "bots", {}).values():
-            bot.updates.end_poll("Conflict: terminated by a reset of the sandbox")
-        self.pace = Pace(enabled=bool(self.world.settings.get("telegram_rate_limits", True)))
+        """Back to the beginning: three people, nothing said; the bots that called stay known."""
+        fresh = Pace(enabled=bool(self.world.settings.get("telegram_rate_limits", True)))
+        self.pace.__dict__.update(vars(fresh))
+        for bot in self.bots.values():
+            bot.forget()
         self.must_start = bool(self.world.settings.get("telegram_must_start", False))
         self.silent_video_is_animation = bool(self.world.settings.get("telegram_silent_video_is_animation", False))
         self.revoked: set[str] = set()
         self.strangers: set[int] = set()
         self.files = FileStore(self.world.random)
-        self.bots: dict[int, Bot] = {}
-        self.last_bot: Bot | None = None
         self.people: dict[int, Person] = {}
         for person in (
             Person(1001, "Аня", "ru", username="anya"),
@@ -241,16 +251,8 @@ class Telegram:
 
     def post(self, bot: Bot, chat: Chat, content: Json, *, editable: bool = True) -> Message:
         """Put a message of the bot's into the chat and show it to the person."""
-        now = self.world.clock.now()
-        head = {
-            "message_id": bot.next_message_id(),
-            "from": bot.as_user(),
-            "chat": chat.person.as_chat(),
-            "date": int(now),
-        }
-        place = bot.next_place()
-        message = Message(head["message_id"], {**head, **content}, False, place, place, now, editable)
-        chat.keep(message)
+        message = self._message(bot, chat, content, outgoing=False)
+        message.editable = editable
         self.events.publish(bot.id, chat.person.id, "message", {"message": message.data})
         if not self.events.watched(bot.id, chat.person.id):
             chat.unread += 1
@@ -259,25 +261,21 @@ class Telegram:
 
     def receive(self, bot: Bot, chat: Chat, content: Json) -> Message:
         """Put a message of the person's into the chat and tell the bot."""
-        now = self.world.clock.now()
-        head = {
-            "message_id": bot.next_message_id(),
-            "from": chat.person.as_user(),
-            "chat": chat.person.as_chat(),
-            "date": int(now),
-        }
-        place = bot.next_place()
-        message = Message(head["message_id"], {**head, **content}, True, place, place, now, editable=False)
-        chat.keep(message)
+        message = self._message(bot, chat, content, outgoing=True)
         chat.started = True
         self.events.publish(bot.id, chat.person.id, "message", {"message": message.for_person()})
         bot.updates.push("message", message.data, chat.person.id)
+        return message
+
+    def _message(self, bot: Bot, chat: Chat, content: Json, *, outgoing: bool) -> Message:
+        number, place, now = bot.next_message_id(), bot.next_place(), self.world.clock.now()
+        sender = chat.person.as_user() if outgoing else bot.as_user()
+        head = {"message_id": number, "from": sender, "chat": chat.person.as_chat(), "date": int(now)}
+        message = Message(number, {**head, **content}, outgoing, place, place, now)
+        chat.keep(message)
         return message
 
     def edited(self, bot: Bot, chat: Chat, message: Message) -> None:
         """Tell the person that a message of the bot's has changed."""
         message.changed = bot.next_place()
         self.events.publish(bot.id, chat.person.id, "edit", {"message": message.data})
-
-    def each_chat(self, bot: Bot) -> Iterator[Chat]:
-        yield from bot.chats.values()

@@ -46,7 +46,7 @@ def add_streams(api: PersonApi) -> list[Route]:
         return answer
 
     async def wait(request: web.Request) -> web.StreamResponse:
-        bot, chat = api.chat(request)
+        _, chat = api.chat(request)
         after, contains = _number(request, "after", 0), request.query.get("contains", "")
         until = time.monotonic() + min(LONGEST_WAIT, _number(request, "timeout", 10))
         while True:

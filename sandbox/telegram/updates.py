@@ -17,11 +17,13 @@ SHELF_LIFE = {"callback_query": 150.0, "pre_checkout_query": 150.0, "inline_quer
 LEFT_OUT_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
 MAX_POLL_SECONDS = 50
 KINDS = frozenset(
-    "message edited_message channel_post edited_channel_post business_connection business_message "
-    "edited_business_message deleted_business_messages message_reaction message_reaction_count inline_query "
-    "chosen_inline_result callback_query shipping_query pre_checkout_query purchased_paid_media poll poll_answer "
-    "my_chat_member chat_member chat_join_request chat_boost removed_chat_boost subscription "
-    "stopped_message_generation".split()
+    {
+        "message", "edited_message", "channel_post", "edited_channel_post", "business_connection",
+        "business_message", "edited_business_message", "deleted_business_messages", "message_reaction",
+        "message_reaction_count", "inline_query", "chosen_inline_result", "callback_query", "shipping_query",
+        "pre_checkout_query", "purchased_paid_media", "poll", "poll_answer", "my_chat_member", "chat_member",
+        "chat_join_request", "chat_boost", "removed_chat_boost", "subscription", "stopped_message_generation",
+    }
 )
 
 

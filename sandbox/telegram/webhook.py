@@ -43,15 +43,17 @@ class Webhook:
         for user_id in self._bot.updates.users():
             self._serve(user_id)
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Deliver nothing more; what was not delivered stays in the queue."""
-        self._bot.updates.on_push = None
-        self._waiting.clear()
-        for task in self._busy.values():
+        if self._bot.webhook is self:
+            self._bot.webhook = None
+            self._bot.updates.on_push = None
+        tasks = list(self._busy.values())
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._session is not None:
-            self._telegram.world.spawn(self._session.close())
-            self._session = None
+            await self._session.close()
 
     def info(self) -> dict[str, Any]:
         """Webhook's part of getWebhookInfo."""
@@ -74,10 +76,17 @@ class Webhook:
                 await self._deliver(pending)
         finally:
             self._busy.pop(user_id, None)
-            if self._waiting and self._bot.webhook is self:
-                waiting = next(iter(self._waiting))
-                del self._waiting[waiting]
-                self._serve(waiting)
+            if self._bot.webhook is self:
+                self._serve_next(user_id)
+
+    def _serve_next(self, last: int) -> None:
+        """Somebody who waits, else the last one again if more came for them meanwhile."""
+        if self._waiting:
+            waiting = next(iter(self._waiting))
+            del self._waiting[waiting]
+            self._serve(waiting)
+        if self._bot.updates.first_of(last) is not None:
+            self._serve(last)
 
     async def _deliver(self, pending: Pending) -> None:
         """Post one update until it is taken or its shelf life ends."""
@@ -132,8 +141,7 @@ class Webhook:
         elif self._gone_since is None:
             self._gone_since = now
         elif now - self._gone_since >= GONE_SECONDS and self._bot.webhook is self:
-            self._bot.webhook = None
-            self.stop()
+            self._telegram.world.spawn(self.stop())
 
     async def _act_on(self, body: bytes) -> None:
         """A 2xx body may hold one call; its result goes nowhere."""
@@ -141,7 +149,9 @@ class Webhook:
             wanted = json.loads(body) if body.strip() else None
         except (ValueError, RecursionError):
             return
-        name = str(wanted.pop("method", "")).lower() if isinstance(wanted, dict) else ""
+        if not isinstance(wanted, dict):
+            return
+        name = str(wanted.pop("method", "")).lower()
         if name not in METHODS or name.startswith("get") or name in NOT_IN_ANSWERS:
             return
         self._telegram.world.record("telegram", NAMES[name], bot=self._bot.id, in_webhook_answer=True)
