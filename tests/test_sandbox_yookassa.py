@@ -1,0 +1,977 @@
+"""The simulated YooKassa: an independent client (the official SDK) and raw HTTP meet it on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import re
+import uuid
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+import yookassa
+from aiohttp import web
+from yookassa.domain.exceptions import BadRequestError, NotFoundError, UnauthorizedError
+
+import sandbox.yookassa
+from sandbox import control
+from sandbox.world import Fault, World
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(60)]
+
+GOOD_CARD, SECURE_CARD, POOR_CARD = "5555555555554444", "5555555555554477", "5555555555554600"
+RECEIPT = {
+    "customer": {"email": "buyer@example.org"},
+    "items": [
+        {
+            "description": "Пакет 100 кредитов",
+            "quantity": 1,
+            "amount": {"value": "490.00", "currency": "RUB"},
+            "vat_code": 1,
+            "payment_mode": "full_payment",
+            "payment_subject": "service",
+            "measure": "piece",
+        }
+    ],
+}
+
+
+def order(**changes: Any) -> dict[str, Any]:
+    """The body of an ordinary create request with some fields changed; `None` drops a field."""
+    body: dict[str, Any] = {
+        "amount": {"value": "490.00", "currency": "RUB"},
+        "capture": True,
+        "confirmation": {"type": "redirect", "return_url": "https://t.me/example_bot?start=paid_7f3a"},
+        "description": "Пополнение: заказ 7f3a",
+        "metadata": {"order_id": "7f3a0c52"},
+    }
+    return {name: value for name, value in {**body, **changes}.items() if value is not None}
+
+
+def basic(shop_id: str, key: str) -> str:
+    return "Basic " + base64.b64encode(f"{shop_id}:{key}".encode()).decode()
+
+
+class Client:
+    """Raw HTTP to the simulated shop, with the right credentials unless told otherwise."""
+
+    def __init__(self, world: World, session: aiohttp.ClientSession) -> None:
+        self.world, self.session = world, session
+        self.authorization = basic("100500", "test_sandbox_key")
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        data: bytes | None = None,
+        **options: Any,
+    ) -> tuple[int, Any]:
+        headers = {"Authorization": self.authorization, **options.pop("headers", {"Content-Type": "application/json"})}
+        if method == "POST":
+            headers = {"Idempotence-Key": key or str(uuid.uuid4()), **headers}
+        raw = data if data is not None else (None if body is None else json.dumps(body).encode())
+        sent = None if raw is None else io.BytesIO(raw)
+        url = f"{self.world.base_url}/yookassa/v3{path}"
+        async with self.session.request(method, url, data=sent, headers=headers, **options) as answer:
+            return answer.status, await answer.json()
+
+    async def create(self, **changes: Any) -> dict[str, Any]:
+        status, payment = await self.call("POST", "/payments", order(**changes))
+        assert status == 200, payment
+        return dict(payment)
+
+    async def get(self, payment_id: str) -> dict[str, Any]:
+        status, payment = await self.call("GET", f"/payments/{payment_id}")
+        assert status == 200, payment
+        return dict(payment)
+
+    async def control(self, path: str, body: Any = None, *, expect: int = 200) -> Any:
+        method = "GET" if body is None else "POST"
+        url = f"{self.world.base_url}/_control{path}"
+        async with self.session.request(method, url, json=body) as answer:
+            assert answer.status == expect, await answer.text()
+            return await answer.json()
+
+    async def settings(self, **wanted: Any) -> Any:
+        return await self.control("/yookassa/settings", wanted)
+
+    async def paid(self, **changes: Any) -> dict[str, Any]:
+        payment = await self.create(**changes)
+        return dict(await self.control(f"/yookassa/payments/{payment['id']}/pay", {}))
+
+    async def page(self, payment_id: str, form: dict[str, str] | None = None, **options: Any) -> tuple[int, str]:
+        url = f"{self.world.base_url}/yookassa/checkout/{payment_id}"
+        async with self.session.request("POST" if form else "GET", url, data=form, **options) as answer:
+            return answer.status, await answer.text()
+
+
+class Inbox:
+    """A shop's webhook: keeps what came, answers the statuses it was given, then 200."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.came: list[tuple[dict[str, Any], dict[str, str]]] = []
+        self.answers: list[int] = []
+        self.silent = False
+
+    @property
+    def events(self) -> list[str]:
+        return [body["event"] for body, _ in self.came]
+
+    async def take(self, request: web.Request) -> web.Response:
+        body = json.loads(await request.read())
+        self.came.append((body, {**request.headers, "peer": request.remote or ""}))
+        if self.silent:
+            await asyncio.sleep(30)
+        return web.Response(status=self.answers.pop(0) if self.answers else 200)
+
+
+@pytest_asyncio.fixture
+async def world() -> AsyncIterator[World]:
+    world = World(seed=7)
+    app = web.Application(middlewares=[control.fault_middleware(world)])
+    control.mount(app, world)
+    sandbox.yookassa.mount(app, world)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    world.base_url = f"http://{host}:{port}"
+    yield world
+    await world.close()
+    await runner.cleanup()
+
+
+@pytest_asyncio.fixture
+async def client(world: World) -> AsyncIterator[Client]:
+    async with aiohttp.ClientSession() as session:
+        yield Client(world, session)
+
+
+@pytest_asyncio.fixture
+async def inbox(client: Client) -> AsyncIterator[Inbox]:
+    inbox = Inbox()
+    app = web.Application()
+    app.router.add_post("/hook", inbox.take)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    inbox.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    await client.settings(notification_url=inbox.url)
+    yield inbox
+    await runner.cleanup()
+
+
+@pytest.fixture
+def sdk(world: World) -> None:
+    """The official SDK, told to talk to the sandbox; its calls go in threads because it has no timeout of its own."""
+    yookassa.Configuration.configure("100500", "test_sandbox_key", api_url=f"{world.base_url}/yookassa/v3")
+
+
+async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens behind HTTP and has no event here
+            await asyncio.sleep(0.005)
+
+
+async def threaded(call: Callable[..., Any], *arguments: Any) -> Any:
+    return await asyncio.wait_for(asyncio.to_thread(call, *arguments), 10)
+
+
+# --- the official SDK ---------------------------------------------------------------------------------------------
+
+
+async def test_sdk_creates_reads_and_replays(sdk: None) -> None:
+    """The official SDK creates a payment, reads it, and the same key with the same body gives the same payment."""
+    key = str(uuid.uuid4())
+    first = await threaded(yookassa.Payment.create, order(), key)
+    again = await threaded(yookassa.Payment.create, order(), key)
+    read = await threaded(yookassa.Payment.find_one, first.id)
+    assert first.id == again.id == read.id
+    assert (first.status, str(first.amount.value), first.test) == ("pending", "490.00", True)
+    assert first.confirmation.confirmation_url.endswith(f"/yookassa/checkout/{first.id}")
+    assert read.metadata["order_id"] == "7f3a0c52"
+    assert read.recipient.account_id == "100500"
+
+
+async def test_sdk_key_with_other_body_is_refused(sdk: None) -> None:
+    """The same key with another body is a 400 that names the key as duplicated."""
+    key = str(uuid.uuid4())
+    await threaded(yookassa.Payment.create, order(), key)
+    with pytest.raises(BadRequestError) as caught:
+        await threaded(yookassa.Payment.create, order(description="другое"), key)
+    assert caught.value.content["description"] == "Idempotence key duplicated"
+    assert caught.value.content["parameter"] == "Idempotence-Key"
+
+
+async def test_sdk_refunds_in_parts_and_whole(sdk: None, client: Client) -> None:
+    """A paid payment is refunded in parts up to its sum and not a kopeck more."""
+    payment = await client.paid()
+
+    async def refund(value: str) -> Any:
+        wanted = {"payment_id": payment["id"], "amount": {"value": value, "currency": "RUB"}}
+        return await threaded(yookassa.Refund.create, wanted, str(uuid.uuid4()))
+
+    part = await refund("90.00")
+    assert part.status == "succeeded"
+    assert (await client.get(payment["id"]))["refunded_amount"]["value"] == "90.00"
+    with pytest.raises(BadRequestError):
+        await refund("400.01")
+    await refund("400.00")
+    done = await client.get(payment["id"])
+    assert done["status"] == "succeeded"
+    assert (done["refunded_amount"]["value"], done["refundable"]) == ("490.00", False)
+    assert (await threaded(yookassa.Refund.find_one, part.id)).payment_id == payment["id"]
+    listed = await threaded(yookassa.Refund.list, {"payment_id": payment["id"]})
+    assert len(listed.items) == 2
+
+
+async def test_sdk_lists_by_cursor(sdk: None, client: Client) -> None:
+    """Pages go newest first, neither repeat nor miss a payment, and the last has no cursor."""
+    made = [(await client.create())["id"] for _ in range(7)]
+    seen: list[str] = []
+    params: dict[str, Any] = {"limit": 3}
+    for _ in range(3):
+        page = await threaded(yookassa.Payment.list, params)
+        seen += [payment.id for payment in page.items]
+        await client.create()  # newer payments must not shift the pages
+        params = {"limit": 3, "cursor": page.next_cursor}
+    assert seen == made[::-1]
+    assert page.next_cursor is None
+
+
+async def test_sdk_two_stage_payment(sdk: None, client: Client) -> None:
+    """Without capture a paid payment waits, then is captured in part or canceled; other states refuse both."""
+    for finish in ("capture", "cancel"):
+        payment = await client.create(capture=None)
+        with pytest.raises(BadRequestError):
+            await threaded(yookassa.Payment.cancel, payment["id"], str(uuid.uuid4()))
+        await client.control(f"/yookassa/payments/{payment['id']}/pay", {})
+        held = await client.get(payment["id"])
+        assert (held["status"], held["paid"], "captured_at" in held) == ("waiting_for_capture", True, False)
+        assert "expires_at" in held
+        if finish == "capture":
+            part = {"amount": {"value": "400.00", "currency": "RUB"}}
+            done = await threaded(yookassa.Payment.capture, payment["id"], part, str(uuid.uuid4()))
+            assert (done.status, str(done.amount.value)) == ("succeeded", "400.00")
+        else:
+            done = await threaded(yookassa.Payment.cancel, payment["id"], str(uuid.uuid4()))
+            assert (done.status, done.cancellation_details.reason) == ("canceled", "canceled_by_merchant")
+
+
+async def test_sdk_reads_the_shop_and_errors(sdk: None, world: World, client: Client) -> None:
+    """`/me` shows the shop; wrong credentials are 401 and unknown ids 404, each with its SDK exception."""
+    await client.settings(fiscalization=True)
+    me = await threaded(yookassa.Settings.get_account_settings)
+    assert (me.account_id, me.test, me.fiscalization.enabled) == ("100500", True, True)
+    with pytest.raises(NotFoundError):
+        await threaded(yookassa.Payment.find_one, "no-such-payment")
+    yookassa.Configuration.configure("100500", "test_wrong", api_url=f"{world.base_url}/yookassa/v3")
+    with pytest.raises(UnauthorizedError) as caught:
+        await threaded(yookassa.Settings.get_account_settings)
+    assert caught.value.content["code"] == "invalid_credentials"
+
+
+# --- transport ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Basic", "Basic !!!", "Basic MTAwNTAw", "Bearer dGVzdA==", "Basic 0LrQu9GO0Yc6w=", "\xff\xfe"]
+)
+async def test_any_wrong_authorization_is_401(client: Client, header: str) -> None:
+    """Whatever stands in Authorization, if it is not the shop's pair the answer is 401 in the API's error form."""
+    status, error = await client.call("GET", "/me", headers={"Authorization": header})
+    assert (status, error["type"], error["code"]) == (401, "error", "invalid_credentials")
+    uuid.UUID(error["id"])
+
+
+async def test_post_needs_json_and_a_key(client: Client) -> None:
+    """A POST needs `application/json` (415) and an Idempotence-Key of 64 characters at most (400, named)."""
+    status, _ = await client.call("POST", "/payments", order(), headers={"Content-Type": "text/plain"})
+    assert status == 415
+    for key in ("", "x" * 65):
+        status, error = await client.call(
+            "POST", "/payments", order(), headers={"Content-Type": "application/json", "Idempotence-Key": key}
+        )
+        assert (status, error["parameter"]) == (400, "Idempotence-Key")
+    assert (await client.call("POST", "/payments", order(), key="x" * 64))[0] == 200
+
+
+async def test_wrong_paths_and_methods_answer_json(client: Client) -> None:
+    """An unknown path is 404 and a wrong method 405, both as JSON errors."""
+    assert (await client.call("GET", "/nothing"))[0] == 404
+    assert (await client.call("DELETE", "/payments"))[0] == 405
+    status, error = await client.call("PUT", "/me")
+    assert (status, error["type"]) == (405, "error")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"{", b"\xff\xfe\x00", b"[]", b'"text"', b"null", b"NaN", b'{"amount": NaN}', b"[" * 100_000,
+        b'{"description": "\\ud800"}', b'{"amount": ' + b"9" * 5000 + b"}", b"{}" + b" " * (1 << 20),
+    ],
+)  # fmt: skip
+async def test_any_bytes_get_a_400(client: Client, data: bytes) -> None:
+    """Bytes that are no payment are answered 400 `invalid_request`; nothing is created and nothing breaks."""
+    status, error = await client.call("POST", "/payments", data=data)
+    assert (status, error["code"]) == (400, "invalid_request")
+    assert (await client.call("GET", "/payments"))[1]["items"] == []
+
+
+# --- idempotence --------------------------------------------------------------------------------------------------
+
+
+async def test_a_key_is_forgotten_after_24_hours(client: Client, world: World) -> None:
+    """For 24 h of the world's clock a key gives the same payment, afterwards it would make a second one."""
+    first = (await client.call("POST", "/payments", order(), key="k"))[1]
+    world.clock.advance(24 * 3600 - 60)
+    assert (await client.call("POST", "/payments", order(), key="k"))[1]["id"] == first["id"]
+    world.clock.advance(120)
+    assert (await client.call("POST", "/payments", order(), key="k"))[1]["id"] != first["id"]
+
+
+async def test_keys_live_per_path(client: Client) -> None:
+    """One key may be used for a payment and for a refund: it belongs to the method and path."""
+    payment = (await client.call("POST", "/payments", order(), key="same"))[1]
+    await client.control(f"/yookassa/payments/{payment['id']}/pay", {})
+    wanted = {"payment_id": payment["id"], "amount": {"value": "1.00", "currency": "RUB"}}
+    status, refund = await client.call("POST", "/refunds", wanted, key="same")
+    assert status == 200
+    assert (await client.call("POST", "/refunds", wanted, key="same"))[1]["id"] == refund["id"]
+    assert (await client.get(payment["id"]))["refunded_amount"]["value"] == "1.00"
+
+
+async def test_the_order_of_fields_is_no_other_body(client: Client) -> None:
+    """Bodies are compared as JSON values, not as bytes; a number is not the text of that number."""
+    await client.call("POST", "/payments", order(), key="k")
+    shuffled = dict(reversed(order().items()))
+    assert (await client.call("POST", "/payments", shuffled, key="k"))[0] == 200
+    assert (await client.call("POST", "/payments", order(capture=False), key="k"))[0] == 400
+
+
+async def test_replay_shows_the_present_or_the_first_answer(client: Client) -> None:
+    """What a replay shows is ambiguous in the docs; the setting `replay` chooses between both readings."""
+    for replay, status in (("current", "succeeded"), ("snapshot", "pending")):
+        await client.settings(replay=replay)
+        payment = (await client.call("POST", "/payments", order(), key=replay))[1]
+        await client.control(f"/yookassa/payments/{payment['id']}/pay", {})
+        assert (await client.call("POST", "/payments", order(), key=replay))[1]["status"] == status
+
+
+async def test_a_refused_request_keeps_its_key(client: Client) -> None:
+    """After a 400 the same key gives the same 400 and a repaired body needs a new key."""
+    wrong, key = order(description="x" * 129), "k"
+    assert (await client.call("POST", "/payments", wrong, key=key))[1]["parameter"] == "description"
+    assert (await client.call("POST", "/payments", wrong, key=key))[1]["parameter"] == "description"
+    assert (await client.call("POST", "/payments", order(), key=key))[1]["parameter"] == "Idempotence-Key"
+
+
+async def test_simultaneous_creates_with_one_key_make_one_payment(client: Client) -> None:
+    """Twenty equal requests at once end in one payment."""
+    answers = await asyncio.gather(*(client.call("POST", "/payments", order(), key="k") for _ in range(20)))
+    assert len({payment["id"] for _, payment in answers}) == 1
+
+
+# --- validation ---------------------------------------------------------------------------------------------------
+
+
+def rub(value: Any) -> dict[str, Any]:
+    return {"value": value, "currency": "RUB"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "parameter"),
+    [
+        ({"amount": None}, "amount"),
+        ({"amount": "490.00"}, "amount"),
+        *(({"amount": rub(value)}, "amount.value") for value in (
+            490, 490.0, "490", "490.0", "490.000", "490,00", "-1.00", "+1.00", "1e3", "NaN", "٤٩٠.00", " 1.00",
+            "0.99", "0.00", "350000.01", "9" * 400 + ".00", None, [], True)),
+        ({"amount": {"value": "490.00"}}, "amount.currency"),
+        ({"amount": {"value": "490.00", "currency": "USD"}}, "amount.currency"),
+        ({"capture": "true"}, "capture"),
+        ({"confirmation": None}, "confirmation"),
+        ({"confirmation": {"type": ["redirect"]}}, "confirmation"),
+        ({"confirmation": {"type": "redirect"}}, "confirmation.return_url"),
+        *(({"confirmation": {"type": "redirect", "return_url": url}}, "confirmation.return_url") for url in (
+            "javascript:alert(1)", "t.me/bot", "https://" + "a" * 2041, "https://a\r\nX: y", "https://[::1",
+            "https://a:99999/", "", 7)),
+        ({"confirmation": {"type": "redirect", "return_url": "https://t.me/a", "locale": "de_DE"}},
+         "confirmation.locale"),
+        ({"description": "x" * 129}, "description"),
+        ({"description": 5}, "description"),
+        ({"metadata": ["a"]}, "metadata"),
+        ({"metadata": {f"k{n}": "v" for n in range(17)}}, "metadata"),
+        ({"metadata": {"k" * 33: "v"}}, "metadata"),
+        ({"metadata": {"k": "v" * 513}}, "metadata.k"),
+        ({"metadata": {"k": 5}}, "metadata.k"),
+        ({"payment_method_data": {"type": "sbp"}}, "payment_method_data.type"),
+        ({"payment_method_data": {"type": {}}}, "payment_method_data.type"),
+        ({"expires_at": "2030-01-01T00:00:00Z"}, "expires_at"),
+    ],
+)  # fmt: skip
+async def test_create_refuses(client: Client, changes: dict[str, Any], parameter: str) -> None:
+    """Each wrong field is a 400 that names it, and no payment is made."""
+    body = {**order(), **changes}
+    status, error = await client.call("POST", "/payments", body)
+    assert (status, error["code"], error.get("parameter")) == (400, "invalid_request", parameter)
+    assert (await client.call("GET", "/payments"))[1]["items"] == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"amount": rub("1.00")},
+        {"amount": rub("350000.00")},
+        {"description": "ы" * 128},
+        {"metadata": {f"{n:032d}": "я" * 512 for n in range(16)}},
+        {"payment_method_data": {"type": "bank_card"}},
+        {"confirmation": {"type": "redirect", "return_url": "https://a.b/" + "c" * 2036, "locale": "en_US"}},
+        {"confirmation": {"type": "embedded"}},
+    ],
+)
+async def test_create_accepts_the_limits(client: Client, changes: dict[str, Any]) -> None:
+    """What stands exactly on a limit is accepted."""
+    payment = await client.create(**changes)
+    assert payment["metadata"] == changes.get("metadata", {"order_id": "7f3a0c52"})
+
+
+async def test_saved_methods_are_forbidden(client: Client) -> None:
+    """Saved payment methods are not enabled for the shop: 403 `forbidden`."""
+    status, error = await client.call("POST", "/payments", order(save_payment_method=True))
+    assert (status, error["code"]) == (403, "forbidden")
+
+
+def receipt(**changes: Any) -> dict[str, Any]:
+    return {**RECEIPT, "items": [{**RECEIPT["items"][0], **changes}]}  # type: ignore[index, dict-item]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "parameter"),
+    [
+        (None, "receipt"),
+        ([], "receipt"),
+        ({**RECEIPT, "customer": {"phone": "79000000000"}}, "receipt.customer.email"),
+        ({**RECEIPT, "customer": {"email": "nobody"}}, "receipt.customer.email"),
+        ({**RECEIPT, "items": []}, "receipt.items"),
+        ({**RECEIPT, "items": RECEIPT["items"] * 81}, "receipt.items"),
+        (receipt(amount=rub("489.99")), "receipt.items"),
+        (receipt(quantity=2), "receipt.items"),
+        (receipt(quantity="1e999"), "receipt.items[0].quantity"),
+        (receipt(quantity=0.0001), "receipt.items[0].quantity"),
+        (receipt(vat_code=13), "receipt.items[0].vat_code"),
+        (receipt(vat_code=True), "receipt.items[0].vat_code"),
+        (receipt(description=""), "receipt.items[0].description"),
+        (receipt(description="x" * 129), "receipt.items[0].description"),
+        (receipt(payment_mode=["full"]), "receipt.items[0].payment_mode"),
+        ({**RECEIPT, "tax_system_code": 7}, "receipt.tax_system_code"),
+    ],
+)
+async def test_fiscal_receipt_rules(client: Client, wanted: Any, parameter: str) -> None:
+    """With fiscalization on, a missing or wrong receipt is a 400 in the words of the real API."""
+    await client.settings(fiscalization=True)
+    status, error = await client.call("POST", "/payments", order(receipt=wanted))
+    assert (status, error["description"], error["parameter"]) == (400, "Receipt is missing or illegal", parameter)
+
+
+async def test_receipt_travels_with_the_payment(client: Client, world: World) -> None:
+    """A right receipt is registered some time after the payment; a partial refund needs one of its own."""
+    await client.settings(fiscalization=True)
+    items = [{**RECEIPT["items"][0], "quantity": "2.000", "amount": rub("245.00"), "vat_code": 11}]  # type: ignore[index, dict-item]
+    payment = await client.paid(receipt={**RECEIPT, "items": items})
+    assert payment["receipt_registration"] == "pending"
+    world.clock.advance(61)
+    assert (await client.get(payment["id"]))["receipt_registration"] == "succeeded"
+    listed = (await client.call("GET", f"/receipts?payment_id={payment['id']}"))[1]["items"]
+    assert [(one["payment_id"], one["status"]) for one in listed] == [(payment["id"], "succeeded")]
+    part = {"payment_id": payment["id"], "amount": rub("90.00")}
+    assert (await client.call("POST", "/refunds", part))[1]["parameter"] == "receipt"
+    assert (await client.call("POST", "/refunds", {**part, "receipt": receipt(amount=rub("90.00"))}))[0] == 200
+
+
+# --- reading and lists --------------------------------------------------------------------------------------------
+
+
+async def test_a_succeeded_payment_is_the_sheets_example(client: Client) -> None:
+    """Fee and VAT leave 473.26 of 490.00; card, authorization and times are shown; the confirmation is gone."""
+    payment = await client.create()
+    paid = await client.control(f"/yookassa/payments/{payment['id']}/pay", {"card": SECURE_CARD})
+    assert paid["income_amount"] == {"value": "473.26", "currency": "RUB"}
+    assert paid["payment_method"]["card"]["last4"] == "4477"
+    assert paid["authorization_details"]["three_d_secure"] == {"applied": True}
+    assert re.fullmatch(r"\d{12}", paid["authorization_details"]["rrn"])
+    assert (paid["status"], paid["paid"], paid["refundable"], paid["test"]) == ("succeeded", True, True, True)
+    assert "confirmation" not in paid
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", paid["captured_at"])
+    assert "payment_method" not in payment
+    assert payment["confirmation"]["type"] == "redirect"
+
+
+async def test_unknown_ids_are_404_or_400(client: Client) -> None:
+    """An unknown id is 404, or 400 with the text seen in practice: the setting `unknown_id_status` chooses."""
+    assert (await client.call("GET", "/payments/nope"))[1]["code"] == "not_found"
+    await client.settings(unknown_id_status=400)
+    status, error = await client.call("GET", "/payments/nope")
+    assert (status, error["code"]) == (400, "invalid_request")
+    assert error["description"] == "Incorrect payment_id. Payment doesn't exist or access denied"
+    assert (await client.call("GET", "/refunds/%00%ff"))[0] == 400
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=101", "limit=x", "limit=٣", "limit=-1", "cursor=nope", "created_at.gte=yesterday",
+     "captured_at.lt=2026-13-01", "created_at_gte=2026-01-01T00:00:00Z", "metadata=x"],
+)  # fmt: skip
+async def test_wrong_filters_are_refused(client: Client, query: str) -> None:
+    """A filter that is wrong or unknown is a 400 even while the shop is empty, never a longer list."""
+    status, error = await client.call("GET", f"/payments?{query}")
+    assert (status, error["code"]) == (400, "invalid_request")
+
+
+async def test_filters_by_time_and_status(client: Client, world: World) -> None:
+    """`gte`/`lte` take in the very moment, `gt`/`lt` leave it out; what is not captured is in no such list."""
+    first = await client.paid()
+    world.clock.advance(10)
+    second = await client.paid()
+    world.clock.advance(10)
+    pending = await client.create()
+
+    async def found(**query: str) -> list[str]:
+        status, page = await client.call("GET", "/payments", params={k.replace("__", "."): v for k, v in query.items()})
+        assert status == 200, page
+        return [payment["id"] for payment in page["items"]]
+
+    at = second["captured_at"]
+    assert await found(captured_at__gte=at) == [second["id"]]
+    assert await found(captured_at__gt=at) == []
+    assert await found(captured_at__lte=at) == [second["id"], first["id"]]
+    assert await found(captured_at__lt=at) == [first["id"]]
+    assert await found(created_at__gte=pending["created_at"]) == [pending["id"]]
+    assert await found(status="pending") == [pending["id"]]
+    assert await found(payment_method="bank_card", limit="1") == [second["id"]]
+
+
+# --- time ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_pending_payment_expires_in_an_hour(client: Client, world: World, inbox: Inbox) -> None:
+    """After an hour a payment is canceled as expired, told by notification though nobody asked, and cannot be paid."""
+    payment = await client.create()
+    world.clock.advance(3599)
+    assert (await client.get(payment["id"]))["status"] == "pending"
+    world.clock.advance(1)
+    await until(lambda: inbox.events == ["payment.canceled"])
+    expired = await client.get(payment["id"])
+    assert expired["cancellation_details"] == {"party": "yoo_money", "reason": "expired_on_confirmation"}
+    assert (expired["paid"], expired["refundable"], "confirmation" in expired) == (False, False, False)
+    await client.control(f"/yookassa/payments/{payment['id']}/pay", {}, expect=409)
+
+
+async def test_a_hold_expires_too(client: Client, world: World) -> None:
+    """A hold that nobody captures is canceled as `expired_on_capture` when its `expires_at` comes."""
+    held = await client.paid(capture=False)
+    world.clock.advance(7 * 86400)
+    canceled = await client.get(held["id"])
+    assert canceled["cancellation_details"]["reason"] == "expired_on_capture"
+
+
+# --- refunds ------------------------------------------------------------------------------------------------------
+
+
+async def test_refunds_only_of_succeeded_payments(client: Client) -> None:
+    """A payment that is pending, canceled or unknown cannot be refunded."""
+    pending = await client.create()
+    for payment_id in (pending["id"], "nope"):
+        status, error = await client.call("POST", "/refunds", {"payment_id": payment_id, "amount": rub("1.00")})
+        assert (status, error["parameter"]) == (400, "payment_id")
+
+
+async def test_a_pending_refund_holds_its_sum(client: Client, inbox: Inbox) -> None:
+    """A pending refund blocks its part of the payment; canceled, it frees it, with a reason and without any event."""
+    await client.settings(refund_outcome="pending")
+    payment = await client.paid()
+    whole = {"payment_id": payment["id"], "amount": rub("490.00")}
+    refund = (await client.call("POST", "/refunds", whole))[1]
+    assert refund["status"] == "pending"
+    assert (await client.call("POST", "/refunds", whole))[0] == 400
+    url = f"/yookassa/refunds/{refund['id']}/settle"
+    ended = await client.control(url, {"status": "canceled", "reason": "insufficient_funds"})
+    assert ended["cancellation_details"]["reason"] == "insufficient_funds"
+    assert "refunded_amount" not in await client.get(payment["id"])
+    await client.settings(refund_outcome="succeeded")
+    assert (await client.call("POST", "/refunds", whole))[0] == 200
+    await until(lambda: inbox.events == ["payment.succeeded", "refund.succeeded"])
+
+
+async def test_a_refund_from_the_profile_is_told(client: Client, inbox: Inbox) -> None:
+    """A refund made by a person carries no metadata and is told by `refund.succeeded`; too much is refused."""
+    payment = await client.paid()
+    wanted = {"payment_id": payment["id"], "amount": "100.00"}
+    refund = await client.control("/yookassa/refunds", wanted)
+    await until(lambda: inbox.events == ["payment.succeeded", "refund.succeeded"])
+    assert inbox.came[1][0]["object"] == refund
+    assert "metadata" not in refund
+    await client.control("/yookassa/refunds", {"payment_id": payment["id"], "amount": "390.01"}, expect=409)
+    assert (await client.control("/yookassa/refunds", {"payment_id": payment["id"]}))["amount"]["value"] == "390.00"
+
+
+# --- checkout page ------------------------------------------------------------------------------------------------
+
+
+async def test_the_page_takes_a_card(client: Client) -> None:
+    """The form shows shop, sum and the test cards; paying leads to a result with the way back to the shop."""
+    payment = await client.create(description="Пополнение <b>100</b>", amount=rub("1490.00"))
+    status, page = await client.page(payment["id"])
+    assert status == 200
+    assert "1\u00a0490,00\u00a0₽" in page
+    assert "Демо-магазин" in page
+    assert "5555 5555 5555 4444" in page
+    assert "не хватает денег" in page
+    assert "СБП" in page
+    assert "<b>100</b>" not in page
+    assert "&lt;b&gt;100&lt;/b&gt;" in page
+    form = {"action": "pay", "method": "bank_card", "card": "5555 5555 5555 4444", "expiry": "12/30", "cvc": "123"}
+    status, page = await client.page(payment["id"], form)
+    assert status == 200
+    assert "Оплата прошла" in page
+    assert 'href="https://t.me/example_bot?start=paid_7f3a"' in page
+    assert (await client.get(payment["id"]))["status"] == "succeeded"
+    status, page = await client.page(payment["id"], form)
+    assert status == 409
+    assert "Оплата прошла" in page
+
+
+async def test_the_page_asks_for_the_3ds_code(client: Client) -> None:
+    """A 3-D Secure card is paid only after the code's step; any code will do, no code will not."""
+    payment = await client.create()
+    _, page = await client.page(payment["id"], {"action": "pay", "card": SECURE_CARD})
+    assert 'name="code"' in page
+    assert (await client.get(payment["id"]))["status"] == "pending"
+    status, page = await client.page(payment["id"], {"action": "confirm", "code": " "})
+    assert status == 400
+    assert 'name="code"' in page
+    await client.page(payment["id"], {"action": "confirm", "code": "12345"})
+    paid = await client.get(payment["id"])
+    assert paid["status"] == "succeeded"
+    assert paid["authorization_details"]["three_d_secure"]["applied"] is True
+
+
+async def test_a_declined_card_may_be_tried_again(client: Client) -> None:
+    """By default a refusal leaves the payment pending and another card pays it."""
+    payment = await client.create()
+    _, page = await client.page(payment["id"], {"card": POOR_CARD})
+    assert "не хватает денег" in page
+    assert 'name="card"' in page
+    assert (await client.get(payment["id"]))["status"] == "pending"
+    await client.page(payment["id"], {"card": GOOD_CARD})
+    assert (await client.get(payment["id"]))["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("tail", "party", "reason"),
+    [
+        ("4592", "payment_network", "3d_secure_failed"), ("4535", "payment_network", "call_issuer"),
+        ("4543", "payment_network", "card_expired"), ("4568", "payment_network", "fraud_suspected"),
+        ("4527", "payment_network", "general_decline"), ("4600", "payment_network", "insufficient_funds"),
+        ("4618", "payment_network", "invalid_card_number"), ("4626", "payment_network", "invalid_csc"),
+        ("4501", "payment_network", "issuer_unavailable"), ("4576", "payment_network", "payment_method_limit_exceeded"),
+        ("4550", "payment_network", "payment_method_restricted"), ("4584", "yoo_money", "country_forbidden"),
+        ("4634", "yoo_money", "fraud_suspected"),
+    ],
+)  # fmt: skip
+async def test_declines_that_end_the_payment(client: Client, tail: str, party: str, reason: str) -> None:
+    """With `decline_ends_payment` each declining test card cancels the payment with its own party and reason."""
+    await client.settings(decline_ends_payment=True)
+    payment = await client.create()
+    await client.page(payment["id"], {"card": f"555555555555{tail}"})
+    if reason == "3d_secure_failed":
+        await client.page(payment["id"], {"action": "confirm", "code": "1"})
+    canceled = await client.get(payment["id"])
+    assert (canceled["status"], canceled["paid"]) == ("canceled", False)
+    assert canceled["cancellation_details"] == {"party": party, "reason": reason}
+    assert "Платёж отменён" in (await client.page(payment["id"]))[1]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"card": "1234123412341234"}, {"card": '"><script>alert(1)</script>'}, {"card": ""}, {"expiry": "01/20"},
+        {"expiry": "13/30"}, {"cvc": "12"}, {"method": "sbp"}, {"action": "steal"}, {"action": "confirm", "code": "1"},
+        {"card": "5" * 20_000}, {"expiry": "\ud800".encode("utf-8", "surrogatepass").decode("latin-1")},
+    ],
+)  # fmt: skip
+async def test_a_wrong_form_costs_nothing(client: Client, form: dict[str, str]) -> None:
+    """A form that cannot be is answered with the form again, status 400, escaped; the payment stays pending."""
+    payment = await client.create()
+    status, page = await client.page(payment["id"], form)
+    assert status == 400
+    assert 'role="alert"' in page
+    assert "<script>" not in page
+    assert (await client.get(payment["id"]))["status"] == "pending"
+
+
+async def test_leaving_the_page_changes_nothing(client: Client) -> None:
+    """The payer who leaves is sent to the return URL and may come back: a pending payment cannot be canceled."""
+    payment = await client.create()
+    url = f"{client.world.base_url}/yookassa/checkout/{payment['id']}"
+    async with client.session.post(url, data={"action": "leave"}, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (303, "https://t.me/example_bot?start=paid_7f3a")
+    assert (await client.get(payment["id"]))["status"] == "pending"
+
+
+async def test_the_page_of_an_expired_or_unknown_payment(client: Client, world: World) -> None:
+    """An expired payment says so and offers the way back; an unknown one is a 404 page."""
+    payment = await client.create()
+    world.clock.advance(3600)
+    status, page = await client.page(payment["id"])
+    assert status == 200
+    assert "Время на оплату вышло" in page
+    assert 'name="card"' not in page
+    assert (await client.page(payment["id"], {"card": GOOD_CARD}))[0] == 409
+    assert (await client.page("nope"))[0] == 404
+
+
+async def test_a_wallet_pays(client: Client) -> None:
+    """The other method of a test shop, a YooMoney wallet, pays without card details."""
+    payment = await client.create()
+    await client.page(payment["id"], {"method": "yoo_money"})
+    paid = await client.get(payment["id"])
+    assert (paid["status"], paid["payment_method"]["type"]) == ("succeeded", "yoo_money")
+    assert "authorization_details" not in paid
+
+
+# --- notifications ------------------------------------------------------------------------------------------------
+
+
+async def test_a_notification_carries_the_object(client: Client, inbox: Inbox) -> None:
+    """The event's object is a snapshot of the payment, sent with the given headers from the given address."""
+    await client.settings(notification_headers={"X-Forwarded-For": "185.71.76.5"}, notification_source="127.0.0.9")
+    payment = await client.paid()
+    await until(lambda: len(inbox.came) == 1)
+    body, headers = inbox.came[0]
+    assert body == {"type": "notification", "event": "payment.succeeded", "object": payment}
+    assert (headers["X-Forwarded-For"], headers["peer"]) == ("185.71.76.5", "127.0.0.9")
+
+
+async def test_notifications_of_every_event(client: Client, inbox: Inbox) -> None:
+    """Waiting, canceled, succeeded and refunded: each is told once, in the order of happening."""
+    held = await client.paid(capture=False)
+    await client.call("POST", f"/payments/{held['id']}/cancel")
+    payment = await client.paid()
+    await client.control("/yookassa/refunds", {"payment_id": payment["id"]})
+    await until(lambda: len(inbox.came) == 4)
+    assert sorted(inbox.events) == [
+        "payment.canceled", "payment.succeeded", "payment.waiting_for_capture", "refund.succeeded",
+    ]  # fmt: skip
+
+
+async def test_repeats_go_on_with_growing_gaps_until_200(client: Client, world: World, inbox: Inbox) -> None:
+    """Anything but 200, 204 and redirects too, is followed by another try; 200 ends it."""
+    inbox.answers = [500, 204, 302, 403]
+    await client.paid()
+    for expected in range(1, 6):
+        await _settled(client, expected)
+        world.clock.advance(10 * 2 ** (expected - 1))
+    log = await client.control("/yookassa/notifications")
+    assert log[0]["state"] == "delivered"
+    assert [one["status"] for one in log[0]["attempts"]] == [500, 204, 302, 403, 200]
+    gaps = [b["at"] - a["at"] for a, b in zip(log[0]["attempts"], log[0]["attempts"][1:], strict=False)]
+    assert gaps == sorted(gaps)
+    world.clock.advance(86400)
+    assert len(inbox.came) == 5
+
+
+async def _settled(client: Client, attempts: int) -> None:
+    """Wait until that many attempts of the first notification have their answer."""
+    async with asyncio.timeout(5):
+        while True:
+            log = await client.control("/yookassa/notifications")
+            if log and sum("status" in one or "error" in one for one in log[0]["attempts"]) == attempts:
+                return
+            await asyncio.sleep(0.005)
+
+
+async def test_repeats_end_after_24_hours(client: Client, world: World, inbox: Inbox) -> None:
+    """A webhook that never answers 200 is given up a day after the event, after a bounded number of tries."""
+    inbox.answers = [500] * 100
+    world.clock.set_speed(200_000)
+    await client.paid()
+    async with asyncio.timeout(20):
+        while (log := await client.control("/yookassa/notifications"))[0]["state"] != "given_up":
+            await asyncio.sleep(0.02)
+    assert 3 <= len(log[0]["attempts"]) <= 20
+
+
+async def test_a_silent_webhook_is_left_after_the_timeout(client: Client, inbox: Inbox) -> None:
+    """A webhook that does not answer costs the notifier its timeout, not more, and counts as not taken."""
+    inbox.silent = True
+    await client.settings(notification_timeout=0.2)
+    await client.paid()
+    await _settled(client, 1)
+    log = await client.control("/yookassa/notifications")
+    assert log[0]["attempts"][0]["error"] == "TimeoutError"
+    assert log[0]["state"] == "waiting"
+
+
+async def test_duplicates_and_silence(client: Client, inbox: Inbox) -> None:
+    """`duplicates` sends n more copies of each event, `never` sends none."""
+    await client.settings(notifications_never=True)
+    await client.paid()
+    await client.settings(notifications_never=False, notifications_duplicates=2)
+    payment = await client.paid()
+    await until(lambda: len(inbox.came) == 3)
+    assert {body["object"]["id"] for body, _ in inbox.came} == {payment["id"]}
+
+
+async def test_a_delayed_notification(client: Client, world: World, inbox: Inbox) -> None:
+    """`delay` holds a notification back for so many seconds of the world's clock."""
+    await client.settings(notifications_delay=300)
+    await client.paid()
+    world.clock.advance(290)
+    assert (await client.control("/yookassa/notifications"))[0]["attempts"] == []
+    world.clock.advance(10)
+    await until(lambda: inbox.events == ["payment.succeeded"])
+
+
+async def test_reordered_notifications(client: Client, inbox: Inbox, world: World) -> None:
+    """`reordered` lets the next event overtake; a last one that nothing overtakes goes after a minute."""
+    await client.settings(notifications_reordered=True)
+    payment = await client.paid()
+    await client.control("/yookassa/refunds", {"payment_id": payment["id"]})
+    await until(lambda: inbox.events == ["refund.succeeded", "payment.succeeded"])
+    await client.paid()
+    world.clock.advance(60)
+    await until(lambda: len(inbox.came) == 3)
+
+
+async def test_lies_are_told_but_the_api_stays_true(client: Client, inbox: Inbox, world: World) -> None:
+    """Forged sums, foreign recipients, flipped `test` and unknown events are in the notification only."""
+    await client.settings(
+        notifications_forged={"amount": {"value": "1.00"}, "status": "succeeded", "paid": True},
+        notifications_wrong_recipient=True,
+        notifications_test_flipped=True,
+    )
+    payment = await client.create()
+    await client.control(f"/yookassa/payments/{payment['id']}/decline", {"reason": "fraud_suspected"})
+    await until(lambda: len(inbox.came) == 1)
+    told = inbox.came[0][0]["object"]
+    assert (told["status"], told["paid"], told["amount"]) == ("succeeded", True, rub("1.00"))
+    assert (told["recipient"]["account_id"], told["test"]) == ("999999", False)
+    true = await client.get(payment["id"])
+    assert (true["status"], true["amount"], true["test"]) == ("canceled", rub("490.00"), True)
+    world.faults.plan(
+        Fault("yookassa", "notification:payment.succeeded", tag="x", options={"notifications_unknown_event": True})
+    )
+    await client.paid()
+    await until(lambda: len(inbox.came) == 2)
+    assert inbox.events[1] == "payment.sent_to_the_moon"
+
+
+async def test_a_notification_before_the_create_answer(client: Client, inbox: Inbox) -> None:
+    """With the fastest payer the notification has arrived before the create answer, still `pending`, is read."""
+    await client.settings(pay_before_create_answer=True)
+    payment = await client.create()
+    assert payment["status"] == "pending"
+    assert "confirmation" in payment
+    assert [body["object"]["id"] for body, _ in inbox.came] == [payment["id"]]
+    assert (await client.get(payment["id"]))["status"] == "succeeded"
+
+
+async def test_notify_sends_anything(client: Client, inbox: Inbox) -> None:
+    """By hand one repeats a notification, forges one of a payment, or sends one of no object of the shop."""
+    payment = await client.paid()
+    await until(lambda: len(inbox.came) == 1)
+    first = (await client.control("/yookassa/notifications"))[0]
+    await client.control("/yookassa/notify", {"id": first["id"], "times": 3})
+    assert [body for body, _ in inbox.came] == [inbox.came[0][0]] * 4
+    forged = {"payment_id": payment["id"], "event": "payment.canceled", "patch": {"status": "canceled", "paid": None}}
+    sent = await client.control("/yookassa/notify", forged)
+    assert sent[0]["attempts"][0]["status"] == 200
+    assert inbox.came[4][0]["event"] == "payment.canceled"
+    assert "paid" not in inbox.came[4][0]["object"]
+    await client.control("/yookassa/notify", {"object": {"id": "alien"}, "event": "refund.succeeded"})
+    assert inbox.came[5][0] == {"type": "notification", "event": "refund.succeeded", "object": {"id": "alien"}}
+
+
+# --- quirks, faults, back door ------------------------------------------------------------------------------------
+
+
+async def test_quirks_of_answers(sdk: None, client: Client) -> None:
+    """Fields and values of a later API, or any merge patch, can be laid over the answers; the SDK still reads them."""
+    await client.settings(extra_fields=True, unknown_enums=True, payment_patch={"paid": None, "status": "thinking"})
+    payment = await client.paid()
+    assert payment["risk_assessment"]["score"] == 7
+    assert (payment["status"], "paid" in payment, payment["payment_method"]["type"]) == (
+        "thinking", False, "digital_ruble",
+    )  # fmt: skip
+    assert (await threaded(yookassa.Payment.find_one, payment["id"])).status == "thinking"
+
+
+async def test_wire_faults_before_and_after_the_effect(client: Client) -> None:
+    """A 500 may come after the payment was made: the same key then finds it; a 429 before leaves nothing."""
+    await client.control("/faults", [{"face": "yookassa", "match": "v3/payments", "status": 500, "after": True}])
+    assert (await client.call("POST", "/payments", order(), key="k"))[0] == 500
+    made = (await client.call("GET", "/payments"))[1]["items"]
+    assert len(made) == 1
+    assert (await client.call("POST", "/payments", order(), key="k"))[1]["id"] == made[0]["id"]
+    await client.control("/faults", [{"face": "yookassa", "match": "v3/payments", "drop": "after"}])
+    with pytest.raises(aiohttp.ClientError):
+        await client.call("POST", "/payments", order(), key="dropped")
+    assert len((await client.call("GET", "/payments"))[1]["items"]) == 2
+
+
+async def test_reset_forgets_everything(world: World, client: Client, inbox: Inbox) -> None:
+    """A reset empties the shop, its keys and its log; settings go back to those of the start."""
+    payment = await client.paid()
+    await client.control("/reset", {})
+    assert (await client.call("GET", f"/payments/{payment['id']}"))[0] == 404
+    assert await client.control("/yookassa/notifications") == []
+    assert (await client.control("/yookassa/settings"))["notification_url"] == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/settings", {"no_such": 1}, 400),
+        ("/settings", {"secret_key": 5}, 400),
+        ("/settings", {"payment_lifetime": -1}, 400),
+        ("/settings", {"notification_headers": {"X": "a\r\nb"}}, 400),
+        ("/payments/nope/pay", {}, 404),
+        ("/payments/nope/decline", {"reason": []}, 404),
+        ("/refunds", {"payment_id": []}, 404),
+        ("/notify", {"object": {}}, 400),
+        ("/notify", {"id": 99}, 404),
+        ("/refunds/nope/settle", {}, 404),
+    ],
+)
+async def test_mistakes_at_the_back_door(client: Client, path: str, body: Any, status: int) -> None:
+    """A wrong wish at the back door is a clear error and changes nothing."""
+    before = await client.control("/yookassa/settings")
+    assert (await client.control(f"/yookassa{path}", body, expect=status))["error"]
+    assert await client.control("/yookassa/settings") == before
+
+
+async def test_the_shop_of_the_world_settings() -> None:
+    """A world may be started with another shop: its id and key then open the door."""
+    world = World(settings={"yookassa": {"shop_id": "777", "secret_key": "test_other"}})
+    app = web.Application()
+    sandbox.yookassa.mount(app, world)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/yookassa/v3/me"
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url, headers={"Authorization": basic("777", "test_other")}) as answer:
+            assert (await answer.json())["account_id"] == "777"
+        async with session.get(url, headers={"Authorization": basic("100500", "test_sandbox_key")}) as answer:
+            assert answer.status == 401
+    await runner.cleanup()
