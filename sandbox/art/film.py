@@ -57,7 +57,8 @@ def _encode(container: av.container.OutputContainer, size: tuple[int, int], tota
     video.thread_count = 1
     audio = container.add_stream("aac", rate=SAMPLE_RATE) if sound else None
     for index in range(total):
-        container.mux(video.encode(av.VideoFrame.from_image(scene(index / max(1, total - 1)))))
+        frame: av.VideoFrame = av.VideoFrame.from_image(scene(index / max(1, total - 1)))  # type: ignore[no-untyped-call]
+        container.mux(video.encode(frame))
     container.mux(video.encode())
     if audio is not None:
         for chunk in _chord(total / FPS):

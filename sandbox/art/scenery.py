@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -146,7 +147,7 @@ def _hills(palette: Palette, chance: random.Random, horizon: float) -> list[Laye
         share = index / 3
         line = _waves(chance, horizon + 0.02 + share * 0.24, 0.045 + 0.012 * index)
         top, foot = mix(palette.far, palette.near, share), mix(palette.far, palette.near, min(1.0, share + 0.25))
-        layers.append(Layer(share * 0.7, lambda canvas, line=line, top=top, foot=foot: _ridge(canvas, line, top, foot)))
+        layers.append(Layer(share * 0.7, partial(_ridge, line=line, top=top, foot=foot)))
     return layers
 
 
