@@ -15,8 +15,8 @@ NO_BREAK_SPACE = "\u00a0"
 MAX_SUM_TEXT = 40
 
 _SUM = re.compile(
-    r"(?:₽|rub)?\s*(?P<whole>\d{1,3}(?:\s\d{3}){1,4}|\d{1,12})(?:[.,](?P<part>\d+))?\s*(?:₽|р|руб|рубл[ьяей]{1,2}|rub|rubles?|roubles?)?\.?",
-    re.ASCII | re.IGNORECASE,
+    r"(?:₽|rub)? ?(?P<whole>[0-9]{1,3}(?: [0-9]{3}){1,4}|[0-9]{1,12})(?:[.,](?P<part>[0-9]+))? ?"
+    r"(?:₽|р|руб|рубл(?:ь|я|ей)|rub|rubles?|roubles?)?\.?"
 )
 
 
@@ -181,7 +181,7 @@ def parse_rubles(text: str, *, minimum: int = 5_000, maximum: int = 10_000_000) 
     """
     if len(text) > MAX_SUM_TEXT:
         raise NotASum
-    match = _SUM.fullmatch(" ".join(unicodedata.normalize("NFKC", text).split()))
+    match = _SUM.fullmatch(" ".join(unicodedata.normalize("NFKC", text).casefold().split()))
     if match is None:
         raise NotASum
     part = match["part"] or ""

@@ -191,7 +191,9 @@ def as_list(value: JSON) -> list[JSON]:
 
 def as_count(value: JSON) -> int:
     """A count of something, 0 to a billion; 0 in place of anything that is no plain number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or (isinstance(value, float) and math.isnan(value)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 0
+    if isinstance(value, float) and math.isnan(value):
         return 0
     return int(min(max(value, 0), 1_000_000_000))
 

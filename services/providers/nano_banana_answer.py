@@ -120,7 +120,9 @@ def refusal_cost(usage: dict[str, JSON], rates: TokenRates) -> int:
     return _micro(prompt * rates.prompt + max(total - prompt, 0) * rates.text)
 
 
-def read_error(answer: Answer, scrub: Scrub, *, with_photos: bool = False, now: datetime | None = None) -> ProviderError:
+def read_error(
+    answer: Answer, scrub: Scrub, *, with_photos: bool = False, now: datetime | None = None
+) -> ProviderError:
     """What an error answer means: HTTP status first, then the details and the words (section 6)."""
     try:
         parsed = answer.json()

@@ -1,0 +1,291 @@
+"""Pictures and clips as bytes: is it really one, how large, and made fit for sending on.
+
+Everything here is synchronous and pure; callers use a thread. Bytes come from strangers, so sizes are read before
+anything is decoded, and whatever the decoders throw becomes `BadMedia`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import av
+from PIL import Image, ImageCms, ImageOps
+
+from services.base_provider import Photo
+
+PREVIEW_SIDE = 2560
+PREVIEW_BYTES = 10_000_000  # Telegram's limits for a photo: bytes, width + height, and their ratio
+PREVIEW_ASPECT = 20
+THUMBNAIL_SIDE = 320
+THUMBNAIL_BYTES = 200_000
+MAX_CLIP_PIXELS = 8192 * 4320
+MAX_CLIP_MS = 10 * 60 * 1000
+
+_MIMES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+class MediaFault(StrEnum):
+    """Why bytes are refused; each has a sentence for the person."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"  # bytes
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_SMALL = "too_small"
+    TOO_NARROW = "too_narrow"  # one side is many times the other
+    NOT_AN_IMAGE = "not_an_image"
+    HEIC_UNSUPPORTED = "heic_unsupported"
+    NOT_A_VIDEO = "not_a_video"
+    TOO_LONG = "too_long"
+    BROKEN = "broken"  # begins well, then breaks off
+
+
+class BadMedia(Exception):
+    """These bytes cannot be used; `code` says why."""
+
+    def __init__(self, code: MediaFault) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """A picture: its real media type and its sides in pixels as stored."""
+
+    mime: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """A clip: sides in pixels, length in milliseconds, and whether it can be heard."""
+
+    width: int
+    height: int
+    duration_ms: int
+    has_audio: bool
+
+
+def inspect_image(data: bytes, *, max_bytes: int = 48_000_000, max_pixels: int = 80_000_000) -> ImageInfo:
+    """Decode the picture once, whole. Raises `BadMedia`."""
+    with _opened(data, max_bytes, max_pixels) as image:
+        image.load()
+        return ImageInfo(_MIMES[str(image.format)], image.width, image.height)
+
+
+def prepare_photo(
+    data: bytes,
+    *,
+    max_side: int,
+    max_bytes: int,
+    max_input_bytes: int = 20_000_000,
+    max_pixels: int = 60_000_000,
+    min_side: int = 1,
+    max_aspect: float = 50.0,
+    keep_alpha: bool = True,
+) -> Photo:
+    """A person's photo upright, in sRGB, without metadata (place, camera), within `max_side` pixels and `max_bytes`.
+
+    Transparency stays in a PNG where it fits, else it goes onto white. Raises `BadMedia`.
+    """
+    with _opened(data, max_input_bytes, max_pixels) as image:
+        if min(image.size) < min_side:
+            raise BadMedia(MediaFault.TOO_SMALL)
+        if max(image.size) > max_aspect * min(image.size):
+            raise BadMedia(MediaFault.TOO_NARROW)
+        upright = _upright(image, max_side)
+    if keep_alpha and upright.mode == "RGBA":
+        png = _encoded(upright, "PNG", optimize=False)
+        if len(png) <= max_bytes:
+            return Photo(png, "image/png")
+    return Photo(_jpeg(_on_white(upright), max_bytes), "image/jpeg")
+
+
+def picture_preview(data: bytes, *, max_bytes: int = 48_000_000, max_pixels: int = 80_000_000) -> bytes:
+    """A JPEG that Telegram takes as a photo: within 10 MB, 10 000 for both sides together and 20 : 1."""
+    with _opened(data, max_bytes, max_pixels) as image:
+        picture = _on_white(_upright(image, PREVIEW_SIDE))
+    short = -(-max(picture.size) // PREVIEW_ASPECT)
+    if min(picture.size) < short:
+        width, height = max(picture.width, short), max(picture.height, short)
+        padded = Image.new("RGB", (width, height), "white")
+        padded.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
+        picture = padded
+    return _jpeg(picture, PREVIEW_BYTES)
+
+
+def inspect_video(data: bytes) -> VideoInfo:
+    """Read the mp4's structure and decode its first frame. Raises `BadMedia`."""
+    with _clip(data) as container:
+        frame = _first_frame(container)
+        duration_ms = (container.duration or 0) // 1000
+        if duration_ms <= 0:
+            raise BadMedia(MediaFault.BROKEN)
+        if duration_ms > MAX_CLIP_MS:
+            raise BadMedia(MediaFault.TOO_LONG)
+        return VideoInfo(frame.width, frame.height, duration_ms, bool(container.streams.audio))
+
+
+def video_thumbnail(data: bytes) -> bytes:
+    """The first frame as a JPEG of at most 320 pixels a side and 200 kB. Raises `BadMedia`."""
+    with _clip(data) as container:
+        picture = _first_frame(container).to_image()
+    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    return _jpeg(picture, THUMBNAIL_BYTES)
+
+
+@contextmanager
+def _opened(data: bytes, max_bytes: int, max_pixels: int) -> Iterator[Image.Image]:
+    """The picture, recognised and measured but not decoded; whatever goes wrong inside is `BadMedia`."""
+    if not data:
+        raise BadMedia(MediaFault.EMPTY)
+    if len(data) > max_bytes:
+        raise BadMedia(MediaFault.TOO_LARGE)
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+        raise BadMedia(MediaFault.HEIC_UNSUPPORTED)
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise BadMedia(MediaFault.TOO_MANY_PIXELS) from None
+    except Exception:  # the decoders throw whatever their formats make them throw
+        raise BadMedia(MediaFault.NOT_AN_IMAGE) from None
+    with image:
+        if image.width * image.height > max_pixels:
+            raise BadMedia(MediaFault.TOO_MANY_PIXELS)
+        if image.width < 1 or image.height < 1:
+            raise BadMedia(MediaFault.NOT_AN_IMAGE)
+        try:
+            yield image
+        except BadMedia:
+            raise
+        except Exception:
+            raise BadMedia(MediaFault.BROKEN) from None
+
+
+def _upright(image: Image.Image, max_side: int) -> Image.Image:
+    """The picture decoded, shrunk, turned as its EXIF says, in sRGB, RGB or RGBA, and rid of everything else."""
+    if image.format in ("JPEG", "MPO"):
+        image.draft("RGB", (max_side, max_side))  # the decoder shrinks as it reads: a fraction of the memory
+    image.load()
+    profile = image.info.get("icc_profile")
+    turned = _turned(image)
+    has_alpha = turned.mode in ("RGBA", "LA", "PA") or "transparency" in turned.info
+    plain = _in_srgb(turned, profile, "RGBA" if has_alpha else "RGB")
+    plain.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    bare = Image.new(plain.mode, plain.size)
+    bare.paste(plain)
+    return bare
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """As the camera was held; a picture whose EXIF is garbage is still a picture."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # EXIF comes from strangers and is parsed in many places
+        return image
+
+
+def _in_srgb(image: Image.Image, profile: Any, mode: str) -> Image.Image:
+    """The colours a phone meant, without its profile; a profile that cannot be used is left out of account."""
+    if isinstance(profile, bytes) and image.mode in ("RGB", "RGBA", "CMYK"):
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            target = ImageCms.createProfile("sRGB")
+            output = "RGBA" if image.mode == "RGBA" else "RGB"
+            converted = ImageCms.profileToProfile(image, source, target, outputMode=output)
+            if converted is not None:
+                image = converted
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            pass
+    if image.mode.startswith("I;16"):
+        image = image.point(lambda value: value / 256).convert("L")
+    return image.convert(mode)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode != "RGBA":
+        return image
+    flat = Image.new("RGB", image.size, "white")
+    flat.paste(image, mask=image.getchannel("A"))
+    return flat
+
+
+def _jpeg(image: Image.Image, max_bytes: int) -> bytes:
+    """The best JPEG within `max_bytes`: first the quality gives way, then the size."""
+    while True:
+        for quality in (92, 85, 75, 60):
+            encoded = _encoded(image, "JPEG", quality=quality)
+            if len(encoded) <= max_bytes:
+                return encoded
+        if max(image.size) <= 16:
+            raise BadMedia(MediaFault.TOO_LARGE)
+        image = image.resize((max(1, image.width * 3 // 4), max(1, image.height * 3 // 4)))
+
+
+def _encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+@contextmanager
+def _clip(data: bytes) -> Iterator[Any]:
+    """The mp4 opened by its demuxer alone: no other format, no other file, no network can be reached from it."""
+    if not data:
+        raise BadMedia(MediaFault.EMPTY)
+    if data[4:8] != b"ftyp" or data[8:12] in _HEIC_BRANDS:
+        raise BadMedia(MediaFault.NOT_A_VIDEO)
+    if not _boxes_are_whole(data):
+        raise BadMedia(MediaFault.BROKEN)
+    try:
+        with av.open(io.BytesIO(data), format="mp4", metadata_errors="ignore") as container:
+            if not container.streams.video:
+                raise BadMedia(MediaFault.NOT_A_VIDEO)
+            stream = container.streams.video[0]
+            if stream.width * stream.height > MAX_CLIP_PIXELS:
+                raise BadMedia(MediaFault.TOO_MANY_PIXELS)
+            stream.codec_context.thread_count = 1
+            yield container
+    except BadMedia:
+        raise
+    except Exception:
+        raise BadMedia(MediaFault.BROKEN) from None
+
+
+def _first_frame(container: Any) -> Any:
+    """The first picture that decodes, looked for in a bounded number of packets."""
+    for number, packet in enumerate(container.demux(container.streams.video[0])):
+        for frame in packet.decode():
+            return frame
+        if number >= 64:
+            break
+    raise BadMedia(MediaFault.BROKEN)
+
+
+def _boxes_are_whole(data: bytes) -> bool:
+    """Whether the top-level boxes fill the file to its end: a download that broke off does not."""
+    position = 0
+    for _ in range(10_000):
+        if position == len(data):
+            return True
+        size = int.from_bytes(data[position : position + 4], "big")
+        kind = data[position + 4 : position + 8]
+        if len(kind) < 4:
+            return False
+        if size == 1:
+            size = int.from_bytes(data[position + 8 : position + 16], "big")
+        elif size == 0:
+            return True  # "until the end of the file"
+        if size < 8:
+            return False
+        position += size
+        if position > len(data):
+            return False
+    return False
