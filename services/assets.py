@@ -15,6 +15,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -195,7 +196,7 @@ def _files(root: Path, before: float) -> Iterator[Path]:
 
 
 def _next_batch(walk: Iterator[Path]) -> list[Path]:
-    return [path for path, _ in zip(walk, range(_SWEEP_BATCH), strict=False)]
+    return list(islice(walk, _SWEEP_BATCH))
 
 
 def _unlink_all(paths: list[Path]) -> None:

@@ -23,7 +23,9 @@ LANGUAGES: Final[tuple[Language, ...]] = ("ru", "en")
 LOCALES: Final = Path(__file__).resolve().parent.parent / "locales"
 
 # Languages whose speakers read Russian more readily than English, by and large.
-_READ_RUSSIAN = frozenset("ru be uk kk uz ky tg tk az hy ka mo mn tt ba ce".split())
+_READ_RUSSIAN = frozenset(
+    {"ru", "be", "uk", "kk", "uz", "ky", "tg", "tk", "az", "hy", "ka", "mo", "mn", "tt", "ba", "ce"}
+)
 
 _log = logging.getLogger(__name__)
 
