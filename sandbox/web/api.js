@@ -31,7 +31,7 @@ export const api = {
   sendText: (uid, text) => call("POST", user(uid, "/send"), { text }),
   sendFiles: (uid, form) => call("POST", user(uid, "/send"), form),
   press: (uid, messageId, data) => call("POST", user(uid, "/press"), { message_id: messageId, data }),
-  pay: (uid, messageId) => call("POST", user(uid, "/pay"), { message_id: messageId }),
+  pay: (uid, invoice) => call("POST", user(uid, "/pay"), invoice),
   setBlocked: (uid, blocked) => call("POST", user(uid, blocked ? "/block" : "/unblock"), {}),
   clock: () => call("GET", "/_control/clock"),
   setClock: (change) => call("POST", "/_control/clock", change),
@@ -43,7 +43,7 @@ export const api = {
 
 export const fileUrl = (fileId) => `/_chat/files/${encodeURIComponent(fileId)}`;
 
-const KINDS = ["message", "edit", "delete", "callback_answer", "action", "commands", "keyboard", "users", "draft"];
+const KINDS = ["message", "edit", "delete", "callback_answer", "action", "commands", "keyboard", "users", "draft", "reaction"];
 const RETRY_MS = 1000;
 
 /** Listens to one person's events until stopped; reconnects by itself. `opened` is told of every new connection. */

@@ -5,7 +5,7 @@ import { h, icon } from "./dom.js";
 import { renderText } from "./entities.js";
 import { currentLanguage, formatMoney, formatTime, t } from "./i18n.js";
 import { inlineRows, renderInline } from "./keyboards.js";
-import { isVisual, mediaSignature, renderMedia } from "./media.js";
+import { hasMedia, isVisual, mediaSignature, renderMedia } from "./media.js";
 
 export function createRow() {
   const slots = { media: h("div", { class: "slot-media" }), text: h("div", { class: "slot-text" }), keyboard: h("div", { class: "slot-keyboard" }) };
@@ -20,7 +20,7 @@ export function updateRow(view, group, actions) {
   const [message] = messages;
   const captioned = messages.find((one) => one.text ?? one.caption) ?? message;
   const visual = messages.every(isVisual);
-  const bare = visual && !(captioned.text ?? captioned.caption);
+  const bare = visual && !captioned.caption && !message.reply_to_message;
   const service = serviceText(message);
   view.row.className = service
     ? "row service"
@@ -35,7 +35,7 @@ export function updateRow(view, group, actions) {
     view.slots[slot].replaceChildren(...[build()].flat().filter(Boolean));
   };
   patch("media", mediaSignature(messages), () => renderMedia(messages, actions));
-  patch("text", JSON.stringify([captioned, group.answered, service]), () => (service ? service : body(captioned, messages, group, actions)));
+  patch("text", JSON.stringify([captioned, messages.length, messages.at(-1).reaction, group.answered, service]), () => (service ? service : body(captioned, messages, group, actions)));
   patch("keyboard", JSON.stringify(inlineRows(message)), () => renderInline(message, actions));
 }
 
@@ -45,18 +45,27 @@ function body(captioned, messages, group, actions) {
   const text = captioned.text ?? captioned.caption ?? "";
   const entities = captioned.entities ?? captioned.caption_entities;
   const parts = [];
+  const replied = messages[0].reply_to_message;
+  if (replied) parts.push(quote(replied, actions));
   if (captioned.invoice) parts.push(invoice(captioned.invoice));
   if (text) parts.push(...renderText(text, entities, actions));
-  else if (!captioned.invoice && mediaSignature([captioned]) === mediaSignature([{ message_id: captioned.message_id }])) {
+  else if (!captioned.invoice && !hasMedia(captioned)) {
     parts.push(h("em", { class: "faint" }, t("unsupported")));
   }
   return [h("div", { class: "text", dir: "auto" }, parts, meta(messages.at(-1), group))];
+}
+
+function quote(replied, actions) {
+  const words = replied.text ?? replied.caption ?? t("message");
+  const go = () => actions.showMessage(replied.message_id);
+  return h("button", { type: "button", class: "quote", onclick: go }, words.slice(0, 140));
 }
 
 function meta(message, group) {
   const tick = group.answered ? "checks" : "check";
   const hint = group.answered ? t("answered") : t("delivered");
   return h("span", { class: "meta" },
+    message.reaction?.[0]?.emoji && h("span", { class: "reaction" }, message.reaction[0].emoji),
     message.edit_date && !group.outgoing && h("span", { class: "edited" }, t("edited")),
     h("time", { datetime: new Date(message.date * 1000).toISOString() }, formatTime(message.date)),
     group.outgoing && h("span", { class: "ticks", role: "img", "aria-label": hint, title: hint }, icon(tick)));

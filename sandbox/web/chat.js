@@ -1,59 +1,76 @@
-// The page as a whole: who is open, what the server says, which part of the page shows it.
+// The page as a whole: whose chat is open, what the server says, which part of the page shows it.
 
 import { api, listen } from "./api.js";
 import { acceptFiles, askAttachment } from "./attach.js";
 import { Composer } from "./composer.js";
-import { $, fillAvatar, h, openDialog, startPayload, toast } from "./dom.js";
+import { confirmPay, offerLink, showAlert } from "./dialogs.js";
+import { $, invoiceLink, startPayload, toast } from "./dom.js";
 import { Drawer } from "./drawer.js";
-import { currentLanguage, formatMoney, setLanguage, t, translatePage } from "./i18n.js";
+import { Head } from "./head.js";
+import { currentLanguage, setLanguage, t, translatePage } from "./i18n.js";
 import { Presses } from "./keyboards.js";
-import { askNewUser, fullName, renderPeople } from "./people.js";
+import { askNewUser, renderPeople } from "./people.js";
 import { Timeline } from "./timeline.js";
 
-const ACTION_MS = 5000;
 const POLL_MS = 3000;
+const WIDE = matchMedia("(min-width: 720px)");
 
-const state = { bot: null, users: [], uid: null, blocked: false, online: true, loaded: false, action: "" };
+const state = { bot: null, users: [], uid: null, blocked: false, online: true, loaded: false, about: "" };
 const presses = new Presses();
+const head = new Head();
+const timeline = new Timeline({ command: sendText, link: openLink, press, pay, fill: (text) => composer.fill(text) });
+const composer = new Composer({ send: sendText, attach, unblock });
+const drawer = new Drawer({ user: activeUser, changed: reload, reset: startAgain });
 let stopListening = () => {};
 let early = null;
 let outbox = Promise.resolve();
-let actionTimer;
-
-const timeline = new Timeline({ command: sendText, link: openLink, press, pay, fill: (text) => composer.fill(text) });
-const composer = new Composer({ send: sendText, attach, unblock: () => setBlocked(false) });
-const drawer = new Drawer({ user: activeUser, changed: async () => { await loadState(); await loadMessages(); }, reset: startAgain });
 
 function activeUser() {
   return state.users.find((one) => one.id === state.uid) ?? null;
+}
+
+function draw() {
+  const user = activeUser();
+  const empty = user ? state.loaded && timeline.empty : state.users.length > 0;
+  $("app").classList.toggle("in-chat", state.uid !== null);
+  renderPeople(state.users, state.uid, (uid) => { location.hash = String(uid); });
+  head.draw({ user, bot: state.bot, online: state.online, empty, about: state.about });
+  composer.setState({ blocked: state.blocked, empty, ready: user !== null && Boolean(state.bot) });
 }
 
 // ---- what the server says ----
 
 async function loadState() {
   const { bot, users } = await api.state();
+  const another = bot?.id !== state.bot?.id;
   Object.assign(state, { bot, users });
   draw();
+  if (another) await loadMessages();
 }
 
 async function loadMessages() {
   const { uid } = state;
   if (uid === null) return;
-  early = [];
+  const missed = [];
+  early = missed;
   try {
     const chat = await api.messages(uid);
     if (uid !== state.uid) return;
-    state.blocked = chat.blocked;
-    state.loaded = true;
+    Object.assign(state, { blocked: chat.blocked, about: chat.description ?? "", loaded: true });
     timeline.replace(chat.messages);
     composer.setCommands(chat.commands);
-    if (JSON.stringify(chat.reply_keyboard) !== JSON.stringify(composer.markup)) composer.setKeyboard(chat.reply_keyboard);
+    composer.offerKeyboard(chat.reply_keyboard);
     // What happened while the answer was on its way may be missing in it.
-    for (const [kind, data] of early) apply(kind, data);
+    for (const [kind, data] of missed) apply(kind, data);
   } finally {
-    early = null;
+    if (early === missed) early = null;
   }
   draw();
+}
+
+async function reload() {
+  await loadState();
+  await loadMessages();
 }
 
 function received(uid, kind, data) {
@@ -65,7 +82,7 @@ function received(uid, kind, data) {
 function apply(kind, data) {
   switch (kind) {
     case "message":
-      if (!data.message.outgoing) showAction("");
+      if (!data.message.outgoing) head.show("");
       timeline.upsert(data.message);
       return draw();
     case "edit":
@@ -76,13 +93,15 @@ function apply(kind, data) {
     case "callback_answer":
       return answered(data);
     case "action":
-      return showAction(data.action);
+      return head.show(data.action);
     case "commands":
       return composer.setCommands(data.commands);
     case "keyboard":
       return composer.setKeyboard(data.reply_keyboard);
     case "draft":
       return timeline.setDraft(data.text ?? "", data.text === "");
+    case "reaction":
+      return timeline.react(data.message_id, data.reaction);
     case "users":
       return guarded(loadState);
     default:
@@ -93,19 +112,16 @@ function apply(kind, data) {
 function openChat(uid) {
   if (uid === state.uid) return;
   stopListening();
-  Object.assign(state, { uid, blocked: false, loaded: false });
+  Object.assign(state, { uid, blocked: false, loaded: false, about: "" });
   timeline.clear();
   composer.switchTo(uid);
-  showAction("");
+  head.show("");
   draw();
   drawer.draw();
   if (uid === null) return;
   stopListening = listen(uid, {
     event: (kind, data) => received(uid, kind, data),
-    opened: () => {
-      setOnline(true);
-      guarded(async () => { await loadMessages(); await loadState(); });
-    },
+    opened: () => guarded(reload),
     lost: () => setOnline(false),
   });
 }
@@ -115,7 +131,7 @@ function setOnline(online) {
   draw();
 }
 
-/** Runs a step that needs the server; when it fails the connection is tried again by the event stream or the poll. */
+/** Runs a step that needs the server; when it fails, the event stream or the poll tries again. */
 async function guarded(step) {
   try {
     await step();
@@ -127,27 +143,33 @@ async function guarded(step) {
 
 // ---- what the person does ----
 
+/** Runs a step on the person's behalf; says what went wrong. Answers whether it went well. */
+async function attempt(step) {
+  try {
+    await step();
+    return true;
+  } catch (error) {
+    toast(error.message, "bad");
+    return false;
+  }
+}
+
 /** Posts in the order of the taps; answers whether it went out. */
 function post(call) {
   const { uid } = state;
-  const done = outbox.then(async () => {
-    try {
-      const { messages } = await call(uid);
-      if (uid === state.uid) for (const one of messages ?? []) timeline.upsert({ ...one, outgoing: true });
-      draw();
-      return true;
-    } catch (error) {
-      toast(error.message, "bad");
-      return false;
-    }
-  });
-  outbox = done;
-  return done;
+  outbox = outbox.then(() => attempt(async () => {
+    const { messages } = await call(uid);
+    if (uid !== state.uid) return;
+    for (const one of messages ?? []) timeline.upsert({ ...one, outgoing: true });
+    draw();
+  }));
+  return outbox;
 }
 
-function sendText(text) {
-  if (state.blocked) return toast(t("blockedSend"), "bad") ?? false;
-  return post((uid) => api.sendText(uid, text));
+async function sendText(text) {
+  if (!state.blocked) return post((uid) => api.sendText(uid, text));
+  toast(t("blockedSend"), "bad");
+  return false;
 }
 
 async function attach(files) {
@@ -163,147 +185,91 @@ function press(button, message, data) {
 
 function answered({ callback_query_id: id, text, show_alert: alert, url }) {
   presses.answered(id);
-  if (url) return offerLink(url);
+  if (url) return isOwnLink(url) || offerLink(url);
   if (!text) return undefined;
-  if (!alert) return toast(text);
-  return openDialog(h("dialog", { class: "modal alert", "aria-label": text },
-    h("form", { method: "dialog", class: "sheet" }, h("p", {}, text),
-      h("div", { class: "sheet-buttons" }, h("span", { class: "grow" }), h("button", { type: "submit", class: "solid-button", id: "alert-ok" }, t("ok"))))));
+  return alert ? showAlert(text) : toast(text);
 }
 
 async function pay(button, message) {
-  const bill = message.invoice;
-  const sum = formatMoney(bill.total_amount, bill.currency);
-  const dialog = h("dialog", { class: "modal", "aria-label": t("payTitle") }, h("form", { method: "dialog", class: "sheet" },
-    h("h2", {}, t("payTitle")), h("p", {}, `${bill.title}: ${sum}`), h("p", { class: "hint" }, t("payHint")),
-    h("div", { class: "sheet-buttons" }, h("span", { class: "grow" }),
-      h("button", { type: "submit", class: "text-button", value: "" }, t("cancel")),
-      h("button", { type: "submit", class: "solid-button", value: "pay", id: "confirm-pay" }, `${t("pay")} ${sum}`))));
-  if ((await openDialog(dialog)) !== "pay") return;
+  if (!(await confirmPay(message.invoice))) return;
   button.setAttribute("aria-busy", "true");
-  await post((uid) => api.pay(uid, message.message_id));
+  await settle({ message_id: message.message_id });
   button.setAttribute("aria-busy", "false");
 }
 
-/** A link to this bot's own Start is a message, not a page. */
+function settle(invoice) {
+  return attempt(async () => {
+    const { ok, error } = await api.pay(state.uid, invoice);
+    if (ok === false) await showAlert(error === "BOT_PRECHECKOUT_TIMEOUT" ? t("payTimeout") : error);
+  });
+}
+
+/** Links to this bot's own Start and to invoices act in the chat; answers whether this was one. */
+function isOwnLink(url) {
+  const payload = startPayload(url, state.bot?.username);
+  if (payload !== null) sendText(`/start ${payload}`.trim());
+  else if (invoiceLink(url)) confirmPay(null).then((agreed) => agreed && settle({ link: invoiceLink(url) }));
+  else return false;
+  return true;
+}
+
 function openLink(event, url) {
-  const payload = startPayload(url, state.bot?.username);
-  if (payload === null) return;
-  event.preventDefault();
-  sendText(payload ? `/start ${payload}` : "/start");
+  if (isOwnLink(url)) event.preventDefault();
 }
 
-function offerLink(url) {
-  const payload = startPayload(url, state.bot?.username);
-  if (payload !== null) return sendText(payload ? `/start ${payload}` : "/start");
-  const dialog = h("dialog", { class: "modal" }, h("form", { method: "dialog", class: "sheet" }, h("p", { class: "wrap" }, url),
-    h("div", { class: "sheet-buttons" }, h("span", { class: "grow" }), h("button", { type: "submit", class: "text-button" }, t("cancel")),
-      h("a", { class: "solid-button", href: url, target: "_blank", rel: "noopener noreferrer", onclick: () => dialog.close("") }, t("openLink")))));
-  return openDialog(dialog);
-}
-
-async function setBlocked(blocked) {
-  try {
-    await api.setBlocked(state.uid, blocked);
-    await loadState();
-    await loadMessages();
+function unblock() {
+  return attempt(async () => {
+    await api.setBlocked(state.uid, false);
+    await reload();
     drawer.draw();
-  } catch (error) {
-    toast(error.message, "bad");
-  }
+  });
 }
 
 async function startAgain() {
   timeline.clear();
-  await loadState();
-  if (activeUser()) return loadMessages();
-  location.hash = "";
-  return undefined;
+  composer.setKeyboard(null);
+  await reload();
+  if (!activeUser()) location.hash = "";
 }
 
-// ---- drawing ----
-
-function draw() {
-  const user = activeUser();
-  const name = state.bot?.first_name || t("noBotName");
-  $("app").classList.toggle("in-chat", state.uid !== null);
-  $("bot-name").textContent = name;
-  fillAvatar($("bot-avatar"), name, state.bot?.id ?? 4);
-  $("writing-as").textContent = user ? t("writingAs", user.first_name) : "";
-  document.title = `${user ? `${user.first_name} → ` : ""}${name} · ${t("sandbox")}`;
-  renderPeople(state.users, state.uid, (uid) => { location.hash = String(uid); });
-  drawStatus();
-  drawBanner();
-  const empty = state.loaded && timeline.empty;
-  composer.setState({ blocked: state.blocked, empty, ready: user !== null && Boolean(state.bot) });
-  $("empty").hidden = user !== null && !empty;
-  $("empty").replaceChildren(h("div", { class: "empty-card" },
-    h("strong", {}, user ? t("emptyTitle") : t("choose")), user && h("span", {}, t("emptyText"))));
+async function addUser() {
+  const fields = await askNewUser();
+  if (!fields) return;
+  await attempt(async () => {
+    const user = await api.addUser(fields);
+    await loadState();
+    location.hash = String(user.id);
+  });
 }
 
-function drawStatus() {
-  const status = $("bot-status");
-  const { action } = state;
-  const busy = action !== "";
-  status.classList.toggle("busy", busy);
-  const idle = state.online ? (state.bot ? `@${state.bot.username} · ${t("bot")}` : "") : t("connecting");
-  status.replaceChildren(busy ? `${t("action")[action] ?? t("actionOther")}` : idle, ...(busy ? [h("span", { class: "dots", "aria-hidden": "true" })] : []));
-}
-
-function showAction(action) {
-  clearTimeout(actionTimer);
-  state.action = action;
-  drawStatus();
-  if (action) actionTimer = setTimeout(() => showAction(""), ACTION_MS);
-}
-
-function drawBanner() {
-  const banner = $("banner");
-  banner.hidden = state.online && Boolean(state.bot);
-  banner.classList.toggle("bad", !state.online);
-  if (!state.online) banner.replaceChildren(t("offline"));
-  else if (!state.bot) banner.replaceChildren(t("noBot"), " ", h("code", {}, `TELEGRAM_API_URL=${location.origin}`));
-}
+// ---- the page ----
 
 function route() {
   const wanted = Number(location.hash.slice(1)) || null;
   const known = state.users.some((one) => one.id === wanted);
-  const wide = matchMedia("(min-width: 720px)").matches;
-  openChat(known ? wanted : wide ? state.users[0]?.id ?? null : null);
-}
-
-function switchLanguage() {
-  setLanguage(currentLanguage() === "ru" ? "en" : "ru");
-  translate();
-  timeline.sync();
-  drawer.draw();
-  draw();
+  openChat(known ? wanted : WIDE.matches ? state.users[0]?.id ?? null : null);
 }
 
 function translate() {
   translatePage();
   $("language-switch").textContent = t("otherLanguage");
   composer.placeholder();
+  timeline.sync();
+  drawer.draw();
+  draw();
 }
 
 async function begin() {
-  translate();
-  $("language-switch").addEventListener("click", switchLanguage);
-  $("back").addEventListener("click", () => { location.hash = ""; });
-  $("new-user").addEventListener("click", async () => {
-    const fields = await askNewUser();
-    if (!fields) return;
-    try {
-      const user = await api.addUser(fields);
-      await loadState();
-      location.hash = String(user.id);
-    } catch (error) {
-      toast(error.message, "bad");
-    }
+  $("language-switch").addEventListener("click", () => {
+    setLanguage(currentLanguage() === "ru" ? "en" : "ru");
+    translate();
   });
+  $("back").addEventListener("click", () => { location.hash = ""; });
+  $("new-user").addEventListener("click", addUser);
   acceptFiles(attach);
   window.addEventListener("hashchange", route);
-  matchMedia("(min-width: 720px)").addEventListener("change", route);
+  WIDE.addEventListener("change", route);
+  translate();
   await guarded(loadState);
   route();
   // Without an open chat there is no event stream, and a bot that connects makes no event: ask now and then.

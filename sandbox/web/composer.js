@@ -48,6 +48,7 @@ export class Composer {
   switchTo(uid) {
     if (this.uid !== undefined) this.drafts.set(this.uid, this.field.value);
     this.uid = uid;
+    this.fresh = true;
     this.field.value = this.drafts.get(uid) ?? "";
     this.setCommands([]);
     this.setKeyboard(null);
@@ -59,12 +60,20 @@ export class Composer {
     $("start").hidden = blocked || !empty || !ready;
     $("unblock").hidden = !blocked || !ready;
     $("reply-keyboard").classList.toggle("off", blocked || empty);
+    // With a mouse one types at once; on a phone the keyboard would cover the chat.
+    if (this.fresh && !$("composer").hidden && matchMedia("(pointer: fine)").matches) this.field.focus({ preventScroll: true });
+    if (ready) this.fresh = false;
   }
 
   setCommands(commands) {
     this.commands = commands ?? [];
     this.closeMenu();
     $("menu").hidden = this.commands.length === 0;
+  }
+
+  /** The keyboard as loaded with the chat: one that is known already stays shown or hidden as it is. */
+  offerKeyboard(markup) {
+    if (JSON.stringify(markup ?? null) !== JSON.stringify(this.markup)) this.setKeyboard(markup);
   }
 
   setKeyboard(markup) {

@@ -57,13 +57,18 @@ export function fillAvatar(node, name, id) {
   return node;
 }
 
-const toasts = () => $("toasts");
+/** The link itself when it is an invoice of Telegram's (`https://t.me/$…`), else null. */
+export const invoiceLink = (address) => (/^https:\/\/t\.me\/(\$|%24)[\w-]+$/.test(address) ? address.replace("%24", "$") : null);
 
 /** Says something for a few seconds at the foot of the page. */
 export function toast(text, kind = "") {
   const node = h("div", { class: `toast ${kind}`.trim() }, text);
-  while (toasts().childElementCount >= 3) toasts().firstElementChild.remove();
-  toasts().append(node);
+  const box = $("toasts");
+  while (box.childElementCount >= 3) box.firstElementChild.remove();
+  box.append(node);
+  // Shown anew, it comes to lie above a dialog that was opened since.
+  box.hidePopover?.();
+  box.showPopover?.();
   setTimeout(() => node.remove(), 3500 + Math.min(text.length * 30, 4000));
 }
 

@@ -1,7 +1,8 @@
 // The sandbox's own panel: the person, the clock, planned faults, starting over.
 
 import { api } from "./api.js";
-import { $, h, icon, openDialog, toast } from "./dom.js";
+import { confirmReset } from "./dialogs.js";
+import { $, h, icon, toast } from "./dom.js";
 import { FAULTS } from "./faults.js";
 import { currentLanguage, t } from "./i18n.js";
 import { languageSelect } from "./people.js";
@@ -65,14 +66,14 @@ export class Drawer {
 
   faults() {
     const names = FAULTS.map((one) => one.name[currentLanguage()]);
-    const which = h("select", { "aria-label": t("faults"), id: "fault-kind" }, names.map((name, index) => h("option", { value: index }, name)));
+    const which = h("select", { class: "fault-kind", "aria-label": t("faults"), id: "fault-kind" }, names.map((name, index) => h("option", { value: index }, name)));
     const times = h("select", { "aria-label": t("times"), id: "fault-times" }, [1, 2, 3, 5, 10].map((n) => h("option", { value: n }, `×${n}`)));
     const plan = () => this.act(() => api.planFault({ ...FAULTS[which.value].fault, times: Number(times.value) }), () => toast(t("faultPlanned")));
     this.planned = h("div", { class: "planned" });
     return section(t("faults"),
       h("p", { class: "hint" }, t("faultsHint")),
-      h("div", { class: "fault-row" }, which, times),
-      h("button", { type: "button", class: "wide-button", id: "plan-fault", onclick: plan }, t("planFault")),
+      which,
+      h("div", { class: "fault-row" }, times, h("button", { type: "button", class: "wide-button", id: "plan-fault", onclick: plan }, t("planFault"))),
       this.planned);
   }
 
@@ -86,12 +87,7 @@ export class Drawer {
   }
 
   async reset() {
-    const dialog = h("dialog", { class: "modal", "aria-label": t("reset") }, h("form", { method: "dialog", class: "sheet" },
-      h("h2", {}, t("resetAsk")), h("p", {}, t("resetHint")),
-      h("div", { class: "sheet-buttons" }, h("span", { class: "grow" }),
-        h("button", { type: "submit", class: "text-button", value: "" }, t("cancel")),
-        h("button", { type: "submit", class: "solid-button danger", value: "reset" }, t("reset")))));
-    if ((await openDialog(dialog)) === "reset") await this.act(api.reset, this.host.reset);
+    if (await confirmReset()) await this.act(api.reset, this.host.reset);
   }
 
   async act(call, then) {

@@ -11,6 +11,7 @@ const RU = {
   noBot: "Бот ещё не подключился. Запустите его с этим адресом Bot API:",
   offline: "Песочница не отвечает. Соединение восстановится само.",
   emptyTitle: "Здесь пока пусто", emptyText: "Нажмите «Запустить» или напишите первое сообщение.",
+  waitingTitle: "Ждём бота", waitingText: "Чат начнётся, как только бот подключится к песочнице.",
   choose: "Выберите, от чьего лица писать",
   today: "Сегодня", yesterday: "Вчера", edited: "изм.", thinking: "Думает…", delivered: "доставлено", answered: "бот ответил",
   newMessages: (n) => `${n} ${plural(n, "новое сообщение", "новых сообщения", "новых сообщений")}`,
@@ -18,8 +19,9 @@ const RU = {
   photo: "Фото", video: "Видео", file: "Файл", audio: "Аудио", voice: "Голосовое сообщение", sticker: "Стикер", animation: "Анимация",
   unsupported: "Такие сообщения песочница не показывает", download: "Скачать", openPhoto: "Открыть фото", play: "Воспроизвести",
   close: "Закрыть", previous: "Предыдущее", next: "Следующее", ok: "Понятно", cancel: "Отмена", openLink: "Открыть ссылку",
-  noMedia: "Не удалось загрузить", code: "Код", showSpoiler: "Показать скрытый текст", unfold: "Развернуть цитату", copied: "Скопировано", pressing: "ждём ответа бота",
+  noMedia: "Не удалось загрузить", code: "Код", showSpoiler: "Показать скрытый текст", unfold: "Развернуть цитату", copied: "Скопировано",
   pay: "Заплатить", paid: (sum) => `Вы заплатили ${sum}`, refunded: (sum) => `Вам вернули ${sum}`, invoice: "Счёт",
+  payTimeout: "Бот не подтвердил оплату за 10 секунд. Деньги не списаны.",
   payTitle: "Оплатить счёт?", payHint: "Деньги ненастоящие: спишутся звёзды песочницы.",
   notHere: "Песочница не умеет этого делать", noAnswer: "Бот не ответил на нажатие",
   blockedSend: "Вы заблокировали бота", serverGone: "Песочница не отвечает", failed: "Не получилось",
@@ -30,7 +32,7 @@ const RU = {
     upload_document: "отправляет файл", choose_sticker: "выбирает стикер", record_voice: "записывает голос", upload_voice: "отправляет голос" },
   actionOther: "занят",
   thisPerson: "Этот человек", block: "Заблокировать бота", blockHint: "Бот получит 403 на любую отправку",
-  language: "Язык в Telegram", name: "Имя", save: "Сохранить", create: "Создать", role: "Роль",
+  language: "Язык в Telegram", name: "Имя", create: "Создать", role: "Роль",
   time: "Время", speed: "Скорость часов", advance: "Перевести часы вперёд", seconds: "с", minutes: "мин", hours: "ч", days: "д",
   faults: "Сбои", faultsHint: "Сбой случится со следующим подходящим вызовом бота.", planFault: "Запланировать", times: "раз",
   planned: (n) => `Запланировано: ${n}`, noFaults: "Сбоев не запланировано", clearFaults: "Отменить все",
@@ -50,6 +52,7 @@ const EN = {
   noBot: "The bot has not connected yet. Start it with this Bot API address:",
   offline: "The sandbox does not answer. The connection will come back by itself.",
   emptyTitle: "Nothing here yet", emptyText: "Press “Start” or write the first message.",
+  waitingTitle: "Waiting for the bot", waitingText: "The chat begins as soon as the bot connects to the sandbox.",
   choose: "Choose whom to write as",
   today: "Today", yesterday: "Yesterday", edited: "edited", thinking: "Thinking…", delivered: "delivered", answered: "the bot answered",
   newMessages: (n) => (n === 1 ? "1 new message" : `${n} new messages`),
@@ -57,8 +60,9 @@ const EN = {
   photo: "Photo", video: "Video", file: "File", audio: "Audio", voice: "Voice message", sticker: "Sticker", animation: "Animation",
   unsupported: "The sandbox does not show messages of this kind", download: "Download", openPhoto: "Open photo", play: "Play",
   close: "Close", previous: "Previous", next: "Next", ok: "OK", cancel: "Cancel", openLink: "Open link",
-  noMedia: "Could not be loaded", code: "Code", showSpoiler: "Show hidden text", unfold: "Unfold the quote", copied: "Copied", pressing: "waiting for the bot",
+  noMedia: "Could not be loaded", code: "Code", showSpoiler: "Show hidden text", unfold: "Unfold the quote", copied: "Copied",
   pay: "Pay", paid: (sum) => `You paid ${sum}`, refunded: (sum) => `You were refunded ${sum}`, invoice: "Invoice",
+  payTimeout: "The bot did not confirm the payment within 10 seconds. Nothing was taken.",
   payTitle: "Pay this invoice?", payHint: "The money is make-believe: sandbox stars will be spent.",
   notHere: "The sandbox cannot do this", noAnswer: "The bot did not answer the press",
   blockedSend: "You have blocked the bot", serverGone: "The sandbox does not answer", failed: "That did not work",
@@ -69,7 +73,7 @@ const EN = {
     upload_document: "sending a file", choose_sticker: "choosing a sticker", record_voice: "recording voice", upload_voice: "sending voice" },
   actionOther: "busy",
   thisPerson: "This person", block: "Block the bot", blockHint: "The bot gets 403 whatever it sends",
-  language: "Telegram language", name: "Name", save: "Save", create: "Create", role: "Role",
+  language: "Telegram language", name: "Name", create: "Create", role: "Role",
   time: "Time", speed: "Clock speed", advance: "Move the clock ahead", seconds: "s", minutes: "min", hours: "h", days: "d",
   faults: "Faults", faultsHint: "A fault strikes the bot's next matching call.", planFault: "Plan", times: "times",
   planned: (n) => `Planned: ${n}`, noFaults: "No faults planned", clearFaults: "Cancel all",
@@ -110,7 +114,7 @@ export function translatePage() {
 }
 
 export const formatTime = (seconds) =>
-  new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" }).format(seconds * 1000);
+  new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(seconds * 1000);
 
 /** "Today", "Yesterday" or the date of a moment (seconds since 1970). */
 export function formatDay(seconds) {

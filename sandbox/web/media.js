@@ -16,9 +16,12 @@ export function renderMedia(messages, actions) {
   return single(messages[0], actions);
 }
 
+const KINDS = ["photo", "video", "animation", "document", "audio", "voice", "sticker", "dice"];
+
 /** What decides whether the media of these messages has to be drawn anew. */
-export const mediaSignature = (messages) =>
-  JSON.stringify(messages.map((one) => [one.message_id, one.photo, one.video, one.animation, one.document, one.audio, one.voice, one.sticker, one.dice]));
+export const mediaSignature = (messages) => JSON.stringify(messages.map((one) => [one.message_id, ...KINDS.map((kind) => one[kind])]));
+
+export const hasMedia = (message) => KINDS.some((kind) => message[kind]);
 
 export const isVisual = (message) => Boolean(message.photo?.length || message.video || message.animation);
 

@@ -5,7 +5,13 @@ import { t } from "./i18n.js";
 
 const LANGUAGES = ["ru", "en", "uk", "kk", "de", "es"];
 
+let drawn = "";
+
+/** Draws the list when it has changed: a list drawn anew under a finger would lose the tap. */
 export function renderPeople(users, active, open) {
+  const wanted = JSON.stringify([users, active, document.documentElement.lang]);
+  if (wanted === drawn) return;
+  drawn = wanted;
   const focused = document.activeElement?.closest?.(".person")?.dataset.uid;
   $("people-list").replaceChildren(...users.map((user) => {
     const unread = user.id === active ? 0 : user.unread ?? 0;

@@ -11,7 +11,7 @@ const DRAFT_MS = 30_000;
 
 export class Timeline {
   constructor(actions) {
-    this.actions = { ...actions, openPhoto: (fileId) => this.openPhoto(fileId) };
+    this.actions = { ...actions, openPhoto: (fileId) => this.openPhoto(fileId), showMessage: (id) => this.showMessage(id) };
     this.scroller = $("timeline");
     this.list = $("timeline-list");
     this.pill = $("pill");
@@ -57,6 +57,11 @@ export class Timeline {
     if (isNew && message.outgoing) this.stuck = true;
     else if (isNew && !this.stuck) this.unseen += 1;
     this.sync();
+  }
+
+  react(id, reaction) {
+    const message = this.messages.get(id);
+    if (message) this.upsert({ ...message, reaction });
   }
 
   remove(ids) {
@@ -106,6 +111,15 @@ export class Timeline {
     const shown = [...this.messages.values()].filter((one) => one.photo?.length).sort((a, b) => a.message_id - b.message_id);
     const photos = shown.map((one) => ({ file_id: largest(one.photo).file_id, caption: one.caption }));
     return openLightbox(photos, photos.findIndex((one) => one.file_id === fileId));
+  }
+
+  showMessage(id) {
+    const row = this.list.querySelector(`[data-message-id="${Number(id)}"]`);
+    if (!row) return;
+    this.stuck = false;
+    row.scrollIntoView({ block: "center" });
+    row.classList.add("flash");
+    setTimeout(() => row.classList.remove("flash"), 1200);
   }
 
   toBottom(smooth = false) {
