@@ -31,7 +31,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
             r"(?i)((?:proxy-)?authorization|x-goog-api-key|x-telegram-bot-api-secret-token)"
-            r"(\\?[\"']?\s*[:=,]\s*b?\\?[\"']?)(?:(?:basic|bearer)\s+)?[^\s\"'\\,;)}\]]+"
+            r"(\\?[\"']?\s*[:=,]\s*(?:b?\\?[\"'])?)(?:(?:basic|bearer)\s+)?[^\s\"'\\,;)}\]]+"
         ),
         rf"\1\2{HIDDEN}",
     ),
@@ -41,7 +41,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 # Libraries that write a line for every request or row; they speak only when something is wrong, unless asked.
-_NOISY = ("aiogram.event", "aiohttp.access", "alembic", "asyncio", "httpcore", "httpx", "limits", "urllib3")
+_NOISY = (
+    "aiogram.event", "aiohttp.access", "alembic", "asyncio", "httpcore", "httpx", "limits", "rq.job", "rq.queue",
+    "rq.worker", "urllib3",
+)
 # These print bound values of every statement or every byte of a picture: user's data, never wanted.
 _NEVER_VERBOSE = ("aiosqlite", "PIL", "sqlalchemy.engine")
 

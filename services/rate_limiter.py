@@ -53,17 +53,19 @@ class RateLimited(Exception):
 
 
 class RateLimiter:
-    """`per_minute` hits for each user and action within any 60 seconds."""
+    """`per_minute` hits for each user and action within any `window_seconds`."""
 
     def __init__(
         self,
         per_minute: int = 10,
         *,
         redis_url: str | None = None,
+        window_seconds: int = WINDOW_SECONDS,
         redis_pause: float = REDIS_PAUSE,
         most_windows: int = MOST_WINDOWS,
     ) -> None:
-        self._limit = RateLimitItemPerSecond(per_minute, WINDOW_SECONDS)
+        self.window_seconds = window_seconds
+        self._limit = RateLimitItemPerSecond(per_minute, window_seconds)
         self._memory = MovingWindowRateLimiter(MemoryWindows(most_windows))
         self._pool = _pool(redis_url) if redis_url else None
         self._redis = MovingWindowRateLimiter(_redis_windows(self._pool)) if self._pool else None
@@ -188,7 +190,7 @@ async def _hit(
         return Verdict(allowed=True)
     stats = await limiter.get_window_stats(limit, *names)
     seconds = math.ceil(stats.reset_time - time.time())
-    return Verdict(allowed=False, retry_after_seconds=min(max(seconds, 1), WINDOW_SECONDS))
+    return Verdict(allowed=False, retry_after_seconds=min(max(seconds, 1), limit.get_expiry()))
 
 
 OnLimited = Callable[[TelegramObject, int], Awaitable[object]]
@@ -235,7 +237,7 @@ class RateLimitMiddleware(BaseMiddleware):
     async def _tell(self, event: TelegramObject, who: tuple[int, str], seconds: int) -> None:
         now = time.monotonic()
         if self._told.get(who, 0.0) <= now:
-            _remember(self._told, who, now + WINDOW_SECONDS, self._MOST_REMEMBERED)
+            _remember(self._told, who, now + self._limiter.window_seconds, self._MOST_REMEMBERED)
             await self._on_limited(event, seconds)
         elif isinstance(event, CallbackQuery):
             await event.answer()
