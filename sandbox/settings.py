@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
+
+from aiohttp import web
 
 T = TypeVar("T")
 
@@ -23,12 +27,40 @@ def changed(settings: T, wanted: Any) -> T:
 
 def _fitting(key: str, current: Any, value: Any) -> Any:
     if isinstance(current, bool) or isinstance(value, bool):
-        fits = isinstance(current, bool) and isinstance(value, bool)
+        if isinstance(current, bool) and isinstance(value, bool):
+            return value
     elif isinstance(current, (int, float)):
-        fits = isinstance(value, (int, float)) and value >= 0
-        value = type(current)(value) if fits else value
-    else:
-        fits = isinstance(value, (list, tuple)) if isinstance(current, (list, tuple)) else isinstance(value, type(current))
-    if not fits:
-        raise ValueError(f"{key}: expected {type(current).__name__}")
-    return value
+        if isinstance(value, (int, float)) and 0 <= value < 1e12:
+            return type(current)(value)
+    elif isinstance(current, tuple):
+        if isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
+            return tuple(value)
+    elif isinstance(value, type(current)):
+        return value
+    raise ValueError(f"{key}: expected {'a list of strings' if isinstance(current, tuple) else type(current).__name__}")
+
+
+async def json_of(request: web.Request, default: Any = None) -> Any:
+    """The object in a control request's body; `default` where the body is empty, ValueError where it is no object."""
+    raw = await request.read()
+    if not raw and default is not None:
+        return default
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("the body must be JSON") from error
+    if not isinstance(body, dict):
+        raise ValueError("the body must be an object")
+    return body
+
+
+def guarded(handler: Callable[[web.Request], Awaitable[web.Response]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """The control route with a plain 400 for what it cannot read."""
+
+    async def guard(request: web.Request) -> web.Response:
+        try:
+            return await handler(request)
+        except (ValueError, TypeError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+
+    return guard

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from typing import Any
 
 from aiohttp import web
 
@@ -26,39 +24,19 @@ def mount(app: web.Application, world: World) -> None:
 
     async def settings(request: web.Request) -> web.Response:
         if request.method == "POST":
-            face.settings = settings_of.changed(face.settings, await _json(request))
+            face.settings = settings_of.changed(face.settings, await settings_of.json_of(request))
         return web.json_response(dataclasses.asdict(face.settings))
 
     async def scenario(request: web.Request) -> web.Response:
         if request.method == "GET":
             return web.json_response(sorted(face.scenarios.known))
-        wanted = await _json(request)
-        planned = face.scenarios.plan(wanted if isinstance(wanted, dict) else {})
-        return web.json_response(dataclasses.asdict(planned))
+        return web.json_response(dataclasses.asdict(face.scenarios.plan(await settings_of.json_of(request))))
 
     async def ledger(_: web.Request) -> web.Response:
         return web.json_response(face.ledger.report())
 
     app.router.add_route("*", "/gemini/{tail:.*}", face.handle)
-    app.router.add_route("*", "/_control/gemini/settings", _guarded(settings))
-    app.router.add_route("*", "/_control/gemini/scenario", _guarded(scenario))
+    app.router.add_route("*", "/_control/gemini/settings", settings_of.guarded(settings))
+    app.router.add_route("*", "/_control/gemini/scenario", settings_of.guarded(scenario))
     app.router.add_get("/_control/gemini/ledger", ledger)
     app.on_cleanup.append(close)
-
-
-async def _json(request: web.Request) -> Any:
-    try:
-        return json.loads(await request.read())
-    except (ValueError, RecursionError) as error:
-        raise ValueError("the body must be JSON") from error
-
-
-def _guarded(handler: Any) -> Any:
-    async def guarded(request: web.Request) -> web.Response:
-        try:
-            response: web.Response = await handler(request)
-        except (ValueError, TypeError) as error:
-            return web.json_response({"error": str(error)}, status=400)
-        return response
-
-    return guarded
