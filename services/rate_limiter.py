@@ -6,6 +6,7 @@ While Redis is down each process counts for itself: a limiter that fails must ne
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -212,7 +213,7 @@ class RateLimitMiddleware(BaseMiddleware):
         self._limiter = limiter
         self._on_limited = on_limited
         self._told: OrderedDict[tuple[int, str], float] = OrderedDict()
-        self._albums: OrderedDict[str, bool] = OrderedDict()
+        self._albums: OrderedDict[str, asyncio.Future[bool]] = OrderedDict()
 
     async def __call__(
         self, handler: Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]], event: TelegramObject,
@@ -223,16 +224,25 @@ class RateLimitMiddleware(BaseMiddleware):
             return await handler(event, data)
         album = event.media_group_id if isinstance(event, Message) else None
         if album is not None and album in self._albums:
-            return await handler(event, data) if self._albums[album] else None
-        if album is not None:
-            _remember(self._albums, album, True, self._MOST_REMEMBERED)
-        verdict = await self._limiter.hit(user.id, action)
+            # Another photo of it was counted, or is being counted in this moment.
+            return await handler(event, data) if await asyncio.shield(self._albums[album]) else None
+        verdict = await self._count(user.id, action, album)
         if verdict.allowed:
             return await handler(event, data)
-        if album is not None:
-            _remember(self._albums, album, False, self._MOST_REMEMBERED)
         await self._tell(event, (user.id, action), verdict.retry_after_seconds)
         return None
+
+    async def _count(self, user_id: int, action: str, album: str | None) -> Verdict:
+        if album is None:
+            return await self._limiter.hit(user_id, action)
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        _remember(self._albums, album, answer, self._MOST_REMEMBERED)
+        verdict = Verdict(allowed=True)
+        try:
+            verdict = await self._limiter.hit(user_id, action)
+        finally:
+            answer.set_result(verdict.allowed)  # whatever happened, nobody may wait for ever
+        return verdict
 
     async def _tell(self, event: TelegramObject, who: tuple[int, str], seconds: int) -> None:
         now = time.monotonic()
