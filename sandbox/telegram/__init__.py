@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.telegram import (
+    methods_chat,
     methods_media,
     methods_messages,
     methods_payments,
@@ -26,7 +27,7 @@ from sandbox.world import World
 
 __all__ = ["METHOD_MODULES", "Telegram", "mount"]
 
-METHOD_MODULES = (methods_media, methods_messages, methods_payments, methods_profile, methods_updates)
+METHOD_MODULES = (methods_chat, methods_media, methods_messages, methods_payments, methods_profile, methods_updates)
 TOKEN = re.compile(r"([1-9][0-9]{0,15}):[A-Za-z0-9_-]+")
 log = logging.getLogger("sandbox.telegram")
 

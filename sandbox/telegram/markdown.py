@@ -39,8 +39,6 @@ class _Reader:
         source, at = self.source, self.at
         char = source[at]
         first, self.line_start = self.line_start, False
-        if first and self.quote is not None and char != ">":
-            self.end_quote()
         if first and (char == ">" or source.startswith("**>", at)):
             if self.quote is None:
                 self.quote = self.out.offset
@@ -49,6 +47,8 @@ class _Reader:
             self.out.add(source[at + 1])
             self.at += 2
         elif char == "\n":
+            if source[at + 1 : at + 2] != ">":
+                self.end_quote()
             self.out.add(char)
             self.at += 1
             self.line_start = True

@@ -274,8 +274,9 @@ async def edit_message_media(call: Call) -> Any:
 async def get_file(call: Call) -> Any:
     file = call.telegram.files.get(call.bot.id, call.params.text("file_id"))
     if file is None:
+        known = call.params.has("file_id")
         raise bad_request(
-            "wrong file_id or the file is temporarily unavailable" if call.params.has("file_id") else "file_id not specified"
+            "wrong file_id or the file is temporarily unavailable" if known else "file_id not specified"
         )
     if len(file.data) > DOWNLOAD_LIMIT:
         raise ApiError(400, "Bad Request: file is too big")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import logging
 from typing import Any
 
 import aiohttp
@@ -16,10 +16,11 @@ from sandbox.telegram.state import Bot, Telegram
 from sandbox.telegram.updates import Pending
 
 ANSWER_SECONDS = 60.0
-LONGEST_WAIT = 60.0
+LONGEST_WAIT = 60.0  # up to twice as long, at random
 GONE_SECONDS = 23 * 3600.0
 MAX_ANSWER = 1024 * 1024
 NOT_IN_ANSWERS = frozenset({"setwebhook", "deletewebhook", "close", "logout"})
+log = logging.getLogger("sandbox.telegram")
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
 
 
@@ -97,7 +98,8 @@ class Webhook:
                 self._bot.updates.remove(pending)
                 return
             failures += 1
-            wait = asked_to_wait or (0.0 if failures == 1 else min(2.0 ** (failures - 1), LONGEST_WAIT))
+            longest = self._telegram.world.random.uniform(LONGEST_WAIT, 2 * LONGEST_WAIT)
+            wait = asked_to_wait or (0.0 if failures == 1 else min(2.0 ** min(failures - 1, 10), longest))
             left = max(0.0, pending.expires - self._telegram.world.clock.now())
             await self._telegram.world.clock.sleep(min(wait, left))
 
@@ -155,8 +157,12 @@ class Webhook:
         if name not in METHODS or name.startswith("get") or name in NOT_IN_ANSWERS:
             return
         self._telegram.world.record("telegram", NAMES[name], bot=self._bot.id, in_webhook_answer=True)
-        with contextlib.suppress(ApiError):
+        try:
             await METHODS[name](Call(self._telegram, self._bot, Params(values=wanted)))
+        except ApiError as error:
+            log.info("a call in a webhook's answer was refused: %s", error.description)
+        except Exception:
+            log.exception("the sandbox failed in %s, called in a webhook's answer", name)
 
 
 def _retry_after(header: str | None) -> float:
