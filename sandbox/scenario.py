@@ -65,7 +65,7 @@ class Scenarios:
         return found
 
     def plan(self, wanted: dict[str, Any]) -> Fault:
-        """Plan `{"scenario": "name=value", "match": "", "times": 1, "skip": 0, "options": {}}`; ValueError when unknown."""
+        """Plan `{"scenario": "name=value", "match": "", "times": 1, "skip": 0}`; ValueError when unknown."""
         tag = wanted.get("scenario")
         if not isinstance(tag, str) or tag.partition("=")[0] not in self.known:
             raise ValueError(f"scenario must be one of: {', '.join(sorted(self.known))}")

@@ -54,7 +54,9 @@ async def json_of(request: web.Request, default: Any = None) -> Any:
     return body
 
 
-def guarded(handler: Callable[[web.Request], Awaitable[web.Response]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+def guarded(
+    handler: Callable[[web.Request], Awaitable[web.Response]],
+) -> Callable[[web.Request], Awaitable[web.Response]]:
     """The control route with a plain 400 for what it cannot read."""
 
     async def guard(request: web.Request) -> web.Response:

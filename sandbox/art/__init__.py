@@ -24,7 +24,7 @@ def seed_of(prompt: str) -> random.Random:
 
 
 def draw(prompt: str, size: tuple[int, int], *, variant: int = 0) -> Image.Image:
-    """An RGB picture of exactly `size` pixels for `prompt`, its words in a card at the foot; CPU-bound, use a thread."""
+    """An RGB picture of exactly `size` pixels for `prompt`, its words at the foot; CPU-bound, use a thread."""
     shrink = max(1.0, (size[0] * size[1] / DRAWN_PIXELS) ** 0.5)
     drawn = (max(8, round(size[0] / shrink)), max(8, round(size[1] / shrink)))
     picture = Scene(prompt, seed_of(f"{prompt}#{variant}" if variant else prompt)).still(drawn)

@@ -1,4 +1,4 @@
-"""Edits that a person sees at once: their own photo, regraded by the words of the prompt, in a frame, with a caption."""
+"""Edits that a person sees at once: their own photo, regraded by the prompt, in a frame, with a caption."""
 
 from __future__ import annotations
 
@@ -50,11 +50,14 @@ def graded(picture: Image.Image, prompt: str, palette: Palette) -> Image.Image:
         return ImageEnhance.Contrast(ImageOps.grayscale(picture).convert("RGB")).enhance(1.25)
     if re.search(r"эскиз|набросок|карандаш|скетч|sketch|pencil|line art", words):
         return _sketched(picture)
-    if re.search(r"акварел|маслом|живопис|картин|мульт|аниме|комикс|paint|watercolou?r|oil|anime|cartoon|ghibli", words):
+    if re.search(
+        r"акварел|маслом|живопис|картин|мульт|аниме|комикс|paint|watercolou?r|oil|anime|cartoon|ghibli", words
+    ):
         picture = _painted(picture)
     grey = ImageOps.autocontrast(ImageOps.grayscale(picture), cutoff=1)
     toned = ImageOps.colorize(grey, scenery.mix(palette.near, (0, 0, 20), 0.3), palette.lamp, palette.sky[1])
-    picture = Image.blend(ImageEnhance.Color(picture).enhance(1.2), toned, 0.42)
+    picture = Image.blend(ImageEnhance.Color(picture).enhance(1.2), toned, 0.4)
+    picture = Image.blend(picture, ImageChops.overlay(picture, scenery.gradient(picture.size, *palette.sky)), 0.6)
     light = Image.new("RGB", picture.size, (0, 0, 0))
     scenery.glow(light, (picture.width * 0.85, picture.height * 0.1), max(picture.size) * 0.7, palette.accent, 0.5)
     picture = ImageChops.screen(picture, light)
@@ -69,7 +72,11 @@ def _painted(picture: Image.Image) -> Image.Image:
     small = picture.resize((max(8, picture.width // 2), max(8, picture.height // 2)), Image.Resampling.BILINEAR)
     flat = ImageOps.posterize(small.filter(ImageFilter.MedianFilter(5)), 3).filter(ImageFilter.MedianFilter(3))
     flat = ImageEnhance.Color(flat).enhance(1.35).resize(picture.size, Image.Resampling.BICUBIC)
-    ink = ImageOps.grayscale(small).filter(ImageFilter.FIND_EDGES).point([max(0, 255 - max(0, v - 28) * 4) for v in range(256)])
+    ink = (
+        ImageOps.grayscale(small)
+        .filter(ImageFilter.FIND_EDGES)
+        .point([max(0, 255 - max(0, v - 28) * 4) for v in range(256)])
+    )
     return ImageChops.multiply(flat, ink.resize(picture.size, Image.Resampling.BICUBIC).convert("RGB"))
 
 
@@ -82,12 +89,12 @@ def _sketched(picture: Image.Image) -> Image.Image:
 
 
 def _lay_print(picture: Image.Image, photo: Image.Image, index: int, angle: float) -> None:
-    side = round(min(picture.size) * 0.34)
+    side = round(min(picture.size) * 0.3)
     border = max(2, side // 18)
     card = Image.new("RGBA", (side + 2 * border, side + 4 * border), (252, 250, 244, 255))
     card.paste(ImageOps.fit(photo, (side, side), Image.Resampling.BICUBIC), (border, border))
     card = card.rotate(angle, Image.Resampling.BICUBIC, expand=True)
-    corner = ((0.62, 0.06), (0.05, 0.08), (0.6, 0.42), (0.06, 0.44))[index]
+    corner = ((0.57, 0.06), (0.05, 0.08), (0.56, 0.42), (0.06, 0.44))[index]
     where = (round(corner[0] * picture.width), round(corner[1] * picture.height))
     shadow = card.getchannel("A").point([round(v * 0.45) for v in range(256)]).filter(ImageFilter.GaussianBlur(border))
     picture.paste((10, 10, 20), (where[0] + border, where[1] + border), shadow)
@@ -99,4 +106,6 @@ def _frame(picture: Image.Image, palette: Palette) -> None:
     pen = ImageDraw.Draw(picture)
     pen.rectangle((0, 0, picture.width - 1, picture.height - 1), outline=(250, 247, 240), width=width)
     inner = max(1, width // 6)
-    pen.rectangle((width, width, picture.width - 1 - width, picture.height - 1 - width), outline=palette.accent, width=inner)
+    pen.rectangle(
+        (width, width, picture.width - 1 - width, picture.height - 1 - width), outline=palette.accent, width=inner
+    )

@@ -27,8 +27,17 @@ def even(size: tuple[int, int]) -> tuple[int, int]:
     return max(16, size[0] // 2 * 2), max(16, size[1] // 2 * 2)
 
 
-def render(prompt: str, size: tuple[int, int], seconds: int, chance: random.Random, *, first: Image.Image | None = None,
-           last: Image.Image | None = None, sound: bool = False, mark: str = "") -> bytes:
+def render(
+    prompt: str,
+    size: tuple[int, int],
+    seconds: int,
+    chance: random.Random,
+    *,
+    first: Image.Image | None = None,
+    last: Image.Image | None = None,
+    sound: bool = False,
+    mark: str = "",
+) -> bytes:
     """An mp4 (H.264 yuv420p, faststart) of `seconds` and one frame more: 5 gives 5.041 s. CPU-bound, use a thread."""
     size = even(size)
     total = seconds * FPS + 1
@@ -50,7 +59,9 @@ def render(prompt: str, size: tuple[int, int], seconds: int, chance: random.Rand
         return path.read_bytes()
 
 
-def _encode(container: av.container.OutputContainer, size: tuple[int, int], total: int, scene: Frames, sound: bool) -> None:
+def _encode(
+    container: av.container.OutputContainer, size: tuple[int, int], total: int, scene: Frames, sound: bool
+) -> None:
     video = container.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "crf": "23", "tune": "animation"})
     video.width, video.height = size
     video.pix_fmt = "yuv420p"
@@ -115,7 +126,9 @@ def _animated(first: Image.Image, last: Image.Image | None, size: tuple[int, int
 
 def _sparks(chance: random.Random, size: tuple[int, int]) -> Callable[[Image.Image, float], None]:
     """Motes of light that drift upwards: movement that is seen at any size."""
-    motes = [(chance.random(), chance.random(), chance.uniform(0.3, 1.0), chance.random() * math.tau) for _ in range(26)]
+    motes = [
+        (chance.random(), chance.random(), chance.uniform(0.3, 1.0), chance.random() * math.tau) for _ in range(26)
+    ]
 
     def paint(picture: Image.Image, seconds: float) -> None:
         pen = ImageDraw.Draw(picture, "RGBA")
@@ -124,7 +137,9 @@ def _sparks(chance: random.Random, size: tuple[int, int]) -> Callable[[Image.Ima
             px = (x + 0.02 * math.sin(seconds * 1.4 + phase)) * size[0]
             py = ((y - seconds * 0.05 * speed) % 1.0) * size[1]
             r = unit * (0.002 + 0.005 * speed)
-            pen.ellipse((px - r, py - r, px + r, py + r), fill=(255, 246, 214, round(90 + 80 * math.sin(seconds * 3 + phase))))
+            pen.ellipse(
+                (px - r, py - r, px + r, py + r), fill=(255, 246, 214, round(90 + 80 * math.sin(seconds * 3 + phase)))
+            )
 
     return paint
 
@@ -142,8 +157,9 @@ def _overlay(prompt: str, mark: str, size: tuple[int, int]) -> Image.Image:
         ImageDraw.Draw(changed).rounded_rectangle(box, radius=unit * 2.4, fill=205)
     overlay.putalpha(changed)
     if mark:
-        ImageDraw.Draw(overlay).text((size[0] * 0.03, size[1] * 0.03), mark, font=font(min(size) // 18),
-                                     fill=(255, 255, 255, 210))
+        ImageDraw.Draw(overlay).text(
+            (size[0] * 0.03, size[1] * 0.03), mark, font=font(min(size) // 18), fill=(255, 255, 255, 210)
+        )
     return overlay
 
 
@@ -155,8 +171,13 @@ def _changed_box(one: Image.Image, other: Image.Image) -> tuple[int, int, int, i
 def _chord(seconds: float) -> list[av.AudioFrame]:
     """A quiet chord, so that a clip ordered with sound has sound."""
     period = SAMPLE_RATE // 10  # All tones are multiples of 10 Hz, so a tenth of a second repeats without a click.
-    wave = array.array("h", (round(1_400 * sum(math.sin(math.tau * tone * i / SAMPLE_RATE) for tone in (220, 280, 330)))
-                             for i in range(period)))
+    wave = array.array(
+        "h",
+        (
+            round(1_400 * sum(math.sin(math.tau * tone * i / SAMPLE_RATE) for tone in (220, 280, 330)))
+            for i in range(period)
+        ),
+    )
     frames = []
     total = round(seconds * SAMPLE_RATE)
     for start in range(0, total, period):

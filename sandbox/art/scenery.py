@@ -25,8 +25,11 @@ class Layer:
 
 def mix(one: Colour, other: Colour, share: float) -> Colour:
     """`share` 0 gives `one`, 1 gives `other`."""
-    return (round(one[0] + (other[0] - one[0]) * share), round(one[1] + (other[1] - one[1]) * share),
-            round(one[2] + (other[2] - one[2]) * share))
+    return (
+        round(one[0] + (other[0] - one[0]) * share),
+        round(one[1] + (other[1] - one[1]) * share),
+        round(one[2] + (other[2] - one[2]) * share),
+    )
 
 
 def gradient(size: Size, *stops: Colour) -> Image.Image:
@@ -42,8 +45,13 @@ def gradient(size: Size, *stops: Colour) -> Image.Image:
 def glow(canvas: Image.Image, centre: tuple[float, float], radius: float, colour: Colour, strength: float) -> None:
     """Soft light around `centre`, blended over `canvas`."""
     side = max(2, round(radius * 2))
-    halo = Image.radial_gradient("L").resize((side, side)).point([round((255 - v) ** 2 / 255 * strength) for v in range(256)])
+    halo = Image.radial_gradient("L").resize((side, side)).point(_falloff(strength))
     canvas.paste(Image.new("RGB", (side, side), colour), (round(centre[0] - radius), round(centre[1] - radius)), halo)
+
+
+def _falloff(strength: float) -> list[int]:
+    """From full in the middle to nothing at the rim: Pillow's gradient reads about 180 at the middle of an edge."""
+    return [round(max(0.0, 1 - value / 178) ** 2 * 255 * strength) for value in range(256)]
 
 
 def sky(reading: Reading, chance: random.Random, size: Size, horizon: float) -> Image.Image:
@@ -64,8 +72,11 @@ def sky(reading: Reading, chance: random.Random, size: Size, horizon: float) -> 
     pen.ellipse((lamp[0] - radius, lamp[1] - radius, lamp[0] + radius, lamp[1] + radius), fill=palette.lamp)
     if palette.dark and chance.random() < 0.7:
         for _ in range(4):
-            x, y, r = (lamp[0] + radius * chance.uniform(-0.6, 0.6), lamp[1] + radius * chance.uniform(-0.6, 0.6),
-                       radius * chance.uniform(0.08, 0.2))
+            x, y, r = (
+                lamp[0] + radius * chance.uniform(-0.6, 0.6),
+                lamp[1] + radius * chance.uniform(-0.6, 0.6),
+                radius * chance.uniform(0.08, 0.2),
+            )
             pen.ellipse((x - r, y - r, x + r, y + r), fill=(*mix(palette.lamp, palette.sky[1], 0.25), 255))
     if reading.place != "space":
         _clouds(canvas, palette, chance, horizon)
@@ -96,9 +107,17 @@ def _cosmos(canvas: Image.Image, palette: Palette, chance: random.Random) -> Non
     width, height = canvas.size
     unit = min(width, height)
     for colour in (palette.accent, (120, 80, 220), (60, 160, 220)):
-        glow(canvas, (chance.random() * width, chance.random() * height * 0.8), unit * chance.uniform(0.4, 0.7), colour, 0.26)
+        glow(
+            canvas,
+            (chance.random() * width, chance.random() * height * 0.8),
+            unit * chance.uniform(0.4, 0.7),
+            colour,
+            0.26,
+        )
     x, y, r = width * chance.uniform(0.2, 0.8), height * chance.uniform(0.2, 0.4), unit * chance.uniform(0.1, 0.16)
-    body = gradient((max(2, round(r * 2)),) * 2, mix(palette.accent, (255, 255, 255), 0.4), palette.accent, palette.sky[0])
+    body = gradient(
+        (max(2, round(r * 2)),) * 2, mix(palette.accent, (255, 255, 255), 0.4), palette.accent, palette.sky[0]
+    )
     mask = Image.new("L", body.size, 0)
     ImageDraw.Draw(mask).ellipse((0, 0, body.width - 1, body.height - 1), fill=255)
     pen = ImageDraw.Draw(canvas, "RGBA")
@@ -111,8 +130,16 @@ def _cosmos(canvas: Image.Image, palette: Palette, chance: random.Random) -> Non
 
 def land(reading: Reading, chance: random.Random, horizon: float) -> list[Layer]:
     """The layers between the sky and the subject, from far to near."""
-    makers = {"city": _city, "sea": _sea, "forest": _forest, "mountains": _mountains, "desert": _hills,
-              "meadow": _meadow, "space": _hills, "hills": _hills}
+    makers = {
+        "city": _city,
+        "sea": _sea,
+        "forest": _forest,
+        "mountains": _mountains,
+        "desert": _hills,
+        "meadow": _meadow,
+        "space": _hills,
+        "hills": _hills,
+    }
     return makers[reading.place](reading.palette, chance, horizon)
 
 
@@ -128,7 +155,9 @@ def _ridge(canvas: Image.Image, line: Callable[[float], float], top: Colour, foo
 
 
 def _waves(chance: random.Random, base: float, swing: float, sharp: bool = False) -> Callable[[float], float]:
-    terms = [(chance.uniform(0.6, 1.4) * 2 ** index, chance.random() * math.tau, swing / 1.8 ** index) for index in range(5)]
+    terms = [
+        (chance.uniform(0.6, 1.4) * 2**index, chance.random() * math.tau, swing / 1.8**index) for index in range(5)
+    ]
 
     def line(x: float) -> float:
         total = 0.0
@@ -158,11 +187,23 @@ def _mountains(palette: Palette, chance: random.Random, horizon: float) -> list[
         rock = _waves(chance, horizon - 0.05 + index * 0.1, 0.13 - index * 0.03, sharp=True)
         top, foot = mix(palette.far, palette.near, index * 0.3), mix(palette.far, palette.sky[2], 0.35 - index * 0.2)
 
-        def paint(canvas: Image.Image, rock: Callable[[float], float] = rock, top: Colour = top, foot: Colour = foot,
-                  level: float = horizon - 0.02 + index * 0.08) -> None:
+        def paint(
+            canvas: Image.Image,
+            rock: Callable[[float], float] = rock,
+            top: Colour = top,
+            foot: Colour = foot,
+            level: float = horizon - 0.02 + index * 0.08,
+        ) -> None:
             _ridge(canvas, rock, snow, mix(snow, top, 0.5))
-            _ridge(canvas, lambda x: max(rock(x) + 0.012, rock(x) * 0.35 + (level - 0.06) * 0.65
-                                         + 0.016 * math.sin(x * 90) + 0.01 * math.sin(x * 41)), top, foot)
+            _ridge(
+                canvas,
+                lambda x: max(
+                    rock(x) + 0.012,
+                    rock(x) * 0.35 + (level - 0.06) * 0.65 + 0.016 * math.sin(x * 90) + 0.01 * math.sin(x * 41),
+                ),
+                top,
+                foot,
+            )
 
         layers.append(Layer(index * 0.15, paint))
     return layers + _hills(palette, chance, horizon + 0.09)[1:]
@@ -170,8 +211,14 @@ def _mountains(palette: Palette, chance: random.Random, horizon: float) -> list[
 
 def _meadow(palette: Palette, chance: random.Random, horizon: float) -> list[Layer]:
     layers = _hills(palette, chance, horizon)
-    flowers = [(chance.random(), chance.random() ** 0.7, chance.choice((palette.accent, palette.lamp, (236, 110, 140),
-                (250, 250, 250)))) for _ in range(130)]
+    flowers = [
+        (
+            chance.random(),
+            chance.random() ** 0.7,
+            chance.choice((palette.accent, palette.lamp, (236, 110, 140), (250, 250, 250))),
+        )
+        for _ in range(130)
+    ]
 
     def paint(canvas: Image.Image) -> None:
         width, height = canvas.size
@@ -196,14 +243,25 @@ def _sea(palette: Palette, chance: random.Random, horizon: float) -> list[Layer]
     def water(canvas: Image.Image) -> None:
         width, height = canvas.size
         top = round(level * height)
-        canvas.paste(gradient((width, height - top), mix(palette.sky[2], palette.sky[1], 0.45), mix(palette.sky[0], palette.near, 0.35),
-                              mix(palette.sky[0], palette.near, 0.7)), (0, top))
+        canvas.paste(
+            gradient(
+                (width, height - top),
+                mix(palette.sky[2], palette.sky[1], 0.45),
+                mix(palette.sky[0], palette.near, 0.35),
+                mix(palette.sky[0], palette.near, 0.7),
+            ),
+            (0, top),
+        )
         pen = ImageDraw.Draw(canvas)
         for x, depth, length in glints:
-            y = top + depth ** 1.6 * (height - top)
+            y = top + depth**1.6 * (height - top)
             half = length * width * (0.25 + depth)
             colour = mix(palette.lamp, mix(palette.sky[0], palette.near, 0.4), 0.25 + 0.6 * depth)
-            pen.line((x * width - half, y, x * width + half, y), fill=colour, width=max(1, round(height * (0.0012 + 0.003 * depth))))
+            pen.line(
+                (x * width - half, y, x * width + half, y),
+                fill=colour,
+                width=max(1, round(height * (0.0012 + 0.003 * depth))),
+            )
 
     far, near = mix(palette.far, palette.near, 0.25), mix(palette.far, palette.near, 0.5)
     return [Layer(0.05, lambda canvas: _ridge(canvas, coast, far, near)), Layer(0.25, water)]
@@ -217,8 +275,13 @@ def _forest(palette: Palette, chance: random.Random, horizon: float) -> list[Lay
         base = horizon + 0.1 + index * 0.14
         ground = _waves(chance, base, 0.02)
 
-        def paint(canvas: Image.Image, trees: list[tuple[float, float]] = trees, share: float = share,
-                  ground: Callable[[float], float] = ground, index: int = index) -> None:
+        def paint(
+            canvas: Image.Image,
+            trees: list[tuple[float, float]] = trees,
+            share: float = share,
+            ground: Callable[[float], float] = ground,
+            index: int = index,
+        ) -> None:
             width, height = canvas.size
             pen = ImageDraw.Draw(canvas)
             colour = mix(palette.far, palette.near, share)
@@ -227,9 +290,13 @@ def _forest(palette: Palette, chance: random.Random, horizon: float) -> list[Lay
                 foot = ground(x) * height + tall * 0.06
                 for tier in range(4):
                     low, half = foot - tall * (0.08 + tier * 0.2), tall * (0.27 - tier * 0.055)
-                    pen.polygon([(x * width - half, low), (x * width + half, low), (x * width, low - tall * 0.36)],
-                                fill=mix(colour, palette.lamp, 0.03 * tier))
-                pen.rectangle((x * width - tall * 0.025, foot - tall * 0.1, x * width + tall * 0.025, foot), fill=palette.near)
+                    pen.polygon(
+                        [(x * width - half, low), (x * width + half, low), (x * width, low - tall * 0.36)],
+                        fill=mix(colour, palette.lamp, 0.03 * tier),
+                    )
+                pen.rectangle(
+                    (x * width - tall * 0.025, foot - tall * 0.1, x * width + tall * 0.025, foot), fill=palette.near
+                )
             _ridge(canvas, ground, colour, mix(colour, palette.near, 0.5))
 
         layers.append(Layer(0.15 + index * 0.3, paint))
@@ -246,8 +313,13 @@ def _city(palette: Palette, chance: random.Random, horizon: float) -> list[Layer
             x += width * chance.uniform(0.86, 1.06)
         share = 0.15 + index * 0.4
 
-        def paint(canvas: Image.Image, houses: list[tuple[float, float, float, float]] = houses, share: float = share,
-                  base: float = horizon + 0.12 + index * 0.13, seed: int = chance.randrange(1 << 30)) -> None:
+        def paint(
+            canvas: Image.Image,
+            houses: list[tuple[float, float, float, float]] = houses,
+            share: float = share,
+            base: float = horizon + 0.12 + index * 0.13,
+            seed: int = chance.randrange(1 << 30),
+        ) -> None:
             width, height = canvas.size
             lot = random.Random(seed)
             pen = ImageDraw.Draw(canvas)
@@ -256,7 +328,9 @@ def _city(palette: Palette, chance: random.Random, horizon: float) -> list[Layer
                 x0, x1, y0 = left * width, (left + wide) * width, (base - tall) * height
                 pen.rectangle((x0, y0, x1, height), fill=wall)
                 if kind > 0.7:
-                    pen.line(((x0 + x1) / 2, y0 - height * 0.05, (x0 + x1) / 2, y0), fill=wall, width=max(1, width // 300))
+                    pen.line(
+                        ((x0 + x1) / 2, y0 - height * 0.05, (x0 + x1) / 2, y0), fill=wall, width=max(1, width // 300)
+                    )
                 elif kind > 0.45:
                     pen.polygon([(x0, y0), (x1, y0), (x0 + (x1 - x0) * 0.5, y0 - height * 0.03)], fill=wall)
                 step = max(4.0, min(width, height) * 0.022)
@@ -266,7 +340,9 @@ def _city(palette: Palette, chance: random.Random, horizon: float) -> list[Layer
                         if lot.random() < 0.36:
                             wx, wy = x0 + (column + 0.35) * step, y0 + (row + 0.5) * step
                             light = palette.accent if lot.random() < 0.3 else (255, 222, 150)
-                            pen.rectangle((wx, wy, wx + step * 0.36, wy + step * 0.5), fill=mix(wall, light, 0.35 + share * 0.5))
+                            pen.rectangle(
+                                (wx, wy, wx + step * 0.36, wy + step * 0.5), fill=mix(wall, light, 0.35 + share * 0.5)
+                            )
 
         layers.append(Layer(0.1 + index * 0.3, paint))
     return layers

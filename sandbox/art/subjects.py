@@ -46,8 +46,13 @@ class Brush:
 def _curve(x: float, y: float, r: float, start: float, end: float, flat: float = 1.0) -> Points:
     """Points on an arc, degrees clockwise from the right."""
     steps = 24
-    return [(x + r * math.cos(math.radians(start + (end - start) * i / steps)),
-             y + flat * r * math.sin(math.radians(start + (end - start) * i / steps))) for i in range(steps + 1)]
+    return [
+        (
+            x + r * math.cos(math.radians(start + (end - start) * i / steps)),
+            y + flat * r * math.sin(math.radians(start + (end - start) * i / steps)),
+        )
+        for i in range(steps + 1)
+    ]
 
 
 def _animal(brush: Brush, coat: Colour, belly: Colour, *, pointed: bool, bushy: bool) -> None:
@@ -61,7 +66,9 @@ def _animal(brush: Brush, coat: Colour, belly: Colour, *, pointed: bool, bushy: 
         brush.oval(side * 0.24, 0.96, 0.18, 0.09, coat)
         if pointed:
             brush.shape([(side * 0.44, -0.3), (side * 0.4, -0.86), (side * 0.06, -0.52)], coat)
-            brush.shape([(side * 0.37, -0.42), (side * 0.36, -0.7), (side * 0.18, -0.52)], mix(belly, (240, 150, 150), 0.5))
+            brush.shape(
+                [(side * 0.37, -0.42), (side * 0.36, -0.7), (side * 0.18, -0.52)], mix(belly, (240, 150, 150), 0.5)
+            )
         else:
             brush.oval(side * 0.44, -0.22, 0.14, 0.32, mix(coat, brush.dark, 0.45))
     brush.oval(0, -0.24, 0.45, 0.38, coat)
@@ -93,7 +100,7 @@ def _bust(brush: Brush, hair: Colour, cloth: Colour) -> None:
     skin = (242, 201, 170)
     brush.oval(0, -0.3, 0.46, 0.52, hair)
     brush.box(-0.46, -0.3, 0.46, 0.34, hair, 0.2)
-    brush.oval(0, 1.0, 0.8, 0.62, cloth)
+    brush.box(-0.78, 0.46, 0.78, 4.0, cloth, 0.42)
     brush.box(-0.13, 0.1, 0.13, 0.5, mix(skin, (160, 90, 80), 0.2), 0.1)
     brush.oval(0, 0.47, 0.2, 0.1, mix(skin, (160, 90, 80), 0.2))
     brush.oval(0, -0.2, 0.32, 0.41, skin)
@@ -110,8 +117,8 @@ def person(brush: Brush) -> None:
 
 def astronaut(brush: Brush) -> None:
     suit = (236, 238, 244)
-    brush.oval(0, 1.0, 0.78, 0.66, suit)
-    brush.box(-0.3, 0.6, 0.3, 0.86, brush.palette.accent, 0.06)
+    brush.box(-0.74, 0.36, 0.74, 4.0, suit, 0.36)
+    brush.box(-0.3, 0.62, 0.3, 0.84, brush.palette.accent, 0.06)
     brush.oval(0, -0.12, 0.56, 0.56, suit)
     brush.oval(0, -0.12, 0.43, 0.4, (36, 42, 84))
     brush.oval(0.06, -0.18, 0.34, 0.28, (64, 84, 150))
@@ -120,14 +127,22 @@ def astronaut(brush: Brush) -> None:
 
 def flower(brush: Brush) -> None:
     stem = mix((54, 140, 88), brush.palette.near, 0.3)
-    for x, y, r, colour in ((-0.5, -0.1, 0.26, (250, 214, 120)), (0.52, -0.2, 0.28, (238, 120, 150)),
-                            (0, -0.45, 0.38, brush.palette.accent)):
+    for x, y, r, colour in (
+        (-0.5, -0.1, 0.26, (250, 214, 120)),
+        (0.52, -0.2, 0.28, (238, 120, 150)),
+        (0, -0.45, 0.38, brush.palette.accent),
+    ):
         brush.line([(x * 0.1, 1.0), (x * 0.7, 0.3), (x, y)], 0.05, stem)
         brush.oval(x * 0.6 + 0.12, 0.5, 0.16, 0.06, stem)
         for petal in range(8):
             angle = petal * math.tau / 8
-            brush.oval(x + r * 0.72 * math.cos(angle), y + r * 0.72 * math.sin(angle), r * 0.4, r * 0.4,
-                       mix(colour, (255, 255, 255), 0.12 * (petal % 2)))
+            brush.oval(
+                x + r * 0.72 * math.cos(angle),
+                y + r * 0.72 * math.sin(angle),
+                r * 0.4,
+                r * 0.4,
+                mix(colour, (255, 255, 255), 0.12 * (petal % 2)),
+            )
         brush.oval(x, y, r * 0.42, r * 0.42, (255, 224, 130))
 
 
@@ -164,9 +179,13 @@ def balloon(brush: Brush) -> None:
 
 def heart(brush: Brush) -> None:
     def outline(scale: float) -> Points:
-        return [(scale * 0.05 * 16 * math.sin(t) ** 3,
-                 scale * -0.05 * (13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)))
-                for t in (index * math.tau / 60 for index in range(60))]
+        return [
+            (
+                scale * 0.05 * 16 * math.sin(t) ** 3,
+                scale * -0.05 * (13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)),
+            )
+            for t in (index * math.tau / 60 for index in range(60))
+        ]
 
     brush.shape(outline(1.06), brush.pale)
     brush.shape(outline(0.98), (222, 60, 92))
@@ -210,7 +229,7 @@ def robot(brush: Brush) -> None:
 
 def cup(brush: Brush) -> None:
     for x in (-0.2, 0.05, 0.3):
-        brush.line([(x, -0.2), (x - 0.07, -0.4), (x + 0.07, -0.6), (x, -0.8)], 0.035, brush.pale)
+        brush.line([(x + 0.06 * math.sin(step / 3), -0.16 - step * 0.035) for step in range(20)], 0.035, brush.pale)
     brush.line(_curve(0.5, 0.34, 0.24, -90, 90), 0.1, brush.palette.accent)
     brush.shape([(-0.56, 0.0), (0.56, 0.0), (0.36, 0.86), (-0.36, 0.86)], brush.palette.accent)
     brush.oval(0, 0.0, 0.56, 0.13, brush.pale)
@@ -237,8 +256,21 @@ def birds(brush: Brush) -> None:
 
 
 FIGURES: dict[str, Callable[[Brush], None]] = {
-    "cat": cat, "fox": fox, "dog": dog, "person": person, "astronaut": astronaut, "flower": flower, "boat": boat,
-    "rocket": rocket, "balloon": balloon, "heart": heart, "house": house, "car": car, "robot": robot, "cup": cup,
-    "castle": castle, "birds": birds,
+    "cat": cat,
+    "fox": fox,
+    "dog": dog,
+    "person": person,
+    "astronaut": astronaut,
+    "flower": flower,
+    "boat": boat,
+    "rocket": rocket,
+    "balloon": balloon,
+    "heart": heart,
+    "house": house,
+    "car": car,
+    "robot": robot,
+    "cup": cup,
+    "castle": castle,
+    "birds": birds,
 }
 FLOATING = frozenset({"balloon", "rocket", "heart", "birds"})

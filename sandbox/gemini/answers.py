@@ -13,12 +13,15 @@ from PIL import Image
 
 from sandbox import art
 from sandbox.gemini import signatures
+from sandbox.gemini.schema import snake
 from sandbox.gemini.validation import Order
 from sandbox.scenario import Scenario, without_tags
 
 Part = dict[str, Any]
-REFUSAL_TEXT = ("Unable to show the generated image. The model could not generate the image based on the prompt provided. "
-                "You will not be charged for this request. Try rephrasing the prompt.")
+REFUSAL_TEXT = (
+    "Unable to show the generated image. The model could not generate the image based on the prompt provided. "
+    "You will not be charged for this request. Try rephrasing the prompt."
+)
 GENEROUS = frozenset({"IMAGE_OTHER"})  # Its own message says that the call is free (section 5).
 
 
@@ -123,7 +126,7 @@ def _pictured(draft: Draft) -> Answer:
         if name in chosen:
             final = make(final)
     parts.append(final)
-    if draft.order.include_thoughts and draft.order.model.levels or "ok_thought_parts" in chosen:
+    if (draft.order.include_thoughts and draft.order.model.levels) or "ok_thought_parts" in chosen:
         parts[:0] = [{"text": "planning the layout", "thought": True}, {**_picture(draft, 9), "thought": True}]
     if "thought_only" in chosen:
         parts = [{**part, "thought": True} for part in (_picture(draft, 1), final)]
@@ -148,7 +151,9 @@ ODD_PARTS: dict[str, Callable[[Part], Part]] = {
     "data_uri_text": lambda final: _swap(final, {"text": _uri(final)}),
     "markdown_text": lambda final: _swap(final, {"text": f"![image]({_uri(final)})"}),
     "broken_image": lambda final: _swap(final, _blob("image/jpeg", b"\xff\xd8\xff\xe0 this is not a picture")),
-    "wrong_mime": lambda final: _swap(final, {"inlineData": {"mimeType": "image/webp", "data": final["inlineData"]["data"]}}),
+    "wrong_mime": lambda final: _swap(
+        final, {"inlineData": {"mimeType": "image/webp", "data": final["inlineData"]["data"]}}
+    ),
 }
 
 
@@ -173,8 +178,11 @@ def _usage(draft: Draft, images: int, *, blocked: bool = False) -> tuple[dict[st
     details = [{"modality": "TEXT", "tokenCount": text}]
     if photos:
         details.append({"modality": "IMAGE", "tokenCount": photos})
-    usage: dict[str, Any] = {"promptTokenCount": text + photos, "totalTokenCount": text + photos + made + rest + thoughts,
-                             "promptTokensDetails": details}
+    usage: dict[str, Any] = {
+        "promptTokenCount": text + photos,
+        "totalTokenCount": text + photos + made + rest + thoughts,
+        "promptTokensDetails": details,
+    }
     if images:
         usage["candidatesTokenCount"] = made + rest
         usage["candidatesTokensDetails"] = [{"modality": "IMAGE", "tokenCount": made}]
@@ -190,8 +198,10 @@ def _usage(draft: Draft, images: int, *, blocked: bool = False) -> tuple[dict[st
 def _candidate(draft: Draft, parts: list[Part], images: int, reason: str) -> Answer:
     candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "finishReason": reason, "index": 0}
     if draft.order.searches:
-        candidate["groundingMetadata"] = {"webSearchQueries": [without_tags(draft.order.prompt)[:60]], "groundingChunks": [
-            {"web": {"uri": "https://example.org/source", "title": "example.org"}}]}
+        candidate["groundingMetadata"] = {
+            "webSearchQueries": [without_tags(draft.order.prompt)[:60]],
+            "groundingChunks": [{"web": {"uri": "https://example.org/source", "title": "example.org"}}],
+        }
     return _finished(draft, {"candidates": [candidate]}, images, reason)
 
 
@@ -217,13 +227,16 @@ def _finished(draft: Draft, body: dict[str, Any], images: int, reason: str, *, b
     if "snake_case" in draft.scenarios:
         body = _snake(body)
     free = reason in GENEROUS
-    return Answer(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"), 0 if free else cost, images, reason,
-                  usage["totalTokenCount"])
+    return Answer(
+        json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
+        0 if free else cost,
+        images,
+        reason,
+        usage["totalTokenCount"],
+    )
 
 
 def _snake(value: Any) -> Any:
-    from sandbox.gemini.schema import snake
-
     if isinstance(value, dict):
         return {snake(key): _snake(inner) for key, inner in value.items()}
     return [_snake(one) for one in value] if isinstance(value, list) else value

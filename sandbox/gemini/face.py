@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from sandbox import settings as settings_of
+from sandbox import wire
 from sandbox.fetch import FetchFailed, fetch
 from sandbox.gemini import answers, errors, scenarios, validation
 from sandbox.gemini.errors import ApiError
@@ -24,7 +25,6 @@ from sandbox.world import World
 
 FACE = "gemini"
 PATH = re.compile(r"(?:.*/)?(v1|v1beta|v1alpha)/models(?:/([^/:]+))?(?::(\w+))?/?\Z")
-HANG_SECONDS = 3_600.0
 MAX_FETCH = 20 * 1024 * 1024
 
 
@@ -71,7 +71,9 @@ class Face:
         try:
             return await self._route(request)
         except ApiError as error:
-            self.world.record(FACE, f"{request.method} {error.code}", path=request.path[:200], message=error.message[:200])
+            self.world.record(
+                FACE, f"{request.method} {error.code}", path=request.path[:200], message=error.message[:200]
+            )
             return web.json_response(error.body(), status=error.code)
         except web.HTTPRequestEntityTooLarge:
             refusal = ApiError(413, "Request payload size exceeds the limit: 104857600 bytes.")
@@ -80,11 +82,17 @@ class Face:
     async def _route(self, request: web.Request) -> web.StreamResponse:
         found = PATH.match(request.match_info["tail"])
         if found is None:
-            return web.Response(status=404, text="<!DOCTYPE html><title>Error 404 (Not Found)!!1</title>", content_type="text/html")
+            return web.Response(
+                status=404, text="<!DOCTYPE html><title>Error 404 (Not Found)!!1</title>", content_type="text/html"
+            )
         version, name, method = found.groups()
         self._authorise(request)
         if method is None and request.method == "GET":
-            return self._list(request) if name is None else web.json_response(_shown(self._model(name, version, "getModel")))
+            return (
+                self._list(request)
+                if name is None
+                else web.json_response(_shown(self._model(name, version, "getModel")))
+            )
         if method == "generateContent" and name is not None and request.method == "POST":
             return await self._generate(request, self._model(name, version, method))
         raise errors.no_model(name or "", version, method or request.method)
@@ -114,7 +122,7 @@ class Face:
         except ValueError as error:
             raise ApiError(400, "Invalid page_token or page_size.") from error
         size = min(1_000, size) if size > 0 else 50
-        page: dict[str, Any] = {"models": models[max(0, start):max(0, start) + size]}
+        page: dict[str, Any] = {"models": models[max(0, start) : max(0, start) + size]}
         if max(0, start) + size < len(models):
             page["nextPageToken"] = str(max(0, start) + size)
         self.world.record(FACE, "models")
@@ -132,14 +140,24 @@ class Face:
         except ApiError as error:
             response = web.json_response(error.body(), status=error.code)
         finally:
-            gone = _gone(request)
+            gone = wire.gone(request)
             self.ledger.close(entry, 0 if response is None or gone else response.status, disconnected=gone)
-            self.world.record(FACE, "generateContent", id=entry.id, model=model.id, status=entry.status, finish=entry.finish,
-                              images=entry.images, cost_microusd=entry.cost_microusd, disconnected=gone)
+            self.world.record(
+                FACE,
+                "generateContent",
+                id=entry.id,
+                model=model.id,
+                status=entry.status,
+                finish=entry.finish,
+                images=entry.images,
+                cost_microusd=entry.cost_microusd,
+                disconnected=gone,
+            )
         return response
 
-    async def _served(self, request: web.Request, model: Model, body: Any, prompt: str, chosen: dict[str, Scenario],
-                      entry: Entry) -> web.StreamResponse:
+    async def _served(
+        self, request: web.Request, model: Model, body: Any, prompt: str, chosen: dict[str, Scenario], entry: Entry
+    ) -> web.StreamResponse:
         order = await self._work(validation.check, body, prompt, model)
         order = await self._with_files(order)
         entry.inputs, entry.size, entry.ratio = order.inputs, order.size, answers.ratio_of(order)
@@ -147,14 +165,17 @@ class Face:
         foreign = scenarios.wrapped(chosen, model.id)
         refusal = scenarios.refusal(chosen, model.id)
         if foreign or refusal or "502_html" in chosen:
-            await self.world.clock.sleep((chosen["slow"].number(0) if "slow" in chosen else 0.3) * self.settings.delay_scale)
+            await self.world.clock.sleep(
+                (chosen["slow"].number(0) if "slow" in chosen else 0.3) * self.settings.delay_scale
+            )
             if foreign:
                 return web.json_response(foreign[1], status=foreign[0])
             if refusal:
                 raise refusal
             return web.Response(status=502, text=scenarios.HTML_502, content_type="text/html")
         if "hang" in chosen:
-            await self._hang(request)
+            # The generation goes on without a listener and is billed.
+            await wire.hang(request)
         await self._wait(request, order, chosen, entry)
         chance = random.Random(entry.id)
         draft = answers.Draft(order, entry.id, chosen, self.settings.pixel_scale, chance)
@@ -182,8 +203,10 @@ class Face:
             raise errors.quota(model.id, "PerMinute", math.ceil(recent[0] + 60 - now))
         recent.append(now)
 
-    async def _wait(self, request: web.Request, order: validation.Order, chosen: dict[str, Scenario], entry: Entry) -> None:
-        """The model thinks: lognormal around its median with a slow tail (section 7), or as long as the scenario says."""
+    async def _wait(
+        self, request: web.Request, order: validation.Order, chosen: dict[str, Scenario], entry: Entry
+    ) -> None:
+        """The model thinks: lognormal around its median with a slow tail (section 7), or what the scenario says."""
         if "slow" in chosen:
             delay = chosen["slow"].number(120)
         else:
@@ -200,29 +223,13 @@ class Face:
         if delay > deadline:
             raise ApiError(504, "Deadline expired before operation could complete.")
 
-    async def _hang(self, request: web.Request) -> None:
-        """Say nothing until the client gives up; the generation went on and is billed."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + HANG_SECONDS
-        while not _gone(request) and loop.time() < until:
-            await asyncio.sleep(0.05)
-
-
-def _gone(request: web.Request) -> bool:
-    return request.transport is None or request.transport.is_closing()
-
 
 async def _sent(request: web.Request, body: bytes, chosen: dict[str, Scenario]) -> web.StreamResponse:
     """The body on the wire, whole or as the scenario cuts it."""
     if "reset_before_headers" in chosen:
-        _abort(request)
-    if "reset_mid_body" in chosen and not _gone(request):
-        cut = web.StreamResponse(headers={"Content-Type": "application/json; charset=UTF-8"})
-        cut.content_length = len(body)
-        await cut.prepare(request)
-        await cut.write(body[: len(body) // 2])
-        _abort(request)
-        return cut
+        wire.abort(request)
+    if "reset_mid_body" in chosen and not wire.gone(request):
+        return await wire.cut(request, body, "application/json; charset=UTF-8")
     if "truncated_json" in chosen:
         body = body[: len(body) // 2]
     if "empty_body" in chosen:
@@ -232,14 +239,18 @@ async def _sent(request: web.Request, body: bytes, chosen: dict[str, Scenario]) 
     return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
-def _abort(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()
-
-
 def _shown(model: Model) -> dict[str, Any]:
-    return {"name": f"models/{model.id}", "version": "001", "displayName": model.title,
-            "description": f"{model.title}: image generation and editing", "inputTokenLimit": model.limit_in,
-            "outputTokenLimit": model.limit_out, "supportedGenerationMethods": ["generateContent", "countTokens",
-            "batchGenerateContent"], "temperature": 1, "topP": 0.95, "topK": 64, "maxTemperature": 2,
-            "thinking": bool(model.levels)}
+    return {
+        "name": f"models/{model.id}",
+        "version": "001",
+        "displayName": model.title,
+        "description": f"{model.title}: image generation and editing",
+        "inputTokenLimit": model.limit_in,
+        "outputTokenLimit": model.limit_out,
+        "supportedGenerationMethods": ["generateContent", "countTokens", "batchGenerateContent"],
+        "temperature": 1,
+        "topP": 0.95,
+        "topK": 64,
+        "maxTemperature": 2,
+        "thinking": bool(model.levels),
+    }

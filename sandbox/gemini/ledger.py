@@ -14,7 +14,7 @@ PROMPT_KEPT = 300
 
 @dataclass
 class Entry:
-    """One call. `cost_microusd` is in millionths of a US dollar; `status` is 0 while it runs and where no answer was sent."""
+    """One call. `cost_microusd` is in millionths of a US dollar; `status` 0 means that no answer was sent."""
 
     id: str
     at: float
@@ -40,7 +40,14 @@ class Ledger:
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque(maxlen=KEPT)
         self._numbers = itertools.count(1)
-        self._totals = {"calls": 0, "images": 0, "billed_calls": 0, "billed_microusd": 0, "disconnected": 0, "in_flight": 0}
+        self._totals = {
+            "calls": 0,
+            "images": 0,
+            "billed_calls": 0,
+            "billed_microusd": 0,
+            "disconnected": 0,
+            "in_flight": 0,
+        }
         self.peak = 0
 
     def open(self, at: float, model: str, prompt: str) -> Entry:
@@ -64,4 +71,8 @@ class Ledger:
         self._totals["in_flight"] -= 1
 
     def report(self) -> dict[str, Any]:
-        return {**self._totals, "peak_in_flight": self.peak, "calls_log": [dataclasses.asdict(one) for one in self._entries]}
+        return {
+            **self._totals,
+            "peak_in_flight": self.peak,
+            "calls_log": [dataclasses.asdict(one) for one in self._entries],
+        }

@@ -10,22 +10,66 @@ from sandbox.gemini.errors import bad_field
 # A leaf is a JSON kind; a dict is an object with known names; a list of one is an array of that; None is anything.
 IMAGE_CONFIG = {"aspectRatio": "string", "imageSize": "string"}
 BLOB = {"mimeType": "string", "data": "string"}
-PART = {"text": "string", "inlineData": BLOB, "fileData": {"mimeType": "string", "fileUri": "string"}, "thought": "bool",
-        "thoughtSignature": "string", "functionCall": None, "functionResponse": None, "executableCode": None,
-        "codeExecutionResult": None, "videoMetadata": None, "mediaResolution": None, "partMetadata": None}
+PART = {
+    "text": "string",
+    "inlineData": BLOB,
+    "fileData": {"mimeType": "string", "fileUri": "string"},
+    "thought": "bool",
+    "thoughtSignature": "string",
+    "functionCall": None,
+    "functionResponse": None,
+    "executableCode": None,
+    "codeExecutionResult": None,
+    "videoMetadata": None,
+    "mediaResolution": None,
+    "partMetadata": None,
+}
 CONTENT = {"role": "string", "parts": [PART]}
-GENERATION = {"responseModalities": ["string"], "imageConfig": IMAGE_CONFIG, "candidateCount": "int", "seed": "int",
-              "thinkingConfig": {"thinkingLevel": "string", "includeThoughts": "bool", "thinkingBudget": "int"},
-              "temperature": "number", "topP": "number", "topK": "number", "maxOutputTokens": "int",
-              "stopSequences": ["string"], "presencePenalty": "number", "frequencyPenalty": "number",
-              "responseMimeType": "string", "responseSchema": None, "responseJsonSchema": None, "responseLogprobs": "bool",
-              "logprobs": "int", "speechConfig": None, "mediaResolution": "string", "enableEnhancedCivicAnswers": "bool"}
-REQUEST = {"contents": [CONTENT], "systemInstruction": CONTENT, "generationConfig": GENERATION,
-           "safetySettings": [{"category": "string", "threshold": "string"}],
-           "tools": [{"googleSearch": {"searchTypes": {"webSearch": None, "imageSearch": None}, "timeRangeFilter": None},
-                      "functionDeclarations": None, "codeExecution": None, "urlContext": None,
-                      "googleSearchRetrieval": None, "googleMaps": None, "fileSearch": None, "computerUse": None}],
-           "toolConfig": None, "cachedContent": "string", "serviceTier": "string", "model": "string", "store": "bool"}
+GENERATION = {
+    "responseModalities": ["string"],
+    "imageConfig": IMAGE_CONFIG,
+    "candidateCount": "int",
+    "seed": "int",
+    "thinkingConfig": {"thinkingLevel": "string", "includeThoughts": "bool", "thinkingBudget": "int"},
+    "temperature": "number",
+    "topP": "number",
+    "topK": "number",
+    "maxOutputTokens": "int",
+    "stopSequences": ["string"],
+    "presencePenalty": "number",
+    "frequencyPenalty": "number",
+    "responseMimeType": "string",
+    "responseSchema": None,
+    "responseJsonSchema": None,
+    "responseLogprobs": "bool",
+    "logprobs": "int",
+    "speechConfig": None,
+    "mediaResolution": "string",
+    "enableEnhancedCivicAnswers": "bool",
+}
+REQUEST = {
+    "contents": [CONTENT],
+    "systemInstruction": CONTENT,
+    "generationConfig": GENERATION,
+    "safetySettings": [{"category": "string", "threshold": "string"}],
+    "tools": [
+        {
+            "googleSearch": {"searchTypes": {"webSearch": None, "imageSearch": None}, "timeRangeFilter": None},
+            "functionDeclarations": None,
+            "codeExecution": None,
+            "urlContext": None,
+            "googleSearchRetrieval": None,
+            "googleMaps": None,
+            "fileSearch": None,
+            "computerUse": None,
+        }
+    ],
+    "toolConfig": None,
+    "cachedContent": "string",
+    "serviceTier": "string",
+    "model": "string",
+    "store": "bool",
+}
 
 
 def snake(name: str) -> str:
@@ -42,14 +86,18 @@ def read(value: Any, form: Any, path: str = "") -> Any:
         return [read(one, form[0], f"{path}[{index}]") for index, one in enumerate(values)]
     if isinstance(form, dict):
         if not isinstance(value, dict):
-            raise bad_field(f"Invalid value at '{path}' (type.googleapis.com/google.ai.generativelanguage), {_shown(value)}", path)
+            raise bad_field(
+                f"Invalid value at '{path}' (type.googleapis.com/google.ai.generativelanguage), {_shown(value)}", path
+            )
         known = {snake(name): name for name in form}
         result: dict[str, Any] = {}
         for name, inner in value.items():
             target = name if name in form else known.get(name)
             if target is None:
                 where = f" at '{path}'" if path else ""
-                raise bad_field(f'Invalid JSON payload received. Unknown name "{name[:60]}"{where}: Cannot find field.', path)
+                raise bad_field(
+                    f'Invalid JSON payload received. Unknown name "{name[:60]}"{where}: Cannot find field.', path
+                )
             result[target] = read(inner, form[target], f"{path}.{snake(target)}" if path else snake(target))
         return result
     return _leaf(value, form, path)

@@ -1,4 +1,4 @@
-"""Thought signatures: opaque to the client, bound to the model, refused when altered (Nano Banana sheet, section 10)."""
+"""Thought signatures: opaque to the client, bound to the model, refused when altered (section 10)."""
 
 from __future__ import annotations
 

@@ -18,8 +18,10 @@ from sandbox.gemini.models import OTHER_TYPES, Model
 
 BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}\Z")
 HEIF_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"heif", b"hevc", b"avif")
-CATEGORIES = frozenset(f"HARM_CATEGORY_{name}" for name in (
-    "HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT", "CIVIC_INTEGRITY"))
+CATEGORIES = frozenset(
+    f"HARM_CATEGORY_{name}"
+    for name in ("HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT", "CIVIC_INTEGRITY")
+)
 THRESHOLDS = frozenset({"BLOCK_LOW_AND_ABOVE", "BLOCK_MEDIUM_AND_ABOVE", "BLOCK_ONLY_HIGH", "BLOCK_NONE", "OFF"})
 TIERS = frozenset({"standard", "flex", "priority"})
 
@@ -76,7 +78,9 @@ def check(body: Any, prompt: str, model: Model) -> Order:
             raise ApiError(400, "Please use a valid role: user, model.")
         parts = content.get("parts") or []
         if not parts:
-            raise ApiError(400, f"* GenerateContentRequest.contents[{number}].parts: contents.parts must not be empty.\n")
+            raise ApiError(
+                400, f"* GenerateContentRequest.contents[{number}].parts: contents.parts must not be empty.\n"
+            )
         for index, part in enumerate(parts):
             where = f"contents[{number}].parts[{index}]"
             photo, uri = _part(part or {}, where, content.get("role") or "user", model)
@@ -88,21 +92,41 @@ def check(body: Any, prompt: str, model: Model) -> Order:
             if uri is not None:
                 uris.append(uri)
     if inputs > model.refs:
-        raise ApiError(400, f"Request contains {inputs} images, which exceeds the limit of {model.refs} for model {model.id}.")
+        raise ApiError(
+            400, f"Request contains {inputs} images, which exceeds the limit of {model.refs} for model {model.id}."
+        )
     _safety(request.get("safetySettings") or [])
     if request.get("serviceTier") is not None and request["serviceTier"].lower() not in TIERS:
-        raise bad_field(f"Invalid value at 'service_tier' (TYPE_ENUM), \"{request['serviceTier'][:40]}\"", "service_tier")
+        raise bad_field(
+            f"Invalid value at 'service_tier' (TYPE_ENUM), \"{request['serviceTier'][:40]}\"", "service_tier"
+        )
     return _order(request, model, prompt, photos, uris, inputs, length)
 
 
 def _part(part: dict[str, Any], where: str, role: str, model: Model) -> tuple[Image.Image | None, str | None]:
-    kinds = [name for name in ("text", "inlineData", "fileData", "functionCall", "functionResponse", "executableCode",
-                               "codeExecutionResult") if part.get(name) is not None]
+    kinds = [
+        name
+        for name in (
+            "text",
+            "inlineData",
+            "fileData",
+            "functionCall",
+            "functionResponse",
+            "executableCode",
+            "codeExecutionResult",
+        )
+        if part.get(name) is not None
+    ]
     if len(kinds) > 1:
-        raise bad_field(f"Invalid value at '{where}' (oneof), oneof field 'data' is already set. Cannot set '{schema.snake(kinds[1])}'",
-                        where)
+        raise bad_field(
+            f"Invalid value at '{where}' (oneof), oneof field 'data' is already set. "
+            f"Cannot set '{schema.snake(kinds[1])}'",
+            where,
+        )
     if not kinds or part.get("text") == "":
-        raise ApiError(400, f"* GenerateContentRequest.{where}.data: required oneof field 'data' must have one initialized field\n")
+        raise ApiError(
+            400, f"* GenerateContentRequest.{where}.data: required oneof field 'data' must have one initialized field\n"
+        )
     signature = part.get("thoughtSignature")
     if signature is not None and role == "model" and not signatures.genuine(signature, model.id):
         raise ApiError(400, "Request contains an invalid thought signature.")
@@ -119,8 +143,12 @@ def _part(part: dict[str, Any], where: str, role: str, model: Model) -> tuple[Im
 def _blob(blob: dict[str, Any], where: str, model: Model) -> Image.Image | None:
     mime = blob.get("mimeType") or ""
     if mime not in model.types:
-        raise ApiError(400, f"Unsupported MIME type: {mime[:60]}" if mime else
-                       f"* GenerateContentRequest.{where}.inline_data.mime_type: mimeType must not be empty.\n")
+        raise ApiError(
+            400,
+            f"Unsupported MIME type: {mime[:60]}"
+            if mime
+            else f"* GenerateContentRequest.{where}.inline_data.mime_type: mimeType must not be empty.\n",
+        )
     data = decoded(blob.get("data") or "", f"{where}.inline_data.data")
     if not data:
         raise ApiError(400, f"* GenerateContentRequest.{where}.inline_data.data: data must not be empty.\n")
@@ -136,8 +164,11 @@ def photo_from(data: bytes) -> Image.Image:
     try:
         return opened(data)
     except ValueError as error:
-        raise ApiError(400, "Unable to process input image. Please retry or report in "
-                            "https://developers.generativeai.google/guide/troubleshooting") from error
+        raise ApiError(
+            400,
+            "Unable to process input image. Please retry or report in "
+            "https://developers.generativeai.google/guide/troubleshooting",
+        ) from error
 
 
 def decoded(text: str, path: str) -> bytes:
@@ -159,14 +190,24 @@ def _safety(settings: list[dict[str, Any]]) -> None:
                 raise bad_field(f"Invalid value at '{path}' (TYPE_ENUM), \"{str((one or {}).get(name))[:60]}\"", path)
 
 
-def _order(request: dict[str, Any], model: Model, prompt: str, photos: list[Image.Image], uris: list[str], inputs: int,
-           length: int) -> Order:
+def _order(
+    request: dict[str, Any],
+    model: Model,
+    prompt: str,
+    photos: list[Image.Image],
+    uris: list[str],
+    inputs: int,
+    length: int,
+) -> Order:
     config = request.get("generationConfig") or {}
     image = config.get("imageConfig") or {}
     thinking = config.get("thinkingConfig") or {}
     modalities = frozenset(config.get("responseModalities") or ("TEXT", "IMAGE"))
     if not modalities <= {"TEXT", "IMAGE"}:
-        raise bad_field("Invalid value at 'generation_config.response_modalities' (TYPE_ENUM)", "generation_config.response_modalities")
+        raise bad_field(
+            "Invalid value at 'generation_config.response_modalities' (TYPE_ENUM)",
+            "generation_config.response_modalities",
+        )
     if config.get("candidateCount") not in (None, 1):
         raise ApiError(400, "Multiple candidates is not enabled for this model")
     ratio, size = image.get("aspectRatio"), image.get("imageSize")
@@ -183,8 +224,23 @@ def _order(request: dict[str, Any], model: Model, prompt: str, photos: list[Imag
         raise ApiError(400, f"Thinking level {level[:20].upper()} is not supported for this model.")
     maximum = config.get("maxOutputTokens")
     if maximum is not None and not 0 < maximum <= model.limit_out:
-        raise ApiError(400, f"Unable to submit request because it has a maxOutputTokens value of {maximum} but the supported "
-                            f"range is from 1 (inclusive) to {model.limit_out + 1} (exclusive).")
-    return Order(model, prompt, ratio, size or "1K", modalities, level.upper() if level else None,
-                 bool(thinking.get("includeThoughts")), maximum, any((tool or {}).get("googleSearch") is not None
-                 for tool in request.get("tools") or []), inputs, photos, uris, length)
+        raise ApiError(
+            400,
+            f"Unable to submit request because it has a maxOutputTokens value of {maximum} but the supported "
+            f"range is from 1 (inclusive) to {model.limit_out + 1} (exclusive).",
+        )
+    return Order(
+        model,
+        prompt,
+        ratio,
+        size or "1K",
+        modalities,
+        level.upper() if level else None,
+        bool(thinking.get("includeThoughts")),
+        maximum,
+        any((tool or {}).get("googleSearch") is not None for tool in request.get("tools") or []),
+        inputs,
+        photos,
+        uris,
+        length,
+    )

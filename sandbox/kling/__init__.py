@@ -37,7 +37,7 @@ def mount(app: web.Application, world: World) -> None:
         return web.json_response(face.ledger())
 
     async def told(_: web.Request) -> web.Response:
-        return web.json_response(list(face.sender.log))
+        return web.json_response(list(face.life.sender.log))
 
     async def push(request: web.Request) -> web.Response:
         task = face.store.tasks.get(request.match_info["id"])
@@ -49,10 +49,10 @@ def mount(app: web.Application, world: World) -> None:
             mode = wanted.get("mode", "normal")
             if mode not in MODES:
                 raise ValueError(f"mode must be one of: {', '.join(sorted(MODES))}")
-            face.tell(task, mode)
+            face.life.tell(task, mode)
             return web.json_response({"sent": task.order.callback_url is not None})
         reason = wanted.get("message", "Generation failed")
-        moved = face.finish(task, None if verb == "succeed" else str(reason)[:500])
+        moved = face.life.finish(task, None if verb == "succeed" else str(reason)[:500])
         return web.json_response({"moved": moved, "status": task.status}, status=200 if moved else 409)
 
     app.router.add_route("*", "/kling/{tail:.*}", face.handle)

@@ -35,8 +35,11 @@ def headers(signers: Sequence[str], delivery: str, timestamp: int, body: bytes) 
     """The three headers; none at all when no secret exists, two signatures during a rotation."""
     if not signers:
         return {}
-    return {"webhook-id": delivery, "webhook-timestamp": str(timestamp),
-            "webhook-signature": " ".join(signature(one, delivery, timestamp, body) for one in signers)}
+    return {
+        "webhook-id": delivery,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(signature(one, delivery, timestamp, body) for one in signers),
+    }
 
 
 class Sender:
@@ -77,19 +80,40 @@ class Sender:
             await self._deliver(url, task, body, used, delivery, mode, retries)
         held = self._held.pop(task["id"], None) if task["status"] in ("succeeded", "failed") else None
         if held is not None:
-            await self._deliver(held[0], {**task, "status": "processing"}, held[1], used, secrets.token_hex(12), mode, retries)
+            await self._deliver(
+                held[0], {**task, "status": "processing"}, held[1], used, secrets.token_hex(12), mode, retries
+            )
 
     async def _forge(self, url: str, task: dict[str, Any]) -> None:
         """What somebody without the secret would send: a success that never was, at a price of zero."""
-        lie = {**task, "status": "succeeded", "outputs": [{"type": "video", "id": task["id"], "duration": "5.041",
-               "url": f"{self._world.base_url}/kling/files/forged.mp4"}], "billing": []}
+        lie = {
+            **task,
+            "status": "succeeded",
+            "outputs": [
+                {
+                    "type": "video",
+                    "id": task["id"],
+                    "duration": "5.041",
+                    "url": f"{self._world.base_url}/kling/files/forged.mp4",
+                }
+            ],
+            "billing": [],
+        }
         await self._deliver(url, lie, json.dumps(lie).encode(), (FORGED_SECRET,), secrets.token_hex(12), "forged", 0)
 
-    async def _deliver(self, url: str, task: dict[str, Any], body: bytes, signers: Sequence[str], delivery: str, mode: str,
-                       retries: int) -> None:
+    async def _deliver(
+        self,
+        url: str,
+        task: dict[str, Any],
+        body: bytes,
+        signers: Sequence[str],
+        delivery: str,
+        mode: str,
+        retries: int,
+    ) -> None:
         for attempt in range(retries + 1):
             if attempt:
-                await self._world.clock.sleep(5.0 * 2 ** attempt)
+                await self._world.clock.sleep(5.0 * 2**attempt)
             # Real time: the receiver compares with its own clock, whatever the speed of ours.
             timestamp = int(time.time()) - (STALE_SECONDS if mode == "stale" else 0)
             status = await self._post(url, task, body, headers(signers, delivery, timestamp, body), mode)
@@ -100,7 +124,9 @@ class Sender:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS))
         try:
-            async with self._session.post(url, data=body, headers={"Content-Type": "application/json", **extra}) as answer:
+            async with self._session.post(
+                url, data=body, headers={"Content-Type": "application/json", **extra}
+            ) as answer:
                 await answer.content.read(65_536)
                 self._note(task, mode, answer.status, "")
                 return answer.status
@@ -112,5 +138,13 @@ class Sender:
             raise
 
     def _note(self, task: dict[str, Any], mode: str, status: int | None, error: str) -> None:
-        self.log.append({"at": self._world.clock.now(), "task_id": task["id"], "status": task["status"], "mode": mode,
-                         "http": status, "error": error})
+        self.log.append(
+            {
+                "at": self._world.clock.now(),
+                "task_id": task["id"],
+                "status": task["status"],
+                "mode": mode,
+                "http": status,
+                "error": error,
+            }
+        )

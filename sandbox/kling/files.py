@@ -1,4 +1,4 @@
-"""Results at signed addresses that expire; a clip is drawn when it is first asked for and kept for a while (section 5)."""
+"""Results at signed addresses that expire; a clip is drawn when first asked for (Kling sheet, section 5)."""
 
 from __future__ import annotations
 
@@ -53,9 +53,16 @@ def make(task: Task, kind: str, real: bool) -> bytes:
     """The mp4 of a task. CPU-bound, use a thread."""
     frames = [art.opened(data) for data in task.frames]
     words = without_tags(task.order.prompt)
-    return film.render(words, size_of(task, real), task.order.seconds, art.seed_of(words), first=frames[0] if frames else None,
-                       last=frames[1] if len(frames) > 1 else None, sound=task.order.audio == "native",
-                       mark="KLING AI" if kind == "w" else "")
+    return film.render(
+        words,
+        size_of(task, real),
+        task.order.seconds,
+        art.seed_of(words),
+        first=frames[0] if frames else None,
+        last=frames[1] if len(frames) > 1 else None,
+        sound=task.order.audio == "native",
+        mark="KLING AI" if kind == "w" else "",
+    )
 
 
 class Clips:

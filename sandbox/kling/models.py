@@ -39,12 +39,55 @@ class Model:
 
 
 HD = frozenset({"1080p"})
-MODELS = {model.id: model for model in (
-    Model("kling-3.0-turbo", ("720p", "1080p"), ANY_SECONDS, (), {"720p": 8, "1080p": 10}, {}, 40, prompt_optional=True),
-    Model("kling-3.0", ("720p", "1080p", "4k"), ANY_SECONDS, ("off", "native"), {"720p": 6, "1080p": 8, "4k": 30},
-          {"720p": 9, "1080p": 12, "4k": 30}, 110, last_frame=frozenset({"720p", "1080p", "4k"}), elements=3, multi_shot=True),
-    Model("kling-2.6", ("720p", "1080p"), (5, 10), ("off", "native"), {"720p": 3, "1080p": 5}, {"1080p": 10}, 85,
-          prompt_limit=2_500, last_frame=HD, native_only=HD, last_frame_silent=True),
-    Model("kling-2.5-turbo", ("720p", "1080p"), (5, 10), (), {"720p": 3, "1080p": 5}, {}, 45, prompt_limit=2_500, last_frame=HD),
-)}
+MODELS = {
+    model.id: model
+    for model in (
+        Model(
+            "kling-3.0-turbo",
+            ("720p", "1080p"),
+            ANY_SECONDS,
+            (),
+            {"720p": 8, "1080p": 10},
+            {},
+            40,
+            prompt_optional=True,
+        ),
+        Model(
+            "kling-3.0",
+            ("720p", "1080p", "4k"),
+            ANY_SECONDS,
+            ("off", "native"),
+            {"720p": 6, "1080p": 8, "4k": 30},
+            {"720p": 9, "1080p": 12, "4k": 30},
+            110,
+            last_frame=frozenset({"720p", "1080p", "4k"}),
+            elements=3,
+            multi_shot=True,
+        ),
+        Model(
+            "kling-2.6",
+            ("720p", "1080p"),
+            (5, 10),
+            ("off", "native"),
+            {"720p": 3, "1080p": 5},
+            {"1080p": 10},
+            85,
+            prompt_limit=2_500,
+            last_frame=HD,
+            native_only=HD,
+            last_frame_silent=True,
+        ),
+        Model(
+            "kling-2.5-turbo",
+            ("720p", "1080p"),
+            (5, 10),
+            (),
+            {"720p": 3, "1080p": 5},
+            {},
+            45,
+            prompt_limit=2_500,
+            last_frame=HD,
+        ),
+    )
+}
 PIXELS = {"720p": 720, "1080p": 1080, "4k": 2160}

@@ -1,4 +1,4 @@
-"""Tasks, the slots they hold, the units they cost and the lists they are found in (Kling sheet, sections 3, 4, 9, 10)."""
+"""Tasks, their slots and units, and the lists they are found in (Kling sheet, sections 3, 4, 9, 10)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Store:
         return self.counts["billed_tenths"]
 
     def create(self, order: Order, *, slots: int, duplicates: bool = False) -> Task:
-        """A new task holding a slot and its price; 1201 for a used external id, 1102 without units, 1303 without a slot."""
+        """A new task with its slot and price; 1201 for a used external id, 1102 without units, 1303 without a slot."""
         if order.external_id in self._external and not duplicates:
             raise invalid("external_task_id already exists")
         if self.units_total - self.units_spent - self.units_held < order.price:
@@ -93,7 +93,7 @@ class Store:
         if task.final:
             return False
         task.status, task.message, task.updated = status, message, self._now()
-        if task.final:
+        if status in FINAL:
             self.busy[task.order.model.id] -= 1
             self.units_held -= task.price
             self.counts[status] += 1
@@ -120,7 +120,7 @@ class Store:
             created = int(task.created * 1000)
             if not query["start"] <= created <= query["end"] or task.visible_at > self._now():
                 continue
-            if query["status"] and task.status not in query["status"] or query["product"] and "video" not in query["product"]:
+            if task.status not in (query["status"] or [task.status]) or "video" not in (query["product"] or ["video"]):
                 continue
             if len(found) == query["limit"]:
                 more = True
@@ -168,8 +168,14 @@ def _query(body: dict[str, Any], now: float) -> dict[str, Any]:
     if cursor:
         try:
             query = json.loads(base64.urlsafe_b64decode(cursor))
-            return {"start": int(query["start"]), "end": int(query["end"]), "before": str(int(query["before"])), "limit": limit,
-                    "status": list(query["status"]), "product": list(query["product"])}
+            return {
+                "start": int(query["start"]),
+                "end": int(query["end"]),
+                "before": str(int(query["before"])),
+                "limit": limit,
+                "status": list(query["status"]),
+                "product": list(query["product"]),
+            }
         except (ValueError, TypeError, KeyError) as error:
             raise invalid("cursor value is invalid") from error
     filters: dict[str, list[str]] = {"status": [], "product_type": []}
@@ -178,8 +184,14 @@ def _query(body: dict[str, Any], now: float) -> dict[str, Any]:
         if not isinstance(one, dict) or one.get("key") not in filters or not isinstance(one.get("values"), list):
             raise invalid("filters value is invalid")
         filters[one["key"]] += [str(value) for value in one["values"]]
-    return {"start": _milliseconds(body, "start_time", now - MONTH), "end": _milliseconds(body, "end_time", now),
-            "before": None, "limit": limit, "status": filters["status"], "product": filters["product_type"]}
+    return {
+        "start": _milliseconds(body, "start_time", now - MONTH),
+        "end": _milliseconds(body, "end_time", now),
+        "before": None,
+        "limit": limit,
+        "status": filters["status"],
+        "product": filters["product_type"],
+    }
 
 
 def _milliseconds(body: dict[str, Any], name: str, default: float) -> int:

@@ -104,8 +104,20 @@ def check(body: dict[str, Any], kind: str, model: Model) -> Order:
     watermark = _object(options, "watermark_info", "options.").get("enabled", False)
     if not isinstance(watermark, bool):
         raise invalid("options.watermark_info.enabled value is invalid")
-    return Order(kind, model, prompt, resolution, seconds, audio, ratio, first, last,
-                 _text(options, "external_task_id", MAX_EXTERNAL_ID), _url(options), watermark)
+    return Order(
+        kind,
+        model,
+        prompt,
+        resolution,
+        seconds,
+        audio,
+        ratio,
+        first,
+        last,
+        _text(options, "external_task_id", MAX_EXTERNAL_ID),
+        _url(options),
+        watermark,
+    )
 
 
 def _object(body: dict[str, Any], name: str, prefix: str = "") -> dict[str, Any]:
