@@ -806,7 +806,7 @@ async def test_repeats_end_after_24_hours(client: Client, world: World, inbox: I
     world.clock.set_speed(200_000)
     await client.paid()
     async with asyncio.timeout(20):
-        while (log := await client.control("/yookassa/notifications"))[0]["state"] != "given_up":
+        while (log := await client.control("/yookassa/notifications"))[0]["state"] != "given_up":  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert 3 <= len(log[0]["attempts"]) <= 20
 

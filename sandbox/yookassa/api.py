@@ -139,7 +139,7 @@ class Api:
         return answer
 
     def _replay(self, earlier: Outcome) -> dict[str, Any]:
-        """The docs promise the first answer and the current object alike (YooKassa sheet, section 1); `replay` chooses."""
+        """The docs promise both the first answer and the current object (YooKassa sheet, section 1): a setting."""
         if earlier.failure is not None:
             raise earlier.failure.with_traceback(None)
         assert earlier.show is not None

@@ -112,7 +112,7 @@ def _known(query: Query, names: Collection[str]) -> None:
 
 
 def _within(query: Query, name: str) -> Callable[[float | None], bool]:
-    """A test of times by the filters `name.gte` and so on; what has no such time passes only where there is no filter."""
+    """A test of times by the filters `name.gte` and so on; what has no such time passes only without a filter."""
     limits = {bound: _moment(query[key], key) for bound in BOUNDS if (key := f"{name}.{bound}") in query}
 
     def fits(value: float | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from decimal import Decimal
@@ -240,16 +241,16 @@ class Shop:
         self._stop_timer(payment)
 
         async def wait() -> None:
-            await self.world.clock.sleep(payment.deadline - self._now())
-            payment.timer = None
-            self._expire_when_due(payment)
+            while not payment.final:
+                await self.world.clock.sleep(max(payment.deadline - self._now(), 0.001))
+                self._expire_when_due(payment)
 
         payment.timer = self.world.spawn(wait())
 
     def _stop_timer(self, payment: Payment) -> None:
-        if payment.timer is not None:
+        if payment.timer is not None and payment.timer is not asyncio.current_task():
             payment.timer.cancel()
-            payment.timer = None
+        payment.timer = None
 
     def _keep(self, shelf: OrderedDict[str, Any], key: str, item: Payment | Refund) -> None:
         shelf[key] = item
