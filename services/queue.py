@@ -15,10 +15,10 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import rq
 from redis import Redis
@@ -86,17 +86,21 @@ class Queue:
         *,
         local_slots: int = 8,
         local_waiting: int = 1000,
+        functions: Mapping[StepName, str] = FUNCTIONS,
+        timeouts: Mapping[StepName, float] = TIMEOUTS,
         redis_timeout: float = REDIS_TIMEOUT,
         redis_pause: float = REDIS_PAUSE,
     ) -> None:
+        self._functions = functions
+        self._timeouts = timeouts
         self._link = _RedisLink(redis_url, redis_timeout, redis_pause) if redis_url else None
-        self._local = _LocalRunner(local_slots, local_waiting)
+        self._local = _LocalRunner(self._run_here, local_slots, local_waiting)
 
     async def submit(self, step: Step) -> Place:
         """Send `step` to the workers, or run it here when Redis cannot take it; says which. Never raises for Redis."""
         if self._link is not None:
             try:
-                await self._link.call(lambda client: _enqueue(client, step))
+                await self._link.call(lambda client: self._enqueue(client, step))
             except RedisAway:
                 event(_log, "queue.fallback", level=logging.DEBUG, message_id=step.message_id)
             else:
@@ -144,6 +148,29 @@ class Queue:
         await self._local.close(grace_seconds)
         if self._link is not None:
             await self._link.close()
+
+    def _enqueue(self, client: Redis, step: Step) -> None:
+        _redis_queue(client).enqueue_call(
+            self._functions[step.name],
+            args=(step.job_id,),
+            job_id=step.message_id,
+            timeout=int(self._timeouts[step.name]),
+            ttl=MESSAGE_TTL,
+            result_ttl=RESULT_TTL,
+            failure_ttl=FAILURE_TTL,
+            description=f"{step.name} {step.job_id}",
+        )
+
+    async def _run_here(self, step: Step) -> None:
+        """Run a step in this process as a worker would: with its time limit, and with its errors kept to itself."""
+        with log_context(job_id=step.job_id, step=step.name, message_id=step.message_id):
+            try:
+                async with asyncio.timeout(self._timeouts[step.name]):
+                    await load_function(self._functions[step.name])(step.job_id)
+            except TimeoutError:
+                event(_log, "step.timed_out", level=logging.ERROR)
+            except Exception:
+                event(_log, "step.crashed", level=logging.ERROR)
 
 
 class _RedisLink:
@@ -197,7 +224,8 @@ class _RedisLink:
 class _LocalRunner:
     """Steps as tasks of this process, as many at once as there are slots."""
 
-    def __init__(self, slots: int, waiting: int) -> None:
+    def __init__(self, run: Callable[[Step], Coroutine[Any, Any, None]], slots: int, waiting: int) -> None:
+        self._run = run
         self._slots = slots
         self._most_waiting = waiting
         self._waiting: deque[Step] = deque()
@@ -224,7 +252,7 @@ class _LocalRunner:
     def _fill_slots(self) -> None:
         while self._waiting and len(self._running) < self._slots and not self._closed:
             step = self._waiting.popleft()
-            task = asyncio.create_task(_run_here(step), name=step.message_id)
+            task = asyncio.create_task(self._run(step), name=step.message_id)
             self._running[task] = step
             task.add_done_callback(self._ended)
 
@@ -245,18 +273,6 @@ class _LocalRunner:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _run_here(step: Step) -> None:
-    """Run a step in this process as a worker would: with its time limit, and with its errors kept to itself."""
-    with log_context(job_id=step.job_id, step=step.name, message_id=step.message_id):
-        try:
-            async with asyncio.timeout(TIMEOUTS[step.name]):
-                await load_function(FUNCTIONS[step.name])(step.job_id)
-        except TimeoutError:
-            event(_log, "step.timed_out", level=logging.ERROR)
-        except Exception:
-            event(_log, "step.crashed", level=logging.ERROR)
-
-
 def load_function(dotted: str) -> Callable[[str], Awaitable[None]]:
     """The function behind a dotted name, imported when first needed: services never import workers."""
     module, _, name = dotted.rpartition(".")
@@ -266,19 +282,6 @@ def load_function(dotted: str) -> Callable[[str], Awaitable[None]]:
 
 def _redis_queue(client: Redis) -> rq.Queue:
     return rq.Queue(QUEUE_NAME, connection=client)
-
-
-def _enqueue(client: Redis, step: Step) -> None:
-    _redis_queue(client).enqueue_call(
-        FUNCTIONS[step.name],
-        args=(step.job_id,),
-        job_id=step.message_id,
-        timeout=TIMEOUTS[step.name],
-        ttl=MESSAGE_TTL,
-        result_ttl=RESULT_TTL,
-        failure_ttl=FAILURE_TTL,
-        description=f"{step.name} {step.job_id}",
-    )
 
 
 def _waiting(client: Redis) -> set[str]:
