@@ -35,7 +35,7 @@ function draw() {
   $("app").classList.toggle("in-chat", state.uid !== null);
   renderPeople(state.users, state.uid, (uid) => { location.hash = String(uid); });
   head.draw({ user, bot: state.bot, online: state.online, empty, about: state.about });
-  composer.setState({ blocked: state.blocked, empty, ready: user !== null && Boolean(state.bot) });
+  composer.setState({ blocked: state.blocked, empty, ready: user !== null && Boolean(state.bot), settled: state.loaded });
 }
 
 // ---- what the server says ----

@@ -55,14 +55,14 @@ export class Composer {
     this.changed();
   }
 
-  setState({ blocked, empty, ready }) {
+  setState({ blocked, empty, ready, settled }) {
     $("composer").hidden = blocked || empty || !ready;
     $("start").hidden = blocked || !empty || !ready;
     $("unblock").hidden = !blocked || !ready;
     $("reply-keyboard").classList.toggle("off", blocked || empty);
     // With a mouse one types at once; on a phone the keyboard would cover the chat.
-    if (this.fresh && !$("composer").hidden && matchMedia("(pointer: fine)").matches) this.field.focus({ preventScroll: true });
-    if (ready) this.fresh = false;
+    if (this.fresh && settled && !$("composer").hidden && matchMedia("(pointer: fine)").matches) this.field.focus({ preventScroll: true });
+    if (settled && ready) this.fresh = false;
   }
 
   setCommands(commands) {
