@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -93,12 +94,27 @@ def check_library() -> None:
 class SqliteFile:
     """One connection to the file with its gate, for use on one thread only."""
 
+    @classmethod
+    def open(cls, path: Path, clock: Callable[[], int] = wall_clock_ms) -> SqliteFile:
+        """Raises UnsupportedDatabase for a file of another kind, DatabaseUnavailable when it can't be opened."""
+        try:
+            return cls(path, clock)
+        except (sqlite.Error, OSError) as error:
+            raise _in_our_words(error, f"{path}: ") from error
+
     def __init__(self, path: Path, clock: Callable[[], int] = wall_clock_ms) -> None:
         check_library()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._clock = clock
+        self.path = path
         self._gate = os.open(f"{path}.gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self.raw = sqlite.connect(str(path), isolation_level=None, timeout=BUSY_TIMEOUT_SECONDS, cached_statements=256)
+        try:
+            self.raw = sqlite.connect(
+                str(path), isolation_level=None, timeout=BUSY_TIMEOUT_SECONDS, cached_statements=256
+            )
+        except BaseException:
+            os.close(self._gate)
+            raise
         try:
             self._prepare()
         except BaseException:
@@ -160,7 +176,16 @@ def _translated() -> Iterator[None]:
             raise InsufficientFunds(balance=0, needed=0) from error
         raise BrokenRule(str(error.orig)) from error
     except (driver_errors.DBAPIError, sqlite.Error, OSError) as error:
-        raise DatabaseUnavailable(str(getattr(error, "orig", error))) from error
+        raise _in_our_words(getattr(error, "orig", error)) from error
+
+
+def _in_our_words(error: BaseException, prefix: str = "") -> DatabaseError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte names the kind, the rest says more of it
+    if code == sqlite.SQLITE_NOTADB:
+        return UnsupportedDatabase(f"{prefix}this file is no SQLite database")
+    if code == sqlite.SQLITE_CORRUPT:
+        return DatabaseUnavailable(f"{prefix}the database file is damaged ({error}): restore a backup")
+    return DatabaseUnavailable(f"{prefix}{error}")
 
 
 class Door:
@@ -174,7 +199,7 @@ class Door:
         self._url = url
         self._clock = clock
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[None] | None = None
         self._thread: aiosqlite.Connection | None = None
         self._file: SqliteFile | None = None
         self._inherited: list[object] = []  # of a parent process: neither used nor closed here
@@ -199,6 +224,10 @@ class Door:
 
     async def close(self) -> None:
         """Close the connection and end its thread; the next use opens a new one."""
+        if self._owner != (os.getpid(), asyncio.get_running_loop()):
+            self._leave_behind()  # its thread can't answer this loop: it is of another process, or its loop is gone
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
         thread, self._thread, self._file, self._owner = self._thread, None, None, None
         if thread is not None:
             await thread.close()
@@ -207,19 +236,23 @@ class Door:
         owner = (os.getpid(), asyncio.get_running_loop())
         if self._owner != owner:
             self._leave_behind()
-            self._owner, self._opening = owner, asyncio.Lock()
-        async with self._opening:
-            if self._thread is None or self._file is None:
-                await self._open()
+            self._owner = owner
+        if self._thread is None:
+            if self._opening is None or self._opening.done():
+                self._opening = asyncio.create_task(self._open())
+            # A caller cancelled in here must not leave a connection behind that nobody would close.
+            await asyncio.shield(self._opening)
         if self._thread is None or self._file is None:
             raise DatabaseUnavailable("the connection was closed while it was being opened")
         return self._thread, self._file
 
     def _leave_behind(self) -> None:
+        self._opening = None
         if self._thread is None or self._owner is None:
             return
         if self._owner[0] == os.getpid():
-            self._thread.stop()
+            # From a thread without a loop: the end of this loop must not find the old thread waiting to answer it.
+            asyncio.get_running_loop().run_in_executor(None, self._thread.stop)
         else:
             self._inherited += [self._thread, self._file]
         self._thread, self._file = None, None
@@ -228,19 +261,14 @@ class Door:
         path, opened = self.path, []
 
         def connector() -> Any:
-            file = SqliteFile(path, self._clock)
+            file = SqliteFile.open(path, self._clock)
             opened.append(file)
             return _Closing(file)
 
         thread = aiosqlite.Connection(connector, iter_chunk_size=64)
         # A program that forgets close() must still end; a write cut off by that is rolled back like any kill.
         thread._thread.daemon = True
-        try:
-            await thread
-        except DatabaseError:
-            raise
-        except (sqlite.Error, OSError) as error:
-            raise DatabaseUnavailable(f"{path}: {error}") from error
+        await thread
         self._thread, self._file = thread, opened[0]
 
 
@@ -252,10 +280,29 @@ class _Closing:
 
 
 async def _on(thread: aiosqlite.Connection, work: Callable[[], T]) -> T:
-    try:
-        answer: T = await thread._execute(work)
-    except ValueError as error:
-        if str(error) == "Connection closed":
-            raise DatabaseUnavailable("the connection was closed") from error
-        raise
-    return answer
+    """Run `work` on the thread. Its answer is dropped when the loop is gone, so that the thread outlives any caller."""
+    if not thread._running or thread._connection is None:
+        raise DatabaseUnavailable("the connection was closed")
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            done = partial(_give, answer, work())
+        except BaseException as error:
+            done = partial(_refuse, answer, error)
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(done)
+
+    thread._tx.put_nowait((None, run))
+    return await answer
+
+
+def _give(future: asyncio.Future[T], value: T) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _refuse(future: asyncio.Future[T], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -6,23 +6,29 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from database.engine import Tx
+from database.errors import BrokenRule
 from database.rows import InboxItem
 from database.schema import inbox
 
 HANDLING_MS = 30_000  # who writes a row down acts on it at once; only after this the sweeper takes it for lost
 
 
-def receive(tx: Tx, source: str, key: str, body: str) -> InboxItem | None:
-    """Write a notification down; None when the same one is here already and handled."""
-    new = insert(inbox).values(source=source, key=key, body=body, received_at=tx.now, due_at=tx.now + HANDLING_MS)
-    tx.execute(new.on_conflict_do_nothing())
-    row = tx.row(select(inbox).where(inbox.c.source == source, inbox.c.key == key))
-    return None if row is None or row["due_at"] is None else InboxItem.read(row)
+def receive(tx: Tx, source: str, key: str, body: str, *, handling_ms: int = HANDLING_MS) -> InboxItem:
+    """Write a notification down. A repeat opens its row again: the first may have been forged or too early."""
+    new = insert(inbox).values(source=source, key=key, body=body, received_at=tx.now, due_at=tx.now + handling_ms)
+    row = tx.row(
+        new.on_conflict_do_update(
+            index_elements=["source", "key"], set_={"body": body, "due_at": tx.now + handling_ms}
+        ).returning(inbox)
+    )
+    if row is None:
+        raise BrokenRule("the notification was not written down")
+    return InboxItem.read(row)
 
 
-def due(tx: Tx, *, limit: int = 50) -> list[InboxItem]:
-    """Rows that were written down and not acted upon, taken for another 30 s by whoever asked."""
-    query = select(inbox).where(inbox.c.due_at <= tx.now).order_by(inbox.c.due_at).limit(limit)
+def due(tx: Tx, *, source: str, limit: int = 50) -> list[InboxItem]:
+    """Rows of a source that were written down and not acted upon, taken for another 30 s by whoever asked."""
+    query = select(inbox).where(inbox.c.due_at <= tx.now, inbox.c.source == source).order_by(inbox.c.due_at).limit(limit)
     items = [InboxItem.read(row) for row in tx.rows(query)]
     if items:
         tx.execute(

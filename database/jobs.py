@@ -140,7 +140,10 @@ def start(tx: Tx, new: NewJob, *, max_active: int) -> tuple[Job, bool]:
         raise UnderMaintenance("new jobs are paused")
     if len(open_of_user(tx, new.user_id)) >= max_active:
         raise TooManyJobs(max_active)
-    ledger.reserve(tx, new.user_id, ledger.check_amount(new.price), new.id, hold_until=tx.now + new.hold_ms)
+    held = ledger.reserve(tx, new.user_id, ledger.check_amount(new.price), new.id, hold_until=tx.now + new.hold_ms)
+    if held.state is not ReservationState.RESERVED:
+        raise KeyReused(f"the money once held for {new.id} was charged or given back: a new job needs a new id")
+    ledger.hold_until(tx, new.id, tx.now + new.hold_ms)
     step = JobStep.IMAGE if new.type in (JobType.IMAGE, JobType.EDIT) else JobStep.SUBMIT
     values = {
         "id": new.id,
@@ -260,13 +263,34 @@ def end_call(
     )
 
 
-def uncertain_calls(tx: Tx, job_id: str) -> int:
-    """Calls that may have been done and billed without a result in our hands."""
+def spent_calls(tx: Tx, job_id: str) -> int:
+    """Calls that were, or may have been, done and billed; for an open job their results were lost."""
     query = select(func.count()).where(
         provider_calls.c.job_id == job_id,
-        or_(provider_calls.c.outcome.is_(None), provider_calls.c.outcome == CallOutcome.UNKNOWN),
+        or_(provider_calls.c.outcome.is_(None), provider_calls.c.outcome != CallOutcome.REFUSED),
     )
     return int(tx.execute(query).scalar() or 0)
+
+
+def resolve_calls(tx: Tx, job_id: str, outcome: CallOutcome, *, code: str) -> None:
+    """Doubt is over: what became of the calls whose end was not known, learned by asking the provider."""
+    tx.execute(
+        update(provider_calls)
+        .where(
+            provider_calls.c.job_id == job_id,
+            or_(provider_calls.c.outcome.is_(None), provider_calls.c.outcome == CallOutcome.UNKNOWN),
+        )
+        .values(outcome=outcome, code=code, ended_at=tx.now)
+    )
+
+
+def record_cost(tx: Tx, job_id: str, cost_micro_usd: int) -> None:
+    """What the provider billed for the task that was accepted."""
+    tx.execute(
+        update(provider_calls)
+        .where(provider_calls.c.job_id == job_id, provider_calls.c.outcome == CallOutcome.OK)
+        .values(cost_micro_usd=cost_micro_usd)
+    )
 
 
 # --- clips in flight ------------------------------------------------------------------------------

@@ -137,7 +137,10 @@ def _need(tx: Tx, user_id: int, amount: int) -> None:
 
 
 def settle_debts(tx: Tx, user_id: int, credit: Entry) -> None:
-    """Every credit pays what the user owes first; called by whoever credits, in the same transaction."""
+    """Money that comes in pays what the user owes first; called by whoever credits or refunds, in that transaction.
+
+    Refunds count as well: else a returned payment could be parked in jobs, cancelled and spent again.
+    """
     left = credit.amount
     for debt in open_debts(tx, user_id):
         if left <= 0:
@@ -246,6 +249,15 @@ def reserve(tx: Tx, user_id: int, amount: int, job_id: str, *, hold_until: int) 
     return _reservation(tx, job_id)
 
 
+def hold_until(tx: Tx, job_id: str, until: int) -> None:
+    """Set the end of an open hold (UTC milliseconds): a job that takes over a hold brings its own limit."""
+    tx.execute(
+        update(reservations)
+        .where(reservations.c.job_id == job_id, reservations.c.hold_until != until)
+        .values(hold_until=until)
+    )
+
+
 def charge(tx: Tx, job_id: str, amount: int | None = None) -> Reservation:
     """Earn `amount` kopecks of the reserve (None: all of it) and give the rest back, once."""
     held = _reservation(tx, job_id)
@@ -261,9 +273,10 @@ def charge(tx: Tx, job_id: str, amount: int | None = None) -> Reservation:
     _close(tx, job_id, ReservationState.CHARGED, charged=price)
     if price < held.amount:
         back = held.amount - price
-        add_entry(
+        entry = add_entry(
             tx, held.user_id, EntryKind.REFUND, back, Reason.DIFFERENCE, f"difference:{job_id}", job_id=job_id
         )
+        settle_debts(tx, held.user_id, entry)
     return _reservation(tx, job_id)
 
 
@@ -275,7 +288,9 @@ def refund(tx: Tx, job_id: str) -> Reservation:
     if held.state is ReservationState.CHARGED:
         raise IllegalMove(f"job {job_id} is charged; money back after that is a compensation")
     _close(tx, job_id, ReservationState.REFUNDED)
-    add_entry(tx, held.user_id, EntryKind.REFUND, held.amount, Reason.REFUND, f"refund:{job_id}", job_id=job_id)
+    key = f"refund:{job_id}"
+    entry = add_entry(tx, held.user_id, EntryKind.REFUND, held.amount, Reason.REFUND, key, job_id=job_id)
+    settle_debts(tx, held.user_id, entry)
     return _reservation(tx, job_id)
 
 

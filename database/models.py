@@ -108,7 +108,7 @@ class Database(Door):
         path, clock = self.path, self._clock
 
         def work() -> None:
-            file = SqliteFile(path, clock)
+            file = SqliteFile.open(path, clock)
             try:
                 migrate(file)
             finally:

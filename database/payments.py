@@ -126,6 +126,19 @@ def cancel(tx: Tx, payment_id: str, reason: str) -> bool:
     return moved
 
 
+def close_unsent(tx: Tx, payment_id: str, reason: str) -> bool:
+    """The provider refused to create it and has nothing of it: close the order. True if this call did."""
+    return tx.changed(
+        update(payments)
+        .where(
+            payments.c.id == payment_id,
+            payments.c.status == PaymentStatus.PENDING,
+            payments.c.provider_payment_id.is_(None),
+        )
+        .values(status=PaymentStatus.CANCELED, cancel_reason=reason[:100], next_look_at=None)
+    )
+
+
 def quarantine(tx: Tx, payment_id: str, reason: str, *, admins: Sequence[int]) -> None:
     """What the provider says does not fit our row: credit nothing, tell the owner."""
     moved = tx.changed(

@@ -133,6 +133,7 @@ class ProviderCall(Row):
     outcome: CallOutcome | None
     code: str | None
     cost_micro_usd: int
+    started_at: int
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "outcome", CallOutcome(self.outcome) if self.outcome else None)

@@ -111,6 +111,12 @@ ledger = Table(
     Index("ix_ledger_user_id_amount", "user_id", "amount"),
     Index("ix_ledger_user_id_id", "user_id", "id"),
     Index(
+        "ix_ledger_job_id",
+        "job_id",
+        sqlite_where=Column("job_id", Text).is_not(None),
+        postgresql_where=Column("job_id", Text).is_not(None),
+    ),
+    Index(
         "uq_ledger_once_per_job",
         "job_id",
         "reason",
@@ -477,27 +483,48 @@ SQLITE_TRIGGERS: list[str] = [
           OR (NEW.reason IN ('reserve', 'refund', 'difference') AND NEW.job_id IS NOT NULL
               AND EXISTS (SELECT 1 FROM ledger WHERE job_id = NEW.job_id AND reason = NEW.reason))
         BEGIN SELECT RAISE(ABORT, 'ledger: this id or key exists'); END""",
+    # Each refusal is spelled out with RAISE: under INSERT OR IGNORE a failed CHECK in here would be ignored as well,
+    # and a connection without foreign_keys could write for a user who has no balance row.
     """CREATE TRIGGER ledger_moves_balance AFTER INSERT ON ledger
         BEGIN
           SELECT RAISE(ABORT, 'ledger: ids only grow') WHERE NEW.id <= 0 OR NEW.id < (SELECT MAX(id) FROM ledger);
+          SELECT RAISE(ABORT, 'ledger: this user has no balance row')
+            WHERE NOT EXISTS (SELECT 1 FROM balances WHERE user_id = NEW.user_id);
+          SELECT RAISE(ABORT, 'ck_balances_never_negative')
+            WHERE (SELECT balance FROM balances WHERE user_id = NEW.user_id) + NEW.amount < 0;
           UPDATE balances SET balance = balance + NEW.amount, entries = entries + 1, last_id = NEW.id
             WHERE user_id = NEW.user_id;
         END""",
     _moves("jobs", "status", JOB_MOVES),
     _moves("reservations", "state", RESERVATION_MOVES),
     _moves("payments", "status", PAYMENT_MOVES),
+    # A hold is closed only after its job, in the same transaction, and in the state that fits how the job ended.
     """CREATE TRIGGER reservations_follow_job BEFORE UPDATE OF state ON reservations
-        WHEN NEW.state <> 'reserved'
-          AND EXISTS (SELECT 1 FROM jobs WHERE id = NEW.job_id AND status IN ('pending', 'processing'))
-        BEGIN SELECT RAISE(ABORT, 'reservations: an open job holds this money'); END""",
+        WHEN NEW.state <> OLD.state
+          AND EXISTS (
+            SELECT 1 FROM jobs WHERE id = NEW.job_id AND legacy = 0
+              AND CASE status WHEN 'completed' THEN 'charged' WHEN 'failed' THEN 'refunded'
+                    WHEN 'cancelled' THEN 'refunded' ELSE 'reserved' END <> NEW.state
+          )
+        BEGIN SELECT RAISE(ABORT, 'reservations: the job of this money is in another state'); END""",
     """CREATE TRIGGER reservations_fixed BEFORE UPDATE OF job_id, user_id, amount ON reservations
         BEGIN SELECT RAISE(ABORT, 'reservations: sum and owner never change'); END""",
+    """CREATE TRIGGER reservations_no_rewrite BEFORE INSERT ON reservations
+        WHEN EXISTS (SELECT 1 FROM reservations WHERE job_id = NEW.job_id)
+        BEGIN SELECT RAISE(ABORT, 'reservations: this job has one'); END""",
     """CREATE TRIGGER reservations_stay BEFORE DELETE ON reservations
         BEGIN SELECT RAISE(ABORT, 'reservations are kept'); END""",
     """CREATE TRIGGER payments_fixed BEFORE UPDATE OF id, user_id, amount ON payments
         BEGIN SELECT RAISE(ABORT, 'payments: sum and owner never change'); END""",
+    """CREATE TRIGGER payments_no_rewrite BEFORE INSERT ON payments
+        WHEN EXISTS (SELECT 1 FROM payments WHERE id = NEW.id)
+          OR EXISTS (SELECT 1 FROM payments WHERE provider_payment_id = NEW.provider_payment_id)
+          OR EXISTS (SELECT 1 FROM payments WHERE idempotency_key = NEW.idempotency_key)
+        BEGIN SELECT RAISE(ABORT, 'payments: this id or key exists'); END""",
     """CREATE TRIGGER payments_stay BEFORE DELETE ON payments
         BEGIN SELECT RAISE(ABORT, 'payments are kept'); END""",
+    """CREATE TRIGGER jobs_fixed BEFORE UPDATE OF id, user_id, cost_estimate ON jobs
+        BEGIN SELECT RAISE(ABORT, 'jobs: price and owner never change'); END""",
     """CREATE TRIGGER debts_stay BEFORE DELETE ON debts
         BEGIN SELECT RAISE(ABORT, 'debts are kept'); END""",
 ]

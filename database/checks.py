@@ -1,0 +1,285 @@
+"""The books, checked: each function looks for the rows that break one rule; a sound database answers nothing.
+
+The queries run set-based on one snapshot, name at most `MOST_IDS` offenders each and need no memory of their own.
+Rows that came from version 1.3 (`legacy`) stand outside the rules on jobs and payments: their money was settled by
+the old program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from database.engine import Tx
+from database.schema import SQLITE_TRIGGERS, metadata
+from database.states import JobType
+
+MOST_IDS = 20
+REPEATS_BY_TYPE: Mapping[str, int] = {JobType.IMAGE: 1, JobType.EDIT: 1, JobType.VIDEO: 0, JobType.ANIMATE: 0}
+"""How often a provider may be called again for a job when the outcome of a call is not known."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One broken rule: which, whose rows (at most 20 of them), and what is wrong in a sentence."""
+
+    check: str
+    ids: tuple[str, ...]
+    sentence: str
+
+
+def run_checks(tx: Tx, *, repeats: Mapping[str, int] | None = None) -> list[Finding]:
+    """Every rule on one snapshot. `repeats`: how many calls of unknown outcome a job of each type may repeat."""
+    return [finding for check in CHECKS for finding in check(tx)] + list(
+        provider_calls_are_bounded(tx, {**REPEATS_BY_TYPE, **(repeats or {})})
+    )
+
+
+def no_balance_below_zero(tx: Tx) -> Iterator[Finding]:
+    """I1: no balance below zero; a debt stands beside it, and whoever owes has nothing left to spend."""
+    yield from _broken(
+        tx,
+        "I1",
+        "the ledger of these users adds up to less than nothing",
+        "SELECT user_id FROM ledger GROUP BY user_id HAVING SUM(amount) < 0",
+    )
+    yield from _broken(tx, "I1", "these balances are below zero", "SELECT user_id FROM balances WHERE balance < 0")
+    yield from _broken(
+        tx,
+        "I1",
+        "these users owe money and have some: money that came in did not settle their debts",
+        """SELECT b.user_id FROM balances b WHERE b.balance > 0
+           AND EXISTS (SELECT 1 FROM debts d WHERE d.user_id = b.user_id AND d.settled < d.amount)""",
+    )
+    yield from _broken(
+        tx,
+        "I1",
+        "what was paid back of these debts is not what the ledger says",
+        """SELECT d.id FROM debts d WHERE d.settled <> (
+             SELECT COALESCE(-SUM(l.amount), 0) FROM ledger l
+             WHERE l.key >= 'debt:' || d.id || ':' AND l.key < 'debt:' || d.id || ';' AND l.user_id = d.user_id)""",
+    )
+
+
+def one_reserve_per_job(tx: Tx) -> Iterator[Finding]:
+    """I2: one reserve a job; what stays taken is its cost, or nothing; job and reservation tell the same story."""
+    yield from _broken(
+        tx,
+        "I2",
+        "the reserve in the ledger is missing or of another sum or user than the reservation",
+        """SELECT r.job_id FROM reservations r
+           LEFT JOIN ledger l ON l.job_id = r.job_id AND l.reason = 'reserve' AND l.kind = 'debit'
+           WHERE l.id IS NULL OR l.amount <> -r.amount OR l.user_id <> r.user_id""",
+    )
+    yield from _broken(
+        tx,
+        "I2",
+        "the entries of these jobs do not add up to what their reservation says",
+        """SELECT r.job_id FROM reservations r
+           WHERE CASE r.state WHEN 'reserved' THEN -r.amount WHEN 'charged' THEN -r.charged ELSE 0 END <> (
+             SELECT COALESCE(SUM(l.amount), 0) FROM ledger l
+             WHERE l.job_id = r.job_id AND l.reason IN ('reserve', 'refund', 'difference'))""",
+    )
+    yield from _broken(
+        tx,
+        "I2",
+        "these entries belong to a job that never held money",
+        """SELECT l.id FROM ledger l WHERE l.job_id IS NOT NULL
+           AND NOT EXISTS (SELECT 1 FROM reservations r WHERE r.job_id = l.job_id)""",
+    )
+    yield from _broken(
+        tx,
+        "I2",
+        "these jobs have no reservation of their price and user",
+        """SELECT j.id FROM jobs j LEFT JOIN reservations r ON r.job_id = j.id
+           WHERE j.legacy = 0 AND (r.job_id IS NULL OR r.amount <> j.cost_estimate OR r.user_id <> j.user_id)""",
+    )
+    yield from _broken(
+        tx,
+        "I2",
+        "job and reservation tell different stories",
+        """SELECT j.id FROM jobs j JOIN reservations r ON r.job_id = j.id WHERE j.legacy = 0
+           AND (r.state <> CASE j.status WHEN 'completed' THEN 'charged' WHEN 'failed' THEN 'refunded'
+                             WHEN 'cancelled' THEN 'refunded' ELSE 'reserved' END
+                OR (j.status = 'completed' AND r.charged <> j.cost_actual))""",
+    )
+    yield from _broken(
+        tx,
+        "I2",
+        "more was given back after the charge than had been charged",
+        """SELECT l.job_id FROM ledger l JOIN reservations r ON r.job_id = l.job_id
+           WHERE l.reason = 'compensation' AND l.job_id IS NOT NULL
+           GROUP BY l.job_id HAVING SUM(l.amount) > MAX(r.charged)""",
+    )
+
+
+def one_credit_per_payment(tx: Tx) -> Iterator[Finding]:
+    """I3: a paid payment is credited once and whole, an unpaid one never; what was returned was taken back or is owed."""
+    yield from _broken(
+        tx,
+        "I3",
+        "these payments are paid without a credit of exactly their sum to their user",
+        """SELECT p.id FROM payments p LEFT JOIN ledger l ON l.payment_id = p.id AND l.kind = 'credit'
+           WHERE p.legacy = 0 AND p.status IN ('paid', 'refunded')
+             AND (l.id IS NULL OR l.amount <> p.amount OR l.user_id <> p.user_id)""",
+    )
+    yield from _broken(
+        tx,
+        "I3",
+        "these payments were credited though nobody paid, or though the old program had credited them",
+        """SELECT p.id FROM payments p JOIN ledger l ON l.payment_id = p.id AND l.kind = 'credit'
+           WHERE p.legacy = 1 OR p.status NOT IN ('paid', 'refunded')""",
+    )
+    yield from _broken(
+        tx,
+        "I3",
+        "the refunds of these payments do not add up to what was returned",
+        """SELECT p.id FROM payments p WHERE p.legacy = 0 AND (
+             p.refunded_amount <> (SELECT COALESCE(SUM(f.amount), 0) FROM refunds f WHERE f.payment_id = p.id)
+             OR (p.status = 'refunded') <> (p.refunded_amount = p.amount))""",
+    )
+    yield from _broken(
+        tx,
+        "I3",
+        "what these refunds took from the balance or left as a debt is not in the books",
+        """SELECT f.id FROM refunds f
+           WHERE f.taken <> COALESCE(
+                   (SELECT -l.amount FROM ledger l WHERE l.key = 'takeback:' || f.provider_refund_id), 0)
+              OR f.owed <> COALESCE(
+                   (SELECT d.amount FROM debts d WHERE d.cause = 'takeback:' || f.provider_refund_id), 0)""",
+    )
+
+
+def ledger_only_grows(tx: Tx) -> Iterator[Finding]:
+    """I4: no entry is missing from the row of ids, and the triggers that keep it so are in place."""
+    yield from _broken(
+        tx,
+        "I4",
+        "entries before these ids are missing",
+        """SELECT id FROM (SELECT id, LAG(id, 1, 0) OVER (ORDER BY id) AS before FROM ledger)
+           WHERE id <> before + 1 AND (SELECT COUNT(*) <> MAX(id) FROM ledger)""",
+    )
+    present = {_plain(row["sql"]) for row in tx.rows(text("SELECT sql FROM sqlite_master WHERE type = 'trigger'"))}
+    missing = tuple(sql.split()[2] for sql in SQLITE_TRIGGERS if _plain(sql) not in present)
+    if missing:
+        yield Finding("I4", missing, "these guards of the schema are missing or changed")
+
+
+def sums_agree(tx: Tx) -> Iterator[Finding]:
+    """I5: the ledger and its shadow agree for each user and over all; held money is what open reservations reserved."""
+    yield from _broken(
+        tx,
+        "I5",
+        "the balance of these users is not the sum of their ledger",
+        """SELECT b.user_id FROM balances b LEFT JOIN (
+             SELECT user_id, SUM(amount) AS total, COUNT(*) AS entries, MAX(id) AS last_id FROM ledger GROUP BY user_id
+           ) l ON l.user_id = b.user_id
+           WHERE b.balance <> COALESCE(l.total, 0) OR b.entries <> COALESCE(l.entries, 0)
+              OR b.last_id <> COALESCE(l.last_id, 0)""",
+    )
+    yield from _broken(
+        tx,
+        "I5",
+        "these users have entries and no balance",
+        "SELECT DISTINCT user_id FROM ledger WHERE user_id NOT IN (SELECT user_id FROM balances)",
+    )
+    totals = tx.rows(
+        text(
+            """SELECT (SELECT COALESCE(SUM(amount), 0) FROM ledger) AS ledger,
+                      (SELECT COALESCE(SUM(balance), 0) FROM balances) AS balances,
+                      (SELECT COALESCE(SUM(amount), 0) FROM reservations WHERE state = 'reserved') AS held,
+                      (SELECT COALESCE(-SUM(l.amount), 0) FROM reservations r
+                       JOIN ledger l ON l.job_id = r.job_id AND l.reason = 'reserve'
+                       WHERE r.state = 'reserved') AS reserved"""
+        )
+    )[0]
+    if totals["ledger"] != totals["balances"]:
+        yield Finding("I5", (), f"the ledger holds {totals['ledger']} kopecks, the balances {totals['balances']}")
+    if totals["held"] != totals["reserved"]:
+        yield Finding("I5", (), f"reservations hold {totals['held']} kopecks, the ledger {totals['reserved']}")
+
+
+def open_work_has_an_owner(tx: Tx) -> Iterator[Finding]:
+    """I6: every open job has a step and a time at which somebody looks; every open hold has a job's or its own end."""
+    yield from _broken(
+        tx,
+        "I6",
+        "nobody will ever look after these open jobs",
+        """SELECT id FROM jobs WHERE status IN ('pending', 'processing') AND (step IS NULL OR due_at IS NULL)""",
+    )
+    yield from _broken(
+        tx,
+        "I6",
+        "these open holds have no end",
+        "SELECT job_id FROM reservations WHERE state = 'reserved' AND (hold_until IS NULL OR hold_until < created_at)",
+    )
+
+
+def completed_jobs_reach_people(tx: Tx) -> Iterator[Finding]:
+    """I8: a completed job has its result, which is delivered, owed to the person, or paid back."""
+    yield from _broken(
+        tx,
+        "I8",
+        "these jobs were charged without a stored result",
+        """SELECT j.id FROM jobs j WHERE j.legacy = 0 AND j.status = 'completed'
+           AND NOT EXISTS (SELECT 1 FROM assets a WHERE a.job_id = j.id AND a.role = 'result')""",
+    )
+    yield from _broken(
+        tx,
+        "I8",
+        "the result of these jobs was neither delivered nor is it owed, and nothing was paid back",
+        """SELECT j.id FROM jobs j WHERE j.legacy = 0 AND j.status = 'completed' AND j.delivered_at IS NULL
+           AND NOT EXISTS (SELECT 1 FROM ledger l WHERE l.job_id = j.id AND l.reason = 'compensation')
+           AND NOT (EXISTS (SELECT 1 FROM outbox o WHERE o.key = 'result:' || j.id)
+                    AND EXISTS (SELECT 1 FROM assets a WHERE a.job_id = j.id AND a.role = 'result'
+                                AND a.deleted_at IS NULL))""",
+    )
+
+
+def provider_calls_are_bounded(tx: Tx, repeats: Mapping[str, int]) -> Iterator[Finding]:
+    """I7: calls that were or may have been billed are at most one, and those that the catalogue lets us repeat."""
+    allowed = " ".join(f"WHEN '{JobType(kind)}' THEN {1 + int(count)}" for kind, count in repeats.items())
+    yield from _broken(
+        tx,
+        "I7",
+        "the provider was called more often for these jobs than is allowed",
+        f"""SELECT c.job_id FROM provider_calls c JOIN jobs j ON j.id = c.job_id
+            WHERE c.outcome IS NULL OR c.outcome IN ('ok', 'unknown')
+            GROUP BY c.job_id, j.type HAVING COUNT(*) > CASE j.type {allowed} END""",  # noqa: S608 - words and ints of ours
+    )
+
+
+CHECKS: tuple[Callable[[Tx], Iterator[Finding]], ...] = (
+    no_balance_below_zero,
+    one_reserve_per_job,
+    one_credit_per_payment,
+    ledger_only_grows,
+    sums_agree,
+    open_work_has_an_owner,
+    completed_jobs_reach_people,
+)
+
+
+def check_file(tx: Tx) -> list[Finding]:
+    """SQLite's own checks of the file: its pages and indexes, and that no row refers to one that is not there."""
+    said = [str(row["integrity_check"]) for row in tx.rows(text(f"PRAGMA integrity_check({MOST_IDS})"))]
+    findings = [] if said == ["ok"] else [Finding("file", (), "; ".join(said))]
+    for table in metadata.tables:  # only ours: an old table kept for history may refer to what is gone
+        lost = tx.rows(text(f"SELECT * FROM pragma_foreign_key_check('{table}') LIMIT {MOST_IDS}"))  # noqa: S608
+        if lost:
+            ids = tuple(str(row["rowid"]) for row in lost)
+            findings.append(Finding("file", ids, f"rows of {table} refer to rows that are not there"))
+    return findings
+
+
+def _broken(tx: Tx, check: str, sentence: str, query: str) -> Iterator[Finding]:
+    ids = tuple(str(row[0]) for row in tx.execute(text(f"{query} LIMIT {MOST_IDS}")))
+    if ids:
+        yield Finding(check, ids, sentence)
+
+
+def _plain(sql: str) -> str:
+    """A statement without its layout."""
+    return " ".join(sql.split())

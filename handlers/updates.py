@@ -1,0 +1,166 @@
+"""Updates from Telegram, each written down before it counts as received, then given to the handlers.
+
+aiogram's own polling confirms updates before their handlers end, so a kill loses what was in hand. Here an update is
+a row of the inbox first: what a dead process left is handled again by the next one. Handlers bear repeats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiogram import Bot, Dispatcher
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramAPIError,
+    TelegramConflictError,
+    TelegramNetworkError,
+    TelegramRetryAfter,
+    TelegramUnauthorizedError,
+)
+from aiogram.types import Update
+
+from database import inbox
+from database.models import Database, DatabaseError, InboxItem
+from services.log import event, log_context
+
+SOURCE = "telegram"
+HANDLING_MS = 180_000  # a handler that fetches an album of photos may take its time
+MOST_AT_ONCE = 200
+POLL_SECONDS = 25
+PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
+
+_log = logging.getLogger(__name__)
+
+
+class Updates:
+    """Takes updates in, runs the handlers, and remembers which are in hand."""
+
+    def __init__(self, bot: Bot, dispatcher: Dispatcher, db: Database) -> None:
+        self._bot = bot
+        self._dispatcher = dispatcher
+        self._db = db
+        self._slots = asyncio.Semaphore(MOST_AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_hand: set[int] = set()
+
+    async def write_down(self, raw: str, update_id: int) -> InboxItem:
+        return await self._db.write(inbox.receive, SOURCE, str(update_id), raw, handling_ms=HANDLING_MS)
+
+    async def take(self, item: InboxItem) -> None:
+        """Handle an update in the background; waits while too many are in hand."""
+        if item.id in self._in_hand:
+            return
+        await self._slots.acquire()
+        self._in_hand.add(item.id)
+        task = asyncio.create_task(self._handle(item))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def take_due(self) -> None:
+        """What another process wrote down and did not finish."""
+        for item in await self._db.write(inbox.due, source=SOURCE):
+            await self.take(item)
+
+    async def _handle(self, item: InboxItem) -> None:
+        try:
+            with log_context(update_id=item.key):
+                await self._feed(item.body)
+            await self._db.write(inbox.done, item.id)
+        except DatabaseError as error:
+            event(_log, "update.not_finished", level=logging.ERROR, update_id=item.key, error=type(error).__name__)
+        finally:
+            self._in_hand.discard(item.id)
+            self._slots.release()
+
+    async def _feed(self, body: str) -> None:
+        """Whatever a handler does, the update is over: one that breaks the handlers must not come for ever."""
+        try:
+            update = Update.model_validate(json.loads(body), context={"bot": self._bot})
+        except ValueError as error:
+            event(_log, "update.unreadable", level=logging.WARNING, error=type(error).__name__)
+            return
+        try:
+            await self._dispatcher.feed_update(self._bot, update)
+        except DatabaseError:
+            raise
+        except Exception as error:
+            event(_log, "update.failed", level=logging.ERROR, error=type(error).__name__)
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Let the handlers in hand end; what does not stays in the inbox."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def poll(self, stop: asyncio.Event) -> None:
+        """Long polling until `stop`: ask, write down, confirm by asking on. Raises when the token is refused."""
+        offset: int | None = None
+        failures = 0
+        while not stop.is_set():
+            try:
+                updates = await _unless(stop, lambda: self._ask(offset))
+            except TelegramUnauthorizedError:
+                raise
+            except (TelegramAPIError, ClientDecodeError) as error:
+                failures += 1
+                await _pause(stop, _wait_after(error, failures))
+                continue
+            for update in updates or []:
+                if not await self._received(update):
+                    failures += 1
+                    await _pause(stop, PAUSES[min(failures, len(PAUSES)) - 1])
+                    break
+                offset, failures = update.update_id + 1, 0
+
+    async def _ask(self, offset: int | None) -> list[Update]:
+        return await self._bot.get_updates(
+            offset=offset,
+            timeout=POLL_SECONDS,
+            allowed_updates=self._dispatcher.resolve_used_update_types(),
+            request_timeout=POLL_SECONDS + 15,
+        )
+
+    async def _received(self, update: Update) -> bool:
+        """Write it down; False when that failed, so that it is asked for again."""
+        try:
+            item = await self.write_down(update.model_dump_json(exclude_none=True), update.update_id)
+        except DatabaseError as error:
+            event(_log, "update.not_written", level=logging.ERROR, error=type(error).__name__, detail=str(error))
+            return False
+        await self.take(item)
+        return True
+
+
+def _wait_after(error: Exception, failures: int) -> float:
+    if isinstance(error, TelegramRetryAfter):
+        return float(error.retry_after)
+    level = logging.WARNING if failures > 1 or not isinstance(error, TelegramNetworkError) else logging.DEBUG
+    hint = "another bot polls with this token" if isinstance(error, TelegramConflictError) else ""
+    event(_log, "polling.failed", level=level, error=type(error).__name__, hint=hint)
+    return PAUSES[min(failures, len(PAUSES)) - 1]
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), timeout=seconds)
+    except TimeoutError:
+        return
+
+
+async def _unless(stop: asyncio.Event, call: Callable[[], Awaitable[Any]]) -> Any:
+    """The call's answer, or None when `stop` is set first."""
+    asking = asyncio.ensure_future(call())
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return asking.result() if asking.done() else None
+    finally:
+        for task in (asking, stopping):
+            task.cancel()
+        await asyncio.gather(asking, stopping, return_exceptions=True)

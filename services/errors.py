@@ -1,0 +1,41 @@
+"""What a service may refuse, as one small tree; handlers turn each code into a sentence.
+
+    ServiceError
+    ├── BadOrder           the order can't be run as it stands: its code says what to change
+    └── TopUpUnavailable   money can't be taken now: its code says whether trying again helps
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+OrderFault = Literal[
+    "prompt_missing",
+    "prompt_too_long",
+    "photo_missing",
+    "photo_gone",
+    "too_many_photos",
+    "unknown_model",
+    "provider_off",
+]
+TopUpFault = Literal["off", "try_later", "refused"]
+
+
+class ServiceError(Exception):
+    """Base of the refusals of services."""
+
+
+class BadOrder(ServiceError):
+    """The order can't be run as it stands; nothing was charged."""
+
+    def __init__(self, code: OrderFault) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class TopUpUnavailable(ServiceError):
+    """A top-up can't be started now; nothing was charged."""
+
+    def __init__(self, code: TopUpFault) -> None:
+        super().__init__(code)
+        self.code = code

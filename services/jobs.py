@@ -1,0 +1,176 @@
+"""Orders become jobs: quote, start, cancel, and the message that sends a job's next step to a worker."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal, cast
+
+from database import jobs as job_rows
+from database.models import Database, Draft, Job, JobStatus, JobStep, JobType
+from services.catalogue import Catalogue, UnknownModel
+from services.errors import BadOrder
+from services.log import event
+from services.pricing import (
+    Quote,
+    normalise_image_options,
+    normalise_video_options,
+    quote_image,
+    quote_video,
+)
+from services.queue import Queue, Step, StepName
+
+Stage = Literal["queued", "working", "submitting", "rendering", "saving", "done", "failed", "cancelled"]
+
+PICTURES = (JobType.IMAGE, JobType.EDIT)
+FROM_PHOTOS = (JobType.EDIT, JobType.ANIMATE)
+
+_log = logging.getLogger(__name__)
+
+
+def stage(job: Job) -> Stage:
+    """Where a job honestly stands, in one word."""
+    if job.status is JobStatus.COMPLETED:
+        return "done"
+    if job.status is JobStatus.FAILED:
+        return "failed"
+    if job.status is JobStatus.CANCELLED:
+        return "cancelled"
+    if job.status is JobStatus.PENDING:
+        return "queued"
+    match job.step:
+        case JobStep.SUBMIT:
+            return "submitting"
+        case JobStep.WATCH:
+            return "rendering"
+        case JobStep.FINISH:
+            return "saving"
+        case _:
+            return "working"
+
+
+def message_of(job: Job) -> Step:
+    """The queue's message for the present step of an open job; each dispatch has an id of its own."""
+    if job.step is None or job.step is JobStep.WATCH:
+        raise ValueError(f"job {job.id} has no step for a worker")
+    name = cast(StepName, job.step.value)
+    return Step(name=name, job_id=job.id, message_id=f"{job.id}-{name}-{job.dispatches}")
+
+
+def quote(catalogue: Catalogue, draft: Draft) -> Quote:
+    """What the order costs with the nearest options its model has. Raises BadOrder for a model no longer sold."""
+    options = draft.params
+    photos = len(draft.inputs)
+    try:
+        if draft.type in PICTURES:
+            image = catalogue.image(draft.model)
+            chosen = normalise_image_options(
+                image, ratio=options.get("ratio"), size=options.get("size"), photos=min(photos, image.max_photos)
+            )
+            return quote_image(catalogue, image.key, chosen, photos=min(photos, image.max_photos))
+        video = catalogue.video(draft.model)
+    except UnknownModel as error:
+        raise BadOrder("unknown_model") from error
+    filmed = normalise_video_options(
+        video,
+        duration=options.get("duration"),
+        resolution=options.get("resolution"),
+        ratio=options.get("ratio"),
+        audio=bool(options.get("audio")),
+        photo=draft.type is JobType.ANIMATE,
+    )
+    return quote_video(catalogue, video.key, filmed)
+
+
+def prompt_limit(catalogue: Catalogue, draft: Draft) -> int:
+    """The most characters a prompt may have for this order."""
+    if draft.type in PICTURES:
+        return catalogue.limits.prompt_chars
+    try:
+        return min(catalogue.limits.prompt_chars, catalogue.video(draft.model).prompt_chars)
+    except UnknownModel:
+        return catalogue.limits.prompt_chars
+
+
+class Jobs:
+    """Start and cancel jobs. `images_on` and `videos_on` say what this installation has a key for."""
+
+    def __init__(
+        self,
+        db: Database,
+        queue: Queue,
+        catalogue: Catalogue,
+        *,
+        max_active: int,
+        images_on: bool = True,
+        videos_on: bool = True,
+    ) -> None:
+        self._db = db
+        self._queue = queue
+        self._catalogue = catalogue
+        self._max_active = max_active
+        self._images_on = images_on
+        self._videos_on = videos_on
+
+    def quote(self, draft: Draft) -> Quote:
+        """Price (kopecks) and normalised options of an order. Raises BadOrder."""
+        return quote(self._catalogue, draft)
+
+    async def start(self, draft: Draft, *, chat_id: int, status_message_id: int | None) -> Job:
+        """Reserve the price and send the job on its way; a second call for the same draft answers the same job.
+
+        Raises BadOrder, Banned, UnderMaintenance, TooManyJobs, InsufficientFunds, KeyReused.
+        """
+        earlier = await self._db.read(job_rows.get, draft.id)
+        if earlier is not None and earlier.user_id == draft.user_id:
+            return earlier
+        price = await self._checked(draft)
+        holds = self._catalogue.holds
+        order = job_rows.NewJob(
+            id=draft.id,
+            user_id=draft.user_id,
+            type=draft.type,
+            model=draft.model,
+            prompt=draft.prompt.strip(),
+            params=price.params,
+            price=price.price,
+            hold_ms=int(1000 * (holds.image if draft.type in PICTURES else holds.video)),
+            chat_id=chat_id,
+            status_message_id=status_message_id,
+            parent_job_id=draft.parent_job_id,
+            inputs=draft.inputs,
+        )
+        job, is_new = await self._db.write(job_rows.start, order, max_active=self._max_active)
+        if is_new:
+            event(_log, "job.started", job_id=job.id, user_id=job.user_id, type=job.type, price=job.cost_estimate)
+            await self._queue.submit(message_of(job))
+        return job
+
+    async def cancel(self, job_id: str, user_id: int) -> Job:
+        """Cancel while no provider was asked. Raises NotFound, or IllegalMove when it is too late."""
+        job = await self._db.write(job_rows.cancel, job_id, user_id)
+        event(_log, "job.cancelled", job_id=job_id, user_id=user_id)
+        return job
+
+    async def _checked(self, draft: Draft) -> Quote:
+        price = self.quote(draft)
+        if not (self._images_on if draft.type in PICTURES else self._videos_on):
+            raise BadOrder("provider_off")
+        prompt = draft.prompt.strip()
+        if not prompt and draft.type is not JobType.ANIMATE:
+            raise BadOrder("prompt_missing")
+        if len(prompt) > prompt_limit(self._catalogue, draft):
+            raise BadOrder("prompt_too_long")
+        if draft.type in FROM_PHOTOS:
+            await self._check_photos(draft)
+        elif draft.type is JobType.VIDEO and not self._catalogue.video(draft.model).supports_text:
+            raise BadOrder("photo_missing")
+        return price
+
+    async def _check_photos(self, draft: Draft) -> None:
+        if not draft.inputs:
+            raise BadOrder("photo_missing")
+        most = 1 if draft.type is JobType.ANIMATE else self._catalogue.image(draft.model).max_photos
+        if len(draft.inputs) > most:
+            raise BadOrder("too_many_photos")
+        if len(await self._db.read(job_rows.get_assets, draft.inputs)) != len(draft.inputs):
+            raise BadOrder("photo_gone")

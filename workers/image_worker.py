@@ -1,0 +1,99 @@
+"""Pictures: one call of the provider, its bytes checked and stored, then the money and the job in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+
+from database import jobs as job_rows
+from database.models import Job, JobStep
+from services.base_provider import Blame, ErrorCode, Failure, ImageResult, Photo, ProviderError
+from services.catalogue import UnknownModel
+from services.log import event
+from services.media import BadMedia, inspect_image
+from workers.runtime import Runtime
+from workers.step import again_later, fail, fail_for, recorded, run_step
+
+_log = logging.getLogger(__name__)
+_SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
+
+
+async def run(job_id: str) -> None:
+    """The step "image" of a job: what the queue calls, as often as it likes."""
+    await run_step(job_id, JobStep.IMAGE, _draw)
+
+
+async def _draw(here: Runtime, job: Job) -> None:
+    try:
+        model = here.catalogue.image(job.model)
+    except UnknownModel:
+        return await fail(here, job, ErrorCode.MODEL_GONE.value)
+    provider = here.providers.image(model.provider)
+    if provider is None:
+        return await fail(here, job, ErrorCode.KEY_INVALID.value)
+    if await here.db.read(job_rows.spent_calls, job.id) > model.max_unknown_repeats:
+        return await fail(here, job, "unknown_outcome")
+    photos = await load_photos(here, job)
+    if photos is None:
+        return await fail(here, job, "photo_gone")
+    request = model.request(
+        job.prompt, ratio=job.params.get("ratio"), size=job.params.get("size"), photos=photos
+    )
+
+    async def call() -> ImageResult:
+        return await recorded(
+            here, job, provider.name, model.key, lambda: provider.generate(request), lambda made: made.cost_micro_usd
+        )
+
+    try:
+        result = await provider.generate_with_retry(call, policy=here.catalogue.retries.image.policy)
+        await _store(here, job, result)
+    except ProviderError as error:
+        if error.failure is Failure.PERMANENT:
+            await fail_for(here, job, error, provider.name, model.key)
+        elif error.failure is Failure.TEMPORARY:
+            await again_later(here, job, error, provider.name, model.key)
+        else:
+            await _lost(here, job, error, model.max_unknown_repeats)
+
+
+async def _lost(here: Runtime, job: Job, error: ProviderError, repeats: int) -> None:
+    """Perhaps drawn and billed, but not in our hands: once more at the owner's cost, then the money back."""
+    if await here.db.read(job_rows.spent_calls, job.id) > repeats:
+        return await fail(here, job, error.code.value)
+    await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=0, cause=f"lost: {error.code.value}")
+
+
+async def load_photos(here: Runtime, job: Job) -> tuple[Photo, ...] | None:
+    """The photos the order was made with, in order; None when one of them is gone."""
+    wanted = tuple(job.params.get("inputs", ()))
+    found = await here.db.read(job_rows.get_assets, wanted)
+    if len(found) != len(wanted):
+        return None
+    return tuple([Photo(await here.assets.get(asset.store_key), asset.mime) for asset in found])
+
+
+async def _store(here: Runtime, job: Job, result: ImageResult) -> None:
+    """Check, store and fsync the bytes; only then is anything charged."""
+    limits = here.catalogue.limits
+    try:
+        info = await asyncio.to_thread(
+            inspect_image, result.data, max_bytes=limits.picture_bytes, max_pixels=limits.picture_pixels
+        )
+    except BadMedia as bad:
+        # Paid for and unusable: to the person that is the same as a lost answer.
+        raise ProviderError(ErrorCode.BAD_RESULT, Failure.UNKNOWN, Blame.PROVIDER, str(bad)) from bad
+    stored = await here.assets.put(result.data, suffix=_SUFFIXES.get(info.mime, ".bin"))
+    asset = job_rows.NewAsset(
+        id=secrets.token_hex(8),
+        user_id=job.user_id,
+        store_key=stored.key,
+        sha256=stored.sha256,
+        mime=info.mime,
+        size=stored.size,
+        width=info.width,
+        height=info.height,
+    )
+    done = await here.db.write(job_rows.finish, job.id, job.attempt, asset, keep_ms=here.keep_ms)
+    event(_log, "job.completed" if done else "result.late", price=done.cost_actual if done else 0)

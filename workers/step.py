@@ -1,0 +1,145 @@
+"""What every step has in common: claim the row, hold the lease, and turn failures into the row's next state.
+
+A step may be run twice, late, or beside another copy: the claim and the attempt's number decide. It keeps its errors
+to itself, because the queue's opinion of a message moves no money; the row does.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from database import jobs as job_rows
+from database import payments as payment_rows
+from database.models import CallOutcome, DatabaseError, Job, JobStep
+from services.assets import AssetError, AssetStoreFull
+from services.base_provider import ErrorCode, Failure, ProviderError
+from services.log import event, log_context
+from workers.runtime import LeaseLost, Runtime, lease, runtime
+
+T = TypeVar("T")
+
+# These mean "later, not now": nothing was begun at the provider, so the job waits in its row as long as its hold lasts.
+PATIENT = frozenset(
+    {
+        ErrorCode.CONCURRENCY,
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.QUOTA_MINUTE,
+        ErrorCode.SPEND_LIMIT,
+        ErrorCode.OVERLOADED,
+        ErrorCode.MAINTENANCE,
+        ErrorCode.CIRCUIT_OPEN,
+    }
+)
+MAX_ROUNDS = 3  # how often a step is tried anew after other temporary failures
+FIRST_PAUSE_MS = 5_000
+LONGEST_PAUSE_MS = 60_000
+
+_log = logging.getLogger(__name__)
+
+
+async def run_step(job_id: str, step: JobStep, body: Callable[[Runtime, Job], Awaitable[None]]) -> None:
+    """Claim the job for `step` and run `body` under its lease. Losing the claim or the lease is normal."""
+    async with runtime() as here:
+        with log_context(job_id=job_id, step=step.value):
+            try:
+                job = await here.db.write(job_rows.claim, job_id, step)
+                if job is None:
+                    event(_log, "step.not_ours", level=logging.DEBUG)
+                    return
+                with log_context(user_id=job.user_id, attempt=job.attempt):
+                    await _held(here, job, body)
+            except DatabaseError as error:
+                # The row was not changed or we can't know: its lease runs out and the sweeper brings it again.
+                event(_log, "step.database_failed", level=logging.ERROR, error=type(error).__name__, detail=str(error))
+
+
+async def _held(here: Runtime, job: Job, body: Callable[[Runtime, Job], Awaitable[None]]) -> None:
+    event(_log, "step.claimed")
+    try:
+        async with lease(here.db, job):
+            await body(here, job)
+    except LeaseLost:
+        event(_log, "step.lease_lost", level=logging.WARNING)
+    except AssetError as error:
+        event(_log, "step.storage_failed", level=logging.ERROR, error=type(error).__name__)
+        if isinstance(error, AssetStoreFull):
+            await _tell_storage(here)
+        await fail(here, job, "storage")
+    except DatabaseError:
+        raise
+    except Exception:
+        event(_log, "step.crashed", level=logging.ERROR)
+        await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=FIRST_PAUSE_MS, cause="crashed")
+        if job.failures + 1 >= MAX_ROUNDS:
+            await fail(here, job, "interrupted")
+
+
+async def fail(here: Runtime, job: Job, code: str) -> None:
+    """Close the job without a result: the money goes back and the person is told, in one transaction."""
+    failed = await here.db.write(job_rows.fail, job.id, code, attempt=job.attempt)
+    event(_log, "job.failed" if failed else "job.moved_on", code=code)
+
+
+async def fail_for(here: Runtime, job: Job, error: ProviderError, provider: str, model: str) -> None:
+    """A provider's final no: tell the owner when it is theirs to mend, and fail the job."""
+    await here.alert_operator(error, provider, model, now_ms=_now_ms())
+    await fail(here, job, error.code.value)
+
+
+async def again_later(here: Runtime, job: Job, error: ProviderError, provider: str, model: str) -> None:
+    """A temporary failure outlived its retries: wait in the row, or give up after a few rounds."""
+    await here.alert_operator(error, provider, model, now_ms=_now_ms())
+    if error.code not in PATIENT and job.failures + 1 >= MAX_ROUNDS:
+        await fail(here, job, error.code.value)
+        return
+    pause = min(FIRST_PAUSE_MS * 2 ** min(job.failures, 8), LONGEST_PAUSE_MS)
+    if error.retry_after:
+        pause = max(pause, min(int(error.retry_after * 1000), 10 * LONGEST_PAUSE_MS))
+    await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=error.code.value)
+    event(_log, "step.put_back", code=error.code.value, pause_ms=pause)
+
+
+async def recorded(
+    here: Runtime,
+    job: Job,
+    provider: str,
+    model: str,
+    call: Callable[[], Awaitable[T]],
+    cost: Callable[[T], int],
+) -> T:
+    """One paid call: the intent is written before it, the outcome after. An intent without an outcome is a doubt.
+
+    Raises ProviderError, or LeaseLost when the job is no longer ours and nothing may be sent.
+    """
+    breaker = here.breakers[f"{provider}/{model}"]
+    breaker.before_call()
+    call_id = await here.db.write(job_rows.begin_call, job.id, job.attempt, provider=provider, model=model)
+    if call_id is None:
+        raise LeaseLost(job.id)
+    try:
+        result = await call()
+    except ProviderError as error:
+        doubt = error.failure is Failure.UNKNOWN or error.code is ErrorCode.DUPLICATE_TASK
+        outcome = CallOutcome.UNKNOWN if doubt else CallOutcome.REFUSED
+        await here.db.write(
+            job_rows.end_call, call_id, outcome, code=error.code.value, cost_micro_usd=error.cost_micro_usd
+        )
+        breaker.after_call(error)
+        event(_log, "provider.refused", level=logging.WARNING, provider=provider, model=model, error=str(error))
+        raise
+    await here.db.write(job_rows.end_call, call_id, CallOutcome.OK, cost_micro_usd=cost(result))
+    breaker.after_call(None)
+    return result
+
+
+async def _tell_storage(here: Runtime) -> None:
+    await here.db.write(
+        payment_rows.alert, sorted(here.settings.admin_ids), f"storage:{_now_ms() // 3_600_000}", "alert-storage"
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

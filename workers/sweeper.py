@@ -1,0 +1,159 @@
+"""The one leader that looks after every row that waits: lost steps, clips in flight, overdue holds, unsettled
+payments, notifications not yet acted upon, files past their time.
+
+Every timer of the shop is a due time in a row; this loop is what makes them ring. Leadership is a lease in the
+database, so any number of bots may run and any of them may die.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from database import drafts, flags, inbox, outbox
+from database import jobs as job_rows
+from database import ledger as ledger_rows
+from database.models import DatabaseError
+from services.jobs import message_of
+from services.log import event
+from services.payments import Payments
+from services.queue import Queue
+from workers.runtime import Runtime
+from workers.watcher import watch
+
+LEASE = "sweeper"
+LEASE_MS = 10_000
+TICK_SECONDS = 0.5
+DUTY_SECONDS = 120.0
+DAY_MS = 24 * 3600 * 1000
+DRAFTS_KEPT_MS = 14 * DAY_MS
+CONVERSATIONS_KEPT_MS = 7 * DAY_MS
+MESSAGES_KEPT_MS = 60 * DAY_MS
+ORPHAN_SECONDS = 24 * 3600.0  # a stored file that no row names after so long was cut off by a crash
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Duty:
+    """Something done every so many seconds; one that fails is tried again and stops no other."""
+
+    name: str
+    every: float
+    work: Callable[[], Awaitable[None]]
+    due: float = 0.0
+    task: asyncio.Task[None] | None = None
+
+
+class Sweeper:
+    """Runs the duties while it holds the lease."""
+
+    def __init__(self, here: Runtime, queue: Queue, payments: Payments) -> None:
+        self._here = here
+        self._queue = queue
+        self._payments = payments
+        self._holder = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._duties = [
+            Duty("steps", 1.0, self.resend_lost_steps),
+            Duty("clips", 1.0, self._watch),
+            Duty("holds", 5.0, self.release_overdue_holds),
+            Duty("notifications", 2.0, payments.handle_due_notifications),
+            Duty("payments", 2.0, payments.look_at_due),
+            Duty("expired files", 60.0, self.delete_expired_assets),
+            Duty("old rows", 600.0, self.forget_old_rows),
+            Duty("orphans", 3600.0, self._delete_orphans),
+        ]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; gives the lease back at the end so that another can go on at once."""
+        try:
+            while not stop.is_set():
+                if await self._leads():
+                    self._start_due_duties()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), timeout=TICK_SECONDS)
+        finally:
+            await self._end_duties()
+        try:
+            await self._here.db.write(flags.drop_lease, LEASE, self._holder)
+        except DatabaseError as error:
+            event(_log, "sweeper.lease_kept", level=logging.WARNING, error=type(error).__name__)
+
+    async def _leads(self) -> bool:
+        try:
+            return await self._here.db.write(flags.take_lease, LEASE, self._holder, ttl_ms=LEASE_MS)
+        except DatabaseError as error:
+            event(_log, "sweeper.no_database", level=logging.ERROR, error=type(error).__name__, detail=str(error))
+            return False
+
+    def _start_due_duties(self) -> None:
+        """Each duty is a task of its own: a provider that hangs must not keep payments waiting."""
+        now = time.monotonic()
+        for duty in self._duties:
+            running = duty.task is not None and not duty.task.done()
+            if not running and duty.due <= now:
+                duty.due = now + duty.every
+                duty.task = asyncio.create_task(self._do(duty), name=f"sweeper: {duty.name}")
+
+    async def _do(self, duty: Duty) -> None:
+        try:
+            async with asyncio.timeout(DUTY_SECONDS):
+                await duty.work()
+        except Exception as error:  # one duty's trouble must not stop the others, nor its own next round
+            event(_log, "sweeper.duty_failed", level=logging.ERROR, duty=duty.name, error=type(error).__name__)
+
+    async def _end_duties(self) -> None:
+        running = [duty.task for duty in self._duties if duty.task is not None and not duty.task.done()]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def resend_lost_steps(self) -> None:
+        """Open jobs whose due time passed: their message, worker or lease was lost, so send the step again."""
+        due = await self._here.db.read(job_rows.due)
+        if not due:
+            return
+        waiting = await self._queue.waiting() or set()
+        for job in due:
+            if message_of(job).message_id in waiting:
+                await self._here.db.write(job_rows.still_waiting, job)
+                continue
+            again = await self._here.db.write(job_rows.redispatch, job)
+            if again is not None:
+                place = await self._queue.submit(message_of(again))
+                event(_log, "step.sent_again", job_id=job.id, step=job.step, place=place, dispatches=again.dispatches)
+
+    async def _watch(self) -> None:
+        await watch(self._here, self._queue)
+
+    async def release_overdue_holds(self) -> None:
+        """Money held past its time goes back; a result that comes later is the owner's loss."""
+        for held in await self._here.db.read(ledger_rows.expired_holds):
+            if await self._here.db.write(job_rows.expire_hold, held.job_id):
+                event(_log, "hold.released", job_id=held.job_id, user_id=held.user_id, amount=held.amount)
+
+    async def delete_expired_assets(self) -> None:
+        """Files past their time; the row goes first, so that a crash in between leaves an orphan and no dead link."""
+        for asset in await self._here.db.read(job_rows.expired_assets):
+            await self._here.db.write(job_rows.asset_deleted, asset.id)
+            await self._here.assets.delete(asset.store_key)
+
+    async def _delete_orphans(self) -> None:
+        async def known(keys: Sequence[str]) -> set[str]:
+            return await self._here.db.read(job_rows.known_store_keys, keys)
+
+        await self._here.assets.sweep(known, ORPHAN_SECONDS)
+
+    async def forget_old_rows(self) -> None:
+        """Bound what grows with every visitor: drafts, conversations, told messages, handled notifications."""
+        now = time.time_ns() // 1_000_000
+        await self._here.db.write(drafts.forget_old, before=now - DRAFTS_KEPT_MS)
+        await self._here.db.write(drafts.forget_conversations, before=now - CONVERSATIONS_KEPT_MS)
+        await self._here.db.write(outbox.forget_old, before=now - MESSAGES_KEPT_MS)
+        await self._here.db.write(inbox.forget_old, before=now - MESSAGES_KEPT_MS)

@@ -1,0 +1,172 @@
+"""Clips: hand the order to the provider, and later fetch what it made. In between the row waits, not a process.
+
+Before any second submit the provider is searched by our own id, which was in the row before the first: whatever died
+in between, one order is one task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+
+from database import jobs as job_rows
+from database.models import CallOutcome, Job, JobStep, ProviderCall
+from services.base_provider import ErrorCode, Failure, ProviderError, VideoProvider, VideoTask
+from services.catalogue import UnknownModel, VideoModel
+from services.log import event
+from services.media import BadMedia, inspect_video
+from workers.image_worker import load_photos
+from workers.runtime import Runtime
+from workers.step import again_later, fail, fail_for, recorded, run_step
+
+FIRST_LOOK_MS = 10_000
+SEARCH_PAUSES_MS = (2_000, 10_000, 30_000)
+SEARCH_SECONDS = 42.0  # found nothing for so long after the call: it did not arrive
+MAX_FETCHES = 8  # tries to get a finished clip, each with a fresh address
+
+_log = logging.getLogger(__name__)
+
+
+async def submit(job_id: str) -> None:
+    """The step "submit" of a job: what the queue calls, as often as it likes."""
+    await run_step(job_id, JobStep.SUBMIT, _submit)
+
+
+async def finish(job_id: str) -> None:
+    """The step "finish" of a job: fetch the clip, check and store it, charge."""
+    await run_step(job_id, JobStep.FINISH, _finish)
+
+
+async def _submit(here: Runtime, job: Job) -> None:
+    found = _model(here, job)
+    if found is None:
+        return await fail(here, job, ErrorCode.MODEL_GONE.value)
+    model, provider = found
+    if provider is None:
+        return await fail(here, job, ErrorCode.KEY_INVALID.value)
+    doubts = [call for call in await here.db.read(job_rows.calls, job.id) if call.outcome in _DOUBTFUL]
+    if doubts and not await _search(here, job, provider, doubts[-1]):
+        return
+    await _send(here, job, model, provider)
+
+
+_DOUBTFUL = (None, CallOutcome.UNKNOWN)
+
+
+async def _search(here: Runtime, job: Job, provider: VideoProvider, last: ProviderCall) -> bool:
+    """An earlier submit may have arrived. True when it certainly did not, so that it may be sent again."""
+    key = job.external_key or job.id
+    try:
+        task = (await provider.find([key])).get(key)
+    except ProviderError as error:
+        # A search that failed says nothing about the task.
+        await here.db.write(
+            job_rows.put_back, job.id, job.attempt, delay_ms=SEARCH_PAUSES_MS[1], cause=f"search: {error.code.value}"
+        )
+        return False
+    if task is not None:
+        await here.db.write(job_rows.resolve_calls, job.id, CallOutcome.OK, code="found")
+        await _accepted(here, job, task)
+        return False
+    age = time.time() - last.started_at / 1000
+    if age < SEARCH_SECONDS:
+        pause = next((pause for pause in SEARCH_PAUSES_MS if age * 1000 < pause), SEARCH_PAUSES_MS[-1])
+        await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause="not found yet")
+        return False
+    await here.db.write(job_rows.resolve_calls, job.id, CallOutcome.REFUSED, code="never_arrived")
+    return True
+
+
+async def _send(here: Runtime, job: Job, model: VideoModel, provider: VideoProvider) -> None:
+    photos = await load_photos(here, job)
+    if photos is None:
+        return await fail(here, job, "photo_gone")
+    request = model.request(
+        job.prompt,
+        duration=int(job.params["duration"]),
+        resolution=str(job.params["resolution"]),
+        external_id=job.external_key or job.id,
+        ratio=job.params.get("ratio"),
+        audio=bool(job.params.get("audio")),
+        photo=photos[0] if photos else None,
+        callback_url=callback_url(here.settings.public_url),
+    )
+
+    async def call() -> VideoTask:
+        return await recorded(here, job, provider.name, model.key, lambda: provider.submit(request), lambda _: 0)
+
+    try:
+        task = await provider.generate_with_retry(call, policy=here.catalogue.retries.submit.policy)
+    except ProviderError as error:
+        doubt = error.failure is Failure.UNKNOWN or error.code is ErrorCode.DUPLICATE_TASK
+        if doubt:
+            await here.db.write(
+                job_rows.put_back, job.id, job.attempt, delay_ms=SEARCH_PAUSES_MS[0], cause=f"search: {error.code.value}"
+            )
+        elif error.failure is Failure.PERMANENT:
+            await fail_for(here, job, error, provider.name, model.key)
+        else:
+            await again_later(here, job, error, provider.name, model.key)
+        return
+    await _accepted(here, job, task)
+
+
+async def _accepted(here: Runtime, job: Job, task: VideoTask) -> None:
+    moved = await here.db.write(
+        job_rows.submitted, job.id, job.attempt, external_id=task.id, look_in_ms=FIRST_LOOK_MS
+    )
+    event(_log, "clip.submitted" if moved else "clip.ownerless", external_id=task.id)
+
+
+async def _finish(here: Runtime, job: Job) -> None:
+    found = _model(here, job)
+    if found is None or found[1] is None or not job.external_url:
+        return await fail(here, job, ErrorCode.MODEL_GONE.value)
+    model, provider = found
+    url = job.external_url
+    try:
+        data = await provider.generate_with_retry(
+            lambda: provider.download(url), policy=here.catalogue.retries.download.policy
+        )
+    except ProviderError as error:
+        return await _fetch_again(here, job, error.code)
+    try:
+        info = await asyncio.to_thread(inspect_video, data)
+    except BadMedia:
+        return await _fetch_again(here, job, ErrorCode.BAD_RESULT)
+    stored = await here.assets.put(data, suffix=".mp4")
+    asset = job_rows.NewAsset(
+        id=secrets.token_hex(8),
+        user_id=job.user_id,
+        store_key=stored.key,
+        sha256=stored.sha256,
+        mime="video/mp4",
+        size=stored.size,
+        width=info.width,
+        height=info.height,
+        duration_ms=info.duration_ms,
+    )
+    done = await here.db.write(job_rows.finish, job.id, job.attempt, asset, keep_ms=here.keep_ms)
+    event(_log, "job.completed" if done else "result.late", price=done.cost_actual if done else 0, model=model.key)
+
+
+async def _fetch_again(here: Runtime, job: Job, code: ErrorCode) -> None:
+    """The clip exists and is paid for: get a fresh address and try again, within reason."""
+    if job.failures + 1 >= MAX_FETCHES:
+        return await fail(here, job, code.value)
+    await here.db.write(job_rows.look_again, job.id, job.attempt, cause=f"fetch: {code.value}")
+
+
+def _model(here: Runtime, job: Job) -> tuple[VideoModel, VideoProvider | None] | None:
+    try:
+        model = here.catalogue.video(job.model)
+    except UnknownModel:
+        return None
+    return model, here.providers.video(model.provider)
+
+
+def callback_url(public_url: str | None) -> str | None:
+    """Where the provider may tell us of a change; None without a public address, then we only ask."""
+    return f"{public_url}/webhooks/kling" if public_url else None

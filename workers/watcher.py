@@ -1,0 +1,69 @@
+"""Clips in flight: one look at the provider for many of them, and the row of each moved by what it says."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+
+from database import jobs as job_rows
+from database.models import Job
+from services.base_provider import ErrorCode, ProviderError, TaskStatus, VideoTask
+from services.catalogue import UnknownModel
+from services.jobs import message_of
+from services.log import event
+from services.queue import Queue
+from workers.runtime import Runtime
+
+LOOK_MS = 8_000
+LATE_LOOK_MS = 30_000
+LATE_SECONDS = 300
+TYPICAL_SECONDS = 150  # a clip's usual time, for the bar in the live message (kling sheet, section 12)
+
+_log = logging.getLogger(__name__)
+
+
+async def watch(here: Runtime, queue: Queue, *, limit: int = 200) -> int:
+    """Ask about every clip whose look is due; answers how many were asked about."""
+    due = await here.db.read(job_rows.due_to_watch, limit=limit)
+    by_provider: dict[str, list[Job]] = defaultdict(list)
+    for job in due:
+        try:
+            by_provider[here.catalogue.video(job.model).provider].append(job)
+        except UnknownModel:
+            await here.db.write(job_rows.fail, job.id, ErrorCode.MODEL_GONE.value)
+    for name, jobs in by_provider.items():
+        await _look(here, queue, name, jobs)
+    return len(due)
+
+
+async def _look(here: Runtime, queue: Queue, name: str, jobs: list[Job]) -> None:
+    provider = here.providers.video(name)
+    tasks: dict[str, VideoTask] = {}
+    if provider is not None:
+        try:
+            tasks = await provider.look([job.external_id for job in jobs if job.external_id])
+        except ProviderError as error:
+            # A failed look never means a failed task.
+            event(_log, "watch.look_failed", level=logging.WARNING, provider=name, error=str(error))
+    for job in jobs:
+        await _move(here, queue, job, tasks.get(job.external_id or ""))
+
+
+async def _move(here: Runtime, queue: Queue, job: Job, task: VideoTask | None) -> None:
+    waited = time.time() - (job.started_at or job.created_at) / 1000
+    if task is not None and task.status is TaskStatus.FAILED:
+        code = (task.error_code or ErrorCode.GENERATION_FAILED).value
+        await here.db.write(job_rows.fail, job.id, code, attempt=job.attempt)
+        event(_log, "clip.failed", job_id=job.id, code=code, message=task.message[:200])
+        return
+    if task is not None and task.status is TaskStatus.SUCCEEDED and task.url:
+        if task.cost_micro_usd is not None:
+            await here.db.write(job_rows.record_cost, job.id, task.cost_micro_usd)
+        ready = await here.db.write(job_rows.ready_to_finish, job.id, url=task.url)
+        if ready is not None:
+            await queue.submit(message_of(ready))
+        return
+    pause = LATE_LOOK_MS if waited > LATE_SECONDS else LOOK_MS
+    progress = 25 + int(60 * min(waited / TYPICAL_SECONDS, 1.0))
+    await here.db.write(job_rows.look_later, job.id, look_in_ms=pause, progress=progress)
