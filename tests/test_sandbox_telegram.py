@@ -765,16 +765,13 @@ async def test_webhook_repeats_in_order(wire: Wire, bot: telegram.Bot, receiver:
     await wire.say(ANYA, "first")
     await wait_for(lambda: len(receiver.came) == 2)
     await wire.say(ANYA, "second")
-    wire.world.clock.advance(1.9)
-    await asyncio.sleep(0)
-    assert receiver.texts == ["first", "first"]
+    wire.world.clock.advance(1.5)
     info = await bot.get_webhook_info()
+    assert receiver.texts == ["first", "first"]
     assert info.last_error_message == "Wrong response from the webhook: 500 Internal Server Error"
     assert info.pending_update_count == 2
-    wire.world.clock.advance(0.2)
+    wire.world.clock.advance(0.6)
     await wait_for(lambda: len(receiver.came) == 3)
-    receiver.answers.append(web.Response(status=500))
-    receiver.answers = []
     await wire.say(BOB, "not held up")
     await wait_for(lambda: "not held up" in receiver.texts)
     wire.world.clock.advance(4.1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import re
 from typing import Any
@@ -21,7 +20,7 @@ from sandbox.telegram import (
 )
 from sandbox.telegram.call import METHODS, NAMES, Call
 from sandbox.telegram.errors import ApiError
-from sandbox.telegram.params import read_params
+from sandbox.telegram.params import load_json, read_params
 from sandbox.telegram.state import Bot, Telegram
 from sandbox.world import World
 
@@ -73,7 +72,7 @@ def mount(app: web.Application, world: World) -> None:
                 log.error("the sandbox has no Bot API method %r: a client called it", name[:100])
                 world.record("telegram", name[:100], bot=bot.id, unknown=True)
                 raise ApiError(404, "Not Found: method not found")
-            world.record("telegram", NAMES[name.lower()], bot=bot.id, **told(params.values))
+            world.record("telegram", NAMES[name.lower()], bot=bot.id, params=told(params.values))
             return ok(await method(Call(telegram, bot, params)))
         except ApiError as error:
             return refused(error)
@@ -113,7 +112,7 @@ def mount(app: web.Application, world: World) -> None:
 def told(values: dict[str, Any]) -> dict[str, Any]:
     """The part of the parameters worth keeping in the call log: short and never a file."""
     return {name: (value if isinstance(value, (int, float)) else str(value)[:200])
-            for name, value in list(values.items())[:20] if name not in ("bot", "world", "face", "name")}
+            for name, value in list(values.items())[:20]}
 
 
 def settings_of(telegram: Telegram) -> Any:
@@ -122,8 +121,8 @@ def settings_of(telegram: Telegram) -> Any:
     async def settings(request: web.Request) -> web.Response:
         if request.method == "POST":
             try:
-                apply_settings(telegram, json.loads(await request.read() or b"{}"))
-            except (ValueError, TypeError, AttributeError, RecursionError) as error:
+                apply_settings(telegram, load_json(await request.read() or b"{}"))
+            except (ValueError, TypeError, AttributeError) as error:
                 return web.json_response({"error": str(error)}, status=400)
         return web.json_response(
             {

@@ -14,6 +14,7 @@ from sandbox.telegram.state import Bot, Chat, Json, Message, Telegram
 
 TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
+SOURCE_LIMIT = 32_768  # with its mark-up, before parsing
 
 
 @dataclass
@@ -41,9 +42,9 @@ class Call:
         except ValueError:
             return 0
 
-    def sent(self, chat: Chat) -> None:
-        """Count the message against the limits. Raises ApiError 429."""
-        self.bot.limits.spend(chat.person.id)
+    def sent(self, chat: Chat, messages: int = 1) -> None:
+        """Count messages against the limits. Raises ApiError 429."""
+        self.bot.limits.spend(chat.person.id, messages)
 
     def message(self, chat: Chat, missing: str, name: str = "message_id") -> Message:
         """The message the call names. Raises ApiError 400 with `missing` when there is none."""
@@ -56,9 +57,10 @@ class Call:
 
     def text(self, name: str = "text", limit: int = TEXT_LIMIT) -> Json:
         """`text` and `entities` of the call. Raises ApiError 400 when empty, too long or badly marked up."""
-        text, entities = formatted(
-            self.params.text(name), self.params.text("parse_mode"), self.params.object("entities")
-        )
+        source = self.params.text(name)
+        if len(source) > SOURCE_LIMIT:
+            raise bad_request("message is too long")
+        text, entities = formatted(source, self.params.text("parse_mode"), self.params.object("entities"))
         if not text:
             raise bad_request("message text is empty")
         if units(text) > limit:
@@ -77,6 +79,8 @@ class Call:
             above = self.params.flag("show_caption_above_media")
         if not isinstance(raw, str) or not isinstance(mode, str):
             raise bad_request("can't parse caption: expected a String")
+        if len(raw) > SOURCE_LIMIT:
+            raise bad_request("message caption is too long")
         text, entities = formatted(raw, mode, marks)
         if units(text) > CAPTION_LIMIT:
             raise bad_request("message caption is too long")

@@ -32,7 +32,7 @@ class Events:
 
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
-        self._pulse = asyncio.Event()
+        self._changes: dict[tuple[int, int], asyncio.Event] = {}
 
     @contextmanager
     def listen(self, bot_id: int | None, user_id: int) -> Iterator[Listener]:
@@ -51,27 +51,30 @@ class Events:
         for listener in self._listeners:
             if listener.user_id == user_id and listener.bot_id in (None, bot_id):
                 listener.put((kind, data))
-        self.pulse()
+        self.pulse(bot_id, user_id)
 
     def broadcast(self, kind: str, data: dict[str, Any]) -> None:
         for listener in self._listeners:
             listener.put((kind, data))
-        self.pulse()
 
     def close(self) -> None:
         """End every open stream."""
         for listener in self._listeners:
             listener.lost = True
             listener.put(("bye", {}))
-        self.pulse()
+        for change in self._changes.values():
+            change.set()
 
-    def pulse(self) -> None:
-        self._pulse.set()
-        self._pulse = asyncio.Event()
+    def pulse(self, bot_id: int, user_id: int) -> None:
+        """Wake those who wait for a change in this chat."""
+        change = self._changes.pop((bot_id, user_id), None)
+        if change is not None:
+            change.set()
 
-    async def changed(self, timeout: float) -> None:
-        """Return at the next event of any kind, at the latest after `timeout` real seconds."""
+    async def changed(self, bot_id: int, user_id: int, timeout: float) -> None:
+        """Return at the next event in this chat, at the latest after `timeout` real seconds."""
+        change = self._changes.setdefault((bot_id, user_id), asyncio.Event())
         try:
-            await asyncio.wait_for(self._pulse.wait(), timeout)
+            await asyncio.wait_for(change.wait(), timeout)
         except TimeoutError:
             return

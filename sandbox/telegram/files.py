@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_TOTAL = 256 * 1024 * 1024
+MAX_FILES = 50_000
 ALPHABET = string.ascii_letters + string.digits + "-_"
 PREFIX = {
     "photo": "AgACAgIAAx",
@@ -64,7 +65,7 @@ class FileStore:
         self._by_id[file_id] = stored
         self._by_path[bot_id, path] = stored
         self._total += len(data)
-        while self._total > self._max_total and len(self._by_id) > 1:
+        while len(self._by_id) > 1 and (self._total > self._max_total or len(self._by_id) > MAX_FILES):
             self._drop(next(iter(self._by_id.values())))
         return stored
 

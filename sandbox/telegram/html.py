@@ -28,6 +28,17 @@ class Tag:
     attributes: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Place:
+    """A place in the source, told in bytes; counted only when an error tells it."""
+
+    source: str
+    at: int
+
+    def __str__(self) -> str:
+        return str(len(self.source[: self.at].encode()))
+
+
 def unescape(text: str) -> str:
     """Numeric references and the four named ones; anything else stays as it is."""
 
@@ -52,17 +63,17 @@ def parse_html(source: str) -> tuple[str, list[Json]]:
             out.add(unescape(source[at:]))
             break
         out.add(unescape(source[at:following]))
-        begin = len(source[:following].encode())
         if source.startswith("</", following):
-            at = _close(source, following, begin, opened, out)
+            at = _close(source, following, opened, out)
         else:
-            at = _open(source, following, begin, opened, out)
+            at = _open(source, following, opened, out)
     if opened:
         raise cannot_parse(f'Can\'t find end tag corresponding to start tag "{opened[-1].name}"')
     return out.text, out.entities
 
 
-def _open(source: str, at: int, begin: int, opened: list[Tag], out: Builder) -> int:
+def _open(source: str, at: int, opened: list[Tag], out: Builder) -> int:
+    begin = Place(source, at)
     match = TAG_NAME.match(source, at + 1)
     assert match is not None
     name, at = match.group().lower(), match.end()
@@ -91,7 +102,8 @@ def _open(source: str, at: int, begin: int, opened: list[Tag], out: Builder) -> 
     return at + 1
 
 
-def _close(source: str, at: int, begin: int, opened: list[Tag], out: Builder) -> int:
+def _close(source: str, at: int, opened: list[Tag], out: Builder) -> int:
+    begin = Place(source, at)
     if not opened:
         raise cannot_parse(f"Unexpected end tag at byte offset {begin}")
     match = TAG_NAME.match(source, at + 2)

@@ -21,14 +21,14 @@ class Bucket:
     level: float
     at: float
 
-    def wait(self, now: float) -> float:
-        """Seconds until one token is there (0 when it is)."""
+    def wait(self, now: float, tokens: int) -> float:
+        """Seconds until so many tokens are there (0 when they are)."""
         self.level = min(self.size, self.level + (now - self.at) * self.rate)
         self.at = now
-        return max(0.0, (1.0 - self.level) / self.rate)
+        return max(0.0, (min(tokens, self.size) - self.level) / self.rate)
 
-    def take(self) -> None:
-        self.level -= 1.0
+    def take(self, tokens: int) -> None:
+        self.level -= tokens
 
 
 @dataclass
@@ -56,8 +56,8 @@ class RateLimits:
         self._overall = None
         self._chats.clear()
 
-    def spend(self, chat_id: int) -> None:
-        """Count one message or edit; raises ApiError 429 with the seconds to wait, and then counts nothing."""
+    def spend(self, chat_id: int, messages: int = 1) -> None:
+        """Count messages or edits; raises ApiError 429 with the seconds to wait, and then counts nothing."""
         pace, now = self._pace, self._clock.now()
         if not pace.enabled:
             return
@@ -67,8 +67,8 @@ class RateLimits:
         self._chats[chat_id] = bucket
         if len(self._chats) > MAX_CHATS:
             self._chats.popitem(last=False)
-        wait = max(self._overall.wait(now), bucket.wait(now))
+        wait = max(self._overall.wait(now, messages), bucket.wait(now, messages))
         if wait > 0:
             raise too_many_requests(math.ceil(wait))
-        self._overall.take()
-        bucket.take()
+        self._overall.take(messages)
+        bucket.take(messages)

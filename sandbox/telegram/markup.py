@@ -13,10 +13,10 @@ INLINE_LIMIT = 100
 REPLY_LIMIT = 300
 ACTIONS = (
     "url", "callback_data", "web_app", "login_url", "switch_inline_query", "switch_inline_query_current_chat",
-    "switch_inline_query_chosen_chat", "copy_text", "callback_game", "pay",
+    "switch_inline_query_chosen_chat", "copy_text", "callback_game", "pay", "disabled",
 )
 STYLES = frozenset({"primary", "success", "danger"})
-DECORATION = ("style", "icon_custom_emoji_id", "disabled")
+DECORATION = ("style", "icon_custom_emoji_id")
 SCHEMES = frozenset({"http", "https", "tg", "tonsite"})
 
 

@@ -9,7 +9,7 @@ from sandbox.telegram.call import Call, method
 from sandbox.telegram.errors import QUERY_TOO_OLD, ApiError, bad_request
 from sandbox.telegram.markup import checked_url
 from sandbox.telegram.methods_messages import deliver
-from sandbox.telegram.state import QUERY_SECONDS
+from sandbox.telegram.state import QUERY_SECONDS, Draft
 
 ACTIONS = frozenset(
     {
@@ -18,6 +18,7 @@ ACTIONS = frozenset(
         "record_audio", "upload_audio",
     }
 )
+DRAFT_SECONDS = 30.0
 DICE = {"🎲": 6, "🎯": 6, "🏀": 5, "⚽": 5, "🎳": 6, "🎰": 64}
 
 
@@ -59,7 +60,9 @@ async def send_message_draft(call: Call) -> Any:
     if not call.params.integer("draft_id"):
         raise bad_request("draft_id must be non-zero")
     text = call.text()["text"] if call.params.has("text") else ""
-    call.telegram.events.publish(call.bot.id, chat.person.id, "draft", {"text": text})
+    chat.draft = Draft(call.params.integer("draft_id"), call.params.flag("can_stop"), call.now + DRAFT_SECONDS)
+    shown = {"text": text, "draft_id": chat.draft.id, "can_stop": chat.draft.can_stop}
+    call.telegram.events.publish(call.bot.id, chat.person.id, "draft", shown)
     return True
 
 

@@ -47,7 +47,7 @@ async def media_content(call: Call, kind: str, value: Any, given: Json) -> Json:
 
 def _reused(call: Call, kind: str, value: Any) -> Json:
     found = call.telegram.files.get(call.bot.id, value) if isinstance(value, str) and value else None
-    if found is None or found.public is None:
+    if found is None:
         raise bad_request(WRONG_FILE)
     if found.kind != kind:
         known, wanted = KIND_NAMES.get(found.kind, "Thumbnail"), KIND_NAMES[kind]
@@ -245,8 +245,7 @@ async def send_media_group(call: Call) -> Any:
     contents = [await media_content(call, str(item["type"]), item.get("media"), item) for item in items]
     captions = [call.caption(item) for item in items]
     reply, options = reply_of(call, chat), options_of(call)
-    for _ in items:
-        call.sent(chat)
+    call.sent(chat, len(items))
     group = str(call.telegram.world.random.randrange(10**16, 10**17))
     return [
         call.telegram.post(

@@ -87,7 +87,7 @@ async def answer_pre_checkout_query(call: Call) -> Any:
         raise bad_request("error message must be non-empty")
     query.answered = True
     query.answer = {"ok": ok, "error": reason or None}
-    call.telegram.events.pulse()
+    call.telegram.events.pulse(call.bot.id, query.user_id)
     return True
 
 

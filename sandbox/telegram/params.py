@@ -67,9 +67,24 @@ class Params:
         if not value.strip():
             return None
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
+            return load_json(value)
+        except ValueError:
             raise bad_request(f"can't parse {what or name} JSON object") from None
+
+
+def load_json(text: str | bytes) -> Any:
+    """Strict JSON: no NaN, no half surrogates, no towers. Raises ValueError."""
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+        if "\\u" in text if isinstance(text, str) else b"\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _refuse(name: str) -> int:
@@ -104,8 +119,8 @@ async def read_params(request: web.Request) -> Params:
 
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(body) if body.strip() else {}
-    except (ValueError, RecursionError):
+        value = load_json(body) if body.strip() else {}
+    except ValueError:
         raise bad_request("can't parse JSON object") from None
     if not isinstance(value, dict):
         raise bad_request("object expected")

@@ -36,7 +36,7 @@ async def pay(call: Call, chat: Chat, invoice: Invoice, *, once: bool) -> Json:
 
 async def _asked(call: Call, chat: Chat, invoice: Invoice) -> Query:
     """Put the question to the bot and wait for its word, 10 s at most (telegram sheet, section 7)."""
-    clock = call.telegram.world.clock
+    clock, events = call.telegram.world.clock, call.telegram.events
     query = Query(call.bot.next_query_id(), chat.person.id, clock.now())
     call.bot.queries[query.id] = query
     payload = {
@@ -49,6 +49,6 @@ async def _asked(call: Call, chat: Chat, invoice: Invoice) -> Query:
     call.bot.updates.push("pre_checkout_query", payload, chat.person.id)
     until = query.asked + PRE_CHECKOUT_SECONDS
     while query.answer is None and (left := until - clock.now()) > 0:
-        await first_of([clock.sleep(left), call.telegram.events.changed(PRE_CHECKOUT_SECONDS)])
+        await first_of([clock.sleep(left), events.changed(call.bot.id, chat.person.id, PRE_CHECKOUT_SECONDS)])
     query.answered = True
     return query

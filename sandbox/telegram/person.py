@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Awaitable, Callable
 
@@ -14,7 +13,7 @@ from sandbox.telegram.entities import formatted
 from sandbox.telegram.errors import ApiError
 from sandbox.telegram.methods_media import stored
 from sandbox.telegram.methods_profile import commands_for
-from sandbox.telegram.params import Params, read_params
+from sandbox.telegram.params import Params, load_json, read_params
 from sandbox.telegram.state import Bot, Chat, Json, Message, Person, Query, Telegram
 from sandbox.telegram.stream import add_streams
 
@@ -170,7 +169,7 @@ class PersonApi:
         data = wanted.get("data")
         rows = message.data.get("reply_markup", {}).get("inline_keyboard", [])
         pressed = [one for row in rows for one in row if one.get("callback_data") == data and data is not None]
-        if not pressed or all(one.get("disabled") for one in pressed):
+        if not pressed:
             raise Refused("no such button is on the message")
         query = Query(bot.next_query_id(), chat.person.id, self.telegram.world.clock.now())
         bot.queries[query.id] = query
@@ -223,6 +222,16 @@ class PersonApi:
         outcome = await payment.pay(call, chat, invoice, once=not isinstance(key, str))
         return web.json_response(outcome, status=200 if outcome["ok"] else 402)
 
+    async def stop(self, request: web.Request) -> web.Response:
+        """Tap Stop on the draft that the bot streams."""
+        bot, chat = self.chat(request)
+        draft, chat.draft = chat.draft, None
+        if draft is None or not draft.can_stop or self.telegram.world.clock.now() > draft.until:
+            raise Refused("there is no draft to stop")
+        stopped = {"chat": chat.person.as_chat(), "draft_id": draft.id}
+        bot.updates.push("stopped_message_generation", stopped, chat.person.id)
+        return web.json_response(stopped)
+
     def routes(self) -> list[tuple[str, str, Handler]]:
         return [
             ("GET", "/_chat/state", self.state),
@@ -234,6 +243,7 @@ class PersonApi:
             ("POST", "/_chat/users/{uid}/block", self.block),
             ("POST", "/_chat/users/{uid}/unblock", self.unblock),
             ("POST", "/_chat/users/{uid}/pay", self.pay),
+            ("POST", "/_chat/users/{uid}/stop", self.stop),
         ]
 
 
@@ -260,8 +270,8 @@ def fields_of(wanted: Json) -> Json:
 
 async def body_of(request: web.Request) -> Json:
     try:
-        value = json.loads(await request.read() or b"{}")
-    except (ValueError, RecursionError):
+        value = load_json(await request.read() or b"{}")
+    except ValueError:
         raise Refused("the body is not JSON") from None
     if not isinstance(value, dict):
         raise Refused("the body must be a JSON object")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from sandbox.world import World
 Json = dict[str, Any]
 
 MESSAGES_PER_CHAT = 500
+MESSAGES_PER_BOT = 50_000
 PEOPLE_LIMIT = 20_000
 BOTS_LIMIT = 100
 QUERIES_LIMIT = 10_000
@@ -68,6 +69,15 @@ class Message:
         return str(self.data.get("text") or self.data.get("caption") or "")
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A text that the bot streams; it fades at `until` (simulated seconds)."""
+
+    id: int
+    can_stop: bool
+    until: float
+
+
 @dataclass
 class Chat:
     """The private chat of one person with one bot."""
@@ -80,6 +90,7 @@ class Chat:
     unread: int = 0
     pinned: list[int] = field(default_factory=list)
     menu_button: Json | None = None
+    draft: Draft | None = None
 
     def keep(self, message: Message) -> None:
         self.messages[message.id] = message
@@ -159,6 +170,7 @@ class Bot:
     def forget(self) -> None:
         """Drop what was said and paid. The bot's program runs on, so its settings stay and its numbers keep rising."""
         self.chats: dict[int, Chat] = {}
+        self.kept: deque[tuple[Chat, int]] = deque()
         self.queries: Bounded = Bounded(QUERIES_LIMIT)
         self.invoices: Bounded = Bounded(QUERIES_LIMIT)
         self.payments: Bounded = Bounded(QUERIES_LIMIT)
@@ -253,6 +265,7 @@ class Telegram:
         """Put a message of the bot's into the chat and show it to the person."""
         message = self._message(bot, chat, content, outgoing=False)
         message.editable = editable
+        chat.draft = None
         self.events.publish(bot.id, chat.person.id, "message", {"message": message.data})
         if not self.events.watched(bot.id, chat.person.id):
             chat.unread += 1
@@ -273,6 +286,10 @@ class Telegram:
         head = {"message_id": number, "from": sender, "chat": chat.person.as_chat(), "date": int(now)}
         message = Message(number, {**head, **content}, outgoing, place, place, now)
         chat.keep(message)
+        bot.kept.append((chat, number))
+        if len(bot.kept) > MESSAGES_PER_BOT:
+            oldest, gone = bot.kept.popleft()
+            oldest.messages.pop(gone, None)
         return message
 
     def edited(self, bot: Bot, chat: Chat, message: Message) -> None:

@@ -46,7 +46,7 @@ def add_streams(api: PersonApi) -> list[Route]:
         return answer
 
     async def wait(request: web.Request) -> web.StreamResponse:
-        _, chat = api.chat(request)
+        bot, chat = api.chat(request)
         after, contains = _number(request, "after", 0), request.query.get("contains", "")
         until = time.monotonic() + min(LONGEST_WAIT, _number(request, "timeout", 10))
         while True:
@@ -56,7 +56,7 @@ def add_streams(api: PersonApi) -> list[Route]:
             left = until - time.monotonic()
             if left <= 0:
                 return web.json_response({"error": "no such message came"}, status=408)
-            await api.telegram.events.changed(left)
+            await api.telegram.events.changed(bot.id, chat.person.id, left)
 
     async def file(request: web.Request) -> web.StreamResponse:
         found = api.telegram.files.find(request.match_info["file_id"])

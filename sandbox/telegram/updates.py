@@ -14,7 +14,9 @@ from sandbox.world import Clock
 QUEUE_LIMIT = 10_000
 DAY = 86_400.0
 SHELF_LIFE = {"callback_query": 150.0, "pre_checkout_query": 150.0, "inline_query": 30.0}
-LEFT_OUT_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
+LEFT_OUT_BY_DEFAULT = frozenset(
+    {"chat_member", "message_reaction", "message_reaction_count", "stopped_message_generation"}
+)
 MAX_POLL_SECONDS = 50
 KINDS = frozenset(
     {
