@@ -16,6 +16,16 @@ from database.engine import Tx
 from database.schema import SQLITE_TRIGGERS, metadata
 from database.states import JobType
 
+RULES: Mapping[str, str] = {
+    "I1": "no balance is below zero, and whoever owes has nothing to spend",
+    "I2": "each job reserved its price once and kept what it cost, or nothing",
+    "I3": "each paid payment was credited once, each return taken back or owed",
+    "I4": "the ledger only grew, and its guards are in place",
+    "I5": "balances are the sum of the ledger, held money is what was reserved",
+    "I6": "each open job and hold has somebody who looks after it, and an end",
+    "I7": "no provider was called more often than allowed",
+    "I8": "each completed job has a result that was delivered, is owed, or was paid back",
+}
 MOST_IDS = 20
 REPEATS_BY_TYPE: Mapping[str, int] = {JobType.IMAGE: 1, JobType.EDIT: 1, JobType.VIDEO: 0, JobType.ANIMATE: 0}
 """How often a provider may be called again for a job when the outcome of a call is not known."""
@@ -32,9 +42,9 @@ class Finding:
 
 def run_checks(tx: Tx, *, repeats: Mapping[str, int] | None = None) -> list[Finding]:
     """Every rule on one snapshot. `repeats`: how many calls of unknown outcome a job of each type may repeat."""
-    return [finding for check in CHECKS for finding in check(tx)] + list(
-        provider_calls_are_bounded(tx, {**REPEATS_BY_TYPE, **(repeats or {})})
-    )
+    found = [finding for check in CHECKS for finding in check(tx)]
+    found += provider_calls_are_bounded(tx, {**REPEATS_BY_TYPE, **(repeats or {})})
+    return sorted(found, key=lambda finding: finding.check)
 
 
 def no_balance_below_zero(tx: Tx) -> Iterator[Finding]:
@@ -116,7 +126,7 @@ def one_reserve_per_job(tx: Tx) -> Iterator[Finding]:
 
 
 def one_credit_per_payment(tx: Tx) -> Iterator[Finding]:
-    """I3: a paid payment is credited once and whole, an unpaid one never; what was returned was taken back or is owed."""
+    """I3: a paid payment is credited once and whole, an unpaid one never; what was returned is taken back or owed."""
     yield from _broken(
         tx,
         "I3",

@@ -13,7 +13,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 import aiosqlite
 from dotenv import dotenv_values
 from pysqlite3 import dbapi2 as sqlite
-from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event
+from sqlalchemy import Connection, CursorResult, Engine, Executable, RowMapping, create_engine, event
 from sqlalchemy import exc as driver_errors
 from sqlalchemy.pool import StaticPool
 
@@ -47,10 +47,10 @@ class Tx:
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         return self.connection.execute(statement, parameters)
 
-    def rows(self, statement: Executable, parameters: Any = None) -> list[Mapping[str, Any]]:
-        return list(self.connection.execute(statement, parameters).mappings())
+    def rows(self, statement: Executable, parameters: Any = None) -> Sequence[RowMapping]:
+        return self.connection.execute(statement, parameters).mappings().all()
 
-    def row(self, statement: Executable, parameters: Any = None) -> Mapping[str, Any] | None:
+    def row(self, statement: Executable, parameters: Any = None) -> RowMapping | None:
         return self.connection.execute(statement, parameters).mappings().first()
 
     def changed(self, statement: Executable) -> bool:

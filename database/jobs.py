@@ -18,6 +18,7 @@ from database.engine import Tx
 from database.errors import Banned, IllegalMove, KeyReused, NotFound, TooManyJobs, UnderMaintenance
 from database.rows import Asset, Job, ProviderCall
 from database.schema import assets, job_events, jobs, provider_calls
+from database.schema import ledger as entries
 from database.states import OPEN_JOBS, CallOutcome, EntryKind, JobStatus, JobStep, JobType, Reason, ReservationState
 
 LEASE_MS = 30_000
@@ -484,8 +485,8 @@ def compensate(tx: Tx, job_id: str, cause: str, *, amount: int | None = None) ->
 
 
 def _still_charged(tx: Tx, job: Job) -> int:
-    given = select(func.coalesce(func.sum(ledger.ledger.c.amount), 0)).where(
-        ledger.ledger.c.job_id == job.id, ledger.ledger.c.reason == Reason.COMPENSATION
+    given = select(func.coalesce(func.sum(entries.c.amount), 0)).where(
+        entries.c.job_id == job.id, entries.c.reason == Reason.COMPENSATION
     )
     return (job.cost_actual or 0) - int(tx.execute(given).scalar() or 0)
 
@@ -518,7 +519,8 @@ def result_of(tx: Tx, job_id: str) -> Asset | None:
 def keep_assets(tx: Tx, asset_ids: Sequence[str], *, keep_ms: int) -> None:
     """A job needs these: their end moves to at least `keep_ms` from now."""
     until = tx.now + keep_ms
-    tx.execute(update(assets).where(assets.c.id.in_(list(asset_ids)), assets.c.expires_at < until).values(expires_at=until))
+    wanted = assets.c.id.in_(list(asset_ids))
+    tx.execute(update(assets).where(wanted, assets.c.expires_at < until).values(expires_at=until))
 
 
 def remember_file_ids(tx: Tx, asset_id: str, *, file_id: str | None, preview_file_id: str | None) -> None:
@@ -582,7 +584,8 @@ def _watched(job_id: str) -> Any:
 
 
 def _as_seen(job: Job) -> Any:
-    return and_(jobs.c.id == job.id, jobs.c.status == job.status, jobs.c.attempt == job.attempt, jobs.c.step == job.step)
+    same = {name: getattr(job, name) for name in ("id", "status", "attempt", "step")}
+    return and_(*(jobs.c[name] == value for name, value in same.items()))
 
 
 def _note(tx: Tx, job: Job, cause: str) -> None:

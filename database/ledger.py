@@ -58,10 +58,10 @@ def get_balance(tx: Tx, user_id: int) -> int:
     if shadow is None:
         return 0
     if shadow["entries"] <= SMALL_ACCOUNT:
-        total, count = tx.execute(
-            select(func.coalesce(func.sum(ledger.c.amount), 0), func.count()).where(ledger.c.user_id == user_id)
-        ).one()
-        if (total, count) != (shadow["balance"], shadow["entries"]):
+        query = select(func.coalesce(func.sum(ledger.c.amount), 0).label("total"), func.count().label("entries"))
+        truth = tx.rows(query.where(ledger.c.user_id == user_id))[0]
+        total = truth["total"]
+        if (total, truth["entries"]) != (shadow["balance"], shadow["entries"]):
             raise BooksDisagree(f"the books of user {user_id} do not agree: ledger {total}, shadow {shadow['balance']}")
     return int(shadow["balance"])
 

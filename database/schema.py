@@ -6,8 +6,9 @@ against any connection, also one that another program opened with its own SQLite
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -36,6 +37,8 @@ from database.states import (
     ReservationState,
 )
 
+State = TypeVar("State", bound=StrEnum)
+
 MAX_AMOUNT = 10**11
 """The largest sum of one entry: 10¹¹ kopecks, a milliard rubles."""
 
@@ -56,7 +59,7 @@ def _one_of(column: str, words: type[StrEnum]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({_quoted(words)})", name=f"{column}_known")
 
 
-def _quoted(words: type[StrEnum] | frozenset[StrEnum]) -> str:
+def _quoted(words: Iterable[StrEnum]) -> str:
     return ", ".join(f"'{word}'" for word in sorted(words))
 
 
@@ -447,7 +450,7 @@ admin_log = Table(
 )
 
 
-def _moves(table: str, column: str, moves: Mapping[StrEnum, frozenset[StrEnum]]) -> str:
+def _moves(table: str, column: str, moves: Mapping[State, frozenset[State]]) -> str:
     """A trigger that refuses every change of state outside the table of moves."""
     allowed = " OR ".join(
         f"(OLD.{column} = '{old}' AND NEW.{column} IN ({_quoted(new)}))" for old, new in moves.items() if new
