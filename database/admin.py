@@ -23,7 +23,8 @@ from database.states import OPEN_JOBS, PaymentStatus, Reason, ReservationState
 def log(tx: Tx, admin_id: int, action: str, target: str, **details: Any) -> None:
     """Who did what to whom; append-only by trigger."""
     text = json.dumps(details, ensure_ascii=False, default=str)
-    tx.execute(insert(admin_log).values(admin_id=admin_id, action=action, target=target, details=text, created_at=tx.now))
+    values = {"admin_id": admin_id, "action": action, "target": target, "details": text, "created_at": tx.now}
+    tx.execute(insert(admin_log).values(**values))
 
 
 def grant(tx: Tx, admin_id: int, user_id: int, amount: int, *, key: str, note: str) -> Entry:

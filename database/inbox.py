@@ -13,12 +13,15 @@ from database.schema import inbox
 HANDLING_MS = 30_000  # who writes a row down acts on it at once; only after this the sweeper takes it for lost
 
 
-def receive(tx: Tx, source: str, key: str, body: str, *, handling_ms: int = HANDLING_MS) -> InboxItem:
+def receive(
+    tx: Tx, source: str, key: str, body: str, *, handling_ms: int = HANDLING_MS
+) -> InboxItem:
     """Write a notification down. A repeat opens its row again: the first may have been forged or too early."""
-    new = insert(inbox).values(source=source, key=key, body=body, received_at=tx.now, due_at=tx.now + handling_ms)
+    due_at = tx.now + handling_ms
+    new = insert(inbox).values(source=source, key=key, body=body, received_at=tx.now, due_at=due_at)
     row = tx.row(
         new.on_conflict_do_update(
-            index_elements=["source", "key"], set_={"body": body, "due_at": tx.now + handling_ms}
+            index_elements=["source", "key"], set_={"body": body, "due_at": due_at}
         ).returning(inbox)
     )
     if row is None:
@@ -28,8 +31,8 @@ def receive(tx: Tx, source: str, key: str, body: str, *, handling_ms: int = HAND
 
 def due(tx: Tx, *, source: str, limit: int = 50) -> list[InboxItem]:
     """Rows of a source that were written down and not acted upon, taken for another 30 s by whoever asked."""
-    query = select(inbox).where(inbox.c.due_at <= tx.now, inbox.c.source == source).order_by(inbox.c.due_at).limit(limit)
-    items = [InboxItem.read(row) for row in tx.rows(query)]
+    query = select(inbox).where(inbox.c.due_at <= tx.now, inbox.c.source == source)
+    items = [InboxItem.read(row) for row in tx.rows(query.order_by(inbox.c.due_at).limit(limit))]
     if items:
         tx.execute(
             update(inbox)

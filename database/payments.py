@@ -150,7 +150,7 @@ def quarantine(tx: Tx, payment_id: str, reason: str, *, admins: Sequence[int]) -
         alert(tx, admins, f"quarantine:{payment_id}", "alert-quarantine", payment_id=payment_id, reason=reason[:200])
 
 
-def alert(tx: Tx, admins: Sequence[int], key: str, text: str, **args: object) -> None:
+def alert(tx: Tx, admins: Sequence[int], key: str, text: str, /, **args: object) -> None:
     """Owe every admin a message; `text` is the id of a sentence in locales, `args` its variables."""
     for admin in admins:
         outbox.post(tx, f"{key}:{admin}", admin, "alert", payload={"text": text, "args": args})

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+
+from sqlalchemy import RowMapping
 
 from database.states import (
     OPEN_JOBS,
@@ -19,21 +21,36 @@ from database.states import (
     ReservationState,
 )
 
+Converters = Mapping[str, Callable[[str], Any]]
+
 
 @lru_cache
-def _names(cls: type) -> tuple[str, ...]:
+def _names(cls: Any) -> tuple[str, ...]:
     return tuple(field.name for field in fields(cls))
 
 
+def _ids(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
+
+
 class Row:
-    """A frozen dataclass that is read from a row of its table; columns it does not name are left out."""
+    """A frozen dataclass that is read from a row of its table; columns it does not name are left out.
+
+    `_from_text` names the columns that are kept as text and are something else in Python.
+    """
+
+    _from_text: ClassVar[Converters] = {}
 
     @classmethod
-    def read(cls, row: Mapping[str, Any]) -> Self:
-        return cls(**{name: row[name] for name in _names(cls)})
+    def read(cls, row: RowMapping) -> Self:
+        values = {name: row[name] for name in _names(cls)}
+        for name, convert in cls._from_text.items():
+            if values[name] is not None:
+                values[name] = convert(values[name])
+        return cls(**values)
 
     @classmethod
-    def maybe(cls, row: Mapping[str, Any] | None) -> Self | None:
+    def maybe(cls, row: RowMapping | None) -> Self | None:
         return None if row is None else cls.read(row)
 
 
@@ -53,6 +70,8 @@ class User(Row):
 class Entry(Row):
     """One line of the ledger; `amount` is signed."""
 
+    _from_text: ClassVar[Converters] = {"kind": EntryKind}
+
     id: int
     user_id: int
     kind: EntryKind
@@ -63,12 +82,12 @@ class Entry(Row):
     key: str
     created_at: int
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "kind", EntryKind(self.kind))
 
 
 @dataclass(frozen=True)
 class Reservation(Row):
+    _from_text: ClassVar[Converters] = {"state": ReservationState}
+
     job_id: str
     user_id: int
     amount: int
@@ -76,12 +95,12 @@ class Reservation(Row):
     state: ReservationState
     hold_until: int
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "state", ReservationState(self.state))
 
 
 @dataclass(frozen=True)
 class Job(Row):
+    _from_text: ClassVar[Converters] = {"type": JobType, "status": JobStatus, "step": JobStep, "params": json.loads}
+
     id: str
     user_id: int
     type: JobType
@@ -111,12 +130,6 @@ class Job(Row):
     parent_job_id: str | None
     legacy: int
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "type", JobType(self.type))
-        object.__setattr__(self, "status", JobStatus(self.status))
-        object.__setattr__(self, "step", JobStep(self.step) if self.step else None)
-        if isinstance(self.params, str):
-            object.__setattr__(self, "params", json.loads(self.params))
 
     @property
     def is_open(self) -> bool:
@@ -125,6 +138,8 @@ class Job(Row):
 
 @dataclass(frozen=True)
 class ProviderCall(Row):
+    _from_text: ClassVar[Converters] = {"outcome": CallOutcome}
+
     id: int
     job_id: str
     attempt: int
@@ -135,8 +150,6 @@ class ProviderCall(Row):
     cost_micro_usd: int
     started_at: int
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "outcome", CallOutcome(self.outcome) if self.outcome else None)
 
 
 @dataclass(frozen=True)
@@ -165,6 +178,8 @@ class Asset(Row):
 class Draft(Row):
     """An order not yet confirmed; `inputs` are ids of assets in the order the person sent them."""
 
+    _from_text: ClassVar[Converters] = {"type": JobType, "params": json.loads, "inputs": _ids}
+
     id: str
     user_id: int
     chat_id: int
@@ -179,16 +194,12 @@ class Draft(Row):
     created_at: int
     updated_at: int
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "type", JobType(self.type))
-        if isinstance(self.params, str):
-            object.__setattr__(self, "params", json.loads(self.params))
-        if isinstance(self.inputs, str):
-            object.__setattr__(self, "inputs", tuple(json.loads(self.inputs)))
 
 
 @dataclass(frozen=True)
 class Payment(Row):
+    _from_text: ClassVar[Converters] = {"status": PaymentStatus}
+
     id: str
     user_id: int
     provider: str
@@ -211,8 +222,6 @@ class Payment(Row):
     draft_id: str | None
     legacy: int
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "status", PaymentStatus(self.status))
 
 
 @dataclass(frozen=True)
@@ -250,6 +259,8 @@ class InboxItem(Row):
 class OutboxItem(Row):
     """Something a person must be told: `kind` says what, the payload and the rows it names say the rest."""
 
+    _from_text: ClassVar[Converters] = {"payload": json.loads}
+
     id: int
     key: str
     user_id: int
@@ -260,6 +271,3 @@ class OutboxItem(Row):
     created_at: int
     attempts: int
 
-    def __post_init__(self) -> None:
-        if isinstance(self.payload, str):
-            object.__setattr__(self, "payload", json.loads(self.payload))

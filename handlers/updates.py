@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from aiogram import Bot, Dispatcher
 from aiogram.exceptions import (
@@ -26,6 +26,8 @@ from aiogram.types import Update
 from database import inbox
 from database.models import Database, DatabaseError, InboxItem
 from services.log import event, log_context
+
+T = TypeVar("T")
 
 SOURCE = "telegram"
 HANDLING_MS = 180_000  # a handler that fetches an album of photos may take its time
@@ -104,7 +106,7 @@ class Updates:
         failures = 0
         while not stop.is_set():
             try:
-                updates = await _unless(stop, lambda: self._ask(offset))
+                updates = await _unless(stop, self._ask(offset))
             except TelegramUnauthorizedError:
                 raise
             except (TelegramAPIError, ClientDecodeError) as error:
@@ -153,9 +155,9 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
         return
 
 
-async def _unless(stop: asyncio.Event, call: Callable[[], Awaitable[Any]]) -> Any:
+async def _unless(stop: asyncio.Event, call: Awaitable[T]) -> T | None:
     """The call's answer, or None when `stop` is set first."""
-    asking = asyncio.ensure_future(call())
+    asking = asyncio.ensure_future(call)
     stopping = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""The simulators' back door, `/_control/…`: faults, clock, call log, reset; and the middleware that commits the faults."""
+"""The simulators' back door, `/_control/…`: faults, clock, call log, reset; and what commits the faults."""
 
 from __future__ import annotations
 

@@ -202,15 +202,14 @@ async def _until_stopped(demo: Demo, stop: asyncio.Event) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 (our own loopback address)
             return bool(answer.status == 200)
     except (OSError, urllib.error.URLError):
         return False
 
 
 def _post(url: str, body: Mapping[str, Any]) -> None:
-    request = urllib.request.Request(
-        url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}, method="POST"
-    )
-    with urllib.request.urlopen(request, timeout=5):
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 (our own loopback address)
+    with urllib.request.urlopen(request, timeout=5):  # noqa: S310
         return

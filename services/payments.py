@@ -220,7 +220,7 @@ class Payments:
     async def _take_back_all(self, payment: Payment) -> None:
         """Money of this payment was returned: find each return and take it back once."""
         gateway = self._require()
-        async for refund in gateway.list_refunds(payment_id=payment.provider_payment_id):
+        async for refund in gateway.list_refunds(payment_id=payment.provider_payment_id or ""):
             await self._take_back(payment, refund)
 
     async def _take_back(self, payment: Payment, refund: GatewayRefund) -> None:

@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from multiprocessing import connection
 from multiprocessing.context import ForkProcess
@@ -56,6 +57,8 @@ class Supervisor:
     def __init__(self, settings: Settings, count: int, grace: float) -> None:
         self._settings = settings
         self._grace = grace
+        # Never written to: the children hold the reading end and learn from its closing that this process is gone.
+        self._life = os.pipe()
         self._slots = [_Slot(number) for number in range(1, count + 1)]
         self._stopping = False
 
@@ -89,7 +92,7 @@ class Supervisor:
             if slot.process is None and (wait := slot.due - time.monotonic()) > 0:
                 pauses.append(wait)
             elif slot.process is None:
-                slot.start(self._settings)
+                slot.start(self._settings, self._life)
         return min(pauses, default=None)
 
     def _drain(self, alarm: socket.socket) -> None:
@@ -118,11 +121,9 @@ class _Slot:
         self._pause = RESTART_SECONDS[0]
         self._started = 0.0
 
-    def start(self, settings: Settings) -> None:
+    def start(self, settings: Settings, life: tuple[int, int]) -> None:
         context = multiprocessing.get_context("fork")
-        self.process = context.Process(
-            target=work, args=(settings, self.number, os.getpid()), name=f"worker-{self.number}"
-        )
+        self.process = context.Process(target=work, args=(settings, self.number, life), name=f"worker-{self.number}")
         self._started = time.monotonic()
         self.process.start()
 
@@ -138,19 +139,30 @@ class _Slot:
         self._pause = min(self._pause * 2, RESTART_SECONDS[1])
 
 
-def work(settings: Settings, number: int, parent_pid: int) -> None:
-    """The life of one worker process: wait until Redis answers, then take jobs until told to stop."""
+def work(settings: Settings, number: int, life: tuple[int, int]) -> None:
+    """The life of one worker process: wait until Redis answers, then take jobs until told to stop.
+
+    `life` is the supervisor's pipe; when it closes, the worker stops as on SIGTERM.
+    """
     signal.set_wakeup_fd(-1)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, signal.SIG_DFL)
+    reading, writing = life
+    os.close(writing)
+    threading.Thread(target=_stop_with_parent, args=(reading,), name="parent", daemon=True).start()
     with log_context(worker=number):
         client = Redis.from_url(settings.redis_url or "", socket_connect_timeout=2, socket_timeout=30)
-        _wait_for_redis(client, parent_pid)
+        _wait_for_redis(client)
         event(_log, "worker.started", pid=os.getpid())
-        GuardedWorker(client, parent_pid=parent_pid).work(logging_level=None)
+        GuardedWorker(client).work(logging_level=None)
 
 
-def _wait_for_redis(client: Redis, parent_pid: int) -> None:
+def _stop_with_parent(reading: int) -> None:
+    os.read(reading, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _wait_for_redis(client: Redis) -> None:
     pause = 0.5
     told = False
     while True:
@@ -158,8 +170,6 @@ def _wait_for_redis(client: Redis, parent_pid: int) -> None:
             client.ping()
             return
         except (RedisError, OSError) as error:
-            if os.getppid() != parent_pid:
-                raise SystemExit(0) from None
             if not told:
                 event(_log, "worker.waits_for_redis", level=logging.WARNING, error=type(error).__name__)
             told = True

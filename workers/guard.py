@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import pickle
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 from redis import Redis
 from rq import Queue, Worker
-from rq.exceptions import StopRequested
 from rq.job import Job
 
 from services.log import event
@@ -81,13 +79,12 @@ class GuardedJob(Job):
 class GuardedWorker(Worker):
     """A worker of the one queue, one job at a time, each in a forked process.
 
-    One queue only: with two, RQ takes messages without a safety net. `parent_pid` makes it stop when the process
-    that supervises it is gone.
+    One queue only: with two, RQ takes messages without a safety net.
     """
 
     job_class: ClassVar[type[Job]] = GuardedJob  # type: ignore[misc]  # RQ declares it per instance, uses it per class
 
-    def __init__(self, connection: Redis, *, parent_pid: int | None = None) -> None:
+    def __init__(self, connection: Redis) -> None:
         queue = Queue(QUEUE_NAME, connection=connection, job_class=GuardedJob, serializer=PlainSerializer)
         super().__init__(
             [queue],
@@ -98,12 +95,6 @@ class GuardedWorker(Worker):
             worker_ttl=WORKER_TTL,
             log_job_description=False,
         )
-        self._parent_pid = parent_pid
-
-    def run_maintenance_tasks(self) -> None:
-        if self._parent_pid is not None and os.getppid() != self._parent_pid:
-            raise StopRequested
-        super().run_maintenance_tasks()  # type: ignore[no-untyped-call]  # RQ left it without types
 
 
 def preload() -> None:

@@ -28,15 +28,19 @@ async def _draw(here: Runtime, job: Job) -> None:
     try:
         model = here.catalogue.image(job.model)
     except UnknownModel:
-        return await fail(here, job, ErrorCode.MODEL_GONE.value)
+        await fail(here, job, ErrorCode.MODEL_GONE.value)
+        return
     provider = here.providers.image(model.provider)
     if provider is None:
-        return await fail(here, job, ErrorCode.KEY_INVALID.value)
+        await fail(here, job, ErrorCode.KEY_INVALID.value)
+        return
     if await here.db.read(job_rows.spent_calls, job.id) > model.max_unknown_repeats:
-        return await fail(here, job, "unknown_outcome")
+        await fail(here, job, "unknown_outcome")
+        return
     photos = await load_photos(here, job)
     if photos is None:
-        return await fail(here, job, "photo_gone")
+        await fail(here, job, "photo_gone")
+        return
     request = model.request(
         job.prompt, ratio=job.params.get("ratio"), size=job.params.get("size"), photos=photos
     )
@@ -61,7 +65,8 @@ async def _draw(here: Runtime, job: Job) -> None:
 async def _lost(here: Runtime, job: Job, error: ProviderError, repeats: int) -> None:
     """Perhaps drawn and billed, but not in our hands: once more at the owner's cost, then the money back."""
     if await here.db.read(job_rows.spent_calls, job.id) > repeats:
-        return await fail(here, job, error.code.value)
+        await fail(here, job, error.code.value)
+        return
     await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=0, cause=f"lost: {error.code.value}")
 
 

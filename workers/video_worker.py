@@ -42,10 +42,12 @@ async def finish(job_id: str) -> None:
 async def _submit(here: Runtime, job: Job) -> None:
     found = _model(here, job)
     if found is None:
-        return await fail(here, job, ErrorCode.MODEL_GONE.value)
+        await fail(here, job, ErrorCode.MODEL_GONE.value)
+        return
     model, provider = found
     if provider is None:
-        return await fail(here, job, ErrorCode.KEY_INVALID.value)
+        await fail(here, job, ErrorCode.KEY_INVALID.value)
+        return
     doubts = [call for call in await here.db.read(job_rows.calls, job.id) if call.outcome in _DOUBTFUL]
     if doubts and not await _search(here, job, provider, doubts[-1]):
         return
@@ -82,7 +84,8 @@ async def _search(here: Runtime, job: Job, provider: VideoProvider, last: Provid
 async def _send(here: Runtime, job: Job, model: VideoModel, provider: VideoProvider) -> None:
     photos = await load_photos(here, job)
     if photos is None:
-        return await fail(here, job, "photo_gone")
+        await fail(here, job, "photo_gone")
+        return
     request = model.request(
         job.prompt,
         duration=int(job.params["duration"]),
@@ -103,7 +106,7 @@ async def _send(here: Runtime, job: Job, model: VideoModel, provider: VideoProvi
         doubt = error.failure is Failure.UNKNOWN or error.code is ErrorCode.DUPLICATE_TASK
         if doubt:
             await here.db.write(
-                job_rows.put_back, job.id, job.attempt, delay_ms=SEARCH_PAUSES_MS[0], cause=f"search: {error.code.value}"
+                job_rows.put_back, job.id, job.attempt, delay_ms=SEARCH_PAUSES_MS[0], cause=f"lost: {error.code.value}"
             )
         elif error.failure is Failure.PERMANENT:
             await fail_for(here, job, error, provider.name, model.key)
@@ -121,21 +124,23 @@ async def _accepted(here: Runtime, job: Job, task: VideoTask) -> None:
 
 
 async def _finish(here: Runtime, job: Job) -> None:
-    found = _model(here, job)
-    if found is None or found[1] is None or not job.external_url:
-        return await fail(here, job, ErrorCode.MODEL_GONE.value)
-    model, provider = found
+    model, provider = _model(here, job) or (None, None)
     url = job.external_url
+    if model is None or provider is None or not url:
+        await fail(here, job, ErrorCode.MODEL_GONE.value)
+        return
     try:
         data = await provider.generate_with_retry(
             lambda: provider.download(url), policy=here.catalogue.retries.download.policy
         )
     except ProviderError as error:
-        return await _fetch_again(here, job, error.code)
+        await _fetch_again(here, job, error.code)
+        return
     try:
         info = await asyncio.to_thread(inspect_video, data)
     except BadMedia:
-        return await _fetch_again(here, job, ErrorCode.BAD_RESULT)
+        await _fetch_again(here, job, ErrorCode.BAD_RESULT)
+        return
     stored = await here.assets.put(data, suffix=".mp4")
     asset = job_rows.NewAsset(
         id=secrets.token_hex(8),
@@ -155,7 +160,8 @@ async def _finish(here: Runtime, job: Job) -> None:
 async def _fetch_again(here: Runtime, job: Job, code: ErrorCode) -> None:
     """The clip exists and is paid for: get a fresh address and try again, within reason."""
     if job.failures + 1 >= MAX_FETCHES:
-        return await fail(here, job, code.value)
+        await fail(here, job, code.value)
+        return
     await here.db.write(job_rows.look_again, job.id, job.attempt, cause=f"fetch: {code.value}")
 
 
