@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from sqlalchemy import RowMapping
@@ -24,11 +23,6 @@ from database.states import (
 Converters = Mapping[str, Callable[[str], Any]]
 
 
-@lru_cache
-def _names(cls: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(cls))
-
-
 def _ids(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text))
 
@@ -40,10 +34,11 @@ class Row:
     """
 
     _from_text: ClassVar[Converters] = {}
+    __match_args__: ClassVar[tuple[str, ...]] = ()  # the fields' names, filled in by dataclass
 
     @classmethod
     def read(cls, row: RowMapping) -> Self:
-        values = {name: row[name] for name in _names(cls)}
+        values = {name: row[name] for name in cls.__match_args__}
         for name, convert in cls._from_text.items():
             if values[name] is not None:
                 values[name] = convert(values[name])
