@@ -28,6 +28,7 @@ MAX_CLIP_MS = 10 * 60 * 1000
 
 _MIMES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
+_SMOOTH = ("RGB", "RGBA", "L", "LA", "CMYK", "YCbCr")  # pixels that can be averaged as they are
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -73,7 +74,7 @@ class VideoInfo:
     has_audio: bool
 
 
-def inspect_image(data: bytes, *, max_bytes: int = 48_000_000, max_pixels: int = 80_000_000) -> ImageInfo:
+def inspect_image(data: bytes, *, max_bytes: int = 48_000_000, max_pixels: int = 40_000_000) -> ImageInfo:
     """Decode the picture once, whole. Raises `BadMedia`."""
     with _opened(data, max_bytes, max_pixels) as image:
         image.load()
@@ -108,7 +109,7 @@ def prepare_photo(
     return Photo(_jpeg(_on_white(upright), max_bytes), "image/jpeg")
 
 
-def picture_preview(data: bytes, *, max_bytes: int = 48_000_000, max_pixels: int = 80_000_000) -> bytes:
+def picture_preview(data: bytes, *, max_bytes: int = 48_000_000, max_pixels: int = 40_000_000) -> bytes:
     """A JPEG that Telegram takes as a photo: within 10 MB, 10 000 for both sides together and 20 : 1."""
     with _opened(data, max_bytes, max_pixels) as image:
         picture = _on_white(_upright(image, PREVIEW_SIDE))
@@ -175,6 +176,8 @@ def _upright(image: Image.Image, max_side: int) -> Image.Image:
         image.draft("RGB", (max_side, max_side))  # the decoder shrinks as it reads: a fraction of the memory
     image.load()
     profile = image.info.get("icc_profile")
+    if image.mode in _SMOOTH:  # every later step works on the small copy
+        image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     turned = _turned(image)
     has_alpha = turned.mode in ("RGBA", "LA", "PA") or "transparency" in turned.info
     plain = _in_srgb(turned, profile, "RGBA" if has_alpha else "RGB")

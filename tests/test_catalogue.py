@@ -132,10 +132,18 @@ def test_requests_carry_only_what_the_model_knows() -> None:
     assert catalogue.image("nb1").request("a", ratio="1:1").size is None
     four_k = catalogue.image("pro").request("a", ratio=None, size="4K", photos=(photo,))
     assert (four_k.size, four_k.aspect_ratio, four_k.timeout, four_k.rates.picture) == ("4K", None, 600.0, 240_000)
-    turbo = catalogue.video("k30t").request("a", duration=5, resolution="720p", external_id="e", ratio="1:1", audio=True)
+    clip = {"duration": 5, "external_id": "e", "ratio": "1:1"}
+    turbo = catalogue.video("k30t").request("a", **clip, resolution="720p", audio=True)
     assert (turbo.audio, turbo.multi_shot, turbo.aspect_ratio) == (None, None, "1:1")
-    full = catalogue.video("k30").request("a", duration=5, resolution="4k", external_id="e", ratio="1:1", photo=photo)
+    full = catalogue.video("k30").request("a", **clip, resolution="4k", photo=photo)
     assert (full.audio, full.multi_shot, full.aspect_ratio) == (False, False, None)
+
+
+def test_many_photos_share_one_body() -> None:
+    """However many photos a picture takes, together they fit the request."""
+    limits = shipped_catalogue().limits
+    assert limits.photo_bytes_each(1) == limits.photo_send_bytes
+    assert all(limits.photo_bytes_each(count) * count <= limits.body_bytes for count in range(3, 15))
 
 
 def test_policies_are_those_of_the_file() -> None:

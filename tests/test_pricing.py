@@ -27,7 +27,8 @@ from services.pricing import (
 CATALOGUE = shipped_catalogue()
 IMAGES = st.sampled_from(CATALOGUE.images(visible=False))
 VIDEOS = st.sampled_from(CATALOGUE.video_models)
-ANYTHING = st.one_of(st.none(), st.text(max_size=12), st.sampled_from(["1:1", "16:9", "1K", "4K", "720p", "1080p", "4k"]))
+KNOWN_OPTIONS = st.sampled_from(["1:1", "16:9", "512", "1K", "4K", "720p", "1080p", "4k"])
+ANYTHING = st.one_of(st.none(), st.text(max_size=12), KNOWN_OPTIONS)
 RUBLES_A_DOLLAR = 95
 
 

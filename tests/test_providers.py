@@ -1,0 +1,387 @@
+"""The contract of every provider: one error, bounded retries, a breaker, no secret in any text."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.base_provider import (
+    Blame,
+    CircuitBreaker,
+    ErrorCode,
+    Failure,
+    ImageRequest,
+    ImageResult,
+    Photo,
+    ProviderError,
+    RetryPolicy,
+    VideoRequest,
+    generate_with_retry,
+)
+from services.providers import open_providers
+from services.providers.http import Scrubber
+from services.providers.kling import Kling
+from services.providers.nano_banana import NanoBanana
+from tests.provider_wire import Reply, reply, scripted
+
+SCRUB = Scrubber(())
+CLIP = VideoRequest(model="kling-3.0", prompt="a", duration=5, resolution="720p", external_id="e")
+
+
+class FakeTime:
+    """Time that passes only by sleeping."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    async def sleep(self, length: float) -> None:
+        self.slept.append(length)
+        self.now += length
+
+
+def fault(failure: Failure = Failure.TEMPORARY, code: ErrorCode = ErrorCode.OVERLOADED, **more: Any) -> ProviderError:
+    return ProviderError(code, failure, more.pop("blame", Blame.PROVIDER), "told", **more)
+
+
+def failing(*outcomes: ProviderError | str) -> tuple[Callable[[], Awaitable[str]], list[int]]:
+    """A call that fails as listed, then succeeds with the word; and the count of its calls."""
+    left, calls = list(outcomes), []
+
+    async def call() -> str:
+        calls.append(len(calls) + 1)
+        outcome = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(outcome, ProviderError):
+            raise outcome
+        return outcome
+
+    return call, calls
+
+
+async def insist(call: Callable[[], Awaitable[str]], policy: RetryPolicy, time: FakeTime, **more: Any) -> str:
+    return await generate_with_retry(
+        call, policy=policy, sleep=time.sleep, clock=time.clock, random=lambda: 0.5, **more
+    )
+
+
+POLICY = RetryPolicy(tries=4, first_delay=1, factor=2, max_delay=3, jitter=1, total_seconds=100)
+
+
+# --- retries ------------------------------------------------------------------------------------------------------
+
+
+async def test_temporary_failures_are_repeated_with_growing_pauses() -> None:
+    """Pauses double up to their limit, with some jitter, and the first success ends it."""
+    time = FakeTime()
+    call, calls = failing(fault(), fault(), fault(), "picture")
+    assert await insist(call, POLICY, time) == "picture"
+    assert time.slept == [1.5, 2.5, 3.5]
+    assert len(calls) == 4
+
+
+async def test_tries_are_bounded() -> None:
+    """After the last try the last error comes out, without another pause."""
+    time = FakeTime()
+    call, calls = failing(fault())
+    with pytest.raises(ProviderError):
+        await insist(call, POLICY, time)
+    assert (len(calls), len(time.slept)) == (4, 3)
+
+
+@pytest.mark.parametrize("kind", [Failure.PERMANENT, Failure.UNKNOWN])
+async def test_permanent_and_unknown_failures_pass_through_at_once(kind: Failure) -> None:
+    """What would fail again, and what may have been billed, is never repeated here."""
+    time = FakeTime()
+    call, calls = failing(fault(kind), "picture")
+    with pytest.raises(ProviderError):
+        await insist(call, POLICY, time)
+    assert (len(calls), time.slept) == (1, [])
+
+
+async def test_the_provider_s_own_delay_is_obeyed() -> None:
+    """`retry_after` outweighs a shorter pause of ours."""
+    time = FakeTime()
+    call, _ = failing(fault(retry_after=20), "picture")
+    await insist(call, POLICY, time)
+    assert time.slept == [20.5]
+
+
+async def test_a_pause_that_cannot_fit_is_not_begun() -> None:
+    """Nobody waits for a repeat that the total time forbids."""
+    time = FakeTime()
+    call, calls = failing(fault(retry_after=200), "picture")
+    with pytest.raises(ProviderError):
+        await insist(call, POLICY, time)
+    assert (len(calls), time.slept) == (1, [])
+
+
+async def test_total_time_counts_the_calls_too() -> None:
+    """Slow failures use the time up as pauses do."""
+    time = FakeTime()
+
+    async def slow() -> str:
+        time.now += 60
+        raise fault()
+
+    with pytest.raises(ProviderError):
+        await insist(slow, POLICY, time)
+    assert len(time.slept) == 1
+
+
+async def test_a_code_may_allow_fewer_repeats() -> None:
+    """`max_repeats` caps one code, while others still follow the policy."""
+    time = FakeTime()
+    glitch = fault(code=ErrorCode.NO_PICTURE, max_repeats=1)
+    call, calls = failing(glitch, fault(), glitch, "picture")
+    with pytest.raises(ProviderError):
+        await insist(call, POLICY, time)
+    assert len(calls) == 3
+
+
+async def test_each_call_is_surrounded_by_its_rows() -> None:
+    """Intent before, outcome after, for every single call, in this order."""
+    told: list[Any] = []
+
+    async def before() -> None:
+        told.append("intent")
+
+    async def after(error: ProviderError | None) -> None:
+        told.append(error.code if error else "done")
+
+    call, _ = failing(fault(), "picture")
+    await insist(call, POLICY, FakeTime(), before_each=before, after_each=after)
+    assert told == ["intent", ErrorCode.OVERLOADED, "intent", "done"]
+
+
+async def test_a_cancelled_call_leaves_its_intent_open() -> None:
+    """A call that is cut off has no outcome: nobody may write one."""
+    outcomes: list[Any] = []
+
+    async def after(error: ProviderError | None) -> None:
+        outcomes.append(error)
+
+    async def hanging() -> str:
+        await asyncio.sleep(60)
+        return "never"
+
+    running = asyncio.create_task(insist(hanging, POLICY, FakeTime(), after_each=after))
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert outcomes == []
+
+
+async def test_nothing_is_called_when_the_intent_cannot_be_written() -> None:
+    """A failing `before_each` stops the call: no row, no purchase."""
+    call, calls = failing("picture")
+
+    async def before() -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        await insist(call, POLICY, FakeTime(), before_each=before)
+    assert calls == []
+
+
+@given(st.lists(st.sampled_from(list(Failure)), max_size=12), st.integers(1, 6), st.floats(0, 500), st.floats(0, 300))
+def test_retries_are_always_bounded(kinds: list[Failure], tries: int, total: float, wait: float) -> None:
+    """Whatever fails in whatever order: tries and waiting stay within the policy, doubt is never repeated."""
+    time = FakeTime()
+    call, calls = failing(*[fault(kind, retry_after=wait) for kind in kinds], "picture")
+    policy = replace(POLICY, tries=tries, total_seconds=total)
+    try:
+        asyncio.run(insist(call, policy, time))
+    except ProviderError:
+        pass
+    assert len(calls) <= tries
+    assert sum(time.slept) <= total
+    first_hard = next((number for number, kind in enumerate(kinds, 1) if kind is not Failure.TEMPORARY), None)
+    assert first_hard is None or len(calls) <= first_hard
+
+
+async def test_providers_offer_the_same_retries() -> None:
+    """`provider.generate_with_retry()` is the function of the module."""
+    async with scripted(Reply(503), reply(200, {"models": []})) as server:
+        provider = NanoBanana(api_key="key-1", base_url=server.url)
+        await provider.generate_with_retry(provider.check, policy=RetryPolicy(tries=2, first_delay=0.01, jitter=0))
+        await provider.close()
+    assert len(server.asked) == 2
+
+
+# --- the breaker --------------------------------------------------------------------------------------------------
+
+
+def breaker(time: FakeTime) -> CircuitBreaker:
+    return CircuitBreaker(threshold=3, pause=60, operator_pause=300, clock=time.clock)
+
+
+def test_outages_in_a_row_open_it() -> None:
+    """Three outages in a row stop further calls, and say for how long; a success in between starts the count anew."""
+    time = FakeTime()
+    switch = breaker(time)
+    for error in (fault(), fault(), None, fault(), fault()):
+        switch.before_call()
+        switch.after_call(error)
+    assert not switch.is_open
+    switch.after_call(fault())
+    with pytest.raises(ProviderError) as caught:
+        switch.before_call()
+    assert (caught.value.code, caught.value.failure) == (ErrorCode.CIRCUIT_OPEN, Failure.TEMPORARY)
+    assert caught.value.retry_after == 60
+
+
+def test_one_trial_decides_after_the_pause() -> None:
+    """After the pause one caller tries while the others still wait; success closes, failure opens again."""
+    time = FakeTime()
+    switch = breaker(time)
+    for _ in range(3):
+        switch.after_call(fault())
+    time.now = 61
+    switch.before_call()
+    assert switch.is_open, "others wait for the trial's outcome"
+    switch.after_call(fault())
+    assert switch.is_open
+    time.now = 130
+    switch.before_call()
+    switch.after_call(None)
+    assert not switch.is_open
+    switch.before_call()
+
+
+def test_a_lost_trial_does_not_block_for_ever() -> None:
+    """A trial whose worker died frees its place after another pause."""
+    time = FakeTime()
+    switch = breaker(time)
+    for _ in range(3):
+        switch.after_call(fault())
+    time.now = 61
+    switch.before_call()
+    time.now = 122
+    switch.before_call()
+
+
+def test_an_operator_s_fault_opens_it_at_once() -> None:
+    """An empty account is asked again only after a longer pause, or when the provider said."""
+    time = FakeTime()
+    switch = breaker(time)
+    switch.after_call(fault(Failure.PERMANENT, ErrorCode.FUNDS, blame=Blame.OPERATOR, pause_provider=True))
+    time.now = 299
+    assert switch.is_open
+    day = fault(Failure.PERMANENT, ErrorCode.QUOTA_DAY, blame=Blame.OPERATOR, pause_provider=True, retry_after=3600)
+    switch = breaker(time)
+    switch.after_call(day)
+    time.now += 3599
+    assert switch.is_open
+
+
+@pytest.mark.parametrize("code", [ErrorCode.CONCURRENCY, ErrorCode.RATE_LIMITED, ErrorCode.NO_PICTURE])
+def test_busy_is_not_broken(code: ErrorCode) -> None:
+    """A full account or a glitch says nothing about an outage."""
+    switch = breaker(FakeTime())
+    for _ in range(10):
+        switch.after_call(fault(code=code))
+    assert not switch.is_open
+
+
+def test_a_person_s_refused_prompt_proves_that_the_provider_lives() -> None:
+    """A refusal is an answer: it closes the count of outages."""
+    switch = breaker(FakeTime())
+    for _ in range(5):
+        switch.after_call(fault())
+        switch.after_call(fault(Failure.PERMANENT, ErrorCode.PROMPT_BLOCKED, blame=Blame.USER))
+    assert not switch.is_open
+
+
+# --- secrets ------------------------------------------------------------------------------------------------------
+
+SECRET = "very-secret-key-123"
+
+
+async def test_no_secret_reaches_a_log_or_a_text(caplog: pytest.LogCaptureFixture) -> None:
+    """Keys, proxy passwords, callback tokens and signed links appear in no log record, message or repr."""
+    caplog.set_level(logging.DEBUG)
+    texts: list[str] = []
+    callback = f"https://bot.example/hook?token={SECRET}"
+    echo = reply(400, {"code": 1201, "message": f"key {SECRET}", "error": {"message": f"key {SECRET}"}})
+    async with scripted(echo) as server:
+        banana = NanoBanana(api_key=SECRET, base_url=server.url)
+        kling = Kling(api_key=SECRET, base_url=server.url)
+        request = ImageRequest(model="m", prompt="a")
+        for call in (
+            lambda: banana.generate(request), banana.check, kling.check,
+            lambda: kling.submit(replace(CLIP, callback_url=callback)),
+            lambda: kling.download(f"{server.url}/clip.mp4?signature={SECRET}"),
+        ):
+            with pytest.raises(ProviderError) as caught:
+                await call()
+            texts += [str(caught.value), repr(caught.value), repr(caught.value.__cause__)]
+        texts += [repr(thing) for thing in (banana, kling, vars(banana), vars(kling))]
+        texts.append(repr(replace(CLIP, callback_url=callback)))
+        await banana.close()
+        await kling.close()
+    proxied = NanoBanana(api_key="another", base_url="http://127.0.0.1:9", proxy=f"http://user:{SECRET}@127.0.0.1:9")
+    with pytest.raises(ProviderError) as caught:
+        await proxied.check()
+    texts += [str(caught.value), repr(caught.value)]
+    await proxied.close()
+    assert SECRET not in "\n".join(texts)
+    assert SECRET not in caplog.text
+
+
+def test_pictures_and_prompts_stay_out_of_reprs() -> None:
+    """What people sent and got is theirs: requests and results print without it."""
+    photo = Photo(b"private-bytes", "image/png")
+    shown = [photo, ImageRequest("m", "private words", photos=(photo,)), ImageResult(b"private-bytes", "image/png", 1),
+             replace(CLIP, prompt="private words", photo=photo)]
+    assert "private" not in repr(shown)
+
+
+# --- the registry -------------------------------------------------------------------------------------------------
+
+
+async def test_only_providers_with_a_key_are_open() -> None:
+    """A missing key switches its provider off and nothing else."""
+    both = open_providers(gemini_api_key="a-key", kling_api_key="b-key")
+    none = open_providers()
+    assert isinstance(both.image("nano_banana"), NanoBanana)
+    assert isinstance(both.video("kling"), Kling)
+    assert none.image("nano_banana") is None
+    assert none.video("kling") is None
+    await both.close()
+    await both.close()
+
+
+async def test_connections_are_limited_and_all_callers_are_served() -> None:
+    """A hundred calls at once share fifty connections and all get their answer."""
+    peak = busy = 0
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal peak, busy
+        busy += 1
+        peak = max(peak, busy)
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.05)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n{\"models\":[]}")
+        await writer.drain()
+        writer.close()
+        busy -= 1
+
+    server = await asyncio.start_server(slow, "127.0.0.1", 0, backlog=200)
+    provider = NanoBanana(api_key="key-1", base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    answers = await asyncio.gather(*(provider.models() for _ in range(100)))
+    await provider.close()
+    server.close()
+    await server.wait_closed()
+    assert len(answers) == 100
+    assert 10 < peak <= 50
