@@ -53,7 +53,7 @@ def _given(text: str, entities: Any) -> list[Json]:
             raise cannot_parse("expected an Array of MessageEntity")
         if one["offset"] < 0 or one["length"] < 0 or one["offset"] + one["length"] > total:
             raise cannot_parse("entity begins or ends outside of the text")
-        if one.get("type") in ENTITY_TYPES and one["length"] > 0:
+        if str(one.get("type")) in ENTITY_TYPES and one["length"] > 0:
             found.append({key: value for key, value in one.items() if value is not None})
     return found
 

@@ -110,6 +110,14 @@ def checked_url(value: Any) -> str:
     return value
 
 
+def is_web_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _reply_button(button: Any) -> Json:
     if isinstance(button, str):
         button = {"text": button}
@@ -121,6 +129,6 @@ def _reply_button(button: Any) -> Json:
 def _decoration(button: Json) -> Json:
     """Style and icon of a button (since 9.4)."""
     style = button.get("style")
-    if style is not None and style not in STYLES:
+    if style is not None and str(style) not in STYLES:
         raise bad_request("invalid button style specified")
     return {name: button[name] for name in DECORATION if button.get(name) is not None}

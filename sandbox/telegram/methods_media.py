@@ -14,6 +14,7 @@ from sandbox.telegram import media
 from sandbox.telegram.call import Call, method
 from sandbox.telegram.errors import WRONG_FILE, ApiError, bad_request
 from sandbox.telegram.files import StoredFile
+from sandbox.telegram.markup import is_web_address
 from sandbox.telegram.methods_messages import CONTENT, apply_edit, deliver, markup_of, options_of, own_message, reply_of
 from sandbox.telegram.params import Upload
 from sandbox.telegram.state import Json
@@ -65,7 +66,7 @@ def _as_content(kind: str, public: Any) -> Json:
 
 async def _downloaded(url: str, limit: int) -> Upload:
     """Fetch what a URL names, as Telegram's servers would. Raises ApiError 400."""
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not is_web_address(url):
         raise bad_request(WRONG_FILE)
     try:
         timeout = aiohttp.ClientTimeout(total=URL_SECONDS)

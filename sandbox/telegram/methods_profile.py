@@ -18,9 +18,9 @@ COMMAND = re.compile(r"[a-z0-9_]{1,32}")
 def scope_of(call: Call) -> str:
     """The call's scope as a key, e.g. `default` or `chat:1001`. Raises ApiError 400."""
     scope = call.params.object("scope", "BotCommandScope") or {"type": "default"}
-    kind = scope.get("type") if isinstance(scope, dict) else None
+    kind = str(scope.get("type")) if isinstance(scope, dict) else ""
     if kind in PLAIN_SCOPES:
-        return str(kind)
+        return kind
     if kind not in CHAT_SCOPES:
         raise bad_request("can't parse BotCommandScope: unsupported type specified")
     try:

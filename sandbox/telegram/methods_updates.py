@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from sandbox.telegram.call import Call, method
 from sandbox.telegram.errors import WEBHOOK_ACTIVE, ApiError, bad_request, too_many_requests
+from sandbox.telegram.markup import is_web_address
 from sandbox.telegram.webhook import Webhook
 
 
@@ -39,8 +39,7 @@ async def set_webhook(call: Call) -> Any:
     url = params.text("url").strip()
     if not url:
         return await delete_webhook(call)
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_web_address(url):
         raise bad_request("bad webhook: invalid webhook URL specified")
     secret = params.text("secret_token")
     if len(secret) > 256:

@@ -71,7 +71,8 @@ def add_streams(api: PersonApi) -> list[Route]:
         return web.FileResponse(index, headers={"Cache-Control": "no-cache"})
 
     async def asset(request: web.Request) -> web.StreamResponse:
-        wanted = (WEB / request.match_info["file"]).resolve()
+        name = request.match_info["file"]
+        wanted = (WEB / name.replace("\0", "")).resolve()
         if not wanted.is_relative_to(WEB) or not wanted.is_file():
             return web.json_response({"error": "no such file"}, status=404)
         kind = mimetypes.guess_type(wanted.name)[0] or "application/octet-stream"
