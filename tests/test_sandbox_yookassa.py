@@ -1,30 +1,27 @@
-"""The simulated YooKassa: an independent client (the official SDK) and raw HTTP meet it on loopback."""
+"""The simulated YooKassa API: an independent client (the official SDK) and raw HTTP meet it on loopback."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import io
-import json
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 import pytest
-import pytest_asyncio
 import yookassa
 from aiohttp import web
 from yookassa.domain.exceptions import BadRequestError, NotFoundError, UnauthorizedError
 
 import sandbox.yookassa
-from sandbox import control
-from sandbox.world import Fault, World
+from sandbox.world import World
+from tests.yookassa_fixture import SECURE_CARD, Client, Inbox, basic, client, inbox, order, rub, until, world
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(60)]
+__all__ = ["client", "inbox", "world"]  # fixtures, used by their names
 
-GOOD_CARD, SECURE_CARD, POOR_CARD = "5555555555554444", "5555555555554477", "5555555555554600"
+pytestmark = pytest.mark.timeout(60)
+
 RECEIPT = {
     "customer": {"email": "buyer@example.org"},
     "items": [
@@ -41,145 +38,10 @@ RECEIPT = {
 }
 
 
-def order(**changes: Any) -> dict[str, Any]:
-    """The body of an ordinary create request with some fields changed; `None` drops a field."""
-    body: dict[str, Any] = {
-        "amount": {"value": "490.00", "currency": "RUB"},
-        "capture": True,
-        "confirmation": {"type": "redirect", "return_url": "https://t.me/example_bot?start=paid_7f3a"},
-        "description": "Пополнение: заказ 7f3a",
-        "metadata": {"order_id": "7f3a0c52"},
-    }
-    return {name: value for name, value in {**body, **changes}.items() if value is not None}
-
-
-def basic(shop_id: str, key: str) -> str:
-    return "Basic " + base64.b64encode(f"{shop_id}:{key}".encode()).decode()
-
-
-class Client:
-    """Raw HTTP to the simulated shop, with the right credentials unless told otherwise."""
-
-    def __init__(self, world: World, session: aiohttp.ClientSession) -> None:
-        self.world, self.session = world, session
-        self.authorization = basic("100500", "test_sandbox_key")
-
-    async def call(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        key: str | None = None,
-        data: bytes | None = None,
-        **options: Any,
-    ) -> tuple[int, Any]:
-        headers = {"Authorization": self.authorization, **options.pop("headers", {"Content-Type": "application/json"})}
-        if method == "POST":
-            headers = {"Idempotence-Key": key or str(uuid.uuid4()), **headers}
-        raw = data if data is not None else (None if body is None else json.dumps(body).encode())
-        sent = None if raw is None else io.BytesIO(raw)
-        url = f"{self.world.base_url}/yookassa/v3{path}"
-        async with self.session.request(method, url, data=sent, headers=headers, **options) as answer:
-            return answer.status, await answer.json()
-
-    async def create(self, **changes: Any) -> dict[str, Any]:
-        status, payment = await self.call("POST", "/payments", order(**changes))
-        assert status == 200, payment
-        return dict(payment)
-
-    async def get(self, payment_id: str) -> dict[str, Any]:
-        status, payment = await self.call("GET", f"/payments/{payment_id}")
-        assert status == 200, payment
-        return dict(payment)
-
-    async def control(self, path: str, body: Any = None, *, expect: int = 200) -> Any:
-        method = "GET" if body is None else "POST"
-        url = f"{self.world.base_url}/_control{path}"
-        async with self.session.request(method, url, json=body) as answer:
-            assert answer.status == expect, await answer.text()
-            return await answer.json()
-
-    async def settings(self, **wanted: Any) -> Any:
-        return await self.control("/yookassa/settings", wanted)
-
-    async def paid(self, **changes: Any) -> dict[str, Any]:
-        payment = await self.create(**changes)
-        return dict(await self.control(f"/yookassa/payments/{payment['id']}/pay", {}))
-
-    async def page(self, payment_id: str, form: dict[str, str] | None = None, **options: Any) -> tuple[int, str]:
-        url = f"{self.world.base_url}/yookassa/checkout/{payment_id}"
-        async with self.session.request("POST" if form else "GET", url, data=form, **options) as answer:
-            return answer.status, await answer.text()
-
-
-class Inbox:
-    """A shop's webhook: keeps what came, answers the statuses it was given, then 200."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.came: list[tuple[dict[str, Any], dict[str, str]]] = []
-        self.answers: list[int] = []
-        self.silent = False
-
-    @property
-    def events(self) -> list[str]:
-        return [body["event"] for body, _ in self.came]
-
-    async def take(self, request: web.Request) -> web.Response:
-        body = json.loads(await request.read())
-        self.came.append((body, {**request.headers, "peer": request.remote or ""}))
-        if self.silent:
-            await asyncio.sleep(30)
-        return web.Response(status=self.answers.pop(0) if self.answers else 200)
-
-
-@pytest_asyncio.fixture
-async def world() -> AsyncIterator[World]:
-    world = World(seed=7)
-    app = web.Application(middlewares=[control.fault_middleware(world)])
-    control.mount(app, world)
-    sandbox.yookassa.mount(app, world)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    world.base_url = f"http://{host}:{port}"
-    yield world
-    await world.close()
-    await runner.cleanup()
-
-
-@pytest_asyncio.fixture
-async def client(world: World) -> AsyncIterator[Client]:
-    async with aiohttp.ClientSession() as session:
-        yield Client(world, session)
-
-
-@pytest_asyncio.fixture
-async def inbox(client: Client) -> AsyncIterator[Inbox]:
-    inbox = Inbox()
-    app = web.Application()
-    app.router.add_post("/hook", inbox.take)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    inbox.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    await client.settings(notification_url=inbox.url)
-    yield inbox
-    await runner.cleanup()
-
-
 @pytest.fixture
 def sdk(world: World) -> None:
     """The official SDK, told to talk to the sandbox; its calls go in threads because it has no timeout of its own."""
     yookassa.Configuration.configure("100500", "test_sandbox_key", api_url=f"{world.base_url}/yookassa/v3")
-
-
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens behind HTTP and has no event here
-            await asyncio.sleep(0.005)
 
 
 async def threaded(call: Callable[..., Any], *arguments: Any) -> Any:
@@ -382,10 +244,6 @@ async def test_simultaneous_creates_with_one_key_make_one_payment(client: Client
 
 
 # --- validation ---------------------------------------------------------------------------------------------------
-
-
-def rub(value: Any) -> dict[str, Any]:
-    return {"value": value, "currency": "RUB"}
 
 
 @pytest.mark.parametrize(
@@ -622,284 +480,6 @@ async def test_a_refund_from_the_profile_is_told(client: Client, inbox: Inbox) -
     assert "metadata" not in refund
     await client.control("/yookassa/refunds", {"payment_id": payment["id"], "amount": "390.01"}, expect=409)
     assert (await client.control("/yookassa/refunds", {"payment_id": payment["id"]}))["amount"]["value"] == "390.00"
-
-
-# --- checkout page ------------------------------------------------------------------------------------------------
-
-
-async def test_the_page_takes_a_card(client: Client) -> None:
-    """The form shows shop, sum and the test cards; paying leads to a result with the way back to the shop."""
-    payment = await client.create(description="Пополнение <b>100</b>", amount=rub("1490.00"))
-    status, page = await client.page(payment["id"])
-    assert status == 200
-    assert "1\u00a0490,00\u00a0₽" in page
-    assert "Демо-магазин" in page
-    assert "5555 5555 5555 4444" in page
-    assert "не хватает денег" in page
-    assert "СБП" in page
-    assert "<b>100</b>" not in page
-    assert "&lt;b&gt;100&lt;/b&gt;" in page
-    form = {"action": "pay", "method": "bank_card", "card": "5555 5555 5555 4444", "expiry": "12/30", "cvc": "123"}
-    status, page = await client.page(payment["id"], form)
-    assert status == 200
-    assert "Оплата прошла" in page
-    assert 'href="https://t.me/example_bot?start=paid_7f3a"' in page
-    assert (await client.get(payment["id"]))["status"] == "succeeded"
-    status, page = await client.page(payment["id"], form)
-    assert status == 409
-    assert "Оплата прошла" in page
-
-
-async def test_the_page_asks_for_the_3ds_code(client: Client) -> None:
-    """A 3-D Secure card is paid only after the code's step; any code will do, no code will not."""
-    payment = await client.create()
-    _, page = await client.page(payment["id"], {"action": "pay", "card": SECURE_CARD})
-    assert 'name="code"' in page
-    assert (await client.get(payment["id"]))["status"] == "pending"
-    status, page = await client.page(payment["id"], {"action": "confirm", "code": " "})
-    assert status == 400
-    assert 'name="code"' in page
-    await client.page(payment["id"], {"action": "confirm", "code": "12345"})
-    paid = await client.get(payment["id"])
-    assert paid["status"] == "succeeded"
-    assert paid["authorization_details"]["three_d_secure"]["applied"] is True
-
-
-async def test_a_declined_card_may_be_tried_again(client: Client) -> None:
-    """By default a refusal leaves the payment pending and another card pays it."""
-    payment = await client.create()
-    _, page = await client.page(payment["id"], {"card": POOR_CARD})
-    assert "не хватает денег" in page
-    assert 'name="card"' in page
-    assert (await client.get(payment["id"]))["status"] == "pending"
-    await client.page(payment["id"], {"card": GOOD_CARD})
-    assert (await client.get(payment["id"]))["status"] == "succeeded"
-
-
-@pytest.mark.parametrize(
-    ("tail", "party", "reason"),
-    [
-        ("4592", "payment_network", "3d_secure_failed"), ("4535", "payment_network", "call_issuer"),
-        ("4543", "payment_network", "card_expired"), ("4568", "payment_network", "fraud_suspected"),
-        ("4527", "payment_network", "general_decline"), ("4600", "payment_network", "insufficient_funds"),
-        ("4618", "payment_network", "invalid_card_number"), ("4626", "payment_network", "invalid_csc"),
-        ("4501", "payment_network", "issuer_unavailable"), ("4576", "payment_network", "payment_method_limit_exceeded"),
-        ("4550", "payment_network", "payment_method_restricted"), ("4584", "yoo_money", "country_forbidden"),
-        ("4634", "yoo_money", "fraud_suspected"),
-    ],
-)  # fmt: skip
-async def test_declines_that_end_the_payment(client: Client, tail: str, party: str, reason: str) -> None:
-    """With `decline_ends_payment` each declining test card cancels the payment with its own party and reason."""
-    await client.settings(decline_ends_payment=True)
-    payment = await client.create()
-    await client.page(payment["id"], {"card": f"555555555555{tail}"})
-    if reason == "3d_secure_failed":
-        await client.page(payment["id"], {"action": "confirm", "code": "1"})
-    canceled = await client.get(payment["id"])
-    assert (canceled["status"], canceled["paid"]) == ("canceled", False)
-    assert canceled["cancellation_details"] == {"party": party, "reason": reason}
-    assert "Платёж отменён" in (await client.page(payment["id"]))[1]
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        {"card": "1234123412341234"}, {"card": '"><script>alert(1)</script>'}, {"card": ""}, {"expiry": "01/20"},
-        {"expiry": "13/30"}, {"cvc": "12"}, {"method": "sbp"}, {"action": "steal"}, {"action": "confirm", "code": "1"},
-        {"card": "5" * 20_000}, {"expiry": "\ud800".encode("utf-8", "surrogatepass").decode("latin-1")},
-    ],
-)  # fmt: skip
-async def test_a_wrong_form_costs_nothing(client: Client, form: dict[str, str]) -> None:
-    """A form that cannot be is answered with the form again, status 400, escaped; the payment stays pending."""
-    payment = await client.create()
-    status, page = await client.page(payment["id"], form)
-    assert status == 400
-    assert 'role="alert"' in page
-    assert "<script>" not in page
-    assert (await client.get(payment["id"]))["status"] == "pending"
-
-
-async def test_leaving_the_page_changes_nothing(client: Client) -> None:
-    """The payer who leaves is sent to the return URL and may come back: a pending payment cannot be canceled."""
-    payment = await client.create()
-    url = f"{client.world.base_url}/yookassa/checkout/{payment['id']}"
-    async with client.session.post(url, data={"action": "leave"}, allow_redirects=False) as answer:
-        assert (answer.status, answer.headers["Location"]) == (303, "https://t.me/example_bot?start=paid_7f3a")
-    assert (await client.get(payment["id"]))["status"] == "pending"
-
-
-async def test_the_page_of_an_expired_or_unknown_payment(client: Client, world: World) -> None:
-    """An expired payment says so and offers the way back; an unknown one is a 404 page."""
-    payment = await client.create()
-    world.clock.advance(3600)
-    status, page = await client.page(payment["id"])
-    assert status == 200
-    assert "Время на оплату вышло" in page
-    assert 'name="card"' not in page
-    assert (await client.page(payment["id"], {"card": GOOD_CARD}))[0] == 409
-    assert (await client.page("nope"))[0] == 404
-
-
-async def test_a_wallet_pays(client: Client) -> None:
-    """The other method of a test shop, a YooMoney wallet, pays without card details."""
-    payment = await client.create()
-    await client.page(payment["id"], {"method": "yoo_money"})
-    paid = await client.get(payment["id"])
-    assert (paid["status"], paid["payment_method"]["type"]) == ("succeeded", "yoo_money")
-    assert "authorization_details" not in paid
-
-
-# --- notifications ------------------------------------------------------------------------------------------------
-
-
-async def test_a_notification_carries_the_object(client: Client, inbox: Inbox) -> None:
-    """The event's object is a snapshot of the payment, sent with the given headers from the given address."""
-    await client.settings(notification_headers={"X-Forwarded-For": "185.71.76.5"}, notification_source="127.0.0.9")
-    payment = await client.paid()
-    await until(lambda: len(inbox.came) == 1)
-    body, headers = inbox.came[0]
-    assert body == {"type": "notification", "event": "payment.succeeded", "object": payment}
-    assert (headers["X-Forwarded-For"], headers["peer"]) == ("185.71.76.5", "127.0.0.9")
-
-
-async def test_notifications_of_every_event(client: Client, inbox: Inbox) -> None:
-    """Waiting, canceled, succeeded and refunded: each is told once, in the order of happening."""
-    held = await client.paid(capture=False)
-    await client.call("POST", f"/payments/{held['id']}/cancel")
-    payment = await client.paid()
-    await client.control("/yookassa/refunds", {"payment_id": payment["id"]})
-    await until(lambda: len(inbox.came) == 4)
-    assert sorted(inbox.events) == [
-        "payment.canceled", "payment.succeeded", "payment.waiting_for_capture", "refund.succeeded",
-    ]  # fmt: skip
-
-
-async def test_repeats_go_on_with_growing_gaps_until_200(client: Client, world: World, inbox: Inbox) -> None:
-    """Anything but 200, 204 and redirects too, is followed by another try; 200 ends it."""
-    inbox.answers = [500, 204, 302, 403]
-    await client.paid()
-    for expected in range(1, 6):
-        await _settled(client, expected)
-        world.clock.advance(10 * 2 ** (expected - 1))
-    log = await client.control("/yookassa/notifications")
-    assert log[0]["state"] == "delivered"
-    assert [one["status"] for one in log[0]["attempts"]] == [500, 204, 302, 403, 200]
-    gaps = [b["at"] - a["at"] for a, b in zip(log[0]["attempts"], log[0]["attempts"][1:], strict=False)]
-    assert gaps == sorted(gaps)
-    world.clock.advance(86400)
-    assert len(inbox.came) == 5
-
-
-async def _settled(client: Client, attempts: int) -> None:
-    """Wait until that many attempts of the first notification have their answer."""
-    async with asyncio.timeout(5):
-        while True:
-            log = await client.control("/yookassa/notifications")
-            if log and sum("status" in one or "error" in one for one in log[0]["attempts"]) == attempts:
-                return
-            await asyncio.sleep(0.005)
-
-
-async def test_repeats_end_after_24_hours(client: Client, world: World, inbox: Inbox) -> None:
-    """A webhook that never answers 200 is given up a day after the event, after a bounded number of tries."""
-    inbox.answers = [500] * 100
-    world.clock.set_speed(200_000)
-    await client.paid()
-    async with asyncio.timeout(20):
-        while (log := await client.control("/yookassa/notifications"))[0]["state"] != "given_up":  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    assert 3 <= len(log[0]["attempts"]) <= 20
-
-
-async def test_a_silent_webhook_is_left_after_the_timeout(client: Client, inbox: Inbox) -> None:
-    """A webhook that does not answer costs the notifier its timeout, not more, and counts as not taken."""
-    inbox.silent = True
-    await client.settings(notification_timeout=0.2)
-    await client.paid()
-    await _settled(client, 1)
-    log = await client.control("/yookassa/notifications")
-    assert log[0]["attempts"][0]["error"] == "TimeoutError"
-    assert log[0]["state"] == "waiting"
-
-
-async def test_duplicates_and_silence(client: Client, inbox: Inbox) -> None:
-    """`duplicates` sends n more copies of each event, `never` sends none."""
-    await client.settings(notifications_never=True)
-    await client.paid()
-    await client.settings(notifications_never=False, notifications_duplicates=2)
-    payment = await client.paid()
-    await until(lambda: len(inbox.came) == 3)
-    assert {body["object"]["id"] for body, _ in inbox.came} == {payment["id"]}
-
-
-async def test_a_delayed_notification(client: Client, world: World, inbox: Inbox) -> None:
-    """`delay` holds a notification back for so many seconds of the world's clock."""
-    await client.settings(notifications_delay=300)
-    await client.paid()
-    world.clock.advance(290)
-    assert (await client.control("/yookassa/notifications"))[0]["attempts"] == []
-    world.clock.advance(10)
-    await until(lambda: inbox.events == ["payment.succeeded"])
-
-
-async def test_reordered_notifications(client: Client, inbox: Inbox, world: World) -> None:
-    """`reordered` lets the next event overtake; a last one that nothing overtakes goes after a minute."""
-    await client.settings(notifications_reordered=True)
-    payment = await client.paid()
-    await client.control("/yookassa/refunds", {"payment_id": payment["id"]})
-    await until(lambda: inbox.events == ["refund.succeeded", "payment.succeeded"])
-    await client.paid()
-    world.clock.advance(60)
-    await until(lambda: len(inbox.came) == 3)
-
-
-async def test_lies_are_told_but_the_api_stays_true(client: Client, inbox: Inbox, world: World) -> None:
-    """Forged sums, foreign recipients, flipped `test` and unknown events are in the notification only."""
-    await client.settings(
-        notifications_forged={"amount": {"value": "1.00"}, "status": "succeeded", "paid": True},
-        notifications_wrong_recipient=True,
-        notifications_test_flipped=True,
-    )
-    payment = await client.create()
-    await client.control(f"/yookassa/payments/{payment['id']}/decline", {"reason": "fraud_suspected"})
-    await until(lambda: len(inbox.came) == 1)
-    told = inbox.came[0][0]["object"]
-    assert (told["status"], told["paid"], told["amount"]) == ("succeeded", True, rub("1.00"))
-    assert (told["recipient"]["account_id"], told["test"]) == ("999999", False)
-    true = await client.get(payment["id"])
-    assert (true["status"], true["amount"], true["test"]) == ("canceled", rub("490.00"), True)
-    world.faults.plan(
-        Fault("yookassa", "notification:payment.succeeded", tag="x", options={"notifications_unknown_event": True})
-    )
-    await client.paid()
-    await until(lambda: len(inbox.came) == 2)
-    assert inbox.events[1] == "payment.sent_to_the_moon"
-
-
-async def test_a_notification_before_the_create_answer(client: Client, inbox: Inbox) -> None:
-    """With the fastest payer the notification has arrived before the create answer, still `pending`, is read."""
-    await client.settings(pay_before_create_answer=True)
-    payment = await client.create()
-    assert payment["status"] == "pending"
-    assert "confirmation" in payment
-    assert [body["object"]["id"] for body, _ in inbox.came] == [payment["id"]]
-    assert (await client.get(payment["id"]))["status"] == "succeeded"
-
-
-async def test_notify_sends_anything(client: Client, inbox: Inbox) -> None:
-    """By hand one repeats a notification, forges one of a payment, or sends one of no object of the shop."""
-    payment = await client.paid()
-    await until(lambda: len(inbox.came) == 1)
-    first = (await client.control("/yookassa/notifications"))[0]
-    await client.control("/yookassa/notify", {"id": first["id"], "times": 3})
-    assert [body for body, _ in inbox.came] == [inbox.came[0][0]] * 4
-    forged = {"payment_id": payment["id"], "event": "payment.canceled", "patch": {"status": "canceled", "paid": None}}
-    sent = await client.control("/yookassa/notify", forged)
-    assert sent[0]["attempts"][0]["status"] == 200
-    assert inbox.came[4][0]["event"] == "payment.canceled"
-    assert "paid" not in inbox.came[4][0]["object"]
-    await client.control("/yookassa/notify", {"object": {"id": "alien"}, "event": "refund.succeeded"})
-    assert inbox.came[5][0] == {"type": "notification", "event": "refund.succeeded", "object": {"id": "alien"}}
 
 
 # --- quirks, faults, back door ------------------------------------------------------------------------------------
