@@ -232,7 +232,8 @@ async def generate_with_retry(
 
     Permanent and unknown failures pass through at once. `before_each` and `after_each` surround every single call,
     for writing down the intent and the outcome; a call that ends by anything but a `ProviderError` (a cancelled task,
-    a bug) has no outcome, and its intent stays open on purpose.
+    a bug) has no outcome, and its intent stays open on purpose. An error that has used up its own `max_repeats` comes
+    out as permanent, so that nobody up the line begins again.
 
     Raises `ProviderError`: the last one.
     """
@@ -252,6 +253,7 @@ async def generate_with_retry(
             if error.failure is not Failure.TEMPORARY or tries >= policy.tries:
                 raise
             if error.max_repeats is not None and seen[error.code] > error.max_repeats:
+                error.failure = Failure.PERMANENT
                 raise
             delay = policy.delay(tries, error, random)
             if clock() - started + delay > policy.total_seconds:

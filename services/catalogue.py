@@ -269,10 +269,6 @@ class Limits(_Part):
     picture_pixels: Annotated[int, Field(gt=0, le=200_000_000)]
     look_batch: Annotated[int, Field(ge=1, le=100)]
 
-    def photo_bytes_each(self, photos: int) -> int:
-        """How many bytes each of so many photos may have when they are sent together."""
-        return min(self.photo_send_bytes, self.body_bytes // max(photos, 1))
-
 
 class Catalogue(_Part):
     """Everything on the shelf. Keys go into buttons and rows: once used they are never given to another model."""

@@ -7,7 +7,7 @@ anything is decoded, and whatever the decoders throw becomes `BadMedia`.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -107,6 +107,20 @@ def prepare_photo(
         if len(png) <= max_bytes:
             return Photo(png, "image/png")
     return Photo(_jpeg(_on_white(upright), max_bytes), "image/jpeg")
+
+
+def fit_photos(photos: Sequence[Photo], *, total_bytes: int, max_side: int) -> tuple[Photo, ...]:
+    """The same photos in the same order, small enough for one request of `total_bytes` (before base64).
+
+    Those within their equal share stay as they are, the others are encoded anew. Raises `BadMedia`.
+    """
+    if sum(len(photo.data) for photo in photos) <= total_bytes:
+        return tuple(photos)
+    share = total_bytes // len(photos)
+    return tuple(
+        photo if len(photo.data) <= share else prepare_photo(photo.data, max_side=max_side, max_bytes=share)
+        for photo in photos
+    )
 
 
 def picture_preview(data: bytes, *, max_bytes: int = 48_000_000, max_pixels: int = 40_000_000) -> bytes:

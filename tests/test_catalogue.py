@@ -139,13 +139,6 @@ def test_requests_carry_only_what_the_model_knows() -> None:
     assert (full.audio, full.multi_shot, full.aspect_ratio) == (False, False, None)
 
 
-def test_many_photos_share_one_body() -> None:
-    """However many photos a picture takes, together they fit the request."""
-    limits = shipped_catalogue().limits
-    assert limits.photo_bytes_each(1) == limits.photo_send_bytes
-    assert all(limits.photo_bytes_each(count) * count <= limits.body_bytes for count in range(3, 15))
-
-
 def test_policies_are_those_of_the_file() -> None:
     """Retry policies reach the callers as the providers' own type, bounded in tries and in seconds."""
     retries = shipped_catalogue().retries

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -330,6 +331,48 @@ async def test_of_two_tasks_under_one_id_the_better_one_counts() -> None:
         listed = reply(200, {"code": 0, "data": order_of})
         found = await against(listed, use=lambda kling: kling.find(["e"]))
         assert found["e"].status is TaskStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("billing", "cost"),
+    [
+        ([], None),
+        ([{"charge_type": "unit", "amount": "1.8", "package_type": "video"}], 252_000),
+        ([{"charge_type": "cash", "amount": "0.56", "currency": "USD", "list_price": "0.7"}], 560_000),
+        ([{"charge_type": "unit", "amount": "1"}, {"charge_type": "cash", "amount": 0.1, "currency": "USD"}], 240_000),
+        ([{"charge_type": "cash", "amount": "4", "currency": "CNY"}], None),
+        ([{"charge_type": "unit", "amount": "1", "package_type": "image"}], None),
+        ([{"charge_type": "unit", "amount": "-1"}], None),
+        ([{"charge_type": "unit", "amount": "Infinity"}], None),
+        ([{"charge_type": "unit", "amount": "1e30"}], None),
+        ([{"charge_type": "unit", "amount": True}], None),
+        (["nonsense"], None),
+    ],
+)
+def test_cost_is_told_in_dollars_or_not_at_all(billing: Any, cost: int | None) -> None:
+    """Units and dollars are counted exactly; another currency or nonsense is no number."""
+    task = parse_callback(json.dumps({"id": "1", "status": "succeeded", "billing": billing}).encode())
+    assert task.cost_micro_usd == cost
+
+
+@pytest.mark.parametrize(
+    ("output", "url", "duration"),
+    [
+        ({"type": "video", "url": "https://x/y.mp4", "duration": "5.041"}, "https://x/y.mp4", 5.041),
+        ({"url": "https://x/y.mp4", "duration": 5}, "https://x/y.mp4", 5.0),
+        ({"type": "image", "url": "https://x/y.png"}, None, None),
+        ({"type": "video", "url": "file:///etc/passwd"}, None, None),
+        ({"type": "video", "url": "https://[::1"}, None, None),
+        ({"type": "video", "url": 5}, None, None),
+        ({"type": "video", "url": "https://x/y.mp4", "duration": "NaN"}, "https://x/y.mp4", None),
+        ({"type": "video", "url": "https://x/y.mp4", "duration": "long"}, "https://x/y.mp4", None),
+    ],
+)
+def test_only_a_web_address_is_a_clip(output: Any, url: str | None, duration: float | None) -> None:
+    """The first output with a web address is the clip, its length is a finite number or not told."""
+    body = {"id": "1", "status": "succeed", "outputs": [None, {"type": "audio"}, output]}
+    task = parse_callback(json.dumps(body).encode())
+    assert (task.status, task.url, task.duration) == (TaskStatus.SUCCEEDED, url, duration)
 
 
 # --- downloads ----------------------------------------------------------------------------------------------------

@@ -16,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from services.base_provider import Photo
 from services.media import (
     BadMedia,
     MediaFault,
+    fit_photos,
     inspect_image,
     inspect_video,
     picture_preview,
@@ -36,17 +38,24 @@ def picture(form: str = "JPEG", size: tuple[int, int] = (64, 48), mode: str = "R
     return buffer.getvalue()
 
 
-def clip(*, seconds: int = 1, size: tuple[int, int] = (96, 64), audio: bool = False, faststart: bool = False) -> bytes:
+def clip(
+    *,
+    seconds: int = 1,
+    frames_a_second: int = 8,
+    size: tuple[int, int] = (96, 64),
+    audio: bool = False,
+    faststart: bool = False,
+) -> bytes:
     """A real mp4 of plain frames, with a silent track where asked."""
     place = Path(tempfile.mkdtemp()) / "clip.mp4"  # moving the header to the front needs a real file
     options = {"movflags": "faststart"} if faststart else {}
     with av.open(str(place), "w", format="mp4", options=options) as container:
-        video = container.add_stream("mpeg4", rate=8)
+        video = container.add_stream("mpeg4", rate=frames_a_second)
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         sound = container.add_stream("aac", rate=44100) if audio else None
-        for number in range(seconds * 8):
+        for number in range(seconds * frames_a_second):
             frame = av.VideoFrame.from_image(Image.new("RGB", size, (number * 10 % 255, 80, 120)))
-            frame.pts, frame.time_base = number, Fraction(1, 8)
+            frame.pts, frame.time_base = number, Fraction(1, frames_a_second)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         if sound is not None:
@@ -200,6 +209,19 @@ def test_the_provider_s_photo_rules() -> None:
         assert caught.value.code is fault
 
 
+def test_many_photos_fit_one_request() -> None:
+    """Photos that are too much together shrink to equal shares, in order; small ones and small sets stay untouched."""
+    buffer = io.BytesIO()
+    Image.effect_noise((900, 900), 90).convert("RGB").save(buffer, "JPEG", quality=95)
+    large, small = Photo(buffer.getvalue(), "image/jpeg"), Photo(picture(), "image/jpeg")
+    assert fit_photos((large, small), total_bytes=10**7, max_side=900) == (large, small)
+    fitted = fit_photos((large, small, large), total_bytes=300_000, max_side=900)
+    assert sum(len(photo.data) for photo in fitted) <= 300_000
+    assert fitted[1] == small
+    assert fitted[0] != large
+    assert fit_photos((), total_bytes=1, max_side=1) == ()
+
+
 @pytest.mark.parametrize("size", [(64, 48), (4000, 3000), (6000, 100), (10, 900), (9000, 1)])
 def test_a_preview_always_fits_telegram(size: tuple[int, int]) -> None:
     """Any picture we store has a JPEG that `sendPhoto` accepts."""
@@ -232,6 +254,27 @@ def test_what_is_no_clip_is_refused(junk: bytes) -> None:
     """Errors as text, pictures, playlists and bare headers are no clips."""
     with pytest.raises(BadMedia):
         inspect_video(junk)
+
+
+def test_a_clip_without_pictures_is_no_clip() -> None:
+    """A sound track alone cannot be sold as a clip."""
+    place = io.BytesIO()
+    with av.open(place, "w", format="mp4") as container:
+        sound = container.add_stream("aac", rate=44100)
+        silence = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
+        silence.sample_rate, silence.pts = 44100, 0
+        container.mux(sound.encode(silence))
+        container.mux(sound.encode(None))
+    with pytest.raises(BadMedia) as caught:
+        inspect_video(place.getvalue())
+    assert caught.value.code is MediaFault.NOT_A_VIDEO
+
+
+def test_an_endless_clip_is_refused() -> None:
+    """A length that nobody ordered is no result."""
+    with pytest.raises(BadMedia) as caught:
+        inspect_video(clip(seconds=700, frames_a_second=1, size=(16, 16)))
+    assert caught.value.code is MediaFault.TOO_LONG
 
 
 def test_a_thumbnail_fits_telegram() -> None:

@@ -139,13 +139,14 @@ async def test_total_time_counts_the_calls_too() -> None:
 
 
 async def test_a_code_may_allow_fewer_repeats() -> None:
-    """`max_repeats` caps one code, while others still follow the policy."""
+    """`max_repeats` caps one code, while others follow the policy; used up, the failure is final."""
     time = FakeTime()
-    glitch = fault(code=ErrorCode.NO_PICTURE, max_repeats=1)
-    call, calls = failing(glitch, fault(), glitch, "picture")
-    with pytest.raises(ProviderError):
+    glitches = [fault(code=ErrorCode.NO_PICTURE, max_repeats=1) for _ in range(2)]
+    call, calls = failing(glitches[0], fault(), glitches[1], "picture")
+    with pytest.raises(ProviderError) as caught:
         await insist(call, POLICY, time)
     assert len(calls) == 3
+    assert caught.value.failure is Failure.PERMANENT
 
 
 async def test_each_call_is_surrounded_by_its_rows() -> None:
