@@ -38,6 +38,15 @@ def picture(form: str = "JPEG", size: tuple[int, int] = (64, 48), mode: str = "R
     return buffer.getvalue()
 
 
+def silence() -> av.AudioFrame:
+    """A moment without a sound; the frame's memory is whatever was there before, so it is cleared."""
+    frame = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))
+    frame.sample_rate, frame.pts = 44100, 0
+    return frame
+
+
 def clip(
     *,
     seconds: int = 1,
@@ -59,11 +68,7 @@ def clip(
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         if sound is not None:
-            silence = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
-            for plane in silence.planes:
-                plane.update(bytes(plane.buffer_size))
-            silence.sample_rate, silence.pts = 44100, 0
-            container.mux(sound.encode(silence))
+            container.mux(sound.encode(silence()))
             container.mux(sound.encode(None))
     data = place.read_bytes()
     shutil.rmtree(place.parent)
@@ -261,9 +266,7 @@ def test_a_clip_without_pictures_is_no_clip() -> None:
     place = io.BytesIO()
     with av.open(place, "w", format="mp4") as container:
         sound = container.add_stream("aac", rate=44100)
-        silence = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
-        silence.sample_rate, silence.pts = 44100, 0
-        container.mux(sound.encode(silence))
+        container.mux(sound.encode(silence()))
         container.mux(sound.encode(None))
     with pytest.raises(BadMedia) as caught:
         inspect_video(place.getvalue())
