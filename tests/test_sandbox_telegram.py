@@ -25,6 +25,7 @@ from yarl import URL
 import sandbox.telegram
 from sandbox import control
 from sandbox.telegram.call import METHODS
+from sandbox.telegram.events import QUEUE_LIMIT, Events
 from sandbox.world import World
 
 TOKEN = "900:AAsandbox-token"
@@ -329,6 +330,7 @@ async def test_text_limits(bot: telegram.Bot) -> None:
         ({"text": "Go", "copy_text": {"text": "a" * 257}}, "BUTTON_COPY_TEXT_INVALID"),
         ({"text": "Go", "callback_data": "x", "style": "pink"}, "invalid button style specified"),
         ({"text": "Go", "pay": True}, "BUTTON_TYPE_INVALID"),
+        ({"text": "Go", "web_app": {"url": "x"}}, "Wrong HTTP URL"),
         ("Go", "expected an Object"),
     ],
 )
@@ -448,6 +450,57 @@ async def test_a_tap_is_answered_once_and_in_time(wire: Wire, bot: telegram.Bot)
     await wire.chat(
         f"/_chat/users/{ANYA}/press", {"message_id": message["message_id"], "data": "forged"}, status=400
     )
+
+
+async def test_copies_and_forwards(wire: Wire, bot: telegram.Bot) -> None:
+    """A copy looks new, a forward names its origin; what is gone cannot be copied."""
+    photo = await bot.send_photo(ANYA, picture(30, 20), caption="<b>look</b>", parse_mode="HTML")
+    copied = await photo.copy(BOB)
+    forwarded = await photo.forward(BOB)
+    first, second = await wire.seen(BOB)
+    assert (first["message_id"], first["caption"]) == (copied.message_id, "look")
+    assert first["photo"] == second["photo"]
+    assert "forward_origin" not in first
+    assert isinstance(forwarded.forward_origin, telegram.MessageOriginUser)
+    await photo.delete()
+    with pytest.raises(refused.BadRequest, match="Message to copy not found"):
+        await photo.copy(BOB)
+
+
+async def test_a_draft_can_be_stopped(wire: Wire) -> None:
+    """Stop on a streamed draft tells the bot, if it asked to hear of it, until the draft fades or the message comes."""
+    await wire.api("getUpdates", allowed_updates=["stopped_message_generation"])
+    wire.world.clock.advance(5)
+    stop = f"/_chat/users/{ANYA}/stop"
+    await wire.result("sendMessageDraft", chat_id=ANYA, draft_id=7, text="Onc", can_stop=True)
+    await wire.chat(stop, {})
+    [update] = await wire.result("getUpdates")
+    assert update["stopped_message_generation"]["draft_id"] == 7
+    await wire.chat(stop, {}, status=400)
+    await wire.result("sendMessageDraft", chat_id=ANYA, draft_id=8, text="Once")
+    await wire.chat(stop, {}, status=400)
+    await wire.result("sendMessageDraft", chat_id=ANYA, draft_id=9, text="Once", can_stop=True)
+    wire.world.clock.advance(31)
+    await wire.chat(stop, {}, status=400)
+    assert (await wire.refusal("sendMessageDraft", chat_id=ANYA, draft_id=0)).startswith("Bad Request")
+
+
+async def test_small_methods_answer(wire: Wire, bot: telegram.Bot) -> None:
+    """Dice, pins, reactions, stickers, voices and chat actions answer as a client library expects."""
+    dice = await bot.send_dice(ANYA)
+    assert dice.dice is not None
+    assert 1 <= dice.dice.value <= 6
+    assert await bot.pin_chat_message(ANYA, dice.message_id)
+    assert await bot.unpin_chat_message(ANYA)
+    assert await bot.set_message_reaction(ANYA, dice.message_id, "🔥")
+    assert (await bot.send_sticker(ANYA, picture(512, 512, "WEBP"))).sticker is not None
+    assert (await bot.send_voice(ANYA, b"ogg")).voice is not None
+    assert (await bot.send_audio(ANYA, b"mp3", filename="a.mp3", title="A")).audio is not None
+    assert (await bot.send_animation(ANYA, clip())).animation is not None
+    assert await bot.send_chat_action(ANYA, "typing")
+    assert "wrong parameter action" in await wire.refusal("sendChatAction", chat_id=ANYA, action="dancing")
+    assert await bot.set_chat_menu_button(menu_button=telegram.MenuButtonCommands())
+    assert isinstance(await bot.get_chat_menu_button(), telegram.MenuButtonCommands)
 
 
 # --- files -------------------------------------------------------------------------------------------
@@ -719,6 +772,11 @@ async def test_pace(wire: Wire, bot: telegram.Bot) -> None:
     await bot.send_message(BOB, "another chat is free")
     wire.world.clock.advance(1)
     await bot.send_message(ANYA, "in time")
+    album = [telegram.InputMediaPhoto(picture(20 + number, 20)) for number in range(2)]
+    with pytest.raises(refused.RetryAfter):
+        await bot.send_media_group(ANYA, album)
+    wire.world.clock.advance(2)
+    await bot.send_media_group(ANYA, album)
     await wire.settings(rate_limits=False)
     for number in range(30):
         await bot.send_message(ANYA, str(number))
@@ -952,6 +1010,24 @@ async def test_a_payment_declined_or_ignored_takes_nothing(wire: Wire, bot: tele
     assert (await bot.get_my_star_balance()).amount == 0
 
 
+async def test_an_invoice_is_paid_once(wire: Wire, bot: telegram.Bot) -> None:
+    """Two taps on Pay at once, both allowed by the bot, take the money once."""
+    invoice = await sell(bot)
+
+    async def tap() -> int:
+        url = f"{wire.base}/_chat/users/{ANYA}/pay"
+        async with wire.http.post(url, json={"message_id": invoice.message_id}) as answer:
+            return answer.status
+
+    taps = [asyncio.create_task(tap()) for _ in range(2)]
+    await wait_for(lambda: len(wire.world.faces["telegram"].bot(900).updates) == 2)
+    for update in await bot.get_updates():
+        assert update.pre_checkout_query is not None
+        await update.pre_checkout_query.answer(ok=True)
+    assert sorted([await one for one in taps]) == [200, 402]
+    assert (await bot.get_my_star_balance()).amount == 90
+
+
 async def test_invoices_are_checked(wire: Wire) -> None:
     """Stars need exactly one price; other currencies need a provider; the payload is at most 128 bytes."""
     good: dict[str, Any] = {
@@ -1056,6 +1132,18 @@ async def test_the_page_hears_what_happens(wire: Wire, bot: telegram.Bot) -> Non
     assert told[3][1]["message"]["text"] == "100 %"
     assert told[4][1] == {"message_ids": [sent.message_id]}
     assert told[8][1] == {"commands": [{"command": "start", "description": "Start"}]}
+
+
+async def test_a_page_that_does_not_read_is_cut_off() -> None:
+    """An event stream holds a bounded number of events; a slower page is dropped and must connect again."""
+    events = Events()
+    with events.listen(None, ANYA) as slow:
+        for number in range(QUEUE_LIMIT):
+            events.publish(900, ANYA, "message", {"number": number})
+        assert not slow.lost
+        events.publish(900, ANYA, "message", {"number": QUEUE_LIMIT})
+        assert slow.lost
+        assert slow.queue.qsize() == QUEUE_LIMIT
 
 
 async def test_waiting_for_words(wire: Wire, bot: telegram.Bot) -> None:

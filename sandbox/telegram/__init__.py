@@ -116,7 +116,12 @@ def told(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings_of(telegram: Telegram) -> Any:
-    """`/_control/telegram/settings`: pace, revoked tokens, people outside the channel, starting first."""
+    """`/_control/telegram/settings`: GET shows the knobs of this face, POST changes those it names.
+
+    `rate_limits`: true, false or an object with `enabled`, `overall_per_second`, `overall_burst`, `chat_per_second`,
+    `chat_burst`; `must_start`: a bot may only write to those who wrote to it; `revoked`: tokens that get 401;
+    `strangers`: ids of people who left every channel; `silent_video_is_animation`: clips without sound change kind.
+    """
 
     async def settings(request: web.Request) -> web.Response:
         if request.method == "POST":

@@ -12,6 +12,7 @@ from sandbox.telegram.errors import ApiError, bad_request
 
 MAX_UPLOAD = 50 * 1024 * 1024
 MAX_FIELD = 1024 * 1024
+MAX_TOTAL = 256 * 1024 * 1024
 MAX_PARTS = 200
 
 
@@ -129,6 +130,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
 
 async def _read_multipart(request: web.Request, params: Params) -> None:
     reader = await request.multipart()
+    total = 0
     for _ in range(MAX_PARTS):
         part = await reader.next()
         if part is None:
@@ -137,7 +139,8 @@ async def _read_multipart(request: web.Request, params: Params) -> None:
             raise bad_request("nested multipart is not supported")
         name = part.name or ""
         limit = MAX_UPLOAD if part.filename is not None else MAX_FIELD
-        data = await _read_part(part, limit)
+        data = await _read_part(part, min(limit, MAX_TOTAL - total))
+        total += len(data)
         if part.filename is not None:
             content_type = part.headers.get("Content-Type", "application/octet-stream")
             unique = name if name not in params.files else f"{name}#{len(params.files)}"

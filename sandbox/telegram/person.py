@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -13,21 +12,13 @@ from sandbox.telegram.entities import formatted
 from sandbox.telegram.errors import ApiError
 from sandbox.telegram.methods_media import stored
 from sandbox.telegram.methods_profile import commands_for
-from sandbox.telegram.params import Params, load_json, read_params
-from sandbox.telegram.state import Bot, Chat, Json, Message, Person, Query, Telegram
+from sandbox.telegram.params import Params, read_params
+from sandbox.telegram.person_input import Refused, body_of, fields_of, message_of, reply_to, text_of
+from sandbox.telegram.state import Bot, Chat, Json, Person, Query, Telegram
 from sandbox.telegram.stream import add_streams
 
-LANGUAGE = re.compile(r"[a-zA-Z]{2,3}(-[a-zA-Z0-9]{2,8})?")
 ALBUM_LIMIT = 10
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Refused(Exception):
-    """What the person asked for cannot be done; `status` is the HTTP status."""
-
-    def __init__(self, reason: str, status: int = 400) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 class PersonApi:
@@ -245,61 +236,6 @@ class PersonApi:
             ("POST", "/_chat/users/{uid}/pay", self.pay),
             ("POST", "/_chat/users/{uid}/stop", self.stop),
         ]
-
-
-def fields_of(wanted: Json) -> Json:
-    """The changeable fields of a person that the request names, checked."""
-    fields: Json = {}
-    for name in ("first_name", "last_name", "username", "language_code", "role"):
-        if name not in wanted:
-            continue
-        value = wanted[name]
-        optional = name in ("last_name", "username")
-        if value in (None, "") and optional:
-            fields[name] = None
-        elif not isinstance(value, str) or not 1 <= len(value.strip()) <= 64:
-            raise Refused(f"{name} must be a text of 1-64 characters")
-        elif name == "language_code" and not LANGUAGE.fullmatch(value):
-            raise Refused("language_code must look like ru or pt-br")
-        elif name == "username" and not re.fullmatch(r"\w{3,32}", value, re.ASCII):
-            raise Refused("username must be 3-32 of A-Z a-z 0-9 _")
-        else:
-            fields[name] = value.strip()
-    return fields
-
-
-async def body_of(request: web.Request) -> Json:
-    try:
-        value = load_json(await request.read() or b"{}")
-    except ValueError:
-        raise Refused("the body is not JSON") from None
-    if not isinstance(value, dict):
-        raise Refused("the body must be a JSON object")
-    return value
-
-
-def text_of(params: Params) -> Json:
-    text, entities = formatted(params.text("text")[:4096], "", None)
-    if not text:
-        raise Refused("text is empty")
-    return {"text": text, **({"entities": entities} if entities else {})}
-
-
-def reply_to(chat: Chat, params: Params) -> Json:
-    if not params.has("reply_to"):
-        return {}
-    target = chat.messages.get(params.integer("reply_to"))
-    if target is None:
-        raise Refused("the message to reply to is gone")
-    return {"reply_to_message": {key: value for key, value in target.data.items() if key != "reply_to_message"}}
-
-
-def message_of(chat: Chat, wanted: Json) -> Message:
-    number = wanted.get("message_id")
-    message = chat.messages.get(number) if type(number) is int else None
-    if message is None:
-        raise Refused("no such message")
-    return message
 
 
 def description_for(bot: Bot, person: Person) -> str:
