@@ -49,6 +49,11 @@ class Updates:
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_hand: set[int] = set()
 
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of update that some handler waits for; Telegram need not send others."""
+        return self._dispatcher.resolve_used_update_types()
+
     async def write_down(self, raw: str, update_id: int) -> InboxItem:
         return await self._db.write(inbox.receive, SOURCE, str(update_id), raw, handling_ms=HANDLING_MS)
 
@@ -124,7 +129,7 @@ class Updates:
         return await self._bot.get_updates(
             offset=offset,
             timeout=POLL_SECONDS,
-            allowed_updates=self._dispatcher.resolve_used_update_types(),
+            allowed_updates=self.kinds,
             request_timeout=POLL_SECONDS + 15,
         )
 

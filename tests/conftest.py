@@ -1,0 +1,23 @@
+"""What every test may ask for, and which tests this machine can run."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.webdriver import find_browser
+
+pytest_plugins = ["tests.database_fixture", "tests.redis_fixture", "tests.sandbox_fixture", "tests.shop_fixture"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a browser the page can't be looked at; where everything must run, that is an error and no excuse."""
+    if find_browser() is not None:
+        return
+    if os.environ.get("CI"):
+        raise pytest.UsageError("these tests need Chromium and chromedriver: apt install chromium chromium-driver")
+    pages = [item for item in items if item.get_closest_marker("browser")]
+    if pages:
+        config.hook.pytest_deselected(items=pages)
+        items[:] = [item for item in items if not item.get_closest_marker("browser")]

@@ -1,0 +1,214 @@
+"""Steps of workers against the simulated providers: each ends in a charged result or in the money back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from database import jobs as job_rows
+from database.models import CallOutcome, JobStatus, JobStep, JobType
+from services.i18n import Texts
+from services.payments import Payments
+from tests.shop_fixture import Shop, until
+from workers import image_worker, video_worker
+from workers.sweeper import Sweeper
+from workers.watcher import watch
+
+BOUGHT = [("test", 10_000), ("reserve", -1200)]
+
+
+async def finish_clip(shop: Shop, job_id: str) -> None:
+    """Let the watcher look until the clip is done, then fetch it."""
+
+    async def rendered() -> bool:
+        await shop.db.write(job_rows.look_now, (await shop.job(job_id)).external_id, None)
+        await watch(shop.here, shop.queue)
+        return (await shop.job(job_id)).step is not JobStep.WATCH
+
+    await until(rendered, what="the clip is rendered")
+    while shop.queue.sent:
+        await shop.queue.run_next()
+
+
+async def test_a_picture_is_stored_charged_and_owed_to_its_buyer(shop: Shop) -> None:
+    """The plain story: reserve, one call, bytes on disk, charge, one delivery due."""
+    await shop.give(1, 100)
+    job = await shop.order()
+    await image_worker.run(job.id)
+    done = await shop.job(job.id)
+    asset = await shop.db.read(job_rows.result_of, job.id)
+    assert (done.status, done.cost_actual, done.progress) == (JobStatus.COMPLETED, 1200, 100)
+    assert asset is not None
+    assert len(await shop.here.assets.get(asset.store_key)) == asset.size
+    assert await shop.entries() == BOUGHT
+    assert await shop.told() == [(1, "result", job.id)]
+    (call,) = await shop.db.read(job_rows.calls, job.id)
+    assert call.outcome is CallOutcome.OK
+    assert call.cost_micro_usd > 0
+
+
+async def test_a_step_run_five_times_at_once_makes_one_picture(shop: Shop) -> None:
+    """A doubled message changes nothing: the claim lets one through."""
+    await shop.give(1, 100)
+    job = await shop.order()
+    await asyncio.gather(*(image_worker.run(job.id) for _ in range(5)))
+    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
+    assert shop.sandbox.calls("gemini", "generateContent") == 1
+    assert await shop.entries() == BOUGHT
+
+
+# (scenario, calls made, the code the person is told by): each class of the provider's refusals, once.
+GEMINI_REFUSALS = [
+    ("prompt_block=SAFETY", 1, "prompt_blocked"),
+    ("finish=IMAGE_SAFETY", None, "image_blocked"),
+    ("finish=IMAGE_RECITATION", 1, "recitation"),
+    ("finish=LANGUAGE", 1, "language"),
+    ("400_key", 1, "key_invalid"),
+    ("400_location", 1, "location"),
+    ("402", 1, "funds"),
+    ("403", 1, "forbidden"),
+    ("429_day", 1, "quota_day"),
+    ("429_free_zero", 1, "billing"),
+    ("404", 1, "model_gone"),
+]
+
+
+@pytest.mark.parametrize(("scenario", "calls", "code"), GEMINI_REFUSALS)
+async def test_a_refused_picture_gives_the_money_back_once(
+    shop: Shop, scenario: str, calls: int | None, code: str
+) -> None:
+    """A final no: one refund, the right word for the person, no call that can't help."""
+    await shop.give(1, 100)
+    job = await shop.order(prompt=f"a fox #sim:{scenario}")
+    await image_worker.run(job.id)
+    failed = await shop.job(job.id)
+    assert (failed.status, failed.error_code) == (JobStatus.FAILED, code)
+    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+    if calls is not None:
+        assert shop.sandbox.calls("gemini", "generateContent") == calls
+    told = await shop.told()
+    assert (1, "failed", job.id) in told
+    owners_to_mend = code in ("key_invalid", "location", "funds", "forbidden", "quota_day", "billing", "model_gone")
+    assert bool([who for who, kind, _ in told if kind == "alert"]) is owners_to_mend
+
+
+async def test_a_busy_provider_is_asked_again_and_then_the_job_waits_in_its_row(shop: Shop) -> None:
+    """503: retried as often as the policy says, then put back; the money stays reserved and nobody is told off."""
+    await shop.give(1, 100)
+    job = await shop.order()
+    shop.sandbox.fault("gemini", "generateContent", status=503, times=1000, body={"error": {
+        "code": 503, "status": "UNAVAILABLE", "message": "The model is overloaded."}})
+    shop.here.catalogue.retries.image.__dict__.update(first_delay=0.01, max_delay=0.02, jitter=0.0)
+    await image_worker.run(job.id)
+    waiting = await shop.job(job.id)
+    assert (waiting.status, waiting.step, waiting.lease_until) == (JobStatus.PROCESSING, JobStep.IMAGE, None)
+    assert waiting.failures == 1
+    calls = await shop.db.read(job_rows.calls, job.id)
+    assert {call.outcome for call in calls} == {CallOutcome.REFUSED}
+    assert len(calls) == shop.here.catalogue.retries.image.tries
+    shop.sandbox.world.faults.clear()
+    await image_worker.run(job.id)
+    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
+    assert await shop.entries() == BOUGHT
+
+
+async def test_a_lost_answer_is_repeated_once_at_the_owners_cost_then_refunded(shop: Shop) -> None:
+    """Unknown outcome twice: two calls in all, then the money back; never a third."""
+    await shop.give(1, 100)
+    job = await shop.order()
+    shop.sandbox.fault("gemini", "generateContent", drop="after", times=10)
+    await image_worker.run(job.id)
+    assert (await shop.job(job.id)).status is JobStatus.PROCESSING
+    await image_worker.run(job.id)
+    failed = await shop.job(job.id)
+    assert failed.status is JobStatus.FAILED
+    assert len(await shop.db.read(job_rows.calls, job.id)) == 2
+    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+
+
+async def test_a_lost_answer_then_a_picture_is_charged_once(shop: Shop) -> None:
+    """The owner bears the first call, the person pays for the one they got."""
+    await shop.give(1, 100)
+    job = await shop.order()
+    shop.sandbox.fault("gemini", "generateContent", drop="after", times=1)
+    await image_worker.run(job.id)
+    await image_worker.run(job.id)
+    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
+    assert await shop.entries() == BOUGHT
+
+
+async def test_a_clip_is_submitted_watched_fetched_and_charged_once(shop: Shop) -> None:
+    """A clip in flight is a row: submit ends, the watcher sees it done, finish stores and charges."""
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.VIDEO)
+    await video_worker.submit(job.id)
+    flying = await shop.job(job.id)
+    assert (flying.step, flying.lease_until) == (JobStep.WATCH, None)
+    await finish_clip(shop, job.id)
+    done = await shop.job(job.id)
+    asset = await shop.db.read(job_rows.result_of, job.id)
+    assert (done.status, done.cost_actual) == (JobStatus.COMPLETED, 1200)
+    assert asset is not None
+    assert (asset.mime, (asset.duration_ms or 0) // 1000) == ("video/mp4", 5)
+    assert await shop.entries() == BOUGHT
+    (call,) = await shop.db.read(job_rows.calls, job.id)
+    assert call.cost_micro_usd > 0
+
+
+@pytest.mark.parametrize("how", [{"drop": "after"}, {"status": 504, "after": True}, {"status": 500, "after": True}])
+async def test_a_submit_whose_answer_was_lost_is_found_and_not_sent_again(shop: Shop, how: dict[str, object]) -> None:
+    """The task exists at the provider: searched by our id, adopted, one task, one charge."""
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.VIDEO)
+    shop.sandbox.fault("kling", "text-to-video", times=1, **how)
+    await video_worker.submit(job.id)
+    assert (await shop.job(job.id)).step is JobStep.SUBMIT
+    await video_worker.submit(job.id)
+    assert (await shop.job(job.id)).step is JobStep.WATCH
+    await finish_clip(shop, job.id)
+    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
+    assert len(shop.sandbox.world.faces["kling"].store.tasks) == 1
+    assert await shop.entries() == BOUGHT
+
+
+async def test_a_worker_killed_between_intent_and_submit_searches_first(shop: Shop) -> None:
+    """An intent without an outcome is a doubt: nothing is posted before the provider was searched long enough."""
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.VIDEO)
+    claimed = await shop.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
+    assert claimed is not None
+    await shop.db.write(job_rows.begin_call, job.id, claimed.attempt, provider="kling", model="x")
+    await shop.db.write(job_rows.put_back, job.id, claimed.attempt, delay_ms=0, cause="killed")
+    await video_worker.submit(job.id)
+    assert shop.sandbox.calls("kling", "text-to-video") == 0
+    assert (await shop.job(job.id)).step is JobStep.SUBMIT
+
+
+async def test_a_clip_that_fails_at_the_provider_gives_the_money_back(shop: Shop) -> None:
+    """Late moderation: failed at the provider, refunded here, said once."""
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.VIDEO, prompt="a fox #sim:late_moderation")
+    await video_worker.submit(job.id)
+    await finish_clip(shop, job.id)
+    assert (await shop.job(job.id)).status is JobStatus.FAILED
+    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+    assert await shop.told() == [(1, "failed", job.id)]
+
+
+async def test_a_hold_that_ran_out_pays_back_and_a_later_result_changes_nothing(shop: Shop) -> None:
+    """Whoever comes after the hold's end finds the job closed; the result is the owner's loss."""
+    await shop.give(1, 100)
+    job = await shop.order(hold_ms=1)
+    claimed = await shop.db.write(job_rows.claim, job.id, JobStep.IMAGE)
+    assert claimed is not None
+    sweeper = Sweeper(shop.here, shop.queue, Payments(shop.db, None, Texts()))
+    await until(lambda: _released(shop, sweeper, job.id), what="the hold is released")
+    asset = job_rows.NewAsset("late", 1, "k" * 8, "0" * 64, "image/png", 1, 1, 1)
+    assert await shop.db.write(job_rows.finish, job.id, claimed.attempt, asset, keep_ms=1000) is None
+    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+
+
+async def _released(shop: Shop, sweeper: Sweeper, job_id: str) -> bool:
+    await sweeper.release_overdue_holds()
+    return (await shop.job(job_id)).status is JobStatus.FAILED
