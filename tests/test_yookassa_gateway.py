@@ -403,13 +403,16 @@ async def test_a_closed_gateway_says_so(world: World) -> None:
     assert "closed" in str(await failure(gateway.me()))
 
 
-async def test_a_cancelled_caller_stays_cancelled(world: World, gateway: YooKassaGateway) -> None:
-    """Cancelling a task inside a call cancels the task, it is not turned into an error."""
+@pytest.mark.parametrize("closed", [False, True])
+async def test_a_cancelled_caller_stays_cancelled(world: World, gateway: YooKassaGateway, closed: bool) -> None:
+    """Cancelling a task inside a call cancels the task, it is not turned into an error, not even while closing."""
     world.faults.plan(Fault("yookassa", "v3/me", delay=5))
     task = asyncio.create_task(gateway.me())
     async with asyncio.timeout(5):
         while not world.counts["yookassa:fault:v3/me"]:  # noqa: ASYNC110 - the request comes over HTTP
             await asyncio.sleep(0.005)
+    if closed:
+        await gateway.close()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
