@@ -97,16 +97,21 @@ def prepare_photo(
     Transparency stays in a PNG where it fits, else it goes onto white. Raises `BadMedia`.
     """
     with _opened(data, max_input_bytes, max_pixels) as image:
-        if min(image.size) < min_side:
-            raise BadMedia(MediaFault.TOO_SMALL)
-        if max(image.size) > max_aspect * min(image.size):
-            raise BadMedia(MediaFault.TOO_NARROW)
+        check_sides(image.width, image.height, min_side=min_side, max_aspect=max_aspect)
         upright = _upright(image, max_side)
     if keep_alpha and upright.mode == "RGBA":
         png = _encoded(upright, "PNG", optimize=False)
         if len(png) <= max_bytes:
             return Photo(png, "image/png")
     return Photo(_jpeg(_on_white(upright), max_bytes), "image/jpeg")
+
+
+def check_sides(width: int, height: int, *, min_side: int, max_aspect: float) -> None:
+    """Whether a provider takes a photo of these sides. Raises `BadMedia`: too small, or too narrow."""
+    if min(width, height) < min_side:
+        raise BadMedia(MediaFault.TOO_SMALL)
+    if max(width, height) > max_aspect * min(width, height):
+        raise BadMedia(MediaFault.TOO_NARROW)
 
 
 def fit_photos(photos: Sequence[Photo], *, total_bytes: int, max_side: int) -> tuple[Photo, ...]:

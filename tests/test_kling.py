@@ -382,7 +382,7 @@ async def test_an_expired_link_asks_for_a_fresh_one(kling: Kling, world: World) 
     """403 and 404 of a result mean "look again", and the next look brings a link that works."""
     done = await ended(kling, world, await kling.submit(order("a boat #sim:expired_url=1", duration=3)))
     error = await failed(kling.download(done.url or ""))
-    assert (error.code, error.failure) == (ErrorCode.RESULT_GONE, T)
+    assert (error.code, error.failure, error.max_repeats) == (ErrorCode.RESULT_GONE, T, 0)
     fresh = (await kling.look([done.id]))[done.id].url
     assert (await kling.download(fresh or ""))[4:8] == b"ftyp"
 

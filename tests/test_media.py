@@ -20,6 +20,7 @@ from services.base_provider import Photo
 from services.media import (
     BadMedia,
     MediaFault,
+    check_sides,
     fit_photos,
     inspect_image,
     inspect_video,
@@ -208,6 +209,7 @@ def test_colour_profiles_are_applied_and_dropped() -> None:
 
 def test_the_provider_s_photo_rules() -> None:
     """Too small and too narrow photos are refused by name before anything is paid."""
+    check_sides(300, 750, min_side=300, max_aspect=2.5)
     for size, fault in (((200, 400), MediaFault.TOO_SMALL), ((1000, 300), MediaFault.TOO_NARROW)):
         with pytest.raises(BadMedia) as caught:
             prepare_photo(picture(size=size), max_side=3000, max_bytes=10**6, min_side=300, max_aspect=2.5)

@@ -386,3 +386,25 @@ async def test_connections_are_limited_and_all_callers_are_served() -> None:
     await server.wait_closed()
     assert len(answers) == 100
     assert 10 < peak <= 50
+
+
+@pytest.mark.parametrize("greeting", [b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+                                      b"HTTP/1.1 200 Connection established\r\n\r\n", b""])
+async def test_a_proxy_that_refuses_has_sent_nothing_on(greeting: bytes) -> None:
+    """What a proxy is asked before the tunnel stands is no request of ours: the call may be repeated."""
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(greeting)
+        writer.close()
+
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    address = f"http://user:{SECRET}@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    provider = NanoBanana(api_key=SECRET, base_url="https://provider.invalid", proxy=address)
+    with pytest.raises(ProviderError) as caught:
+        await provider.generate(ImageRequest("m", "a"))
+    await provider.close()
+    server.close()
+    await server.wait_closed()
+    assert (caught.value.code, caught.value.failure) == (ErrorCode.NETWORK, Failure.TEMPORARY)
+    assert SECRET not in str(caught.value)

@@ -64,8 +64,14 @@ class HttpClient:
     call into one whose outcome nobody knows, and a handshake is nothing beside seconds of drawing.
     """
 
-    def __init__(self, *, base_url: str = "", headers: Mapping[str, str] | None = None, proxy: str | None = None,
-                 secrets: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        base_url: str = "",
+        headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        secrets: Iterable[str] = (),
+    ) -> None:
         for name, value in (headers or {}).items():
             if not re.fullmatch(r"[\x21-\x7e]+( [\x21-\x7e]+)*", value):
                 raise ValueError(f"the value for the header {name} holds characters that cannot be sent")

@@ -165,7 +165,7 @@ class Kling(VideoProvider):
             fine = False
         if not fine:
             detail = "the clip's link is no https address"
-            raise ProviderError(ErrorCode.BAD_RESULT, Failure.TEMPORARY, Blame.PROVIDER, detail)
+            raise ProviderError(ErrorCode.BAD_RESULT, Failure.TEMPORARY, Blame.PROVIDER, detail, max_repeats=0)
 
     @staticmethod
     def _bad_list() -> ProviderError:
@@ -206,7 +206,8 @@ def request_body(request: VideoRequest) -> tuple[str, bytes]:
 def _clip(answer: Answer) -> bytes:
     if answer.status in (401, 403, 404, 410):
         detail = f"the clip's link answers HTTP {answer.status}"
-        raise ProviderError(ErrorCode.RESULT_GONE, Failure.TEMPORARY, Blame.PROVIDER, detail)
+        # The same link will not come back to life: a fresh one has to be asked for.
+        raise ProviderError(ErrorCode.RESULT_GONE, Failure.TEMPORARY, Blame.PROVIDER, detail, max_repeats=0)
     if answer.status != 200:
         detail = f"the clip's host answers HTTP {answer.status}"
         raise ProviderError(ErrorCode.NETWORK, Failure.TEMPORARY, Blame.PROVIDER, detail)
