@@ -43,10 +43,19 @@ class Bot:
         """The file_id of a photo, 640 by 360, that the bot has sent to Bob."""
         data = io.BytesIO()
         Image.new("RGB", (640, 360), "teal").save(data, "PNG")
+        return str((await self._upload("sendPhoto", "photo", data.getvalue(), "a.png"))["photo"][-1]["file_id"])
+
+    async def document(self, name: str) -> str:
+        """The file_id of a small file that the bot has sent to Bob."""
+        return str((await self._upload("sendDocument", "document", b"some bytes", name))["document"]["file_id"])
+
+    async def _upload(self, method: str, field: str, data: bytes, name: str) -> dict[str, Any]:
         form = aiohttp.FormData({"chat_id": str(BOB)})
-        form.add_field("photo", data.getvalue(), filename="a.png")
-        async with self.http.post(f"{self.url}/bot1:test/sendPhoto", data=form) as answer:
-            return str((await answer.json())["result"]["photo"][-1]["file_id"])
+        form.add_field(field, data, filename=name)
+        async with self.http.post(f"{self.url}/bot1:test/{method}", data=form) as answer:
+            told: dict[str, Any] = await answer.json()
+        assert told["ok"], told
+        return dict(told["result"])
 
     async def update(self, kind: str) -> dict[str, Any]:
         """The next update of this kind, as long polling gives it."""

@@ -228,6 +228,20 @@ async def test_a_planned_fault_strikes_once(page: Page, bot: Bot) -> None:
     await bot.say("прошло")
 
 
+async def test_offered_faults_are_known(page: Page, http: aiohttp.ClientSession, sandbox: str) -> None:
+    """Every fault that the panel offers can be planned, and every scenario it names is one the simulator knows."""
+    groups = await page.script("return import('/_web/faults.js').then((module) => module.FAULTS)")
+    faults = [one["fault"] for group in groups for one in group["faults"]]
+    assert {fault["face"] for fault in faults} == {"telegram", "gemini", "kling", "yookassa"}
+    async with http.post(f"{sandbox}/_control/faults", json=faults) as answer:
+        assert len(await answer.json()) == len(faults)
+    for face in ("gemini", "kling"):
+        async with http.get(f"{sandbox}/_control/{face}/scenario") as answer:
+            known = await answer.json()
+        tags = {fault["tag"].partition("=")[0] for fault in faults if fault["face"] == face and "tag" in fault}
+        assert tags <= set(known)
+
+
 async def test_others_messages_are_counted(page: Page, bot: Bot) -> None:
     """A message to a person whose chat is not open shows as a number beside the name, and opening it clears that."""
     await bot.say("hello, Bob", chat_id=BOB)

@@ -15,24 +15,44 @@ from tests.webdriver import ELEMENT, ENTER, Driver, Page
 __all__ = ["bot", "driver", "http", "page", "sandbox"]  # fixtures, used by their names
 pytestmark = pytest.mark.browser
 
+# What reaches past the bubble or dialog that holds it; a code block scrolls inside itself.
+STICKING_OUT = """
+const held = [...document.querySelectorAll('.bubble, dialog form')];
+return held.flatMap((box) => [...box.querySelectorAll('*')]
+  .filter((one) => !one.closest('pre code') && one.checkVisibility())
+  .filter((one) => one.getBoundingClientRect().right > box.getBoundingClientRect().right + 1)
+  .map((one) => `${one.tagName} ${one.className}`));
+"""
 NARROW = "document.documentElement.scrollWidth <= innerWidth"
 
 
-async def test_a_phone_shows_one_pane_without_sideways_scroll(page: Page, bot: Bot) -> None:
+async def test_a_phone_shows_one_pane_without_sideways_scroll(page: Page, bot: Bot, tmp_path: Path) -> None:
     """At 360 pixels nothing is wider than the screen: list, chat with long words, code and buttons, panel."""
     await page.resize(360, 740)
+    files = [tmp_path / f"{'долгое-имя-' * 6}{number}.txt" for number in range(4)]
+    for path in files:
+        path.write_text("x", "utf-8")
     await bot.say("ОченьДлинноеСловоБезПробелов" * 20)
     await bot.say("<pre>" + "x = 1; " * 60 + "</pre>", parse_mode="HTML")
     await bot.say("https://example.com/" + "a" * 200)
     await bot.call("sendPhoto", chat_id=ANYA, photo=await bot.photo(), caption="подпись " * 40)
+    await bot.call("sendMediaGroup", chat_id=ANYA, media=[{"type": "photo", "media": await bot.photo()}] * 2)
+    documents = [await bot.document(f"{'очень-длинное-имя-' * 5}{number}.bin") for number in range(2)]
+    await bot.call("sendMediaGroup", chat_id=ANYA, media=[{"type": "document", "media": one} for one in documents])
     row = [{"text": f"кнопка {number}", "callback_data": str(number)} for number in range(8)]
     await bot.say("ряд", reply_markup={"inline_keyboard": [row]})
     await page.until("document.querySelectorAll('.inline-button').length === 8")
     assert await page.script(f"return {NARROW}")
     assert await page.script("const {scrollWidth, clientWidth} = arguments[0]; return scrollWidth <= clientWidth",
                              {ELEMENT: await page.find("#timeline")})
+    assert await page.script("return document.querySelectorAll('.bubble .file').length") == 2
+    assert await page.script(STICKING_OUT) == []
+    await page.type("#file-input", "\n".join(str(path) for path in files))
+    await page.find("dialog .attach-item")
+    assert await page.script(STICKING_OUT) == []
+    await page.click("dialog .text-button + .grow + .text-button")
     await page.click("#drawer-open")
-    await page.until("document.getElementById('reset').checkVisibility()")
+    await page.find("#reset")
     assert await page.script(f"return {NARROW}")
     await page.click("#drawer .icon-button")
     await page.click("#back")
@@ -136,6 +156,8 @@ async def test_the_page_survives_the_servers_absence(
         await tab.until("!document.getElementById('banner').innerText.includes('не отвечает')")
         await bot.say("второй")
         await tab.shows("второй", "#timeline")
+        await bot.say("третий")
+        await tab.shows("третий", "#timeline")
         assert "первый" not in await tab.script("return document.getElementById('timeline').innerText")
     finally:
         await tab.close()

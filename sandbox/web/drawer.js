@@ -65,10 +65,12 @@ export class Drawer {
   }
 
   faults() {
-    const names = FAULTS.map((one) => one.name[currentLanguage()]);
-    const which = h("select", { class: "fault-kind", "aria-label": t("faults"), id: "fault-kind" }, names.map((name, index) => h("option", { value: index }, name)));
+    const all = FAULTS.flatMap((one) => one.faults);
+    const options = (faults) => faults.map((one) => h("option", { value: all.indexOf(one) }, one.name[currentLanguage()]));
+    const which = h("select", { class: "fault-kind", "aria-label": t("faults"), id: "fault-kind" },
+      FAULTS.map((one) => h("optgroup", { label: one.group }, options(one.faults))));
     const times = h("select", { "aria-label": t("times"), id: "fault-times" }, [1, 2, 3, 5, 10].map((n) => h("option", { value: n }, `×${n}`)));
-    const plan = () => this.act(() => api.planFault({ ...FAULTS[which.value].fault, times: Number(times.value) }), () => toast(t("faultPlanned")));
+    const plan = () => this.act(() => api.planFault({ ...all[which.value].fault, times: Number(times.value) }), () => toast(t("faultPlanned")));
     this.planned = h("div", { class: "planned" });
     return section(t("faults"),
       h("p", { class: "hint" }, t("faultsHint")),
@@ -113,7 +115,8 @@ export class Drawer {
   }
 
   drawPlanned(faults) {
-    const lines = faults.map((one) => `${one.face} · ${one.tag ?? one.match ?? ""} · ${one.status ?? one.drop ?? (one.delay ? `${one.delay} ${t("seconds")}` : "")} ×${one.times}`);
+    const effect = (one) => one.status ?? (one.drop ? `drop ${one.drop}` : one.delay ? `${one.delay} ${t("seconds")}` : "");
+    const lines = faults.map((one) => `${[one.face, one.match, one.tag, effect(one)].filter(Boolean).join(" · ")} ×${one.times}`);
     if (lines.length === 0) return this.planned.replaceChildren(h("p", { class: "hint" }, t("noFaults")));
     const clear = h("button", { type: "button", class: "text-button", id: "clear-faults", onclick: () => this.act(api.clearFaults, () => {}) }, t("clearFaults"));
     return this.planned.replaceChildren(

@@ -1,32 +1,42 @@
-// Faults a person can plan by hand: each is what the real system would answer, in its own shape.
+// Faults a person can plan by hand, grouped by the system that commits them. A `tag` names misbehaviour that the
+// simulator of that system knows itself; the rest is said here, in the shape the real system would use.
 
 const telegram = (code, description, parameters) => ({ ok: false, error_code: code, description, ...(parameters && { parameters }) });
-const google = (code, status, message) => ({ error: { code, message, status } });
-const kling = (code, message) => ({ code, message, request_id: "sandbox-fault" });
 const yookassa = (code, description) => ({ type: "error", id: "sandbox-fault", code, description });
 
 export const FAULTS = [
-  { name: { ru: "Telegram 429: подождать 3 с", en: "Telegram 429: wait 3 s" },
-    fault: { face: "telegram", match: "sendMessage", status: 429, headers: { "Retry-After": "3" },
-      body: telegram(429, "Too Many Requests: retry after 3", { retry_after: 3 }) } },
-  { name: { ru: "Telegram 502 вместо JSON", en: "Telegram 502, HTML body" },
-    fault: { face: "telegram", match: "send", status: 502, body: "<html><head><title>502 Bad Gateway</title></head></html>" } },
-  { name: { ru: "Telegram: отправлено, но ответ потерян", en: "Telegram: sent, answer lost" },
-    fault: { face: "telegram", match: "sendMessage", drop: "after" } },
-  { name: { ru: "Gemini 503: перегружен", en: "Gemini 503: overloaded" },
-    fault: { face: "gemini", match: "generateContent", status: 503, body: google(503, "UNAVAILABLE", "The model is overloaded. Please try again later.") } },
-  { name: { ru: "Gemini 429: квота", en: "Gemini 429: quota" },
-    fault: { face: "gemini", match: "generateContent", status: 429, body: google(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota).") } },
-  { name: { ru: "Gemini: ответ через 20 с", en: "Gemini: answers after 20 s" },
-    fault: { face: "gemini", match: "generateContent", delay: 20 } },
-  { name: { ru: "Kling 500 при заказе клипа", en: "Kling 500 on submit" },
-    fault: { face: "kling", match: "-to-video", status: 500, body: kling(5000, "internal error") } },
-  { name: { ru: "Kling 429: заняты все места", en: "Kling 429: no free slot" },
-    fault: { face: "kling", match: "-to-video", status: 429, body: kling(1303, "parallel task over resource pack limit") } },
-  { name: { ru: "Kling: принято, но ответ потерян", en: "Kling: accepted, answer lost" },
-    fault: { face: "kling", match: "-to-video", drop: "after" } },
-  { name: { ru: "ЮKassa 500", en: "YooKassa 500" },
-    fault: { face: "yookassa", match: "payments", status: 500, body: yookassa("internal_server_error", "Internal server error") } },
-  { name: { ru: "ЮKassa: создано, но ответ потерян", en: "YooKassa: created, answer lost" },
-    fault: { face: "yookassa", match: "payments", drop: "after" } },
+  { group: "Telegram", faults: [
+    { name: { ru: "429: подождать 3 с", en: "429: wait 3 s" },
+      fault: { face: "telegram", match: "sendMessage", status: 429, headers: { "Retry-After": "3" },
+        body: telegram(429, "Too Many Requests: retry after 3", { retry_after: 3 }) } },
+    { name: { ru: "502 вместо JSON", en: "502, HTML body" },
+      fault: { face: "telegram", match: "send", status: 502, body: "<html><head><title>502 Bad Gateway</title></head></html>" } },
+    { name: { ru: "отправлено, но ответ потерян", en: "sent, answer lost" },
+      fault: { face: "telegram", match: "sendMessage", drop: "after" } },
+  ] },
+  { group: "Gemini", faults: [
+    { name: { ru: "503: модель перегружена", en: "503: model overloaded" }, fault: { face: "gemini", tag: "503_overloaded" } },
+    { name: { ru: "429: квота на минуту", en: "429: quota per minute" }, fault: { face: "gemini", tag: "429_minute=5" } },
+    { name: { ru: "отказ: запрос запрещён", en: "refusal: prompt blocked" }, fault: { face: "gemini", tag: "prompt_block" } },
+    { name: { ru: "отказ: картинка небезопасна", en: "refusal: unsafe picture" }, fault: { face: "gemini", tag: "finish=IMAGE_SAFETY" } },
+    { name: { ru: "обрыв посреди ответа", en: "connection lost mid-answer" }, fault: { face: "gemini", tag: "reset_mid_body" } },
+    { name: { ru: "битая картинка", en: "broken picture" }, fault: { face: "gemini", tag: "broken_image" } },
+    { name: { ru: "ответ через 20 с", en: "answers after 20 s" }, fault: { face: "gemini", match: "generateContent", delay: 20 } },
+  ] },
+  { group: "Kling", faults: [
+    { name: { ru: "429: заняты все места", en: "429: no free slot" }, fault: { face: "kling", tag: "1303" } },
+    { name: { ru: "отказ: не прошло проверку", en: "refusal: content safety" }, fault: { face: "kling", tag: "1301" } },
+    { name: { ru: "500 при заказе клипа", en: "500 on submit" }, fault: { face: "kling", tag: "5000" } },
+    { name: { ru: "принято, но ответ потерян", en: "accepted, answer lost" }, fault: { face: "kling", tag: "drop_after" } },
+    { name: { ru: "клип не получился", en: "the clip fails" }, fault: { face: "kling", tag: "fail" } },
+    { name: { ru: "клип завис навсегда", en: "the clip never ends" }, fault: { face: "kling", tag: "stuck" } },
+  ] },
+  { group: "ЮKassa", faults: [
+    { name: { ru: "500: исход неизвестен", en: "500: outcome unknown" },
+      fault: { face: "yookassa", match: "payments", status: 500, body: yookassa("internal_server_error", "Internal server error") } },
+    { name: { ru: "создано, но ответ потерян", en: "created, answer lost" },
+      fault: { face: "yookassa", match: "payments", drop: "after" } },
+    { name: { ru: "уведомление придёт дважды", en: "notification comes twice" },
+      fault: { face: "yookassa", match: "notification:payment", tag: "notification", options: { notifications_duplicates: 1 } } },
+  ] },
 ];

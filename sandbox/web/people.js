@@ -21,7 +21,7 @@ export function renderPeople(users, active, open) {
     return h("li", {}, h("button", { type: "button", class: "person", "data-uid": user.id, "aria-current": current, onclick: () => open(user.id) },
       fillAvatar(h("span", { class: "avatar", "aria-hidden": "true" }), user.first_name, user.id),
       h("span", { class: "person-text" },
-        h("span", { class: "person-name" }, h("span", { class: "clip" }, name), user.role === "admin" && h("span", { class: "badge" }, t("admin"))),
+        h("span", { class: "person-name" }, h("span", { class: "ellipsis" }, name), user.role === "admin" && h("span", { class: "badge" }, t("admin"))),
         h("span", { class: user.blocked ? "person-about bad" : "person-about" }, user.blocked ? t("blockedTag") : about)),
       unread > 0 && h("span", { class: "unread", "aria-label": t("unread", unread) }, unread > 99 ? "99+" : String(unread))));
   }));
