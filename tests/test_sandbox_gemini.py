@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import random
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -112,8 +113,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 async def sdk(bench: Bench, **asked: Any) -> types.GenerateContentResponse:
-    options = types.HttpOptions(base_url=f"{bench.url}/gemini", api_version="v1beta")
-    client = genai.Client(api_key=KEY, http_options=options)
+    client = genai.Client(api_key=KEY, http_options=types.HttpOptions(base_url=f"{bench.url}/gemini"))
     try:
         return await client.aio.models.generate_content(**asked)
     finally:
@@ -547,6 +547,65 @@ async def test_any_bytes_get_googles_own_error(bench: Bench, raw: bytes) -> None
     assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
 
 
+ODD = (
+    None,
+    True,
+    -1,
+    2**70,
+    1e308,
+    "",
+    "\ud800",
+    "x" * 5_000,
+    [],
+    [None],
+    {},
+    {"parts": None},
+    [[{}]],
+    "data:,",
+    "9" * 5_000,
+)
+
+
+def mutated(value: Any, chance: random.Random) -> Any:
+    """`value` with one node, chosen by lot, replaced by something odd."""
+    if not isinstance(value, (dict, list)) or not value or chance.random() < 0.15:
+        return chance.choice(ODD)
+    if isinstance(value, list):
+        at = chance.randrange(len(value))
+        return [mutated(one, chance) if index == at else one for index, one in enumerate(value)]
+    name = chance.choice(sorted(value))
+    if chance.random() < 0.1:
+        return {**value, "odd": chance.choice(ODD)}
+    return {**value, name: mutated(value[name], chance)}
+
+
+async def test_no_form_of_request_breaks_the_server(bench: Bench) -> None:
+    """Whatever stands where a value should be, the answer is a picture or a refusal in the API's shape."""
+    await bench.settings(pixel_scale=0.02)
+    chance = random.Random(11)
+    good = {
+        **request(
+            "x",
+            GOOD,
+            imageConfig={"aspectRatio": "1:1", "imageSize": "1K"},
+            thinkingConfig={"thinkingLevel": "LOW"},
+            maxOutputTokens=9_000,
+            responseModalities=["IMAGE"],
+            seed=1,
+        ),
+        "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "OFF"}],
+        "tools": [{"googleSearch": {"searchTypes": {"webSearch": {}}}}],
+        "systemInstruction": {"parts": [{"text": "x"}]},
+    }
+    for _ in range(200):
+        body = mutated(good, chance)
+        answer = await bench.http.post(
+            f"/gemini/v1beta/models/{PRO}:generateContent", content=json.dumps(body).encode()
+        )
+        assert answer.status_code in (200, 400), (body, answer.text[:300])
+        assert "candidates" in answer.json() or answer.json()["error"]["code"] == 400
+
+
 async def test_the_key_is_asked_for(bench: Bench) -> None:
     """Header, query and Bearer let in; a wrong key is 400, a wrong token 401, none at all 403."""
     path = "/gemini/any/prefix/v1beta/models"
@@ -632,6 +691,18 @@ async def test_reset_forgets_the_ledger_and_the_settings(bench: Bench) -> None:
     await bench.http.post("/_control/reset")
     assert (await bench.ledger())["calls"] == 0
     assert (await bench.http.get("/_control/gemini/settings")).json()["rpm"] == 0
+
+
+async def test_a_call_that_outlives_a_reset_leaves_no_trace(bench: Bench) -> None:
+    """What began before a reset is not counted after it."""
+    bench.world.clock.set_speed(0.001)
+    call = asyncio.create_task(bench.generate("x"))
+    await until(lambda: _delayed(bench))
+    await bench.http.post("/_control/reset")
+    bench.world.clock.advance(600)
+    assert (await call).status_code == 200
+    seen = await bench.ledger()
+    assert (seen["calls"], seen["in_flight"], seen["images"]) == (0, 0, 0)
 
 
 async def test_settings_are_checked(bench: Bench) -> None:

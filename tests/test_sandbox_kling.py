@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import random
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -413,6 +414,61 @@ async def test_any_bytes_get_the_services_own_error(bench: Bench, raw: bytes) ->
     for path in ("/kling/text-to-video/kling-3.0", "/kling/tasks"):
         answer = await bench.http.post(path, content=raw)
         assert (answer.status_code, answer.json()["code"]) == (400, 1200)
+
+
+ODD = (
+    None,
+    True,
+    -1,
+    2**70,
+    1e308,
+    "",
+    "\ud800",
+    "x" * 5_000,
+    [],
+    [None],
+    {},
+    [[{}]],
+    "data:,",
+    "9" * 5_000,
+    "http://x y",
+)
+
+
+def mutated(value: Any, chance: random.Random) -> Any:
+    """`value` with one node, chosen by lot, replaced by something odd."""
+    if not isinstance(value, (dict, list)) or not value or chance.random() < 0.15:
+        return chance.choice(ODD)
+    if isinstance(value, list):
+        at = chance.randrange(len(value))
+        return [mutated(one, chance) if index == at else one for index, one in enumerate(value)]
+    name = chance.choice(sorted(value))
+    return {**value, name: mutated(value[name], chance)}
+
+
+async def test_no_form_of_order_breaks_the_server(bench: Bench) -> None:
+    """Whatever stands where a value should be, the answer is a task or a refusal in the service's shape."""
+    await bench.settings(concurrency=1_000, units=1_000_000)
+    chance = random.Random(5)
+    options = {"external_task_id": "x", "callback_url": bench.hook, "watermark_info": {"enabled": False}}
+    settings = {"resolution": "1080p", "duration": 5, "audio": "off", "multi_shot": True, "aspect_ratio": "1:1"}
+    bodies = {
+        f"/kling/{T2V}/kling-3.0": {"prompt": "shot 1, 5, x;", "settings": settings, "options": options},
+        f"/kling/{I2V}/kling-2.6": {"contents": [words(), frame(), frame(kind="last_frame")], "settings": settings},
+        "/kling/tasks": {
+            "start_time": "0",
+            "end_time": "9",
+            "cursor": "",
+            "limit": 5,
+            "filters": [{"key": "status", "values": ["failed"]}],
+        },
+    }
+    for path, good in bodies.items():
+        for _ in range(100):
+            body = mutated(good, chance)
+            answer = await bench.http.post(path, content=json.dumps(body).encode())
+            assert answer.status_code in (200, 400), (body, answer.text[:300])
+            assert answer.json()["code"] in (0, 1200, 1201)
 
 
 # --- once per external id, slots, units ---------------------------------------------------------------

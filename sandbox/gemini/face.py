@@ -132,7 +132,8 @@ class Face:
         raw = await request.read()
         body, prompt = await self._work(validation.prompt_in, raw)
         chosen = self.scenarios.chosen(prompt, request.path)
-        entry = self.ledger.open(self.world.clock.now(), model.id, prompt)
+        ledger = self.ledger  # A reset puts a new one in its place while this call still runs.
+        entry = ledger.open(self.world.clock.now(), model.id, prompt)
         entry.scenarios = sorted(chosen)
         response: web.StreamResponse | None = None
         try:
@@ -141,7 +142,7 @@ class Face:
             response = web.json_response(error.body(), status=error.code)
         finally:
             gone = wire.gone(request)
-            self.ledger.close(entry, 0 if response is None or gone else response.status, disconnected=gone)
+            ledger.close(entry, 0 if response is None or gone else response.status, disconnected=gone)
             self.world.record(
                 FACE,
                 "generateContent",
@@ -180,7 +181,7 @@ class Face:
         chance = random.Random(entry.id)
         draft = answers.Draft(order, entry.id, chosen, self.settings.pixel_scale, chance)
         answer: answers.Answer = await self._work(answers.compose, draft)
-        self.ledger.bill(entry, answer.images, answer.total_tokens, answer.cost, answer.finish)
+        entry.bill(answer.images, answer.total_tokens, answer.cost, answer.finish)
         return await _sent(request, answer.body, chosen)
 
     async def _with_files(self, order: validation.Order) -> validation.Order:

@@ -33,6 +33,10 @@ class Entry:
     delay: float = 0.0
     disconnected: bool = False
 
+    def bill(self, images: int, tokens: int, cost: int, finish: str) -> None:
+        """The generation ran to its end: it is paid from here on, also when nobody listens any more."""
+        self.images, self.tokens, self.cost_microusd, self.finish = images, tokens, cost, finish
+
 
 class Ledger:
     """The latest calls one by one, and totals over all of them."""
@@ -58,16 +62,12 @@ class Ledger:
         self.peak = max(self.peak, self._totals["in_flight"])
         return entry
 
-    def bill(self, entry: Entry, images: int, tokens: int, cost: int, finish: str) -> None:
-        """The generation ran to its end: it is paid from here on, also when nobody listens any more."""
-        entry.images, entry.tokens, entry.cost_microusd, entry.finish = images, tokens, cost, finish
-        self._totals["images"] += images
-        self._totals["billed_microusd"] += cost
-        self._totals["billed_calls"] += 1 if cost else 0
-
     def close(self, entry: Entry, status: int, *, disconnected: bool) -> None:
         entry.status, entry.disconnected, entry.state = status, disconnected, "done"
         self._totals["disconnected"] += disconnected
+        self._totals["images"] += entry.images
+        self._totals["billed_microusd"] += entry.cost_microusd
+        self._totals["billed_calls"] += 1 if entry.cost_microusd else 0
         self._totals["in_flight"] -= 1
 
     def report(self) -> dict[str, Any]:

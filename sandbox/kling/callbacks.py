@@ -62,7 +62,7 @@ class Sender:
 
     async def send(self, url: str, task: dict[str, Any], mode: str, signers: Sequence[str], retries: int) -> None:
         """Tell `url` about `task` (the object as `/tasks` shows it) in the way that `mode` says."""
-        body = json.dumps(task, ensure_ascii=False).encode()
+        body = json.dumps(task, ensure_ascii=False).encode("utf-8", "replace")
         if mode == "missing":
             self._note(task, mode, None, "not sent")
             return

@@ -126,7 +126,7 @@ class Face:
         # The originals may be fifty megabytes each; the reduced copies are enough to draw from.
         order = dataclasses.replace(order, first_frame=None, last_frame=None)
         task = self.store.create(order, slots=self.settings.concurrency, duplicates=self.settings.accept_duplicates)
-        task.frames = frames
+        self.store.keep_frames(task, frames)
         task.scenarios = {one: scenario.value for one, scenario in chosen.items()}
         task.visible_at = task.created + chosen_number(chosen, "lookup_lag", self.settings.lookup_lag, given=8)
         task.failing_gets = int(chosen_number(chosen, "get_500", 0, given=3))
@@ -337,7 +337,7 @@ class Face:
 def _reduced(data: bytes) -> bytes:
     target = io.BytesIO()
     picture: Image.Image = validation.frame(data)
-    picture.thumbnail((1_280, 1_280))
+    picture.thumbnail((960, 960))
     picture.save(target, "JPEG", quality=88)
     return target.getvalue()
 

@@ -15,6 +15,7 @@ from sandbox.kling.validation import Order
 
 KEPT = 10_000
 EXTERNAL_KEPT = 100_000
+FRAMES_KEPT = 500
 MONTH = 30 * 86_400.0
 FINAL = frozenset({"succeeded", "failed"})
 
@@ -62,6 +63,7 @@ class Store:
         self.deductions: deque[tuple[float, int]] = deque()
         self.counts: Counter[str] = Counter()
         self._early = 0
+        self._with_frames: deque[Task] = deque()
 
     @property
     def units_spent(self) -> int:
@@ -87,6 +89,15 @@ class Store:
         self.counts["created"] += 1
         self._forget()
         return task
+
+    def keep_frames(self, task: Task, frames: list[bytes]) -> None:
+        """Frames are kept for the latest tasks; an older clip, if it is still to be made, is drawn from its words."""
+        if not frames:
+            return
+        task.frames = frames
+        self._with_frames.append(task)
+        if len(self._with_frames) > FRAMES_KEPT:
+            self._with_frames.popleft().frames = []
 
     def move(self, task: Task, status: str, message: str = "") -> bool:
         """A state change; False when the task has ended already. Success is billed, failure costs nothing."""
@@ -176,12 +187,12 @@ def _query(body: dict[str, Any], now: float) -> dict[str, Any]:
                 "status": list(query["status"]),
                 "product": list(query["product"]),
             }
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise invalid("cursor value is invalid") from error
     filters: dict[str, list[str]] = {"status": [], "product_type": []}
     given = body.get("filters") or []
     for one in given if isinstance(given, list) else [None]:
-        if not isinstance(one, dict) or one.get("key") not in filters or not isinstance(one.get("values"), list):
+        if not isinstance(one, dict) or one.get("key") not in list(filters) or not isinstance(one.get("values"), list):
             raise invalid("filters value is invalid")
         filters[one["key"]] += [str(value) for value in one["values"]]
     return {

@@ -23,7 +23,7 @@ MAX_IMAGE = 50 * 1024 * 1024
 MIN_SIDE = 300
 MAX_RATIO = 2.5
 MAX_EXTERNAL_ID = 128
-SHOT = re.compile(r"\s*shot\s+(\d+)\s*,\s*(\d+)\s*,\s*([^;]*);?\s*", re.IGNORECASE)
+SHOT = re.compile(r"\s*shot\s+(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*([^;]*);?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
