@@ -7,6 +7,7 @@ import io
 import json
 import random
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -110,9 +111,9 @@ class Wire:
         await self.chat("/_control/telegram/settings", changes)
 
 
-@pytest_asyncio.fixture
-async def wire() -> AsyncIterator[Wire]:
-    """The sandbox's Telegram on a free port."""
+@asynccontextmanager
+async def serving() -> AsyncIterator[tuple[World, str]]:
+    """The sandbox's Telegram on a free port: its world and its address."""
     world = World(seed=7)
     app = web.Application(client_max_size=128 * 1024 * 1024, middlewares=[control.fault_middleware(world)])
     control.mount(app, world)
@@ -120,10 +121,15 @@ async def wire() -> AsyncIterator[Wire]:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with aiohttp.ClientSession() as http:
-        yield Wire(http, "http://{}:{}".format(*runner.addresses[0][:2]), world)
+    yield world, "http://{}:{}".format(*runner.addresses[0][:2])
     await runner.cleanup()
     await world.close()
+
+
+@pytest_asyncio.fixture
+async def wire() -> AsyncIterator[Wire]:
+    async with serving() as (world, base), aiohttp.ClientSession() as http:
+        yield Wire(http, base, world)
 
 
 @pytest_asyncio.fixture
@@ -1190,6 +1196,22 @@ async def test_a_running_bot_survives_a_reset(wire: Wire, bot: telegram.Bot) -> 
     await wire.say(ANYA, "after")
     assert [update.update_id for update in await waiting] == [last + 1]
     assert [one["command"] for one in (await wire.chat(f"/_chat/users/{ANYA}/messages"))["commands"]] == ["start"]
+
+
+async def test_the_sandbox_ends_at_once() -> None:
+    """Long polls, event streams and waits of many minutes do not hold up the end."""
+    async with aiohttp.ClientSession() as http, asyncio.timeout(10):
+        async with serving() as (world, base):
+            wire = Wire(http, base, world)
+            await wire.result("getMe")
+            stream = await http.get(f"{base}/_chat/events?user={ANYA}")
+            polling = asyncio.create_task(wire.refusal("getUpdates", timeout=50))
+            waiting = asyncio.create_task(wire.chat(f"/_chat/users/{ANYA}/wait?contains=x&timeout=300", status=408))
+            await wait_for(lambda: world.counts["telegram:getUpdates"] == 1)
+            await wire.chat("/_chat/state")
+        assert (await polling).startswith("Conflict: terminated")
+        await waiting
+        assert (await stream.read()).endswith(b"event: bye\ndata: {}\n\n")
 
 
 async def test_old_messages_are_forgotten(wire: Wire) -> None:

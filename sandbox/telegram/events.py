@@ -31,6 +31,7 @@ class Events:
     """Who listens, and a pulse for those who wait for any change at all."""
 
     def __init__(self) -> None:
+        self.closed = False
         self._listeners: set[Listener] = set()
         self._changes: dict[tuple[int, int], asyncio.Event] = {}
 
@@ -58,12 +59,14 @@ class Events:
             listener.put((kind, data))
 
     def close(self) -> None:
-        """End every open stream."""
+        """End every open stream and every wait."""
+        self.closed = True
         for listener in self._listeners:
             listener.lost = True
             listener.put(("bye", {}))
         for change in self._changes.values():
             change.set()
+        self._changes.clear()
 
     def pulse(self, bot_id: int, user_id: int) -> None:
         """Wake those who wait for a change in this chat."""

@@ -48,7 +48,7 @@ async def _asked(call: Call, chat: Chat, invoice: Invoice) -> Query:
     }
     call.bot.updates.push("pre_checkout_query", payload, chat.person.id)
     until = query.asked + PRE_CHECKOUT_SECONDS
-    while query.answer is None and (left := until - clock.now()) > 0:
+    while query.answer is None and not events.closed and (left := until - clock.now()) > 0:
         await first_of([clock.sleep(left), events.changed(call.bot.id, chat.person.id, PRE_CHECKOUT_SECONDS)])
     query.answered = True
     return query

@@ -54,7 +54,7 @@ def add_streams(api: PersonApi) -> list[Route]:
             if found is not None:
                 return web.json_response(found.for_person())
             left = until - time.monotonic()
-            if left <= 0:
+            if left <= 0 or api.telegram.events.closed:
                 return web.json_response({"error": "no such message came"}, status=408)
             await api.telegram.events.changed(bot.id, chat.person.id, left)
 
