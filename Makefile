@@ -2,7 +2,8 @@
 #
 # Each makes `.venv` and installs the requirements when they have changed. Nothing else is needed but Python 3.11+.
 
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# The first of these that runs, is new enough and can make a virtual environment is taken.
+PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
@@ -23,12 +24,13 @@ help:
 	@echo "make bench   the benchmarks"
 
 $(READY): requirements.txt
-	@test -n "$(PYTHON)" || { echo "Python is missing: install Python 3.11 or newer."; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "$(PYTHON) is too old: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.11 ..."; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-	  echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || for python in $(PYTHONS); do \
+	  $$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  echo "Making $(VENV) with $$python ..."; $$python -m venv $(VENV) && break; \
+	done
+	@test -x $(BIN)/python || { \
+	  echo "Python 3.11 or newer with its venv module is needed (Debian, Ubuntu: apt install python3 python3-venv)."; \
+	  echo "If it is in an unusual place, name it: make PYTHON=/path/to/python3.11 ..."; exit 1; }
 	@echo "Installing the requirements into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
