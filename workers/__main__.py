@@ -32,7 +32,7 @@ KILL_SECONDS: Final = 5
 RESTART_SECONDS: Final = (1.0, 30.0)  # first and longest pause before a worker that ended is started again
 HEALTHY_SECONDS: Final = 60.0  # who has worked this long starts with the first pause again
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("workers")
 
 
 def main(arguments: list[str] | None = None) -> int:
