@@ -43,14 +43,17 @@ class Bot:
         """The file_id of a photo, 640 by 360, that the bot has sent to Bob."""
         data = io.BytesIO()
         Image.new("RGB", (640, 360), "teal").save(data, "PNG")
-        return str((await self._upload("sendPhoto", "photo", data.getvalue(), "a.png"))["photo"][-1]["file_id"])
+        return str((await self.upload("sendPhoto", "photo", data.getvalue(), "a.png"))["photo"][-1]["file_id"])
 
     async def document(self, name: str) -> str:
         """The file_id of a small file that the bot has sent to Bob."""
-        return str((await self._upload("sendDocument", "document", b"some bytes", name))["document"]["file_id"])
+        return str((await self.upload("sendDocument", "document", b"some bytes", name))["document"]["file_id"])
 
-    async def _upload(self, method: str, field: str, data: bytes, name: str) -> dict[str, Any]:
-        form = aiohttp.FormData({"chat_id": str(BOB)})
+    async def upload(
+        self, method: str, field: str, data: bytes, name: str, chat_id: int = BOB, **params: int
+    ) -> dict[str, Any]:
+        """Send a file as a form does; answers the message."""
+        form = aiohttp.FormData({"chat_id": str(chat_id), **{key: str(value) for key, value in params.items()}})
         form.add_field(field, data, filename=name)
         async with self.http.post(f"{self.url}/bot1:test/{method}", data=form) as answer:
             told: dict[str, Any] = await answer.json()

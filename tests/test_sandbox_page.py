@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import aiohttp
 import pytest
 from PIL import Image
 
+from sandbox.art import film
 from tests.chat_page import ANYA, BOB, Bot, bot, driver, http, inline, page, sandbox
 from tests.webdriver import ENTER, ESCAPE, SHIFT, Page
 
@@ -85,6 +87,16 @@ async def test_a_photo_has_its_place_before_it_loads(page: Page, bot: Bot) -> No
     await page.find(".photo")
     box = await page.script("return document.querySelector('.photo').getBoundingClientRect()")
     assert box["width"] / box["height"] == pytest.approx(16 / 9, rel=0.02)
+
+
+async def test_a_clip_plays(page: Page, bot: Bot) -> None:
+    """A clip shows its still and length until it is started, then really plays in its own proportions."""
+    clip = film.render("кот", (64, 36), 1, random.Random(1))
+    await bot.upload("sendVideo", "video", clip, "clip.mp4", chat_id=ANYA, width=64, height=36, duration=1)
+    await page.shows("0:01", ".frame.clip")
+    await page.click(".play")
+    await page.until("document.querySelector('video')?.currentTime > 0.1")
+    assert await page.script("return document.querySelector('video').videoWidth") == 64
 
 
 async def test_a_chosen_photo_arrives_with_its_caption(page: Page, bot: Bot, tmp_path: Path) -> None:

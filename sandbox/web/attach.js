@@ -47,12 +47,12 @@ export async function askAttachment(files) {
   const asFile = h("input", { type: "checkbox", id: "as-file" });
   const caption = h("textarea", { rows: "2", maxlength: "1024", placeholder: t("caption"), "aria-label": t("caption"), id: "caption" });
   const more = h("input", { type: "file", multiple: true, hidden: true });
-  const form = h("form", { method: "dialog", class: "sheet" }, title, grid,
+  const plus = h("button", { type: "button", class: "icon-button", "aria-label": t("addMore"), title: t("addMore"), onclick: () => more.click() }, icon("plus"));
+  const form = h("form", { method: "dialog", class: "sheet" }, h("div", { class: "sheet-head" }, title, plus), grid,
     h("label", { class: "check" }, asFile, t("asFile")), caption, more,
     h("div", { class: "sheet-buttons" },
-      h("button", { type: "button", class: "text-button", onclick: () => more.click() }, t("addMore")),
       h("span", { class: "grow" }),
-      h("button", { type: "button", class: "text-button", onclick: () => dialog.close("") }, t("cancel")),
+      h("button", { type: "button", class: "text-button", id: "attach-cancel", onclick: () => dialog.close("") }, t("cancel")),
       h("button", { type: "submit", class: "solid-button", value: "send", id: "attach-send" }, t("send"))));
   const dialog = h("dialog", { class: "modal", "aria-label": t("attach") }, form);
 

@@ -44,6 +44,7 @@ async function loadState() {
   const { bot, users } = await api.state();
   const another = bot?.id !== state.bot?.id;
   Object.assign(state, { bot, users });
+  state.blocked = activeUser()?.blocked ?? false;
   draw();
   if (another) await loadMessages();
 }
