@@ -14,6 +14,7 @@ OrderFault = Literal[
     "prompt_too_long",
     "photo_missing",
     "photo_gone",
+    "photo_unfit",
     "too_many_photos",
     "unknown_model",
     "provider_off",

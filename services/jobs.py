@@ -10,6 +10,7 @@ from database.models import Database, Draft, Job, JobStatus, JobStep, JobType
 from services.catalogue import Catalogue, UnknownModel
 from services.errors import BadOrder
 from services.log import event
+from services.media import BadMedia, check_sides
 from services.pricing import (
     Quote,
     normalise_image_options,
@@ -172,5 +173,13 @@ class Jobs:
         most = 1 if draft.type is JobType.ANIMATE else self._catalogue.image(draft.model).max_photos
         if len(draft.inputs) > most:
             raise BadOrder("too_many_photos")
-        if len(await self._db.read(job_rows.get_assets, draft.inputs)) != len(draft.inputs):
+        photos = await self._db.read(job_rows.get_assets, draft.inputs)
+        if len(photos) != len(draft.inputs):
             raise BadOrder("photo_gone")
+        if draft.type is JobType.ANIMATE:
+            limits = self._catalogue.limits
+            min_side, max_aspect = limits.video_photo_min_side, limits.video_photo_max_aspect
+            try:
+                check_sides(photos[0].width, photos[0].height, min_side=min_side, max_aspect=max_aspect)
+            except BadMedia as error:
+                raise BadOrder("photo_unfit") from error

@@ -8,7 +8,14 @@ import pytest
 
 from tests.webdriver import find_browser
 
-pytest_plugins = ["tests.database_fixture", "tests.redis_fixture", "tests.sandbox_fixture", "tests.shop_fixture"]
+# Each after those it builds on.
+pytest_plugins = [
+    "tests.database_fixture",
+    "tests.redis_fixture",
+    "tests.sandbox_fixture",
+    "tests.shop_fixture",
+    "tests.edge_fixture",
+]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 
 from database import jobs as job_rows
+from database import ledger as ledger_rows
 from database.models import Job, JobStep
+from services.assets import AssetNotFound
 from services.base_provider import Blame, ErrorCode, Failure, ImageResult, Photo, ProviderError
 from services.catalogue import UnknownModel
 from services.log import event
-from services.media import BadMedia, inspect_image
+from services.media import BadMedia, fit_photos, inspect_image
 from workers.runtime import Runtime
 from workers.step import again_later, fail, fail_for, recorded, run_step
 
@@ -59,24 +62,36 @@ async def _draw(here: Runtime, job: Job) -> None:
         elif error.failure is Failure.TEMPORARY:
             await again_later(here, job, error, provider.name, model.key)
         else:
-            await _lost(here, job, error, model.max_unknown_repeats)
+            await _lost(here, job, error, model.max_unknown_repeats, request.timeout)
 
 
-async def _lost(here: Runtime, job: Job, error: ProviderError, repeats: int) -> None:
-    """Perhaps drawn and billed, but not in our hands: once more at the owner's cost, then the money back."""
-    if await here.db.read(job_rows.spent_calls, job.id) > repeats:
+async def _lost(here: Runtime, job: Job, error: ProviderError, repeats: int, seconds: float) -> None:
+    """Perhaps drawn and billed, but not in our hands: once more at the owner's cost, then the money back.
+
+    A repeat that could outlive the hold would be drawn for nobody, so it is not begun.
+    """
+    held = await here.db.read(ledger_rows.get_reservation, job.id)
+    in_time = held is not None and time.time() + seconds < held.hold_until / 1000
+    if not in_time or await here.db.read(job_rows.spent_calls, job.id) > repeats:
         await fail(here, job, error.code.value)
         return
     await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=0, cause=f"lost: {error.code.value}")
 
 
 async def load_photos(here: Runtime, job: Job) -> tuple[Photo, ...] | None:
-    """The photos the order was made with, in order; None when one of them is gone."""
+    """The photos the order was made with, in order, small enough for one request; None when one of them is gone."""
     wanted = tuple(job.params.get("inputs", ()))
     found = await here.db.read(job_rows.get_assets, wanted)
     if len(found) != len(wanted):
         return None
-    return tuple([Photo(await here.assets.get(asset.store_key), asset.mime) for asset in found])
+    try:
+        photos = [Photo(await here.assets.get(asset.store_key), asset.mime) for asset in found]
+    except AssetNotFound:
+        return None
+    limits = here.catalogue.limits
+    return await asyncio.to_thread(
+        fit_photos, photos, total_bytes=limits.body_bytes, max_side=limits.photo_side
+    )
 
 
 async def _store(here: Runtime, job: Job, result: ImageResult) -> None:

@@ -1,0 +1,98 @@
+"""The bot's HTTP edge and its payments, live on a loopback port, with the simulated YooKassa telling it what happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+from aiohttp import web
+
+from database import payments as rows
+from database.models import Database, Payment
+from handlers.webhook import Edge, create_web_app
+from services.i18n import Texts
+from services.payments import Payments
+from services.settings import Settings
+from services.yookassa import YooKassaGateway
+from tests.database_fixture import assert_books
+from tests.sandbox_fixture import ADMIN, Sandbox
+
+HOOK = "/webhooks/yookassa"
+
+
+@dataclass
+class Till:
+    """A shop that can only be paid: database, payments, routes, and a customer's hands on the checkout page."""
+
+    db: Database
+    payments: Payments
+    edge: Edge
+    url: str
+    sandbox: Sandbox
+    counter: int = 0
+
+    async def order(self, user_id: int = 1, rubles: int = 500, order_id: str | None = None) -> Payment:
+        self.counter += 1
+        return await self.payments.open_topup(
+            user_id, rubles * 100, chat_id=user_id, language="ru", order_id=order_id or f"order-{self.counter}"
+        )
+
+    async def control(self, path: str, **body: Any) -> Any:
+        async with self.sandbox.http.post(f"{self.sandbox.url}/_control/yookassa{path}", json=body) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    async def pay(self, payment: Payment, **how: Any) -> None:
+        await self.control(f"/payments/{payment.provider_payment_id}/pay", **how)
+
+    async def post(self, path: str, **how: Any) -> int:
+        """POST to a route of the bot; answers the status."""
+        async with self.sandbox.http.post(self.url + path, **how) as answer:
+            await answer.read()
+            return answer.status
+
+    async def notify(self, event: str, object_id: str, **extra: Any) -> int:
+        return await self.post(
+            HOOK, json={"type": "notification", "event": event, "object": {"id": object_id, **extra}}
+        )
+
+    async def acted(self) -> None:
+        """Until everything that was answered with 200 is acted upon as well."""
+        while self.edge.background:
+            await asyncio.wait(set(self.edge.background), timeout=10)
+
+    async def payment(self, payment_id: str) -> Payment:
+        found = await self.db.read(rows.get, payment_id)
+        assert found is not None
+        return found
+
+
+async def _no_metrics() -> bytes:
+    return b""
+
+
+@pytest_asyncio.fixture
+async def till(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Till]:
+    """Polling mode, no proxies, YooKassa on; the shop's own notifications are off until a test sets their URL."""
+    settings: Settings = sandbox.settings(tmp_path)
+    db = Database(settings.database_url)
+    await db.init_db()
+    gateway = YooKassaGateway("100500", "test_sandbox_key", f"{sandbox.url}/yookassa/v3", timeout=(2, 2))
+    payments = Payments(
+        db, gateway, Texts(), shop_id="100500", test_mode=True, return_url=f"{sandbox.url}/", admins=[ADMIN]
+    )
+    edge = Edge(settings=settings, db=db, payments=payments, metrics=_no_metrics, checks={})
+    runner = web.AppRunner(create_web_app(edge), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield Till(db, payments, edge, f"http://127.0.0.1:{runner.addresses[0][1]}", sandbox)
+    await edge.close(5)
+    await runner.cleanup()
+    await gateway.close()
+    await assert_books(db)
+    await db.close()

@@ -1,0 +1,268 @@
+"""Top-ups against the simulated YooKassa: however the word comes, one payment is one credit of exactly its sum."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from database import inbox, ledger, outbox
+from database import payments as rows
+from database.models import NotFound, PaymentStatus
+from services.errors import TopUpUnavailable
+from services.i18n import Texts
+from services.payments import Payments
+from services.yookassa import YooKassaGateway
+from tests.edge_fixture import HOOK, Till
+from tests.sandbox_fixture import ADMIN
+from tests.shop_fixture import until
+
+
+async def credits(till: Till, user_id: int = 1) -> list[tuple[str, int]]:
+    lines = await till.db.read(ledger.history, user_id, limit=100)
+    return [(line.reason, line.amount) for line in reversed(lines)]
+
+
+async def test_a_paid_order_is_credited_by_its_notification(till: Till) -> None:
+    """The plain story: link, payment, notification, one credit, the person is told."""
+    await till.control("/settings", notification_url=till.url + HOOK)
+    order = await till.order()
+    assert order.confirmation_url is not None
+    assert order.confirmation_url.startswith(till.sandbox.url)
+    await till.pay(order)
+
+    async def credited() -> bool:
+        return await till.db.get_balance(1) == 50_000
+
+    await until(credited)
+    await till.acted()
+    paid = await till.payment(order.id)
+    assert (paid.status, paid.refunded_amount, paid.next_look_at) == (PaymentStatus.PAID, 0, None)
+    assert [item.kind for item in await till.db.write(outbox.claim)] == ["credited"]
+
+
+async def test_a_double_tap_is_one_payment(till: Till) -> None:
+    """The same order id, twice at once and once later: one row, one payment at YooKassa, one link."""
+    first, second = await asyncio.gather(till.order(order_id="tap"), till.order(order_id="tap"))
+    third = await till.order(order_id="tap")
+    assert first.confirmation_url == second.confirmation_url == third.confirmation_url
+    async with till.sandbox.http.get(f"{till.sandbox.url}/_control/yookassa/payments") as answer:
+        assert len(await answer.json()) == 1
+
+
+async def test_fifty_identical_notifications_at_once_are_one_credit(till: Till) -> None:
+    """However often and at once the word comes, the money comes once."""
+    order = await till.order()
+    await till.pay(order)
+    assert order.provider_payment_id is not None
+    statuses = await asyncio.gather(
+        *(till.notify("payment.succeeded", order.provider_payment_id) for _ in range(50))
+    )
+    assert set(statuses) == {200}
+    await till.acted()
+    assert await credits(till) == [("topup", 50_000)]
+
+
+async def test_notification_button_and_poller_race_for_one_credit(till: Till) -> None:
+    """All three ways at once: one credit, and all of them see the payment paid."""
+    order = await till.order()
+    await till.pay(order)
+    assert order.provider_payment_id is not None
+    await till.db.write(rows.look_later, order.id, delay_ms=0)
+    _, checked, _ = await asyncio.gather(
+        till.notify("payment.succeeded", order.provider_payment_id),
+        till.payments.check(order.id, 1),
+        till.payments.look_at_due(),
+    )
+    await till.acted()
+    assert checked.status is PaymentStatus.PAID
+    assert await credits(till) == [("topup", 50_000)]
+
+
+async def test_a_forged_success_credits_nothing(till: Till) -> None:
+    """The body is a hint only: a pending payment stays pending, whatever the notification claims."""
+    order = await till.order()
+    assert order.provider_payment_id is not None
+    forged = {"status": "succeeded", "paid": True, "amount": {"value": "100000.00", "currency": "RUB"}}
+    assert await till.notify("payment.succeeded", order.provider_payment_id, **forged) == 200
+    assert await till.notify("payment.succeeded", "00000000-0000-5000-8000-000000000000", **forged) == 200
+    await till.acted()
+    assert await credits(till) == []
+    assert (await till.payment(order.id)).status is PaymentStatus.PENDING
+
+
+async def test_a_true_notification_after_a_forged_one_still_credits(till: Till) -> None:
+    """A forged word that came first must not make the true one look like a repeat."""
+    order = await till.order()
+    assert order.provider_payment_id is not None
+    await till.notify("payment.succeeded", order.provider_payment_id)
+    await till.acted()
+    await till.pay(order)
+    await till.notify("payment.succeeded", order.provider_payment_id)
+    await till.acted()
+    assert await credits(till) == [("topup", 50_000)]
+
+
+async def test_a_crash_after_the_notification_was_written_down_loses_nothing(till: Till) -> None:
+    """The inbox row is there, the process died before acting: the sweeper's round credits."""
+    order = await till.order()
+    await till.pay(order)
+    body = json.dumps({"event": "payment.succeeded", "object": {"id": order.provider_payment_id}})
+    await till.db.write(inbox.receive, "yookassa", "x", body, handling_ms=0)
+    await till.payments.handle_due_notifications()
+    assert await credits(till) == [("topup", 50_000)]
+    await till.payments.handle_due_notifications()
+    assert await credits(till) == [("topup", 50_000)]
+
+
+async def test_a_lost_notification_is_made_up_for_by_the_poller(till: Till) -> None:
+    """Nobody told us: the look that is due finds the money."""
+    order = await till.order()
+    await till.pay(order)
+    await till.db.write(rows.look_later, order.id, delay_ms=0)
+    await till.payments.look_at_due()
+    assert await credits(till) == [("topup", 50_000)]
+
+
+async def test_a_canceled_payment_is_closed_with_its_reason(till: Till) -> None:
+    """YooKassa's final no, in its own word, said to the person once."""
+    order = await till.order()
+    await till.control(f"/payments/{order.provider_payment_id}/decline", reason="insufficient_funds")
+    checked = await till.payments.check(order.id, 1)
+    assert (checked.status, checked.cancel_reason) == (PaymentStatus.CANCELED, "insufficient_funds")
+    assert [item.kind for item in await till.db.write(outbox.claim)] == ["payment_canceled"]
+    assert await credits(till) == []
+
+
+async def test_somebody_elses_payment_can_not_be_checked(till: Till) -> None:
+    """A payment is its owner's."""
+    order = await till.order(user_id=1)
+    with pytest.raises(NotFound):
+        await till.payments.check(order.id, 2)
+
+
+@pytest.mark.parametrize("how", [{"drop": "after"}, {"status": 500, "after": True}, {"status": 502, "body": "<html>"}])
+async def test_a_create_whose_answer_was_lost_is_sent_again_under_the_same_key(
+    till: Till, how: dict[str, object]
+) -> None:
+    """Unknown outcome: the stored body under the stored key, so there is one payment and one link."""
+    till.sandbox.fault("yookassa", "v3/payments", times=1, **how)
+    order = await till.order()
+    assert order.confirmation_url is not None
+    async with till.sandbox.http.get(f"{till.sandbox.url}/_control/yookassa/payments") as answer:
+        assert len(await answer.json()) == 1
+
+
+async def test_a_silent_yookassa_leaves_an_order_that_is_looked_after(till: Till) -> None:
+    """No answer at all: the person hears "try later", the row stays, and the poller finishes the creation."""
+    till.sandbox.fault("yookassa", "v3/payments", times=2, status=500)
+    with pytest.raises(TopUpUnavailable) as caught:
+        await till.order(order_id="slow")
+    assert caught.value.code == "try_later"
+    waiting = await till.payment("slow")
+    assert (waiting.status, waiting.provider_payment_id) == (PaymentStatus.PENDING, None)
+    again = await till.order(order_id="slow")
+    assert again.confirmation_url is not None
+
+
+async def test_wrong_credentials_close_the_order_and_tell_the_owner(till: Till) -> None:
+    """401 is the owner's to mend: nothing is left hanging, the person is told, an alert is owed."""
+    gateway = YooKassaGateway("100500", "test_wrong", f"{till.sandbox.url}/yookassa/v3", timeout=(2, 2))
+    payments = Payments(till.db, gateway, Texts(), shop_id="100500", test_mode=True, admins=[ADMIN])
+    with pytest.raises(TopUpUnavailable) as caught:
+        await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="bad")
+    await gateway.close()
+    assert caught.value.code == "refused"
+    assert (await till.payment("bad")).status is PaymentStatus.CANCELED
+    (alert,) = await till.db.write(outbox.claim)
+    assert (alert.user_id, alert.kind) == (ADMIN, "alert")
+
+
+async def test_without_a_shop_cards_are_off(till: Till) -> None:
+    """No YOOKASSA_SHOP_ID: a clear no, nothing written."""
+    payments = Payments(till.db, None, Texts())
+    assert not payments.enabled
+    with pytest.raises(TopUpUnavailable) as caught:
+        await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
+    assert caught.value.code == "off"
+
+
+@pytest.mark.parametrize(
+    ("quirk", "word"),
+    [
+        ({"amount": {"value": "1.00", "currency": "RUB"}}, "amount"),
+        ({"amount": {"value": "500.00", "currency": "USD"}}, "currency"),
+        ({"metadata": {"order_id": "somebody-else"}}, "order"),
+        ({"recipient": {"account_id": "1", "gateway_id": "1"}}, "shop"),
+        ({"test": False}, "test mode"),
+    ],
+)
+async def test_what_does_not_fit_is_quarantined_and_the_owner_told(
+    till: Till, quirk: dict[str, object], word: str
+) -> None:
+    """Another sum, currency, order, shop or mode: no credit, the row says why, an alert is owed; later looks too."""
+    order = await till.order()
+    await till.pay(order)
+    await till.control("/settings", payment_patch=quirk)
+    held = await till.payments.settle(order.id)
+    assert held.status is PaymentStatus.PENDING
+    assert word in (held.quarantined_reason or "")
+    await till.payments.settle(order.id)
+    assert await credits(till) == []
+    assert [item.kind for item in await till.db.write(outbox.claim)] == ["alert"]
+
+
+async def test_a_late_success_of_a_canceled_payment_is_credited(till: Till) -> None:
+    """The bank was later than the timeout: the money is there, so it is credited."""
+    order = await till.order()
+    await till.pay(order)
+    await till.db.write(rows.cancel, order.id, "expired_on_confirmation")
+    settled = await till.payments.settle(order.id)
+    assert settled.status is PaymentStatus.PAID
+    assert await credits(till) == [("topup", 50_000)]
+
+
+async def test_a_payment_whose_row_lost_the_providers_id_is_found_by_its_order(till: Till) -> None:
+    """We died between YooKassa's answer and our row: the notification carries the order id."""
+    till.sandbox.fault("yookassa", "v3/payments", times=2, drop="after")
+    with pytest.raises(TopUpUnavailable):
+        await till.order(order_id="orphan")
+    async with till.sandbox.http.get(f"{till.sandbox.url}/_control/yookassa/payments") as answer:
+        (made,) = await answer.json()
+    await till.control(f"/payments/{made['id']}/pay")
+    assert await till.notify("payment.succeeded", made["id"]) == 200
+    await till.acted()
+    assert await credits(till) == [("topup", 50_000)]
+
+
+async def test_money_returned_from_the_cabinet_is_taken_back_once(till: Till) -> None:
+    """A return we never asked for: debit what is there, owe the rest, once however often we are told."""
+    order = await till.order()
+    await till.pay(order)
+    await till.payments.settle(order.id)
+    await till.db.subtract_balance(1, 20_000, key="spent", reason="test")
+    refund = await till.control("/refunds", payment_id=order.provider_payment_id, amount="400.00")
+    for _ in range(3):
+        assert await till.notify("refund.succeeded", refund["id"]) == 200
+    await till.acted()
+    paid = await till.payment(order.id)
+    assert (paid.status, paid.refunded_amount) == (PaymentStatus.PAID, 40_000)
+    assert await credits(till) == [("topup", 50_000), ("test", -20_000), ("takeback", -30_000)]
+    (debt,) = await till.db.read(ledger.open_debts, 1)
+    assert debt.amount == 10_000
+    rest = await till.control("/refunds", payment_id=order.provider_payment_id, amount="100.00")
+    await till.notify("refund.succeeded", rest["id"])
+    await till.acted()
+    assert (await till.payment(order.id)).status is PaymentStatus.REFUNDED
+
+
+async def test_a_return_told_before_its_payment_credits_first(till: Till) -> None:
+    """refund.succeeded came before payment.succeeded: the credit, then the take-back; nothing is left."""
+    order = await till.order()
+    await till.pay(order)
+    refund = await till.control("/refunds", payment_id=order.provider_payment_id)
+    await till.notify("refund.succeeded", refund["id"])
+    await till.acted()
+    assert await credits(till) == [("topup", 50_000), ("takeback", -50_000)]
+    assert (await till.payment(order.id)).status is PaymentStatus.REFUNDED
