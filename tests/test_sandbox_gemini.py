@@ -20,6 +20,7 @@ from google.genai import types
 from PIL import Image, ImageChops
 
 from sandbox import art, control, gemini
+from sandbox.art import palettes
 from sandbox.art.text import font
 from sandbox.gemini import scenarios
 from sandbox.gemini.models import MODELS
@@ -209,6 +210,24 @@ def test_a_prompt_draws_its_own_picture_and_the_same_one_again() -> None:
     fox, again, sea = (art.draw(words, (160, 160)) for words in ("лиса в лесу", "лиса в лесу", "корабль в море"))
     assert ImageChops.difference(fox, again).getbbox() is None
     assert ImageChops.difference(fox, sea).getbbox() == (0, 0, 160, 160)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "light", "place", "subject"),
+    [
+        ("Портрет девушки в осеннем парке, плёночная фотография", "autumn", "forest", "person"),
+        ("ночной город", "night", "city", None),
+        ("A nice cat category: boats on a lake at sunset", "sunset", "sea", "cat"),
+        ("колесо рыжего цвета", "autumn", None, None),
+        ("зимний лес, лиса", "winter", "forest", "fox"),
+    ],
+)
+def test_the_words_of_a_prompt_are_hints(prompt: str, light: str, place: str | None, subject: str | None) -> None:
+    """Light, place and subject follow whole words in Russian and English, not letters inside other words."""
+    reading = palettes.read(prompt, random.Random(1))
+    assert reading.palette == palettes.PALETTES[light]
+    assert reading.place == place or (place is None and reading.place != "forest")
+    assert reading.subject == subject
 
 
 def test_a_picture_costs_little_time() -> None:

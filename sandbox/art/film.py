@@ -154,7 +154,7 @@ def _overlay(prompt: str, mark: str, size: tuple[int, int]) -> Image.Image:
     box = _changed_box(plain, written)
     if box is not None:
         unit = min(size) / 100
-        ImageDraw.Draw(changed).rounded_rectangle(box, radius=unit * 2.4, fill=205)
+        ImageDraw.Draw(changed).rounded_rectangle(box, radius=unit * 2.4, fill=228)
     overlay.putalpha(changed)
     if mark:
         ImageDraw.Draw(overlay).text(

@@ -88,29 +88,32 @@ PALETTES = {
 
 LIGHTS = (
     ("neon", r"неон|кибер|cyber|neon|synthwave"),
-    ("night", r"ноч|звёзд|звезд|лун[аеыу]|космо|космич|галакт|night|star|moon|space|galax|dark"),
+    ("night", r"\bноч|звёзд|звезд|\bлун[аеыу]|космо|космич|галакт|night|\bstars?\b|moon|space|galax|\bdark"),
     ("sunset", r"закат|сумер|вечер|sunset|dusk|evening|golden hour"),
     ("dawn", r"рассвет|утр[оае]|dawn|sunrise|morning|пастел|pastel|розов|pink"),
-    ("winter", r"зим[аеынй]|снег|снеж|лёд|льд|мороз|winter|snow|ice|frost|ёлк|новогод"),
+    ("winter", r"зим[аеынй]|снег|снеж|\bл[её]д\b|\bльд|мороз|winter|snow|\bice\b|frost|ёлк|новогод"),
     ("autumn", r"осен|листопад|autumn|fall leaves|рыж"),
     ("violet", r"фиолет|сказ|маги|волшеб|purple|violet|magic|fantas|dream"),
-    ("mint", r"тропи|джунгл|весн|лес|jungle|spring|forest|green|зелён"),
-    ("day", r"день|дня|солнеч|лет[ао]\b|пляж|day|sunny|summer|beach"),
+    ("mint", r"тропи|джунгл|весн|\bлес|jungle|spring|forest|green|зелён"),
+    ("day", r"\bдень|\bдня|солнеч|лет[ао]\b|пляж|day|sunny|summer|beach"),
 )
 PLACES = (
     ("space", r"космо|космич|галакт|планет|ракет|space|galax|planet|rocket|astronaut"),
     ("city", r"город|улиц|небоскр|мегаполис|кибер|неон|city|street|skyscraper|cyber|neon|tokyo|машин|авто|\bcar\b"),
     (
         "sea",
-        r"мор[еюя]|океан|пляж|остров|волн|лодк|кораб|парус|\bsea\b|ocean|beach|island|wave|boat|ship|sail|lake|озер",
+        r"мор[еюя]|океан|пляж|остров|волн|лодк|кораб|парус|\bsea\b|ocean|beach|island|\bwave|boat|\bship|\bsail|\blake|озер",
     ),
-    ("forest", r"лес|дерев|ёлк|джунгл|чащ|forest|tree|wood|jungle"),
+    ("forest", r"\bлес|дерев|ёлк|джунгл|\bчащ|\bпарк|forest|\btree|\bwood|jungle|\bpark\b"),
     ("mountains", r"\bгор[аыуе]?\b|вершин|альп|mountain|alps|peak|дракон|dragon|замок|castle"),
     ("desert", r"пустын|дюн|песк|desert|dune|sand"),
-    ("meadow", r"цвет[оыу]|роз[аы]\b|букет|луг|поле|сад|flower|rose|meadow|field|garden|тюльпан|ромашк"),
+    (
+        "meadow",
+        r"цвет[оыу]|роз[аы]\b|букет|\bлуг|\bпол[ея]\b|\bсад|flower|\broses?\b|meadow|field|garden|тюльпан|ромашк",
+    ),
 )
 SUBJECTS = (
-    ("cat", r"\bкот|кошк|котён|котик|\bcat|kitten"),
+    ("cat", r"\bкот|кошк|котён|котик|\bcats?\b|kitten"),
     ("fox", r"\bлис[аыуье]|лисён|лисич|\bfox"),
     ("dog", r"собак|\bпёс|\bпса|щен|\bdog|puppy|corgi|корги"),
     (
@@ -121,10 +124,10 @@ SUBJECTS = (
     ("rocket", r"ракет|rocket"),
     ("astronaut", r"космонавт|астронавт|astronaut"),
     ("car", r"машин|автомоб|\bcar\b|кабриолет"),
-    ("boat", r"лодк|кораб|парус|яхт|boat|ship|sail|yacht"),
+    ("boat", r"лодк|кораб|парус|яхт|boat|\bship|\bsail|yacht"),
     ("balloon", r"воздушн\w* шар|balloon"),
     ("heart", r"сердц|любов|\bheart|\blove"),
-    ("flower", r"цвет[оы]|роз[аыу]\b|букет|тюльпан|ромашк|flower|rose|tulip"),
+    ("flower", r"цвет[оы]|роз[аыу]\b|букет|тюльпан|ромашк|flower|\broses?\b|tulip"),
     ("cup", r"кофе|\bча[йя]\b|чашк|кружк|coffee|\btea\b|\bcup\b|mug"),
     ("castle", r"замок|замк|castle|башн|tower"),
     ("house", r"\bдом|изб|хижин|домик|house|cabin|cottage|hut"),
