@@ -1,4 +1,4 @@
-"""The bot's HTTP edge and its payments, live on a loopback port, with the simulated YooKassa telling it what happens."""
+"""The HTTP edge and its payments, live on a loopback port, with the simulated YooKassa telling what happens."""
 
 from __future__ import annotations
 

@@ -1,0 +1,189 @@
+"""The leader that looks after what waits: lost messages, dead workers, overdue money, files past their time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from sqlalchemy import text
+
+from database import flags, jobs, outbox
+from database.models import JobStatus, JobStep, JobType, Tx
+from services.i18n import Texts
+from services.jobs import message_of
+from services.payments import Payments
+from tests.shop_fixture import HandQueue, Shop, until
+from workers import image_worker
+from workers.sweeper import LEASE, Sweeper
+
+
+@pytest_asyncio.fixture
+async def sweeper(shop: Shop) -> AsyncIterator[Sweeper]:
+    yield Sweeper(shop.here, shop.queue, Payments(shop.db, None, Texts()))
+
+
+async def make_due(shop: Shop, job_id: str) -> None:
+    """As if the time had passed: the row's next look is due and its lease, if any, is over."""
+
+    def change(tx: Tx) -> None:
+        tx.execute(text("UPDATE jobs SET due_at = 1, lease_until = MIN(lease_until, 1) WHERE id = :id"), {"id": job_id})
+
+    await shop.db.write(change)
+
+
+async def test_a_job_whose_message_was_lost_is_sent_again_under_a_new_name(shop: Shop, sweeper: Sweeper) -> None:
+    """The row is the truth: nothing in the queue, so a message with a fresh id goes out, once."""
+    await shop.give(1, 100)
+    job = await shop.order()
+    await make_due(shop, job.id)
+    await sweeper.resend_lost_steps()
+    await sweeper.resend_lost_steps()
+    (step,) = shop.queue.sent
+    assert (step.name, step.job_id, step.message_id) == ("image", job.id, f"{job.id}-image-2")
+
+
+async def test_a_message_that_still_waits_is_not_sent_twice(shop: Shop, sweeper: Sweeper) -> None:
+    """A long queue is no lost message."""
+    await shop.give(1, 100)
+    job = await shop.order()
+    await shop.queue.submit(message_of(job))
+    await make_due(shop, job.id)
+    await sweeper.resend_lost_steps()
+    assert len(shop.queue.sent) == 1
+    assert (await shop.job(job.id)).dispatches == 1
+
+
+async def test_a_job_whose_worker_died_goes_on_after_its_lease(shop: Shop, sweeper: Sweeper) -> None:
+    """Killed before the provider was called: another attempt makes the picture, the first changes nothing any more."""
+    await shop.give(1, 100)
+    job = await shop.order()
+    dead = await shop.db.write(jobs.claim, job.id, JobStep.IMAGE)
+    assert dead is not None
+    assert await shop.db.write(jobs.claim, job.id, JobStep.IMAGE) is None
+    await make_due(shop, job.id)
+    await sweeper.resend_lost_steps()
+    await shop.queue.run_next()
+    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
+    assert not await shop.db.write(jobs.renew, job.id, dead.attempt)
+    assert await shop.entries() == [("test", 10_000), ("reserve", -1200)]
+
+
+async def test_a_worker_killed_after_the_call_costs_the_owner_one_more_and_the_person_nothing(
+    shop: Shop, sweeper: Sweeper
+) -> None:
+    """The intent stands without an outcome: one repeat, then never again."""
+    await shop.give(1, 100)
+    job = await shop.order()
+    for _ in range(2):
+        dead = await shop.db.write(jobs.claim, job.id, JobStep.IMAGE)
+        assert dead is not None
+        await shop.db.write(jobs.begin_call, job.id, dead.attempt, provider="nano_banana", model="x")
+        await make_due(shop, job.id)
+    await image_worker.run(job.id)
+    failed = await shop.job(job.id)
+    assert (failed.status, failed.error_code) == (JobStatus.FAILED, "unknown_outcome")
+    assert shop.sandbox.calls("gemini", "generateContent") == 0
+    assert await shop.balance() == 10_000
+
+
+async def test_a_clip_in_flight_is_left_to_the_watcher(shop: Shop, sweeper: Sweeper) -> None:
+    """A row that waits for the provider is never sent to a worker by the clock alone."""
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.VIDEO)
+    taken = await shop.db.write(jobs.claim, job.id, JobStep.SUBMIT)
+    assert taken is not None
+    await shop.db.write(jobs.submitted, job.id, taken.attempt, external_id="1", look_in_ms=0)
+    await make_due(shop, job.id)
+    await sweeper.resend_lost_steps()
+    assert shop.queue.sent == []
+
+
+async def test_of_two_sweepers_one_leads_and_the_other_takes_over(shop: Shop) -> None:
+    """Leadership is a lease: held by one, free at once when that one stops."""
+    stops = [asyncio.Event(), asyncio.Event()]
+    queue = HandQueue()
+    both = [Sweeper(shop.here, queue, Payments(shop.db, None, Texts())) for _ in stops]
+    tasks = [asyncio.create_task(one.run(stop)) for one, stop in zip(both, stops, strict=True)]
+
+    async def holder() -> str | None:
+        def read(tx: Tx) -> str | None:
+            return tx.execute(text("SELECT holder FROM leases WHERE name = :name"), {"name": LEASE}).scalar()
+
+        return await shop.db.read(read)
+
+    first = await until(holder)
+    index = next(i for i, one in enumerate(both) if one._holder == first)
+    stops[index].set()
+    await tasks[index]
+
+    async def other_leads() -> bool:
+        return await holder() == both[1 - index]._holder
+
+    await until(other_leads)
+    stops[1 - index].set()
+    await tasks[1 - index]
+    assert await holder() is None
+
+
+async def test_a_lease_is_not_taken_from_who_holds_it(shop: Shop) -> None:
+    """Two want to lead: the first may stay, the second waits until the time is over."""
+    assert await shop.db.write(flags.take_lease, "x", "a", ttl_ms=60_000)
+    assert await shop.db.write(flags.take_lease, "x", "a", ttl_ms=60_000)
+    assert not await shop.db.write(flags.take_lease, "x", "b", ttl_ms=60_000)
+
+
+async def test_an_undelivered_result_is_paid_back_when_its_file_expires(shop: Shop, sweeper: Sweeper) -> None:
+    """The person never got it and now never can: the charge comes back once, the job stays completed."""
+    await shop.give(1, 100)
+    job = await shop.order()
+    await image_worker.run(job.id)
+    (item,) = await shop.db.write(outbox.claim)
+    await shop.db.write(outbox.give_up, item.id, "blocked")
+
+    def expire(tx: Tx) -> None:
+        tx.execute(text("UPDATE assets SET expires_at = 1"))
+
+    await shop.db.write(expire)
+    await sweeper.delete_expired_assets()
+    await sweeper.delete_expired_assets()
+    asset = await shop.db.read(jobs.result_of, job.id)
+    assert asset is not None
+    assert asset.deleted_at is not None
+    assert await shop.entries() == [("test", 10_000), ("reserve", -1200), ("compensation", 1200)]
+    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
+
+
+async def test_a_delivered_result_that_expires_costs_what_it_cost(shop: Shop, sweeper: Sweeper) -> None:
+    """Delivered is delivered: only the file goes."""
+    await shop.give(1, 100)
+    job = await shop.order()
+    await image_worker.run(job.id)
+    (item,) = await shop.db.write(outbox.claim)
+    await shop.db.write(outbox.sent, item.id)
+
+    def expire(tx: Tx) -> None:
+        tx.execute(text("UPDATE assets SET expires_at = 1"))
+
+    await shop.db.write(expire)
+    await sweeper.delete_expired_assets()
+    assert await shop.balance() == 8_800
+
+
+async def test_old_rows_are_forgotten_and_young_ones_kept(shop: Shop, sweeper: Sweeper) -> None:
+    """What grows with every visitor is bounded; what is still owed is never dropped."""
+
+    def fill(tx: Tx) -> None:
+        outbox.post(tx, "old-sent", 1, "granted")
+        outbox.post(tx, "old-due", 1, "granted")
+        outbox.post(tx, "young", 1, "granted")
+        tx.execute(text("UPDATE outbox SET created_at = 1 WHERE key LIKE 'old%'"))
+        tx.execute(text("UPDATE outbox SET due_at = NULL, sent_at = 1 WHERE key <> 'old-due'"))
+
+    await shop.db.write(fill)
+    await sweeper.forget_old_rows()
+
+    def keys(tx: Tx) -> list[str]:
+        return [str(row[0]) for row in tx.execute(text("SELECT key FROM outbox ORDER BY id"))]
+
+    assert await shop.db.read(keys) == ["old-due", "young"]
