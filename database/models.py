@@ -31,7 +31,6 @@ from database.errors import (
     UnderMaintenance,
     UnsupportedDatabase,
 )
-from database.migrate import migrate
 from database.rows import (
     Asset,
     Debt,
@@ -104,6 +103,8 @@ class Database(Door):
 
     async def init_db(self) -> None:
         """Create the database, or bring an older one (version 1.3 included) to the newest schema; may be repeated."""
+        from database.migrate import migrate  # Alembic takes half a second to import, and workers never need it
+
         await self.close()
         path, clock = self.path, self._clock
 
