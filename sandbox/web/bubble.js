@@ -18,6 +18,10 @@ export function createRow() {
 export function updateRow(view, group, actions) {
   const { messages } = group;
   const [message] = messages;
+  // Most rows are as they were: a chat of hundreds must not be compared word by word at every edit.
+  const made = [...messages, group.outgoing, group.first, group.last, group.answered, currentLanguage()];
+  if (view.made?.length === made.length && made.every((one, index) => one === view.made[index])) return;
+  view.made = made;
   const captioned = messages.find((one) => one.text ?? one.caption) ?? message;
   const visual = messages.every(isVisual);
   const bare = visual && !captioned.caption && !message.reply_to_message;

@@ -28,7 +28,7 @@ export function renderPeople(users, active, open) {
   if (focused) $("people-list").querySelector(`[data-uid="${CSS.escape(focused)}"]`)?.focus();
 }
 
-export const fullName = (user) => [user.first_name, user.last_name].filter(Boolean).join(" ");
+const fullName = (user) => [user.first_name, user.last_name].filter(Boolean).join(" ");
 
 export function languageSelect(selected, props = {}) {
   const codes = LANGUAGES.includes(selected) || !selected ? LANGUAGES : [selected, ...LANGUAGES];
