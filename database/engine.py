@@ -154,11 +154,11 @@ class SqliteFile:
             fcntl.flock(self._gate, fcntl.LOCK_UN)
 
     def write(self, function: Callable[[Tx], T]) -> T:
-        with _translated(), self.gate(), self.engine.begin() as connection:
+        with translated(), self.gate(), self.engine.begin() as connection:
             return function(Tx(connection, self._clock()))
 
     def read(self, function: Callable[[Tx], T]) -> T:
-        with _translated(), self.engine.connect().execution_options(reading=True) as connection, connection.begin():
+        with translated(), self.engine.connect().execution_options(reading=True) as connection, connection.begin():
             return function(Tx(connection, self._clock()))
 
     def close(self) -> None:
@@ -167,7 +167,7 @@ class SqliteFile:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Turn the driver's errors into ours, once, at the door."""
     try:
         yield

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 from alembic import command
@@ -13,8 +15,9 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from database import legacy
-from database.engine import SqliteFile, _translated
-from database.errors import UnsupportedDatabase
+from database.checks import check_file, run_checks
+from database.engine import SqliteFile, Tx, translated, wall_clock_ms
+from database.errors import MigrationFailed, UnsupportedDatabase
 
 SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -39,19 +42,49 @@ def current_revision(connection: Connection) -> str | None:
 def migrate(file: SqliteFile) -> None:
     """Empty, version 1.3 or any later state → newest. All or nothing; safe to repeat and to kill.
 
-    Raises MigrationFailed with a list when an old file holds what can't be read, UnsupportedDatabase for a schema
-    made by a newer program.
+    Raises MigrationFailed with a list when an old file holds what can't be read or its books would not hold,
+    UnsupportedDatabase for a schema made by a newer or another program.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    with _translated(), file.gate():
+    with translated(), file.gate():
         with file.engine.connect().execution_options(reading=True) as connection, connection.begin():
-            revision, old = current_revision(connection), legacy.is_version_1_3(connection)
+            revision = current_revision(connection)
         if revision == newest_revision():
             return
-        if old:
-            legacy.back_up(file)
-        with file.engine.begin() as connection:
-            _upgrade(connection)
+        with _tolerant_of_old_files(file):
+            if revision is None:
+                _prepare_first_revision(file)
+            with file.engine.begin() as connection:
+                _upgrade(connection)
+                _check_books(connection)
+
+
+def _prepare_first_revision(file: SqliteFile) -> None:
+    """Refuse before anything is touched; copy a version 1.3 file only once it is known that it can be read."""
+    with file.engine.connect().execution_options(reading=True) as connection, connection.begin():
+        legacy.examine(connection)
+        old = legacy.is_version_1_3(connection)
+    if old:
+        legacy.back_up(file)
+
+
+@contextlib.contextmanager
+def _tolerant_of_old_files(file: SqliteFile) -> Iterator[None]:
+    """Old views and triggers may be broken or name what goes: a rename leaves them alone. Old texts may be no UTF-8."""
+    file.raw.execute("PRAGMA legacy_alter_table=ON")
+    file.raw.text_factory = lambda data: str(data, "utf-8", "replace")
+    try:
+        yield
+    finally:
+        file.raw.text_factory = str
+        file.raw.execute("PRAGMA legacy_alter_table=OFF")
+
+
+def _check_books(connection: Connection) -> None:
+    tx = Tx(connection, wall_clock_ms())
+    findings = run_checks(tx) + check_file(tx)
+    if findings:
+        raise MigrationFailed([f"{found.check}: {found.sentence} ({', '.join(found.ids)})" for found in findings])
 
 
 def _upgrade(connection: Connection) -> None:
