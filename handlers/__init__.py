@@ -1,0 +1,135 @@
+"""The bot's edges: understand an update, call one service, answer. Here alone stands the order of routers."""
+
+from __future__ import annotations
+
+from aiogram import Dispatcher, F, Router
+from aiogram.types import CallbackQuery, Message, TelegramObject
+
+from database import users
+from database.models import Database
+from handlers import (
+    admin,
+    balance,
+    errors,
+    fallback,
+    history,
+    intake,
+    order,
+    result,
+    start,
+    topup,
+)
+from handlers.card import Shelf
+from handlers.commands import set_commands
+from handlers.drafts import Cards, Drafts
+from handlers.messages import JobLetters
+from handlers.middlewares import ANSWER_LIMIT, AnswerTaps, KnownPerson
+from handlers.storage import DatabaseStorage, OneAtATime
+from services.catalogue import Catalogue
+from services.delivery import Delivery
+from services.i18n import Texts, pick_language
+from services.jobs import Jobs
+from services.keyed_lock import KeyedLock
+from services.notifier import Notifier
+from services.payments import Payments
+from services.photos import Photos
+from services.rate_limiter import RateLimiter, RateLimitMiddleware
+from services.settings import Settings
+
+__all__ = ["TASKS_AT_ONCE", "JobLetters", "Shelf", "build_dispatcher", "set_commands"]
+
+TASKS_AT_ONCE = 200
+"""Updates handled at a time; give it to `start_polling(tasks_concurrency_limit=...)`."""
+
+
+def build_dispatcher(
+    *,
+    settings: Settings,
+    db: Database,
+    catalogue: Catalogue,
+    texts: Texts,
+    limiter: RateLimiter,
+    jobs: Jobs,
+    payments: Payments,
+    photos: Photos,
+    delivery: Delivery,
+    notifier: Notifier,
+    letters: JobLetters,
+    shelf: Shelf,
+    chats: KeyedLock,
+) -> Dispatcher:
+    """The dispatcher with everything its handlers ask for by name. May be built more than once in a process."""
+    drafts = Drafts(db, shelf)
+    cards = Cards(db, drafts)
+    dispatcher = Dispatcher(
+        storage=DatabaseStorage(db),
+        events_isolation=OneAtATime(),
+        db=db,
+        catalogue=catalogue,
+        texts=texts,
+        jobs=jobs,
+        payments=payments,
+        photos=photos,
+        delivery=delivery,
+        notifier=notifier,
+        letters=letters,
+        chats=chats,
+        drafts=drafts,
+        cards=cards,
+    )
+    dispatcher.update.outer_middleware(KnownPerson(db, texts, settings.admin_ids))
+    limits = RateLimitMiddleware(limiter, _TellLimit(db, texts))
+    dispatcher.message.middleware(limits)
+    dispatcher.callback_query.middleware(limits)
+    dispatcher.callback_query.middleware(AnswerTaps())
+    dispatcher.include_routers(*_routers(settings.admin_ids))
+    dispatcher.shutdown.register(cards.close)
+    return dispatcher
+
+
+def _routers(admin_ids: frozenset[int]) -> list[Router]:
+    """The first that takes an update has it: groups away, what interrupts before what answers, the polite rest last."""
+    administration = _fresh(admin.router)
+    administration.message.filter(F.from_user.id.in_(admin_ids))
+    return [
+        _fresh(fallback.groups),
+        _fresh(errors.router),
+        _fresh(order.router),
+        _fresh(start.router),
+        _fresh(balance.router),
+        _fresh(topup.router),
+        _fresh(history.router),
+        _fresh(result.router),
+        administration,
+        _fresh(intake.router),
+        _fresh(fallback.router),
+    ]
+
+
+def _fresh(router: Router) -> Router:
+    """A router with the same handlers: one that has a parent can't get another, and a process may build two bots."""
+    copy = Router(name=router.name)
+    for name, observer in router.observers.items():
+        for handler in observer.handlers:
+            filters = [one.magic or one.callback for one in handler.filters or ()]
+            copy.observers[name].register(handler.callback, *filters, flags=dict(handler.flags))
+    return copy
+
+
+class _TellLimit:
+    """Says how long to wait, in the person's own language."""
+
+    def __init__(self, db: Database, texts: Texts) -> None:
+        self._db = db
+        self._texts = texts
+
+    async def __call__(self, event: TelegramObject, seconds: int) -> None:
+        if not isinstance(event, (Message, CallbackQuery)) or event.from_user is None:
+            return
+        known = await self._db.read(users.get, event.from_user.id)
+        language = (known.language if known else None) or pick_language(event.from_user.language_code)
+        text = self._texts.plain(language, "error-rate-limited", seconds=seconds)
+        if isinstance(event, CallbackQuery):
+            await event.answer(text[:ANSWER_LIMIT], show_alert=True)
+        else:
+            await event.answer(text)

@@ -1,0 +1,216 @@
+"""What administrators do in the chat. For everybody else these commands do not exist. Every act leaves an audit row."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from aiogram import Bot, Router
+from aiogram.filters import Command, CommandObject
+from aiogram.types import Message
+
+from database import admin
+from database import jobs as job_rows
+from database.models import Database, IllegalMove, Job, NotFound, ProviderCall, Tx, User
+from handlers.voice import Voice
+from services.pricing import BadSum, parse_rubles
+from services.telegram import cut
+
+router = Router(name="admin")
+
+FREE: Final = {"rate_limit": False}
+MOST_GRANTED: Final = 100_000_000  # kopecks in one act: a million rubles
+LARGEST_ID: Final = 2**52
+
+
+def is_user_id(text: str) -> bool:
+    """A Telegram id as an administrator types it."""
+    return text.isascii() and text.isdigit() and len(text) <= 16 and 0 < int(text) < LARGEST_ID
+
+
+@router.message(Command("admin"), flags=FREE)
+async def panel(message: Message, voice: Voice) -> None:
+    await message.answer(voice.t("admin-panel"))
+
+
+@router.message(Command("stats"), flags=FREE)
+async def stats(message: Message, person: User, voice: Voice, db: Database) -> None:
+    def look(tx: Tx) -> admin.Stats:
+        admin.log(tx, person.id, "stats", "shop")
+        return admin.stats(tx)
+
+    seen = await db.write(look)
+    today = ", ".join(f"{status}: {count}" for status, count in sorted(seen.jobs_today.items()))
+    await message.answer(
+        voice.t(
+            "admin-stats",
+            users=seen.users,
+            users_today=seen.users_today,
+            balances=voice.rubles(seen.balances),
+            held=voice.rubles(seen.held),
+            debts=voice.rubles(seen.debts),
+            topups=voice.rubles(seen.topups_today),
+            charged=voice.rubles(seen.charged_today),
+            cost=_dollars(seen.provider_micro_usd_today),
+            jobs=today or voice.plain("admin-jobs-none"),
+            open=seen.open_jobs,
+            undelivered=seen.undelivered,
+            quarantined=seen.quarantined,
+            maintenance=voice.plain("admin-on" if seen.maintenance else "admin-off"),
+        )
+    )
+
+
+@router.message(Command("user"), flags=FREE)
+async def user(message: Message, command: CommandObject, person: User, voice: Voice, db: Database) -> None:
+    wanted = (command.args or "").strip()
+    if not wanted:
+        await message.answer(voice.t("admin-usage-user"))
+        return
+
+    def look(tx: Tx) -> admin.UserCard:
+        card = admin.user_card(tx, wanted)
+        admin.log(tx, person.id, "user", str(card.user.id))
+        return card
+
+    try:
+        card = await db.write(look)
+    except NotFound:
+        await message.answer(voice.t("admin-not-found"))
+        return
+    found = card.user
+    marks = [voice.plain("admin-user-banned")] if found.is_banned else []
+    marks += [voice.plain("admin-user-unreachable")] if found.is_unreachable else []
+    await message.answer(
+        voice.t(
+            "admin-user",
+            name=found.name or "–",
+            username=f"@{found.username}" if found.username else "",
+            id=str(found.id),
+            language=found.language or "–",
+            since=voice.when(found.created_at),
+            balance=voice.rubles(card.balance),
+            held=voice.rubles(card.held),
+            debt=voice.rubles(card.debt),
+            paid=voice.rubles(card.paid),
+            jobs=card.jobs,
+            open=card.open_jobs,
+            marks=", ".join(marks) or voice.plain("admin-user-fine"),
+        )
+    )
+
+
+@router.message(Command("grant"), flags=FREE)
+async def grant(message: Message, command: CommandObject, person: User, voice: Voice, db: Database) -> None:
+    """Give money once per message of the admin's, however often the update comes."""
+    target, _, rest = (command.args or "").strip().partition(" ")
+    words, _, note = rest.strip().partition(" ")
+    try:
+        amount = parse_rubles(words, minimum=1, maximum=MOST_GRANTED)
+    except BadSum:
+        amount = 0
+    if not is_user_id(target) or amount <= 0:
+        await message.answer(voice.t("admin-usage-grant"))
+        return
+    user_id = int(target)
+    key = f"{message.chat.id}:{message.message_id}"
+    await db.write(admin.grant, person.id, user_id, amount, key=key, note=note.strip()[:200])
+    balance = await db.get_balance(user_id)
+    await message.answer(
+        voice.t("admin-granted", amount=voice.rubles(amount), id=target, balance=voice.rubles(balance))
+    )
+
+
+@router.message(Command("ban", "unban"), flags=FREE)
+async def ban(message: Message, command: CommandObject, person: User, voice: Voice, db: Database) -> None:
+    target, banned = (command.args or "").strip(), command.command == "ban"
+    if not is_user_id(target):
+        await message.answer(voice.t(f"admin-usage-{command.command}"))
+        return
+    await db.write(admin.set_banned, person.id, int(target), banned)
+    await message.answer(voice.t("admin-banned" if banned else "admin-unbanned", id=target))
+
+
+@router.message(Command("job"), flags=FREE)
+async def job_story(
+    message: Message, command: CommandObject, bot: Bot, person: User, voice: Voice, db: Database
+) -> None:
+    wanted = (command.args or "").strip()
+    if not wanted:
+        await message.answer(voice.t("admin-usage-job"))
+        return
+
+    def look(tx: Tx) -> tuple[Job | None, list[tuple[int, str, str]], list[ProviderCall]]:
+        admin.log(tx, person.id, "job", wanted[:100])
+        return job_rows.get(tx, wanted), admin.job_events_of(tx, wanted), job_rows.calls(tx, wanted)
+
+    job, events, calls = await db.write(look)
+    if job is None:
+        await message.answer(voice.t("admin-not-found"))
+        return
+    await message.answer(_story(voice, job, events, calls))
+
+
+def _story(voice: Voice, job: Job, events: list[tuple[int, str, str]], calls: list[ProviderCall]) -> str:
+    lines = [
+        voice.t(
+            "admin-job",
+            id=job.id,
+            kind=voice.plain(f"kind-{job.type}"),
+            model=job.model,
+            status=job.status.value,
+            user=str(job.user_id),
+            price=voice.rubles(job.cost_estimate),
+            charged=voice.rubles(job.cost_actual or 0),
+            error=job.error_code or "–",
+            delivered=voice.when(job.delivered_at) if job.delivered_at else "–",
+            params=cut(json.dumps(dict(job.params), ensure_ascii=False), 400),
+            prompt=cut(job.prompt, 800) or "–",
+        ),
+        voice.t("admin-job-events"),
+        *(
+            voice.t("statement-line", when=voice.when(at), amount=status, what=cut(cause, 60))
+            for at, status, cause in events
+        ),
+    ]
+    if calls:
+        lines.append(voice.t("admin-job-calls"))
+    for call in calls[:10]:
+        lines.append(
+            voice.t(
+                "admin-job-call", model=call.model, outcome=call.outcome.value if call.outcome else "…",
+                code=call.code or "", cost=_dollars(call.cost_micro_usd),
+            )
+        )
+    return "\n".join(lines)
+
+
+@router.message(Command("refund"), flags=FREE)
+async def refund(message: Message, command: CommandObject, person: User, voice: Voice, db: Database) -> None:
+    """Money of a job back: an open job fails, a finished one is compensated, once."""
+    job_id, _, note = (command.args or "").strip().partition(" ")
+    if not job_id:
+        await message.answer(voice.t("admin-usage-refund"))
+        return
+    try:
+        back = await db.write(admin.refund_job, person.id, job_id, note=note.strip()[:200])
+    except NotFound:
+        await message.answer(voice.t("admin-not-found"))
+    except IllegalMove:
+        await message.answer(voice.t("admin-refund-impossible"))
+    else:
+        await message.answer(voice.t("admin-refunded", amount=voice.rubles(back), id=job_id))
+
+
+@router.message(Command("maintenance"), flags=FREE)
+async def maintenance(message: Message, command: CommandObject, person: User, voice: Voice, db: Database) -> None:
+    wanted = (command.args or "").strip().lower()
+    if wanted not in ("on", "off"):
+        await message.answer(voice.t("admin-usage-maintenance"))
+        return
+    await db.write(admin.set_maintenance, person.id, wanted == "on")
+    await message.answer(voice.t(f"admin-maintenance-{wanted}"))
+
+
+def _dollars(micro_usd: int) -> str:
+    return f"${micro_usd / 1_000_000:.4f}".rstrip("0").rstrip(".")

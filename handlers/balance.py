@@ -1,0 +1,99 @@
+"""The balance and every operation on it, each saying what it was for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiogram import Bot, F, Router
+from aiogram.filters import Command
+from aiogram.types import CallbackQuery, Message
+
+from database import admin, ledger
+from database import jobs as job_rows
+from database.models import Database, Entry, Job, Reason, Tx, User
+from handlers import keyboards
+from handlers.callbacks import GoTap, PageTap
+from handlers.messages import title_of
+from handlers.order import place
+from handlers.start import MenuWord
+from handlers.voice import Voice
+from services.i18n import Safe
+from services.payments import Payments
+from services.telegram import Screen, change_or_show, show
+
+router = Router(name="balance")
+
+MESSAGE: Final = {"rate_limit": "message"}
+FREE: Final = {"rate_limit": False}
+PAGE: Final = 10
+
+
+async def balance_screen(voice: Voice, db: Database, payments: Payments, user_id: int) -> Screen:
+    """What is there, what is held for orders, what is owed."""
+    card = await db.read(admin.user_card, str(user_id))
+    lines = [voice.t("balance", balance=voice.rubles(card.balance))]
+    if card.held:
+        lines.append(voice.t("balance-held", held=voice.rubles(card.held)))
+    if card.debt:
+        lines.append(voice.t("balance-debt", debt=voice.rubles(card.debt)))
+    if not payments.enabled:
+        lines += ["", voice.t("topup-off")]
+    return Screen("\n".join(lines), keyboards.balance(voice, payments=payments.enabled))
+
+
+@router.message(Command("balance"), flags=MESSAGE)
+@router.message(MenuWord("menu-balance"), flags=MESSAGE)
+async def balance(message: Message, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments) -> None:
+    await show(bot, message.chat.id, await balance_screen(voice, db, payments, person.id))
+
+
+@router.callback_query(GoTap.filter(F.to == "balance"), flags=FREE)
+async def go_balance(
+    query: CallbackQuery, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments
+) -> None:
+    chat_id, message_id = place(query)
+    await change_or_show(bot, chat_id, message_id, await balance_screen(voice, db, payments, person.id))
+
+
+@router.callback_query(PageTap.filter(F.what == "ledger"), flags=FREE)
+async def statement(
+    query: CallbackQuery, callback_data: PageTap, bot: Bot, person: User, voice: Voice, db: Database
+) -> None:
+    """A page of the statement; `at` is the id before which it begins, 0 for the newest."""
+    balance, entries, jobs = await db.read(_page, person.id, callback_data.at)
+    shown = entries[:PAGE]
+    lines = [voice.t("statement-title", balance=voice.rubles(balance)), ""]
+    lines += [_line(voice, entry, jobs.get(entry.job_id or "")) for entry in shown]
+    if not shown:
+        lines.append(voice.t("statement-empty"))
+    older = shown[-1].id if len(entries) > PAGE else None
+    leaf = keyboards.pages(voice, "ledger", newer=0 if callback_data.at else None, older=older)
+    back = [keyboards.button(voice.plain("button-back"), GoTap(to="balance"))]
+    chat_id, message_id = place(query)
+    await change_or_show(bot, chat_id, message_id, Screen("\n".join(lines), keyboards.keyboard(leaf, back)))
+
+
+def _page(tx: Tx, user_id: int, before_id: int) -> tuple[int, list[Entry], dict[str, Job]]:
+    entries = ledger.history(tx, user_id, limit=PAGE + 1, before_id=before_id or None)
+    found = (job_rows.get(tx, job_id) for job_id in {entry.job_id for entry in entries if entry.job_id})
+    return ledger.get_balance(tx, user_id), entries, {job.id: job for job in found if job is not None}
+
+
+def _line(voice: Voice, entry: Entry, job: Job | None) -> str:
+    amount = f"{'+' if entry.amount > 0 else ''}{voice.rubles(entry.amount)}"
+    what = Safe(_what(voice, entry, job))
+    return voice.t("statement-line", when=voice.when(entry.created_at), amount=amount, what=what)
+
+
+def _what(voice: Voice, entry: Entry, job: Job | None) -> str:
+    """What an entry was for, in the person's words where there are any (HTML)."""
+    known = {reason.value for reason in Reason}
+    if entry.reason == Reason.RESERVE and job is not None:
+        words = voice.t(f"entry-reserve-{job.type}")
+    elif entry.reason in known and entry.reason != Reason.RESERVE:
+        words = voice.t(f"entry-{entry.reason}")
+    else:
+        words = voice.t("entry-other-in" if entry.amount > 0 else "entry-other-out")
+    if job is None or not job.prompt:
+        return words
+    return voice.t("entry-with-prompt", what=Safe(words), prompt=title_of(voice, job))

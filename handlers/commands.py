@@ -1,0 +1,54 @@
+"""The command lists in Telegram's menu: per language, longer for administrators; sent only when they have changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+from aiogram import Bot
+from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramForbiddenError
+from aiogram.types import BotCommand, BotCommandScopeAllPrivateChats, BotCommandScopeChat
+
+from database import flags
+from database.models import Database
+from services.i18n import LANGUAGES, Texts
+from services.log import event
+
+PEOPLE: Final = ("start", "image", "video", "balance", "topup", "history", "language", "cancel", "help")
+ADMINS: Final = ("admin", "stats", "user", "grant", "ban", "unban", "job", "refund", "maintenance")
+FLAG: Final = "commands"
+
+_log = logging.getLogger(__name__)
+
+
+async def set_commands(bot: Bot, admin_ids: Iterable[int], *, db: Database, texts: Texts) -> bool:
+    """Bring Telegram's menus up to date; True when anything was sent. Telegram's refusal is logged, not raised."""
+    admins = sorted(admin_ids)
+    wanted = {language: [(name, texts.plain(language, f"command-{name}")) for name in PEOPLE + ADMINS]
+              for language in LANGUAGES}
+    digest = hashlib.sha256(json.dumps([bot.id, admins, wanted], ensure_ascii=False).encode()).hexdigest()
+    if await db.read(flags.get, FLAG) == digest:
+        return False
+    try:
+        for language, described in wanted.items():
+            listed = [BotCommand(command=name, description=text) for name, text in described]
+            await _set_lists(bot, listed, admins, None if language == "en" else language)
+    except TelegramAPIError as error:
+        event(_log, "commands.not_set", level=logging.WARNING, error=str(error))
+        return False
+    await db.write(flags.put, FLAG, digest)
+    return True
+
+
+async def _set_lists(bot: Bot, listed: list[BotCommand], admins: list[int], language: str | None) -> None:
+    """One language; without a code it is for everybody whose language has no list of its own."""
+    people = listed[: len(PEOPLE)]
+    await bot.set_my_commands(people, scope=BotCommandScopeAllPrivateChats(), language_code=language)
+    for admin in admins:
+        # An administrator who has never started the bot has no chat yet.
+        with suppress(TelegramBadRequest, TelegramForbiddenError):
+            await bot.set_my_commands(listed, scope=BotCommandScopeChat(chat_id=admin), language_code=language)

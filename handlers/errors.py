@@ -1,0 +1,126 @@
+"""Here errors become sentences. What nobody foresaw gets an apology and a number, never its own words."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from contextlib import suppress
+from typing import Final
+
+from aiogram import Bot, Router
+from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter
+from aiogram.types import CallbackQuery, ErrorEvent, Message
+
+from database import users
+from database.models import (
+    Banned,
+    Database,
+    DatabaseUnavailable,
+    IllegalMove,
+    InsufficientFunds,
+    NotFound,
+    TooManyJobs,
+    UnderMaintenance,
+)
+from handlers.drafts import Stale
+from handlers.intake import PromptTooLong
+from handlers.middlewares import ANSWER_LIMIT
+from handlers.voice import Voice
+from services.catalogue import Catalogue, UnknownModel
+from services.errors import BadOrder, TopUpUnavailable
+from services.keyed_lock import TooManyWaiting
+from services.log import event
+from services.media import MediaFault
+from services.photos import PhotoGone, PhotoRefused, PhotoUnavailable
+from services.rate_limiter import RateLimited
+from services.telegram import TROUBLE
+
+router = Router(name="errors")
+_log = logging.getLogger(__name__)
+
+_TOP_UP: Final = {"off": "topup-off", "try_later": "topup-try-later", "refused": "topup-refused"}
+_PHOTO: Final = {MediaFault.EMPTY: "photo-broken", MediaFault.TOO_LONG: "photo-broken"}
+
+
+def sentence(voice: Voice, error: Exception, catalogue: Catalogue) -> str | None:
+    """What the person reads about a refusal, plain text; None for what is no refusal."""
+    match error:
+        case Stale():
+            return voice.plain(error.code)
+        case PromptTooLong():
+            return voice.plain("prompt-too-long", limit=error.limit, over=error.over)
+        case BadOrder():
+            return voice.plain(error.code.replace("_", "-"))
+        case UnknownModel():
+            return voice.plain("unknown-model")
+        case TopUpUnavailable():
+            return voice.plain(_TOP_UP[error.code])
+        case PhotoRefused():
+            megabytes = catalogue.limits.photo_bytes // 1_000_000
+            return voice.plain(_PHOTO.get(error.code, f"photo-{error.code}"), megabytes=megabytes)
+        case PhotoUnavailable():
+            return voice.plain("photo-unavailable")
+        case PhotoGone():
+            return voice.plain("photo-gone")
+        case TooManyJobs():
+            return voice.plain("error-too-many-jobs", count=error.limit)
+        case RateLimited():
+            return voice.plain("error-rate-limited", seconds=error.retry_after)
+        case UnderMaintenance():
+            return voice.plain("error-maintenance")
+        case Banned():
+            return voice.plain("banned")
+        case InsufficientFunds():
+            return voice.plain("card-money-short", balance=voice.rubles(error.balance),
+                               missing=voice.rubles(error.missing))
+        case NotFound() | IllegalMove():
+            return voice.plain("order-stale")
+        case DatabaseUnavailable():
+            return voice.plain("error-try-again")
+        case _:
+            return None
+
+
+@router.errors()
+async def tell(failure: ErrorEvent, bot: Bot, db: Database, catalogue: Catalogue, voice: Voice | None = None) -> bool:
+    """Answer the person whose update failed; a fault of ours is logged under the number they see."""
+    error, update = failure.exception, failure.update
+    if isinstance(error, TooManyWaiting):
+        return True  # a flood: answering each message of it would make two
+    if isinstance(error, TelegramForbiddenError):
+        if (sender := getattr(update.event, "from_user", None)) is not None:
+            await db.write(users.set_unreachable, sender.id, True)
+        return True
+    if voice is None:
+        event(_log, "update.failed", level=logging.ERROR)
+        return True
+    text = sentence(voice, error, catalogue)
+    if isinstance(error, (TelegramRetryAfter, *TROUBLE)):
+        event(_log, "telegram.trouble", level=logging.WARNING, error=str(error))
+        text = voice.plain("error-try-again")
+    if isinstance(error, DatabaseUnavailable):
+        event(_log, "database.unavailable", level=logging.ERROR)
+    if text is None:
+        incident = secrets.token_hex(3)
+        event(_log, "update.failed", level=logging.ERROR, incident=incident, error=type(error).__name__)
+        text = voice.plain("error-incident-plain", incident=incident)
+    with suppress(TelegramAPIError, *TROUBLE):
+        await _answer(bot, update.event, text)
+    return True
+
+
+async def _answer(bot: Bot, what: object, text: str) -> None:
+    """A tap gets its answer on the button where it fits; everything else a message."""
+    if isinstance(what, CallbackQuery):
+        if len(text) <= ANSWER_LIMIT:
+            try:
+                await what.answer(text, show_alert=True)
+                return
+            except TelegramBadRequest:
+                pass  # answered already, or too late for that
+        else:
+            with suppress(TelegramBadRequest):
+                await what.answer()
+        await bot.send_message(what.from_user.id, text, parse_mode=None)
+    elif isinstance(what, Message):
+        await what.answer(text, parse_mode=None)

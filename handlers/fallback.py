@@ -1,0 +1,91 @@
+"""What no other router took, answered politely; and the chat opening and closing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiogram import Bot, F, Router
+from aiogram.enums import ChatMemberStatus, ChatType, ContentType
+from aiogram.types import CallbackQuery, ChatMemberUpdated, InlineKeyboardButton, Message
+
+from database import outbox, users
+from database.models import Database, Tx, User
+from handlers.keyboards import keyboard
+from handlers.middlewares import Notices, Tap
+from handlers.voice import Voice
+from services.notifier import Notifier
+
+router = Router(name="fallback")
+groups = Router(name="groups")
+
+MESSAGE: Final = {"rate_limit": "message"}
+FREE: Final = {"rate_limit": False}
+GROUP_NOTICE_SECONDS: Final = 600.0
+
+_UNSUPPORTED: Final = {
+    ContentType.STICKER: "unsupported-sticker",
+    ContentType.DICE: "unsupported-sticker",
+    ContentType.VOICE: "unsupported-voice",
+    ContentType.VIDEO_NOTE: "unsupported-voice",
+    ContentType.VIDEO: "unsupported-video",
+    ContentType.ANIMATION: "unsupported-video",
+    ContentType.AUDIO: "unsupported-audio",
+    ContentType.LOCATION: "unsupported-location",
+    ContentType.VENUE: "unsupported-location",
+    ContentType.CONTACT: "unsupported-contact",
+    ContentType.DOCUMENT: "unsupported-file",
+    ContentType.POLL: "unsupported-other",
+    ContentType.STORY: "unsupported-other",
+    ContentType.GAME: "unsupported-other",
+    ContentType.PAID_MEDIA: "unsupported-other",
+    ContentType.CHECKLIST: "unsupported-other",
+}
+
+_group_notices = Notices(GROUP_NOTICE_SECONDS)
+
+
+@groups.message(F.chat.type != ChatType.PRIVATE, flags=FREE)
+async def group(message: Message, bot: Bot, voice: Voice) -> None:
+    """In a group: say once in a while where the bot works, and only to who speaks to it."""
+    if not (message.text or "").startswith("/") or not _group_notices.due(message.chat.id):
+        return
+    me = await bot.me()
+    link = InlineKeyboardButton(text=voice.plain("private-only-button"), url=f"https://t.me/{me.username}?start=group")
+    await message.answer(voice.t("private-only"), reply_markup=keyboard([link]))
+
+
+@groups.callback_query(F.message.chat.type != ChatType.PRIVATE, flags=FREE)
+async def group_tap(query: CallbackQuery, tap: Tap, voice: Voice) -> None:
+    await tap.say(voice.plain("private-only"), alert=True)
+
+
+@router.message(F.text.startswith("/"), flags=MESSAGE)
+async def unknown_command(message: Message, voice: Voice) -> None:
+    await message.answer(voice.t("unknown-command"))
+
+
+@router.message(F.content_type.in_(set(_UNSUPPORTED)), flags=MESSAGE)
+async def unsupported(message: Message, voice: Voice) -> None:
+    """Kinds of messages a person may well try; what Telegram itself writes into the chat is passed over."""
+    await message.answer(voice.t(_UNSUPPORTED[ContentType(message.content_type)]))
+
+
+@router.callback_query(flags=FREE)
+async def stale_button(query: CallbackQuery, tap: Tap, voice: Voice) -> None:
+    """A button of an older version of the bot, or one that nobody made."""
+    await tap.say(voice.plain("error-stale-button"), alert=True)
+
+
+@router.my_chat_member(F.chat.type == ChatType.PRIVATE)
+async def chat_changed(
+    change: ChatMemberUpdated, person: User, db: Database, notifier: Notifier
+) -> None:
+    """Blocked: nothing is sent any more, results wait. Unblocked: they come."""
+    blocked = change.new_chat_member.status == ChatMemberStatus.KICKED
+
+    def note(tx: Tx) -> int:
+        users.set_unreachable(tx, person.id, blocked)
+        return 0 if blocked else outbox.revive_results(tx, person.id)
+
+    if await db.write(note):
+        notifier.nudge()

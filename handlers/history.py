@@ -1,0 +1,62 @@
+"""What was ordered, newest first; each can be opened again."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiogram import Bot, F, Router
+from aiogram.filters import Command
+from aiogram.types import CallbackQuery, Message
+
+from database import jobs as job_rows
+from database.models import Database, Job, JobStatus, User
+from handlers import keyboards
+from handlers.callbacks import JobTap, PageTap
+from handlers.card import PICTURES
+from handlers.messages import title_of
+from handlers.order import place
+from handlers.start import MenuWord
+from handlers.voice import Voice
+from services.telegram import Screen, change_or_show, show
+
+router = Router(name="history")
+
+MESSAGE: Final = {"rate_limit": "message"}
+FREE: Final = {"rate_limit": False}
+PAGE: Final = 6
+FARTHEST: Final = 100_000
+
+
+async def history_screen(voice: Voice, db: Database, user_id: int, offset: int) -> Screen:
+    """A page of jobs as buttons: state, kind, first words, price."""
+    found = await db.read(job_rows.of_user, user_id, limit=PAGE + 1, offset=offset)
+    if not found:
+        return Screen(voice.t("history-empty"))
+    rows = [[keyboards.button(_label(voice, job), JobTap(job=job.id, act="open"))] for job in found[:PAGE]]
+    leaf = keyboards.pages(
+        voice, "jobs", newer=max(0, offset - PAGE) if offset else None,
+        older=offset + PAGE if len(found) > PAGE else None,
+    )
+    return Screen(voice.t("history-title"), keyboards.keyboard(*rows, leaf))
+
+
+def _label(voice: Voice, job: Job) -> str:
+    mark = voice.plain(f"history-line-{job.status}")
+    kind = "🎨" if job.type in PICTURES else "🎬"
+    label = f"{mark} {kind} {title_of(voice, job)}"
+    return f"{label} · {voice.rubles(job.cost_actual or 0)}" if job.status is JobStatus.COMPLETED else label
+
+
+@router.message(Command("history"), flags=MESSAGE)
+@router.message(MenuWord("menu-history"), flags=MESSAGE)
+async def history(message: Message, bot: Bot, person: User, voice: Voice, db: Database) -> None:
+    await show(bot, message.chat.id, await history_screen(voice, db, person.id, 0))
+
+
+@router.callback_query(PageTap.filter(F.what == "jobs"), flags=FREE)
+async def page(
+    query: CallbackQuery, callback_data: PageTap, bot: Bot, person: User, voice: Voice, db: Database
+) -> None:
+    offset = min(max(0, callback_data.at), FARTHEST)
+    chat_id, message_id = place(query)
+    await change_or_show(bot, chat_id, message_id, await history_screen(voice, db, person.id, offset))

@@ -1,0 +1,180 @@
+"""Words and photos, at any time: each becomes a draft with its price, or answers what the bot has asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from aiogram import Bot, F, Router
+from aiogram.filters import StateFilter
+from aiogram.fsm.context import FSMContext
+from aiogram.types import Document, Message, PhotoSize
+
+from database.models import Asset, Draft, JobType, User
+from handlers.callbacks import CardTap
+from handlers.card import PICTURES, Shelf
+from handlers.drafts import Cards, Drafts, Stale, token
+from handlers.keyboards import button, keyboard
+from handlers.states import Waiting
+from handlers.voice import Voice
+from services.catalogue import Limits
+from services.errors import BadOrder
+from services.jobs import prompt_limit
+from services.photos import Photos
+
+router = Router(name="intake")
+
+MESSAGE: Final = {"rate_limit": "message"}
+IS_PICTURE_FILE: Final = F.document.mime_type.startswith("image/")
+IS_PHOTO: Final = F.photo | IS_PICTURE_FILE
+
+
+class PromptTooLong(Exception):
+    """The words exceed what the model reads."""
+
+    def __init__(self, limit: int, over: int) -> None:
+        super().__init__(limit, over)
+        self.limit = limit
+        self.over = over
+
+
+def check_length(shelf: Shelf, draft: Draft, prompt: str) -> None:
+    """Raises PromptTooLong with how much must go."""
+    limit = prompt_limit(shelf.catalogue, draft)
+    if len(prompt) > limit:
+        raise PromptTooLong(limit, len(prompt) - limit)
+
+
+def clip_fault(photo: Asset, limits: Limits) -> str | None:
+    """Why a clip can't begin with this photo, as a text id; None when it can."""
+    short, long = sorted((photo.width, photo.height))
+    if short < limits.video_photo_min_side:
+        return "photo-for-clip-small"
+    return "photo-for-clip-narrow" if long > limits.video_photo_max_aspect * short else None
+
+
+async def new_draft_from_words(
+    message: Message, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards, type: JobType
+) -> None:
+    """Open a draft with the message's words and show its card."""
+    prompt = (message.text or "").strip()
+    draft_id = token(message.chat.id, message.message_id)
+    blank = Draft(draft_id, person.id, message.chat.id, None, type, drafts.shelf.default_model(type), "", {}, (),
+                  None, 0, 0, 0)
+    check_length(drafts.shelf, blank, prompt)
+    draft = await drafts.open(draft_id, person.id, type, chat_id=message.chat.id, prompt=prompt)
+    await cards.send(bot, voice, draft)
+
+
+@router.message(StateFilter(Waiting.prompt), F.text, ~F.text.startswith("/"), flags=MESSAGE)
+async def words_for_draft(
+    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards
+) -> None:
+    """The words that a draft waits for; when the draft is gone they begin a new one."""
+    draft_id = str((await state.get_data()).get("draft", ""))
+    prompt = (message.text or "").strip()
+    try:
+        draft = await drafts.load(draft_id, person.id)
+    except Stale:
+        await state.clear()
+        await words(message, state, bot, person, voice, drafts, cards)
+        return
+    check_length(drafts.shelf, draft, prompt)
+    draft = await drafts.save(replace(draft, prompt=prompt))
+    await state.clear()
+    await cards.send(bot, voice, draft)
+
+
+@router.message(StateFilter(Waiting.photo), F.text, ~F.text.startswith("/"), flags=MESSAGE)
+async def words_instead_of_photo(message: Message, state: FSMContext, voice: Voice) -> None:
+    """We asked for a photo: say so again, with a way out."""
+    draft_id = str((await state.get_data()).get("draft", ""))
+    back = keyboard([button(voice.plain("button-cancel"), CardTap(draft=draft_id, act="show"))])
+    await message.answer(voice.t("photo-expected"), reply_markup=back)
+
+
+@router.message(StateFilter(Waiting.clip), F.text, ~F.text.startswith("/"), flags=MESSAGE)
+async def words_for_clip(
+    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards
+) -> None:
+    await new_draft_from_words(message, bot, person, voice, drafts, cards, JobType.VIDEO)
+    await state.clear()
+
+
+@router.message(IS_PHOTO, flags=MESSAGE)
+async def photo(
+    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards,
+    photos: Photos,
+) -> None:
+    """A photo, alone or in an album: it joins the draft that waits for it, or begins one."""
+    file = _file_of(message)
+    asset = await photos.keep(bot, person.id, file.file_id, size=file.file_size)
+    data, waiting = await state.get_data(), await state.get_state()
+    caption = (message.caption or "").strip()
+    target = await _waiting_draft(message, waiting, data, person, drafts)
+    if target is None:
+        target = await _first_photo(message, waiting, person, drafts, asset)
+        room = True
+    else:
+        target, room = await drafts.add_photo(target.id, person.id, asset)
+    if caption and not target.prompt:
+        check_length(drafts.shelf, target, caption)
+        target = await drafts.save(replace(target, prompt=caption))
+    await state.set_state(None if target.prompt else Waiting.prompt)
+    await state.set_data({"draft": target.id, "album": message.media_group_id or ""})
+    note = _note(voice, drafts, target, room, asset)
+    if message.media_group_id is None:
+        await cards.send(bot, voice, target, note=note)
+    else:
+        cards.send_soon(bot, voice, target, note=note)
+
+
+async def _waiting_draft(
+    message: Message, waiting: str | None, data: dict[str, Any], person: User, drafts: Drafts
+) -> Draft | None:
+    """The draft that this photo belongs to, if there is one."""
+    try:
+        draft = await drafts.load(str(data.get("draft", "")), person.id)
+    except Stale:
+        return None
+    same_album = message.media_group_id is not None and data.get("album") == message.media_group_id
+    has_room = len(draft.inputs) < drafts.shelf.most_photos(draft.type, draft.model)
+    unsaid = waiting == Waiting.prompt.state and bool(draft.inputs) and not draft.prompt and has_room
+    return draft if same_album or waiting == Waiting.photo.state or unsaid else None
+
+
+async def _first_photo(
+    message: Message, waiting: str | None, person: User, drafts: Drafts, asset: Asset
+) -> Draft:
+    clip = waiting == Waiting.clip.state or not drafts.shelf.pictures
+    return await drafts.open(
+        token(message.chat.id, message.media_group_id or message.message_id), person.id,
+        JobType.ANIMATE if clip else JobType.EDIT, chat_id=message.chat.id, inputs=(asset.id,),
+    )
+
+
+def _note(voice: Voice, drafts: Drafts, draft: Draft, room: bool, asset: Asset) -> str | None:
+    limits = drafts.shelf.catalogue.limits
+    if not room:
+        if draft.type not in PICTURES:
+            return voice.t("card-clip-one-photo")
+        return voice.t("card-too-many-photos", limit=drafts.shelf.most_photos(draft.type, draft.model))
+    fault = clip_fault(asset, limits) if draft.type is JobType.ANIMATE else None
+    return voice.t(fault, pixels=limits.video_photo_min_side) if fault else None
+
+
+def _file_of(message: Message) -> PhotoSize | Document:
+    """Of a photo the largest size, of a document the original."""
+    file = message.photo[-1] if message.photo else message.document
+    if file is None:
+        raise BadOrder("photo_missing")
+    return file
+
+
+@router.message(F.text, ~F.text.startswith("/"), flags=MESSAGE)
+async def words(
+    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards
+) -> None:
+    """Words without a question of ours: what to draw, or to film where nothing is drawn."""
+    type = JobType.IMAGE if drafts.shelf.pictures else JobType.VIDEO
+    await new_draft_from_words(message, bot, person, voice, drafts, cards, type)

@@ -1,0 +1,117 @@
+"""Keyboards, built from what they are given and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal
+
+from aiogram.filters.callback_data import CallbackData
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, KeyboardButton, ReplyKeyboardMarkup
+
+from handlers.callbacks import CardTap, ConfirmTap, GoTap, JobTap, LanguageTap, PageTap, SampleTap, TopUpTap
+from handlers.voice import Voice
+
+MENU: Final = (("menu-image", "menu-video"), ("menu-balance", "menu-history", "menu-help"))
+SAMPLES: Final = (1, 2, 3)
+
+
+def button(text: str, data: CallbackData, *, style: str | None = None) -> InlineKeyboardButton:
+    """A button of ours; `style` is success, primary or danger (old clients show it plain)."""
+    return InlineKeyboardButton(text=text, callback_data=data.pack(), style=style)
+
+
+def keyboard(*rows: Sequence[InlineKeyboardButton]) -> InlineKeyboardMarkup:
+    """Rows of buttons; empty rows are left out."""
+    return InlineKeyboardMarkup(inline_keyboard=[list(row) for row in rows if row])
+
+
+def in_rows(buttons: Iterable[InlineKeyboardButton], width: int) -> list[list[InlineKeyboardButton]]:
+    line = list(buttons)
+    return [line[start : start + width] for start in range(0, len(line), width)]
+
+
+def main_menu(voice: Voice) -> ReplyKeyboardMarkup:
+    """The short menu under the field."""
+    return ReplyKeyboardMarkup(
+        keyboard=[[KeyboardButton(text=voice.plain(key)) for key in row] for row in MENU],
+        resize_keyboard=True,
+        is_persistent=True,
+        input_field_placeholder=voice.plain("menu-placeholder"),
+    )
+
+
+def start(voice: Voice, *, pictures: bool, clips: bool) -> InlineKeyboardMarkup:
+    """The two big actions and, where pictures are drawn, samples to try with one tap."""
+    actions = []
+    if pictures:
+        actions.append(button(voice.plain("button-image"), GoTap(to="image"), style="primary"))
+    if clips:
+        actions.append(button(voice.plain("button-video"), GoTap(to="video"), style="primary"))
+    samples = [[button(voice.plain(f"sample-{n}-title"), SampleTap(number=n))] for n in SAMPLES] if pictures else []
+    return keyboard(actions, *samples)
+
+
+def languages() -> InlineKeyboardMarkup:
+    return keyboard([button("Русский", LanguageTap(code="ru")), button("English", LanguageTap(code="en"))])
+
+
+def top_up(
+    voice: Voice, packs: Iterable[int], *, exact: int | None = None, draft: str = ""
+) -> InlineKeyboardMarkup:
+    """Sums in kopecks to choose from; `exact` is what an order lacks and stands first."""
+    first = []
+    if exact is not None:
+        label = voice.plain("button-topup-exact", price=voice.rubles(exact))
+        first.append(button(label, TopUpTap(amount=exact, draft=draft), style="success"))
+    rest = [button(voice.rubles(pack), TopUpTap(amount=pack, draft=draft)) for pack in packs if pack != exact]
+    other = [button(voice.plain("topup-other"), TopUpTap(amount=-1, draft=draft))]
+    back = [button(voice.plain("button-back"), CardTap(draft=draft, act="show"))] if draft else []
+    return keyboard(first, *in_rows(rest, 3), other, back)
+
+
+def balance(voice: Voice, *, payments: bool) -> InlineKeyboardMarkup:
+    statement = button(voice.plain("button-statement"), PageTap(what="ledger", at=0))
+    pay = [button(voice.plain("button-topup"), TopUpTap(amount=0), style="success")] if payments else []
+    return keyboard(pay, [statement])
+
+
+def pages(
+    voice: Voice, what: Literal["jobs", "ledger"], *, newer: int | None, older: int | None
+) -> list[InlineKeyboardButton]:
+    """Buttons to leaf through; None where there is nothing more."""
+    row = []
+    if newer is not None:
+        row.append(button(voice.plain("button-newer"), PageTap(what=what, at=newer)))
+    if older is not None:
+        row.append(button(voice.plain("button-older"), PageTap(what=what, at=older)))
+    return row
+
+
+def create(voice: Voice, draft_id: str, price: int) -> InlineKeyboardButton:
+    """The main button; the price in kopecks travels with it, so that no other sum can be taken."""
+    label = voice.plain("button-create", price=voice.rubles(price))
+    return button(label, ConfirmTap(draft=draft_id, price=price), style="success")
+
+
+def resume(voice: Voice, draft_id: str, price: int) -> InlineKeyboardMarkup:
+    label = voice.plain("button-continue", price=voice.rubles(price))
+    return keyboard([button(label, ConfirmTap(draft=draft_id, price=price), style="success")])
+
+
+def stop(voice: Voice, job_id: str) -> InlineKeyboardMarkup:
+    return keyboard([button(voice.plain("button-stop"), JobTap(job=job_id, act="stop"), style="danger")])
+
+
+def after(voice: Voice, job_id: str, *, price: int | None, picture: bool, clips: bool) -> InlineKeyboardMarkup:
+    """Under a result: repeat at its present price, and for a picture edit and animate."""
+    label = voice.plain("button-try-again") if price is None else voice.plain("button-again", price=voice.rubles(price))
+    more = []
+    if picture:
+        more.append(button(voice.plain("button-edit-result"), JobTap(job=job_id, act="edit")))
+        if clips:
+            more.append(button(voice.plain("button-animate-result"), JobTap(job=job_id, act="animate")))
+    return keyboard([button(label, JobTap(job=job_id, act="again"))], more)
+
+
+def try_again(voice: Voice, job_id: str) -> InlineKeyboardMarkup:
+    return keyboard([button(voice.plain("button-try-again"), JobTap(job=job_id, act="again"))])

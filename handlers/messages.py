@@ -1,0 +1,236 @@
+"""What the bot says about jobs and money that move by themselves: pure renderers, handed to the services."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import Final
+
+from database.models import Draft, Job, OutboxItem, Payment
+from handlers import keyboards
+from handlers.card import PICTURES, Shelf, voice_quote
+from handlers.voice import Voice
+from services.errors import BadOrder
+from services.i18n import MissingText, Safe, Texts
+from services.jobs import stage
+from services.log import event
+from services.telegram import Screen, cut
+
+CAPTION_PROMPT: Final = 600  # of the 1024 units a caption may have (telegram sheet, section 2)
+LIVE_PROMPT: Final = 200
+TITLE: Final = 40
+
+_log = logging.getLogger(__name__)
+
+_FAILURES: Final = {
+    "failure-prompt": ("prompt_blocked", "image_blocked"),
+    "failure-copy": ("recitation",),
+    "failure-language": ("language",),
+    "failure-text-only": ("text_only",),
+    "failure-complex": ("too_complex",),
+    "failure-photo": ("bad_photo",),
+    "failure-photo-gone": ("photo_gone",),
+    "failure-busy": (
+        "quota_minute", "spend_limit", "rate_limited", "concurrency", "overloaded", "internal", "maintenance",
+        "no_picture", "generation_failed", "network", "bad_answer", "result_gone", "bad_result", "duplicate_task",
+        "circuit_open",
+    ),
+    "failure-timeout": ("timeout", "hold_timeout", "interrupted", "unknown_outcome"),
+    "failure-ours": (
+        "bad_request", "key_invalid", "forbidden", "location", "billing", "funds", "quota_day", "model_gone",
+        "account_at_risk", "wrong_endpoint", "too_large", "storage",
+    ),
+    "failure-admin": ("refunded_by_admin",),
+}
+_FAILURE_OF: Final = {code: text for text, codes in _FAILURES.items() for code in codes}
+
+_CANCEL_REASONS: Final = {
+    "expired_on_confirmation": "cancel-reason-expired",
+    "expired_on_capture": "cancel-reason-expired",
+    "insufficient_funds": "cancel-reason-funds",
+    "fraud_suspected": "cancel-reason-fraud",
+    "3d_secure_failed": "cancel-reason-card",
+    "call_issuer": "cancel-reason-card",
+    "card_expired": "cancel-reason-card",
+    "country_forbidden": "cancel-reason-card",
+    "general_decline": "cancel-reason-card",
+    "identification_required": "cancel-reason-card",
+    "invalid_card_number": "cancel-reason-card",
+    "invalid_csc": "cancel-reason-card",
+    "issuer_unavailable": "cancel-reason-card",
+    "payment_method_limit_exceeded": "cancel-reason-card",
+    "payment_method_restricted": "cancel-reason-card",
+}
+
+
+def title_of(voice: Voice, job: Job) -> str:
+    """A job in a few words, plain text."""
+    return cut(" ".join(job.prompt.split()), TITLE) or voice.plain(f"kind-{job.type}")
+
+
+def draft_of(job: Job, draft_id: str = "", *, inputs: tuple[str, ...] | None = None) -> Draft:
+    """The order that a job came from, to be quoted or made again."""
+    photos = tuple(job.params.get("inputs") or ()) if inputs is None else inputs
+    return Draft(
+        id=draft_id,
+        user_id=job.user_id,
+        chat_id=job.chat_id or job.user_id,
+        message_id=None,
+        type=job.type,
+        model=job.model,
+        prompt=job.prompt,
+        params={name: value for name, value in job.params.items() if name != "inputs"},
+        inputs=photos,
+        parent_job_id=job.id,
+        revision=0,
+        created_at=job.created_at,
+        updated_at=job.created_at,
+    )
+
+
+class JobLetters:
+    """The words of the services. `language` is the person's; everything else is what happened."""
+
+    def __init__(self, texts: Texts, shelf: Shelf) -> None:
+        self._texts = texts
+        self._shelf = shelf
+
+    def _voice(self, language: str) -> Voice:
+        return Voice(self._texts, language)
+
+    # --- a job under way ----------------------------------------------------------------------------
+
+    def progress(self, language: str, job: Job, *, ahead: int, now_ms: int) -> Screen:
+        """The live message of an open job, with a cancel button while cancelling is possible."""
+        voice, now = self._voice(language), stage(job)
+        match now:
+            case "queued" if ahead > 0:
+                line = voice.t("live-queued-behind", count=ahead)
+            case "rendering":
+                line = voice.t("live-rendering", elapsed=_elapsed(voice, now_ms - (job.started_at or job.created_at)))
+            case "queued" | "working" | "submitting" | "saving":
+                line = voice.t(f"live-{now}")
+            case _:
+                line = voice.t("live-saving")
+        lines = [line, *_words(job, LIVE_PROMPT), voice.t("live-held", price=voice.rubles(job.cost_estimate))]
+        return Screen("\n".join(lines), keyboards.stop(voice, job.id) if now == "queued" else None)
+
+    # --- its end ------------------------------------------------------------------------------------
+
+    def done(self, language: str, job: Job) -> Screen:
+        voice = self._voice(language)
+        return Screen(voice.t("final-done", price=voice.rubles(_cost(job))))
+
+    def result(self, language: str, job: Job) -> Screen:
+        """Caption and buttons of a result."""
+        voice = self._voice(language)
+        kind = "image" if job.type in PICTURES else "video"
+        lines = [voice.t(f"result-{kind}", price=voice.rubles(_cost(job))), *_words(job, CAPTION_PROMPT)]
+        buttons = keyboards.after(
+            voice, job.id, price=self._price(job), picture=kind == "image", clips=self._shelf.clips
+        )
+        return Screen("\n".join(lines), buttons)
+
+    def failed(self, language: str, job: Job) -> Screen:
+        """Why there is no result, and that the money is back."""
+        voice = self._voice(language)
+        why = voice.t(_FAILURE_OF.get(job.error_code or "", "failure-ours"))
+        lines = [
+            voice.t("final-failed", why=Safe(why)),
+            *_words(job, LIVE_PROMPT),
+            voice.t("final-returned", price=voice.rubles(job.cost_estimate)),
+        ]
+        return Screen("\n".join(lines), keyboards.try_again(voice, job.id))
+
+    def cancelled(self, language: str, job: Job) -> Screen:
+        voice = self._voice(language)
+        lines = [
+            voice.t("final-cancelled"),
+            *_words(job, LIVE_PROMPT),
+            voice.t("final-returned", price=voice.rubles(job.cost_estimate)),
+        ]
+        return Screen("\n".join(lines), keyboards.try_again(voice, job.id))
+
+    def too_large(self, language: str, job: Job) -> Screen:
+        return Screen(self._voice(language).t("result-too-large"))
+
+    def expired(self, language: str, job: Job) -> Screen:
+        voice = self._voice(language)
+        return Screen(voice.t("result-expired"), keyboards.try_again(voice, job.id))
+
+    # --- money --------------------------------------------------------------------------------------
+
+    def credited(self, language: str, payment: Payment, balance: int, draft: Draft | None) -> Screen:
+        """The money is there; an order that waited for it is one tap away."""
+        voice = self._voice(language)
+        text = voice.t("credited", amount=voice.rubles(payment.amount), balance=voice.rubles(balance))
+        if draft is None:
+            return Screen(text)
+        try:
+            price = self._shelf.quote(draft).price
+        except BadOrder:
+            return Screen(text)
+        return Screen(text, keyboards.resume(voice, draft.id, price))
+
+    def payment_canceled(self, language: str, payment: Payment) -> Screen:
+        voice = self._voice(language)
+        why = voice.t(_CANCEL_REASONS.get(payment.cancel_reason or "", "cancel-reason-other"))
+        text = voice.t("payment-canceled", amount=voice.rubles(payment.amount), why=Safe(why))
+        packs = self._shelf.catalogue.top_ups.packs
+        return Screen(text, keyboards.top_up(voice, packs, draft=payment.draft_id or ""))
+
+    def note(self, language: str, item: OutboxItem, balance: int, job: Job | None) -> Screen | None:
+        """Messages of their own; None for a kind that nobody here knows."""
+        voice, told = self._voice(language), item.payload
+        match item.kind:
+            case "granted":
+                text = voice.t("granted", amount=voice.rubles(told["amount"]), balance=voice.rubles(balance))
+            case "took_back" if told.get("owed"):
+                text = voice.t(
+                    "took-back-owed", amount=voice.rubles(told["amount"]), owed=voice.rubles(told["owed"])
+                )
+            case "took_back":
+                text = voice.t("took-back", amount=voice.rubles(told["amount"]))
+            case "compensated":
+                title = title_of(voice, job) if job else "–"
+                key = "compensated-undelivered" if told.get("cause") == "undelivered" else "compensated-admin"
+                text = voice.t(key, amount=voice.rubles(told["amount"]), title=title)
+            case "alert":
+                text = self._alert(language, str(told.get("text", "")), dict(told.get("args") or {}))
+            case _:
+                event(_log, "letter.unknown_kind", level=logging.ERROR, kind=item.kind)
+                return None
+        return Screen(text)
+
+    def _alert(self, language: str, key: str, args: dict[str, object]) -> str:
+        """An alert always arrives: one without words of its own is shown as it is."""
+        ready = {name: value if isinstance(value, int) else str(value) for name, value in args.items()}
+        with suppress(MissingText):
+            if (text := self._voice(language).t(key, **ready)) != key:
+                return text
+        facts = ", ".join(f"{name}={value}" for name, value in ready.items())
+        return self._voice(language).t("alert-other", text=f"{key} {facts}"[:1000])
+
+    def _price(self, job: Job) -> int | None:
+        """What the same order costs today; None when it is no longer sold."""
+        try:
+            return self._shelf.quote(draft_of(job)).price
+        except BadOrder:
+            return None
+
+
+def _words(job: Job, limit: int) -> list[str]:
+    return [voice_quote(cut(job.prompt, limit))] if job.prompt else []
+
+
+def _cost(job: Job) -> int:
+    return job.cost_estimate if job.cost_actual is None else job.cost_actual
+
+
+def _elapsed(voice: Voice, milliseconds: int) -> str:
+    """How long it has taken, in steps that grow, so that the message does not change every second."""
+    seconds = max(0, milliseconds // 1000)
+    seconds -= seconds % (10 if seconds < 120 else 30)
+    if seconds < 60:
+        return voice.plain("elapsed-seconds", seconds=seconds)
+    return voice.plain("elapsed-minutes", minutes=seconds // 60, seconds=seconds % 60)

@@ -1,0 +1,129 @@
+"""What every update passes on its way to a handler: who it is, in which language, and whether the tap was answered."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from aiogram import BaseMiddleware, Bot
+from aiogram.enums import ChatType
+from aiogram.exceptions import TelegramBadRequest
+from aiogram.types import CallbackQuery, Chat, Message, TelegramObject, Update, User
+
+from database import outbox, users
+from database.models import Database, Tx
+from database.models import User as Person
+from handlers.voice import Voice
+from services.i18n import Texts, pick_language
+from services.log import log_context
+
+Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
+
+BAN_NOTICE_SECONDS: Final = 3600.0
+MOST_NOTICES: Final = 10_000
+ANSWER_LIMIT: Final = 200  # characters of a tap's answer (telegram sheet, section 2)
+
+
+class Tap:
+    """A tapped button: answered once, whatever happens, because the client spins until then."""
+
+    def __init__(self, query: CallbackQuery) -> None:
+        self._query = query
+        self.answered = False
+
+    async def say(self, text: str | None = None, *, alert: bool = False) -> None:
+        """Answer the tap; a second answer, or one too late for Telegram, is dropped."""
+        if self.answered:
+            return
+        self.answered = True
+        with suppress(TelegramBadRequest):  # the query is too old: go on with the work
+            await self._query.answer(text and text[:ANSWER_LIMIT], show_alert=alert)
+
+
+class AnswerTaps(BaseMiddleware):
+    """Gives handlers their `tap` and answers what they left open. When they fail, the error's text is the answer."""
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        if not isinstance(event, CallbackQuery):
+            return await handler(event, data)
+        tap = data["tap"] = Tap(event)
+        result = await handler(event, data)
+        await tap.say()
+        return result
+
+
+class Notices:
+    """Remembers for a while whom something was told, so that it is not told again at every message."""
+
+    def __init__(self, seconds: float = BAN_NOTICE_SECONDS) -> None:
+        self._seconds = seconds
+        self._until: OrderedDict[int, float] = OrderedDict()
+
+    def due(self, key: int) -> bool:
+        now = time.monotonic()
+        if self._until.get(key, 0.0) > now:
+            return False
+        self._until[key] = now + self._seconds
+        self._until.move_to_end(key)
+        while len(self._until) > MOST_NOTICES:
+            self._until.popitem(last=False)
+        return True
+
+
+class KnownPerson(BaseMiddleware):
+    """Looks the sender up: row, language, ban; puts `person` and `voice` beside the update and its ids into the log."""
+
+    def __init__(self, db: Database, texts: Texts, admin_ids: frozenset[int]) -> None:
+        self._db = db
+        self._texts = texts
+        self._admin_ids = admin_ids
+        self._told_banned = Notices()
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        sender, chat = data.get("event_from_user"), data.get("event_chat")
+        if not isinstance(event, Update) or not isinstance(sender, User):
+            return None  # channels, anonymous admins: nobody to talk to
+        language = pick_language(sender.language_code)
+        data["voice"] = Voice(self._texts, language)
+        with log_context(update_id=event.update_id, user_id=sender.id):
+            if isinstance(chat, Chat) and chat.type != ChatType.PRIVATE:
+                return await handler(event, data)
+            person = data["person"] = await self._remembered(sender, language)
+            data["voice"] = Voice(self._texts, person.language or language)
+            if person.is_banned and sender.id not in self._admin_ids and event.my_chat_member is None:
+                await self._turn_away(event, data["bot"], data["voice"])
+                return None
+            return await handler(event, data)
+
+    async def _remembered(self, sender: User, language: str) -> Person:
+        known = await self._db.read(users.get, sender.id)
+        if known is not None and _is_fresh(known, sender, language):
+            return known
+        return await self._db.write(_remember, sender, language)
+
+    async def _turn_away(self, event: Update, bot: Bot, voice: Voice) -> None:
+        query = event.callback_query
+        if query is not None:
+            with suppress(TelegramBadRequest):
+                await query.answer(voice.plain("banned")[:ANSWER_LIMIT], show_alert=True)
+        elif isinstance(event.message, Message) and self._told_banned.due(event.message.chat.id):
+            await bot.send_message(event.message.chat.id, voice.t("banned"))
+
+
+def _is_fresh(known: Person, sender: User, language: str) -> bool:
+    spoken = known.language if known.language_chosen else language
+    return (known.language, known.name, known.username, known.is_unreachable) == (
+        spoken, sender.full_name[:128], sender.username, 0,
+    )
+
+
+def _remember(tx: Tx, sender: User, language: str) -> Person:
+    """Keep what changed; someone who comes back gets the results that could not be delivered."""
+    before = users.get(tx, sender.id)
+    known = users.remember(tx, sender.id, language=language, name=sender.full_name, username=sender.username)
+    if before is not None and before.is_unreachable:
+        outbox.revive_results(tx, sender.id)
+    return known

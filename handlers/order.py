@@ -1,0 +1,174 @@
+"""The card's buttons: change an option, change words or photos, and start the order at exactly the price shown."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from aiogram import Bot, Router
+from aiogram.exceptions import TelegramRetryAfter
+from aiogram.fsm.context import FSMContext
+from aiogram.fsm.state import State
+from aiogram.types import CallbackQuery
+
+from database import jobs as job_rows
+from database.models import Database, Draft, InsufficientFunds, JobType, User
+from handlers import keyboards
+from handlers.callbacks import CardTap, ChoiceTap, ConfirmTap, MenuTap
+from handlers.card import PICTURES, menu, with_choice, with_kind
+from handlers.drafts import Cards, Drafts
+from handlers.intake import clip_fault
+from handlers.messages import JobLetters
+from handlers.middlewares import Tap
+from handlers.states import Waiting
+from handlers.voice import Voice
+from services.catalogue import TopUps
+from services.errors import BadOrder
+from services.jobs import Jobs
+from services.keyed_lock import KeyedLock
+from services.payments import Payments
+from services.telegram import TROUBLE, Screen, change_or_show
+
+router = Router(name="order")
+
+FREE: Final = {"rate_limit": False}  # options cost nothing; Telegram's own pace for the chat is bound enough
+CONFIRM: Final = {"rate_limit": "confirm"}
+
+
+def place(query: CallbackQuery) -> tuple[int, int | None]:
+    """The chat and the message that was tapped; a very old message has no more than these either."""
+    message = query.message
+    return (query.from_user.id, None) if message is None else (message.chat.id, message.message_id)
+
+
+@router.callback_query(MenuTap.filter(), flags=FREE)
+async def open_menu(
+    query: CallbackQuery, callback_data: MenuTap, bot: Bot, person: User, voice: Voice, drafts: Drafts
+) -> None:
+    draft = await drafts.load(callback_data.draft, person.id)
+    chat_id, message_id = place(query)
+    await change_or_show(bot, chat_id, message_id, menu(voice, drafts.shelf, draft, callback_data.option))
+
+
+@router.callback_query(ChoiceTap.filter(), flags=FREE)
+async def choose(
+    query: CallbackQuery, callback_data: ChoiceTap, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards
+) -> None:
+    draft = await drafts.load(callback_data.draft, person.id)
+    draft = await drafts.save(with_choice(drafts.shelf, draft, callback_data.option, callback_data.value))
+    await cards.edit(bot, voice, draft, place(query)[1])
+
+
+@router.callback_query(CardTap.filter(), flags=FREE)
+async def card_tap(
+    query: CallbackQuery, callback_data: CardTap, state: FSMContext, tap: Tap, bot: Bot, person: User, voice: Voice,
+    drafts: Drafts, cards: Cards,
+) -> None:
+    """Back to the card, new words, another photo, picture or clip, or no order at all."""
+    chat_id, message_id = place(query)
+    draft = await drafts.load(callback_data.draft, person.id)
+    match callback_data.act:
+        case "drop":
+            await drafts.drop(draft.id, person.id)
+            await state.clear()
+            await change_or_show(bot, chat_id, message_id, Screen(voice.t("order-dropped")))
+        case "prompt":
+            await _wait(state, Waiting.prompt, draft)
+            key = "card-no-prompt-edit" if draft.inputs and not draft.prompt else "ask-prompt"
+            await cards.edit(bot, voice, draft, message_id, note=voice.t(key))
+        case "photo":
+            if len(draft.inputs) >= drafts.shelf.most_photos(draft.type, draft.model):
+                await tap.say(voice.plain("photo-full"), alert=True)
+                return
+            await _wait(state, Waiting.photo, draft)
+            await cards.edit(bot, voice, draft, message_id, note=voice.t("ask-photo"))
+        case "kind":
+            await _switch_kind(draft, state, tap, bot, voice, drafts, cards, message_id)
+        case "show":
+            if draft.prompt or not draft.inputs:
+                await state.clear()
+            await cards.edit(bot, voice, draft, message_id)
+
+
+async def _wait(state: FSMContext, waiting: State, draft: Draft) -> None:
+    await state.set_state(waiting)
+    await state.set_data({"draft": draft.id})
+
+
+async def _switch_kind(
+    draft: Draft, state: FSMContext, tap: Tap, bot: Bot, voice: Voice, drafts: Drafts, cards: Cards,
+    message_id: int | None,
+) -> None:
+    """Picture ↔ clip with the same words and photos, where the photo allows it."""
+    clip = draft.type in PICTURES
+    if not drafts.shelf.offers(JobType.VIDEO if clip else JobType.IMAGE):
+        raise BadOrder("provider_off")
+    limits = drafts.shelf.catalogue.limits
+    if clip and draft.inputs:
+        photos = await drafts.photos(draft)
+        if not photos or photos[0].id != draft.inputs[0]:
+            raise BadOrder("photo_gone")
+        if fault := clip_fault(photos[0], limits):
+            await tap.say(voice.plain(fault, pixels=limits.video_photo_min_side), alert=True)
+            return
+    note = voice.t("card-clip-one-photo") if clip and len(draft.inputs) > 1 else None
+    draft = await drafts.save(with_kind(drafts.shelf, draft, clip=clip))
+    if draft.inputs and not draft.prompt:
+        await _wait(state, Waiting.prompt, draft)
+    await cards.edit(bot, voice, draft, message_id, note=note)
+
+
+@router.callback_query(ConfirmTap.filter(), flags=CONFIRM)
+async def confirm(
+    query: CallbackQuery, callback_data: ConfirmTap, state: FSMContext, tap: Tap, bot: Bot, person: User, voice: Voice,
+    drafts: Drafts, cards: Cards, jobs: Jobs, payments: Payments, letters: JobLetters, db: Database, chats: KeyedLock,
+) -> None:
+    """Start the job once, whatever the number of taps; the card becomes its live message."""
+    chat_id, message_id = place(query)
+    draft = await drafts.load(callback_data.draft, person.id)
+    price = jobs.quote(draft).price
+    if price != callback_data.price:
+        # Another price than the button said: never take it without asking again.
+        await tap.say(voice.plain("card-price-changed"), alert=True)
+        await cards.edit(bot, voice, draft, message_id, note=voice.t("card-price-changed"))
+        return
+    await _check_clip_photo(draft, drafts)
+    async with chats.hold(chat_id):
+        # Held until the message shows the order: who finishes the job waits, so its last word stays the last.
+        try:
+            job = await jobs.start(draft, chat_id=chat_id, status_message_id=message_id)
+        except InsufficientFunds:
+            screen = await _short_of_money(voice, draft, price, db, drafts.shelf.catalogue.top_ups, payments)
+            await change_or_show(bot, chat_id, message_id, screen)
+            return
+        ahead = await db.read(job_rows.ahead_in_queue, job)
+        screen = letters.progress(voice.language, job, ahead=ahead, now_ms=job.created_at)
+        with suppress(TelegramRetryAfter, *TROUBLE):  # the order stands; its message is brought up to date later
+            shown = await change_or_show(bot, chat_id, message_id, screen)
+            if shown != message_id:
+                await db.write(job_rows.set_status_message, job.id, chat_id, shown)
+    if (await state.get_data()).get("draft") == draft.id:
+        await state.clear()
+
+
+async def _check_clip_photo(draft: Draft, drafts: Drafts) -> None:
+    """A photo may have come while the draft was a picture. Raises BadOrder."""
+    if draft.type is JobType.ANIMATE and not await drafts.photos(draft):
+        raise BadOrder("photo_gone")
+
+
+async def _short_of_money(
+    voice: Voice, draft: Draft, price: int, db: Database, top_ups: TopUps, payments: Payments
+) -> Screen:
+    """What is missing, and buttons for exactly that sum (at least the minimum) and for more."""
+    balance = await db.get_balance(draft.user_id)
+    missing = max(price - balance, 1)
+    text = voice.t(
+        "topup-missing", missing=voice.rubles(missing), price=voice.rubles(price), balance=voice.rubles(balance)
+    )
+    if not payments.enabled:
+        back = keyboards.button(voice.plain("button-back"), CardTap(draft=draft.id, act="show"))
+        return Screen(f"{text}\n\n{voice.t('topup-off')}", keyboards.keyboard([back]))
+    exact = min(max(top_ups.minimum, -(-missing // 100) * 100), top_ups.maximum)
+    packs = [pack for pack in top_ups.packs if pack > exact]
+    return Screen(text, keyboards.top_up(voice, packs, exact=exact, draft=draft.id))

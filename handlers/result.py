@@ -1,0 +1,151 @@
+"""The buttons under an order: stop it, make it again, edit its picture, bring it to life, show it once more."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiogram import Bot, F, Router
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery
+
+from database import jobs as job_rows
+from database import outbox
+from database.models import Asset, Database, IllegalMove, Job, JobStatus, JobType, Tx, User
+from handlers.callbacks import JobTap
+from handlers.drafts import Cards, Drafts, Stale, token
+from handlers.intake import clip_fault
+from handlers.messages import JobLetters, draft_of
+from handlers.middlewares import Tap
+from handlers.order import place
+from handlers.states import Waiting
+from handlers.voice import Voice
+from services.delivery import Delivery, ResultGone, ResultTooLarge
+from services.errors import BadOrder
+from services.jobs import Jobs
+from services.keyed_lock import KeyedLock
+from services.notifier import Notifier
+from services.photos import PhotoGone, Photos
+from services.telegram import Screen, change_or_show, show
+
+router = Router(name="result")
+
+FREE: Final = {"rate_limit": False}
+RESULT: Final = {"rate_limit": "result"}
+
+
+async def own_job(db: Database, job_id: str, user_id: int) -> tuple[Job, Asset | None]:
+    """The person's own job and its result. Raises Stale."""
+
+    def find(tx: Tx) -> tuple[Job | None, Asset | None]:
+        return job_rows.get(tx, job_id), job_rows.result_of(tx, job_id)
+
+    job, asset = await db.read(find)
+    if job is None or job.user_id != user_id:
+        raise Stale("order-stale")
+    return job, asset
+
+
+@router.callback_query(JobTap.filter(F.act == "stop"), flags=FREE)
+async def stop(
+    query: CallbackQuery, callback_data: JobTap, tap: Tap, bot: Bot, person: User, voice: Voice, jobs: Jobs,
+    letters: JobLetters, chats: KeyedLock, db: Database,
+) -> None:
+    """Cancel while no provider was asked; otherwise say why not and what happens to the money."""
+    await own_job(db, callback_data.job, person.id)
+    chat_id, message_id = place(query)
+    async with chats.hold(chat_id):
+        try:
+            job = await jobs.cancel(callback_data.job, person.id)
+        except IllegalMove:
+            await tap.say(voice.plain("stop-too-late"), alert=True)
+            return
+        await tap.say(voice.plain("stop-done", price=voice.rubles(job.cost_estimate)))
+        screen = letters.cancelled(voice.language, job)
+        if job.status_message_id not in (None, message_id):
+            await change_or_show(bot, chat_id, job.status_message_id, screen)
+            screen = Screen(voice.t("stop-done", price=voice.rubles(job.cost_estimate)))
+        await change_or_show(bot, chat_id, message_id, screen)
+
+
+@router.callback_query(JobTap.filter(F.act == "again"), flags=RESULT)
+async def again(
+    query: CallbackQuery, callback_data: JobTap, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards,
+    db: Database,
+) -> None:
+    """The same order as a new draft: its price stands on the button, nothing is taken yet."""
+    job, _ = await own_job(db, callback_data.job, person.id)
+    before = draft_of(job)
+    if len(await drafts.photos(before)) != len(before.inputs):
+        raise BadOrder("photo_gone")
+    draft = await drafts.open(
+        token("again", query.id), person.id, before.type, chat_id=place(query)[0], prompt=before.prompt,
+        inputs=before.inputs, model=before.model, params=before.params, parent_job_id=job.id,
+    )
+    await cards.send(bot, voice, draft)
+
+
+@router.callback_query(JobTap.filter(F.act.in_({"edit", "animate"})), flags=RESULT)
+async def from_result(
+    query: CallbackQuery, callback_data: JobTap, state: FSMContext, tap: Tap, bot: Bot, person: User, voice: Voice,
+    drafts: Drafts, cards: Cards, photos: Photos, db: Database,
+) -> None:
+    """The finished picture becomes the photo of a new draft."""
+    job, result = await own_job(db, callback_data.job, person.id)
+    if result is None:
+        raise PhotoGone(job.id)
+    await tap.say()
+    photo = await photos.keep_result(bot, person.id, result)
+    limits = drafts.shelf.catalogue.limits
+    animate = callback_data.act == "animate"
+    if animate and (fault := clip_fault(photo, limits)):
+        await show(bot, place(query)[0], Screen(voice.t(fault, pixels=limits.video_photo_min_side)))
+        return
+    draft = await drafts.open(
+        token(callback_data.act, query.id), person.id, JobType.ANIMATE if animate else JobType.EDIT,
+        chat_id=place(query)[0], inputs=(photo.id,), parent_job_id=job.id,
+    )
+    await state.set_state(Waiting.prompt)
+    await state.set_data({"draft": draft.id})
+    await cards.send(bot, voice, draft)
+
+
+@router.callback_query(JobTap.filter(F.act == "open"), flags=RESULT)
+async def open_job(
+    query: CallbackQuery, callback_data: JobTap, tap: Tap, bot: Bot, person: User, voice: Voice, letters: JobLetters,
+    delivery: Delivery, notifier: Notifier, db: Database, chats: KeyedLock,
+) -> None:
+    """Show an order again: its result, why there is none, or how far it is."""
+    await tap.say()
+    chat_id, _ = place(query)
+    job, asset = await own_job(db, callback_data.job, person.id)
+    if job.is_open:
+        async with chats.hold(chat_id):
+            ahead = await db.read(job_rows.ahead_in_queue, job)
+            now_ms = await db.read(lambda tx: tx.now)
+            screen = letters.progress(voice.language, job, ahead=ahead, now_ms=now_ms)
+            message = await show(bot, chat_id, screen)
+            await db.write(job_rows.set_status_message, job.id, chat_id, message.message_id)
+        return
+    if job.status is not JobStatus.COMPLETED:
+        words = letters.cancelled if job.status is JobStatus.CANCELLED else letters.failed
+        await show(bot, chat_id, words(voice.language, job))
+        return
+    if job.delivered_at is None:
+        revived = await db.write(outbox.revive_results, person.id)
+        if revived:
+            notifier.nudge()  # it never arrived: the delivery itself is made again, and counted
+            return
+    await _send_again(bot, chat_id, voice, job, asset, letters, delivery)
+
+
+async def _send_again(
+    bot: Bot, chat_id: int, voice: Voice, job: Job, asset: Asset | None, letters: JobLetters, delivery: Delivery
+) -> None:
+    try:
+        if asset is None:
+            raise ResultGone(job.id)
+        await delivery.send(bot, chat_id, job, asset, voice.language)
+    except ResultGone:
+        await show(bot, chat_id, letters.expired(voice.language, job))
+    except ResultTooLarge:
+        await show(bot, chat_id, letters.too_large(voice.language, job))

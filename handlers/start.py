@@ -1,0 +1,171 @@
+"""The way in: greeting, main menu, samples, help, language, and the way out of whatever was begun."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiogram import Bot, F, Router
+from aiogram.filters import Command, CommandStart
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, Message
+
+from database import jobs as job_rows
+from database import outbox, users
+from database.models import Database, JobStatus, JobType, User
+from handlers import keyboards
+from handlers.callbacks import GoTap, JobTap, LanguageTap, SampleTap
+from handlers.drafts import Cards, Drafts, token
+from handlers.messages import title_of
+from handlers.middlewares import Tap
+from handlers.order import place
+from handlers.states import Waiting
+from handlers.voice import Voice
+from services.errors import BadOrder
+from services.i18n import LANGUAGES, Texts
+from services.notifier import Notifier
+from services.telegram import Screen, change_or_show, show
+
+router = Router(name="start")
+
+MESSAGE: Final = {"rate_limit": "message"}
+FREE: Final = {"rate_limit": False}
+
+
+class MenuWord:
+    """A filter: the message is this button of the main menu, in whichever language the keyboard was sent."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    async def __call__(self, message: Message, texts: Texts) -> bool:
+        return message.text in [texts.plain(language, self._key) for language in LANGUAGES]
+
+
+@router.message(CommandStart(), flags=MESSAGE)
+async def start(
+    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, db: Database,
+    notifier: Notifier,
+) -> None:
+    """Greet, show the menu; results that could not be delivered while the chat was closed come now."""
+    await state.clear()
+    if await db.write(outbox.revive_results, person.id):
+        notifier.nudge()
+    name = (message.from_user.first_name if message.from_user else "").strip()
+    greeting = voice.t("welcome", name=name) if name else voice.t("welcome-anonymous")
+    await show(bot, message.chat.id, Screen(greeting, keyboards.main_menu(voice)))
+    await show(bot, message.chat.id, await start_screen(voice, drafts, db, person.id))
+
+
+async def start_screen(voice: Voice, drafts: Drafts, db: Database, user_id: int) -> Screen:
+    """What it does, what it costs at least, what is on the balance, and two big buttons."""
+    shelf = drafts.shelf
+    key = {(True, True): "start", (True, False): "start-image-only", (False, True): "start-clip-only"}
+    prices = {
+        "image": voice.rubles(min(offer.price for model in shelf.catalogue.images() for offer in model.sizes.values())),
+        "clip": voice.rubles(
+            min(
+                offer.price * min(model.durations)
+                for model in shelf.catalogue.videos() for offer in model.resolutions.values()
+            )
+        ),
+    }
+    balance = voice.rubles(await db.get_balance(user_id))
+    text = voice.t(key.get((shelf.pictures, shelf.clips), "start-off"), balance=balance, **prices)
+    return Screen(text, keyboards.start(voice, pictures=shelf.pictures, clips=shelf.clips))
+
+
+@router.callback_query(SampleTap.filter(), flags=FREE)
+async def sample(
+    query: CallbackQuery, callback_data: SampleTap, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards
+) -> None:
+    """A sample prompt becomes a draft; the greeting stays, so that another one can be tried."""
+    if callback_data.number not in keyboards.SAMPLES:
+        return
+    prompt = voice.plain(f"sample-{callback_data.number}")
+    draft_id = token("sample", query.id)
+    draft = await drafts.open(draft_id, person.id, JobType.IMAGE, chat_id=place(query)[0], prompt=prompt)
+    await cards.send(bot, voice, draft)
+
+
+@router.message(Command("image"), flags=MESSAGE)
+@router.message(MenuWord("menu-image"), flags=MESSAGE)
+async def ask_image(message: Message, state: FSMContext, voice: Voice, drafts: Drafts) -> None:
+    if not drafts.shelf.pictures:
+        raise BadOrder("provider_off")
+    await state.clear()
+    await message.answer(voice.t("ask-image"))
+
+
+@router.message(Command("video"), flags=MESSAGE)
+@router.message(MenuWord("menu-video"), flags=MESSAGE)
+async def ask_video(message: Message, state: FSMContext, voice: Voice, drafts: Drafts) -> None:
+    if not drafts.shelf.clips:
+        raise BadOrder("provider_off")
+    await state.set_state(Waiting.clip)
+    await state.set_data({})
+    await message.answer(voice.t("ask-video"))
+
+
+@router.callback_query(GoTap.filter(F.to == "image"), flags=FREE)
+async def go_image(query: CallbackQuery, state: FSMContext, bot: Bot, voice: Voice, drafts: Drafts) -> None:
+    if not drafts.shelf.pictures:
+        raise BadOrder("provider_off")
+    await state.clear()
+    await show(bot, place(query)[0], Screen(voice.t("ask-image")))
+
+
+@router.callback_query(GoTap.filter(F.to == "video"), flags=FREE)
+async def go_video(query: CallbackQuery, state: FSMContext, bot: Bot, voice: Voice, drafts: Drafts) -> None:
+    if not drafts.shelf.clips:
+        raise BadOrder("provider_off")
+    await state.set_state(Waiting.clip)
+    await state.set_data({})
+    await show(bot, place(query)[0], Screen(voice.t("ask-video")))
+
+
+@router.message(Command("help"), flags=MESSAGE)
+@router.message(MenuWord("menu-help"), flags=MESSAGE)
+async def help_(message: Message, voice: Voice) -> None:
+    await message.answer(voice.t("help"), reply_markup=keyboards.main_menu(voice))
+
+
+@router.message(Command("language"), flags=MESSAGE)
+async def ask_language(message: Message, voice: Voice) -> None:
+    await message.answer(voice.t("language-ask"), reply_markup=keyboards.languages())
+
+
+@router.callback_query(LanguageTap.filter(), flags=FREE)
+async def choose_language(
+    query: CallbackQuery, callback_data: LanguageTap, bot: Bot, person: User, texts: Texts, db: Database, tap: Tap
+) -> None:
+    """Keep the choice; the main menu comes anew in that language."""
+    await db.write(users.choose_language, person.id, callback_data.code)
+    voice = Voice(texts, callback_data.code)
+    await tap.say(voice.plain("language-chosen"))
+    chat_id, message_id = place(query)
+    await change_or_show(bot, chat_id, message_id, Screen(voice.t("language-ask"), keyboards.languages()))
+    await show(bot, chat_id, Screen(voice.t("language-chosen"), keyboards.main_menu(voice)))
+
+
+@router.message(Command("cancel"), flags=MESSAGE)
+async def cancel(
+    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, db: Database
+) -> None:
+    """Forget what was begun; orders that run are listed, each with a button while it can still be stopped."""
+    draft_id = (await state.get_data()).get("draft")
+    had_something = await state.get_state() is not None or bool(draft_id)
+    await state.clear()
+    if draft_id:
+        await drafts.drop(str(draft_id), person.id)
+    open_jobs = await db.read(job_rows.open_of_user, person.id)
+    lines = [voice.t("cancelled-draft")] if had_something else []
+    buttons = []
+    if open_jobs:
+        lines.append(f"<b>{voice.t('open-jobs-title')}</b>")
+    for job in open_jobs:
+        title, waits = title_of(voice, job), job.status is JobStatus.PENDING
+        lines.append(voice.t("open-job-waiting" if waits else "open-job-running", title=title))
+        if waits:
+            buttons.append([keyboards.button(f"✖️ {title}", JobTap(job=job.id, act="stop"), style="danger")])
+    text = "\n".join(lines) or voice.t("nothing-to-cancel")
+    await show(bot, message.chat.id, Screen(text, keyboards.keyboard(*buttons) if buttons else None))

@@ -1,0 +1,69 @@
+"""What the bot waits for, kept in the database, and one user's updates one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiogram.fsm.state import State
+from aiogram.fsm.storage.base import BaseEventIsolation, BaseStorage, StateType, StorageKey
+
+from database import drafts
+from database.models import Database, Tx
+from services.keyed_lock import KeyedLock
+
+
+class DatabaseStorage(BaseStorage):
+    """Conversation states in the shop's own database: they survive restarts and belong to every bot process."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def set_state(self, key: StorageKey, state: StateType = None) -> None:
+        name = state.state if isinstance(state, State) else state
+
+        def put(tx: Tx) -> None:
+            known, data = drafts.conversation(tx, _name(key))
+            if known != name:
+                drafts.set_conversation(tx, _name(key), state=name, data=data)
+
+        await self._db.write(put)
+
+    async def get_state(self, key: StorageKey) -> str | None:
+        state, _ = await self._db.read(drafts.conversation, _name(key))
+        return state
+
+    async def set_data(self, key: StorageKey, data: Mapping[str, Any]) -> None:
+        def put(tx: Tx) -> None:
+            state, known = drafts.conversation(tx, _name(key))
+            if known != data:
+                drafts.set_conversation(tx, _name(key), state=state, data=data)
+
+        await self._db.write(put)
+
+    async def get_data(self, key: StorageKey) -> dict[str, Any]:
+        _, data = await self._db.read(drafts.conversation, _name(key))
+        return data
+
+    async def close(self) -> None:
+        """The database belongs to whoever opened it."""
+
+
+class OneAtATime(BaseEventIsolation):
+    """A user's updates wait for one another; a flood of them is refused, so that others are served."""
+
+    def __init__(self) -> None:
+        self._locks = KeyedLock()
+
+    @asynccontextmanager
+    async def lock(self, key: StorageKey) -> AsyncGenerator[None, None]:
+        async with self._locks.hold(key.user_id):
+            yield
+
+    async def close(self) -> None:
+        """Nothing is held outside a lock."""
+
+
+def _name(key: StorageKey) -> str:
+    return f"{key.bot_id}:{key.chat_id}:{key.user_id}:{key.destiny}"

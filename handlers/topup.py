@@ -1,0 +1,167 @@
+"""Putting money on the balance: choose a sum or type one, pay behind a link, and the money comes by itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiogram import Bot, F, Router
+from aiogram.filters import Command, StateFilter
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
+
+from database import payments as rows
+from database.models import Database, Payment, PaymentStatus, User
+from handlers import keyboards
+from handlers.callbacks import PayTap, TopUpTap
+from handlers.middlewares import Tap
+from handlers.order import place
+from handlers.states import Waiting
+from handlers.voice import Voice
+from services.catalogue import Catalogue
+from services.errors import TopUpUnavailable
+from services.notifier import Notifier
+from services.payments import Payments
+from services.pricing import BadSum, NotASum, SumTooBig, SumTooSmall, TooPrecise, parse_rubles
+from services.telegram import Screen, change_or_show, show
+
+router = Router(name="topup")
+
+MESSAGE: Final = {"rate_limit": "message"}
+FREE: Final = {"rate_limit": False}
+TOP_UP: Final = {"rate_limit": "topup"}
+MOST_ORDERS: Final = 50  # of the same sum from one message
+_BAD_SUM: Final = {
+    NotASum: "topup-not-a-sum",
+    TooPrecise: "topup-too-precise",
+    SumTooSmall: "topup-too-small",
+    SumTooBig: "topup-too-big",
+}
+
+
+async def choice_screen(
+    voice: Voice, db: Database, payments: Payments, catalogue: Catalogue, user_id: int, draft: str = ""
+) -> Screen:
+    """The packs. Raises TopUpUnavailable when cards are not taken."""
+    if not payments.enabled:
+        raise TopUpUnavailable("off")
+    text = voice.t("topup", balance=voice.rubles(await db.get_balance(user_id)))
+    return Screen(text, keyboards.top_up(voice, catalogue.top_ups.packs, draft=draft))
+
+
+@router.message(Command("topup"), flags=MESSAGE)
+async def top_up(
+    message: Message, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments, catalogue: Catalogue
+) -> None:
+    await show(bot, message.chat.id, await choice_screen(voice, db, payments, catalogue, person.id))
+
+
+@router.callback_query(TopUpTap.filter(F.amount == 0), flags=FREE)
+async def choose(
+    query: CallbackQuery, callback_data: TopUpTap, bot: Bot, person: User, voice: Voice, db: Database,
+    payments: Payments, catalogue: Catalogue,
+) -> None:
+    chat_id, message_id = place(query)
+    screen = await choice_screen(voice, db, payments, catalogue, person.id, callback_data.draft)
+    await change_or_show(bot, chat_id, message_id, screen)
+
+
+@router.callback_query(TopUpTap.filter(F.amount < 0), flags=FREE)
+async def ask_sum(
+    query: CallbackQuery, callback_data: TopUpTap, state: FSMContext, bot: Bot, voice: Voice, catalogue: Catalogue,
+    payments: Payments,
+) -> None:
+    if not payments.enabled:
+        raise TopUpUnavailable("off")
+    await state.set_state(Waiting.amount)
+    await state.set_data({"order": callback_data.draft})
+    limits = catalogue.top_ups
+    text = voice.t("topup-ask", minimum=voice.rubles(limits.minimum), maximum=voice.rubles(limits.maximum))
+    back = keyboards.button(voice.plain("button-back"), TopUpTap(amount=0, draft=callback_data.draft))
+    chat_id, message_id = place(query)
+    await change_or_show(bot, chat_id, message_id, Screen(text, keyboards.keyboard([back])))
+
+
+@router.message(StateFilter(Waiting.amount), F.text, ~F.text.startswith("/"), flags=TOP_UP)
+async def typed_sum(
+    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, catalogue: Catalogue, db: Database,
+    payments: Payments,
+) -> None:
+    """A sum as people type it; what is no sum gets a hint and may be typed again."""
+    limits = catalogue.top_ups
+    try:
+        amount = parse_rubles(message.text or "", minimum=limits.minimum, maximum=limits.maximum)
+    except BadSum as error:
+        key = _BAD_SUM.get(type(error), "topup-not-a-sum")
+        await message.answer(
+            voice.t(key, minimum=voice.rubles(limits.minimum), maximum=voice.rubles(limits.maximum))
+        )
+        return
+    draft = str((await state.get_data()).get("order", ""))
+    await state.clear()
+    order = await _open(db, payments, person, voice, amount, draft, message.chat.id, message.message_id, None)
+    sent = await show(bot, message.chat.id, _link(voice, order))
+    await db.write(rows.set_message, order.id, message.chat.id, sent.message_id)
+
+
+@router.callback_query(TopUpTap.filter(F.amount > 0), flags=TOP_UP)
+async def pay(
+    query: CallbackQuery, callback_data: TopUpTap, state: FSMContext, tap: Tap, bot: Bot, person: User, voice: Voice,
+    catalogue: Catalogue, db: Database, payments: Payments,
+) -> None:
+    """Open the payment of a chosen sum; a second tap finds the same one."""
+    limits = catalogue.top_ups
+    if not limits.minimum <= callback_data.amount <= limits.maximum:
+        raise TopUpUnavailable("refused")
+    chat_id, message_id = place(query)
+    order = await _open(
+        db, payments, person, voice, callback_data.amount, callback_data.draft, chat_id, message_id or 0, message_id
+    )
+    await tap.say()
+    await state.clear()
+    shown = await change_or_show(bot, chat_id, message_id, _link(voice, order))
+    await db.write(rows.set_message, order.id, chat_id, shown)
+
+
+@router.callback_query(PayTap.filter(), flags=TOP_UP)
+async def check(
+    query: CallbackQuery, callback_data: PayTap, tap: Tap, person: User, voice: Voice, payments: Payments,
+    notifier: Notifier,
+) -> None:
+    """Ask YooKassa now; the message itself is changed by whoever credits."""
+    payment = await payments.check(callback_data.payment, person.id)
+    if payment.quarantined_reason is not None:
+        await tap.say(voice.plain("check-unclear"), alert=True)
+    elif payment.status is PaymentStatus.PENDING:
+        await tap.say(voice.plain("check-pending"), alert=True)
+    elif payment.status is PaymentStatus.CANCELED:
+        await tap.say(voice.plain("check-canceled"), alert=True)
+    else:
+        await tap.say(voice.plain("check-paid"))
+    notifier.nudge()
+
+
+async def _open(
+    db: Database, payments: Payments, person: User, voice: Voice, amount: int, draft: str, chat_id: int, number: int,
+    message_id: int | None,
+) -> Payment:
+    """The payment of this sum from this message. One that is over makes room for the next of the same sum."""
+    for attempt in range(MOST_ORDERS):
+        order_id = f"{chat_id}-{number}-{amount}" + (f"-{attempt}" if attempt else "")
+        known = await db.read(rows.get, order_id)
+        if known is None or known.status is PaymentStatus.PENDING:
+            break
+    return await payments.open_topup(
+        person.id, amount, chat_id=chat_id, language=voice.language, order_id=order_id, draft_id=draft or None,
+        message_id=message_id,
+    )
+
+
+def _link(voice: Voice, order: Payment) -> Screen:
+    amount = voice.rubles(order.amount)
+    if order.confirmation_url is None:
+        raise TopUpUnavailable("try_later")
+    label = voice.plain("button-pay", amount=amount)
+    link = InlineKeyboardButton(text=label, url=order.confirmation_url, style="success")
+    check_button = keyboards.button(voice.plain("button-check"), PayTap(payment=order.id))
+    back = keyboards.button(voice.plain("button-back"), TopUpTap(amount=0, draft=order.draft_id or ""))
+    return Screen(voice.t("topup-link", amount=amount), keyboards.keyboard([link], [check_button], [back]))

@@ -1,0 +1,93 @@
+# What administrators read.
+
+admin-panel =
+    🛠 <b>Administration</b>
+
+    /stats — the shop at a glance
+    /user <code>id</code> or <code>@name</code> — a person
+    /grant <code>id rubles [note]</code> — give money
+    /ban <code>id</code> · /unban <code>id</code>
+    /job <code>id</code> — the story of an order
+    /refund <code>id [note]</code> — money back for an order
+    /maintenance <code>on</code> or <code>off</code> — pause new orders
+admin-stats =
+    📊 <b>The shop</b>
+
+    People: { $users } (+{ $users_today } in 24 h)
+    On balances: { $balances }
+    Held: { $held }
+    Debts: { $debts }
+
+    <b>Last 24 hours</b>
+    Top-ups: { $topups }
+    Earned: { $charged }
+    Paid to providers: { $cost }
+    Orders: { $jobs }
+
+    Being made: { $open }
+    Not delivered: { $undelivered }
+    Payments in doubt: { $quarantined }
+    Pause: { $maintenance }
+admin-jobs-none = none
+admin-on = on
+admin-off = off
+admin-user =
+    👤 <b>{ $name }</b> { $username }
+    <code>{ $id }</code>, language { $language }, since { $since }
+
+    Balance: { $balance }
+    Held: { $held }
+    Debt: { $debt }
+    Paid in all: { $paid }
+    Orders: { $jobs }, being made { $open }
+    { $marks }
+admin-user-banned = 🚫 no access
+admin-user-unreachable = 🔕 blocked the bot
+admin-user-fine = ✅ all is well
+admin-granted = { $amount } given → <code>{ $id }</code>. The balance is { $balance } now
+admin-banned = <code>{ $id }</code> has no access any more.
+admin-unbanned = <code>{ $id }</code> has access again.
+admin-not-found = Not found.
+admin-job =
+    🧾 <code>{ $id }</code>
+    { $kind } · { $model } · { $status }
+    Person: <code>{ $user }</code>
+    Price: { $price }, charged: { $charged }
+    Error: { $error }
+    Delivered: { $delivered }
+    Parameters: <code>{ $params }</code>
+    <blockquote expandable>{ $prompt }</blockquote>
+admin-job-events = <b>Events</b>
+admin-job-calls = <b>Calls</b>
+admin-job-call = { $model }: { $outcome } { $code } { $cost }
+admin-refunded = { $amount } given back for <code>{ $id }</code>.
+admin-refund-impossible = There is nothing to give back for this order.
+admin-maintenance-on = New orders are paused. Those under way will be finished.
+admin-maintenance-off = We take orders again.
+admin-usage-user = Like this: /user 12345 or /user @name
+admin-usage-grant = Like this: /grant 12345 100 for the help (rubles from 0.01 to 1,000,000)
+admin-usage-ban = Like this: /ban 12345
+admin-usage-unban = Like this: /unban 12345
+admin-usage-job = Like this: /job id
+admin-usage-refund = Like this: /refund id note
+admin-usage-maintenance = Like this: /maintenance on or /maintenance off
+
+command-admin = Administration
+command-stats = The shop at a glance
+command-user = A person by id or @name
+command-grant = Give rubles
+command-ban = Close access
+command-unban = Open access
+command-job = The story of an order
+command-refund = Money back for an order
+command-maintenance = Pause new orders
+
+# --- alerts: the shop calls for a person ----------------------------------------------------------------
+alert-quarantine = ⚠️ Payment <code>{ $payment_id }</code> does not match YooKassa’s data and was not credited: { $reason }
+alert-yookassa = ⚠️ YooKassa refuses our requests ({ $code }): { $detail }
+alert-refund = ⚠️ Refund <code>{ $refund }</code> of payment <code>{ $payment }</code> could not be booked: look at YooKassa’s cabinet.
+alert-refund-seen = ℹ️ YooKassa returned { $sum } of payment <code>{ $payment }</code>: taken from the balance of <code>{ $user }</code>.
+alert-unknown-payment = ⚠️ YooKassa has a payment <code>{ $payment }</code> ({ $status }) that we do not know. It was not credited: look at the cabinet.
+alert-provider = ⚠️ The provider { $provider } does not work ({ $code }): { $detail }
+alert-storage = ⚠️ Results cannot be stored: look at the disk.
+alert-other = ⚠️ The shop needs a person: { $text }

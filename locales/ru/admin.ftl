@@ -1,0 +1,93 @@
+# What administrators read.
+
+admin-panel =
+    🛠 <b>Управление</b>
+
+    /stats — магазин одним взглядом
+    /user <code>id</code> или <code>@имя</code> — человек
+    /grant <code>id рубли [заметка]</code> — начислить
+    /ban <code>id</code> · /unban <code>id</code>
+    /job <code>номер</code> — история заказа
+    /refund <code>номер [заметка]</code> — вернуть деньги за заказ
+    /maintenance <code>on</code> или <code>off</code> — пауза для новых заказов
+admin-stats =
+    📊 <b>Магазин</b>
+
+    Людей: { $users } (за сутки +{ $users_today })
+    На балансах: { $balances }
+    Отложено: { $held }
+    Долги: { $debts }
+
+    <b>За сутки</b>
+    Пополнений: { $topups }
+    Заработано: { $charged }
+    Расход у поставщиков: { $cost }
+    Заказы: { $jobs }
+
+    В работе: { $open }
+    Не доставлено: { $undelivered }
+    Платежи под вопросом: { $quarantined }
+    Пауза: { $maintenance }
+admin-jobs-none = не было
+admin-on = включена
+admin-off = выключена
+admin-user =
+    👤 <b>{ $name }</b> { $username }
+    <code>{ $id }</code>, язык { $language }, с { $since }
+
+    Баланс: { $balance }
+    Отложено: { $held }
+    Долг: { $debt }
+    Пополнил всего: { $paid }
+    Заказов: { $jobs }, в работе { $open }
+    { $marks }
+admin-user-banned = 🚫 доступ закрыт
+admin-user-unreachable = 🔕 бот заблокирован
+admin-user-fine = ✅ всё в порядке
+admin-granted = Начислено { $amount } → <code>{ $id }</code>. Теперь на балансе { $balance }
+admin-banned = Доступ для <code>{ $id }</code> закрыт.
+admin-unbanned = Доступ для <code>{ $id }</code> открыт.
+admin-not-found = Не нашёл.
+admin-job =
+    🧾 <code>{ $id }</code>
+    { $kind } · { $model } · { $status }
+    Человек: <code>{ $user }</code>
+    Цена: { $price }, списано: { $charged }
+    Ошибка: { $error }
+    Доставлено: { $delivered }
+    Параметры: <code>{ $params }</code>
+    <blockquote expandable>{ $prompt }</blockquote>
+admin-job-events = <b>События</b>
+admin-job-calls = <b>Вызовы</b>
+admin-job-call = { $model }: { $outcome } { $code } { $cost }
+admin-refunded = Вернули { $amount } за <code>{ $id }</code>.
+admin-refund-impossible = За этот заказ возвращать нечего.
+admin-maintenance-on = Новые заказы на паузе. Начатые будут доделаны.
+admin-maintenance-off = Снова принимаем заказы.
+admin-usage-user = Так: /user 12345 или /user @name
+admin-usage-grant = Так: /grant 12345 100 за помощь (рубли от 0,01 до 1 000 000)
+admin-usage-ban = Так: /ban 12345
+admin-usage-unban = Так: /unban 12345
+admin-usage-job = Так: /job номер
+admin-usage-refund = Так: /refund номер заметка
+admin-usage-maintenance = Так: /maintenance on или /maintenance off
+
+command-admin = Управление
+command-stats = Магазин одним взглядом
+command-user = Человек по id или @имени
+command-grant = Начислить рубли
+command-ban = Закрыть доступ
+command-unban = Открыть доступ
+command-job = История заказа
+command-refund = Вернуть деньги за заказ
+command-maintenance = Пауза для новых заказов
+
+# --- alerts: the shop calls for a person ----------------------------------------------------------------
+alert-quarantine = ⚠️ Платёж <code>{ $payment_id }</code> не сходится с данными ЮKassa и не зачислен: { $reason }
+alert-yookassa = ⚠️ ЮKassa отклоняет запросы ({ $code }): { $detail }
+alert-refund = ⚠️ Возврат <code>{ $refund }</code> по платежу <code>{ $payment }</code> не удалось провести: посмотрите в кабинете ЮKassa.
+alert-refund-seen = ℹ️ По платежу <code>{ $payment }</code> в ЮKassa вернули { $sum }: списали с баланса <code>{ $user }</code>.
+alert-unknown-payment = ⚠️ В ЮKassa есть платёж <code>{ $payment }</code> ({ $status }), которого нет у нас. Он не зачислен: посмотрите в кабинете.
+alert-provider = ⚠️ Поставщик { $provider } не работает ({ $code }): { $detail }
+alert-storage = ⚠️ Результаты некуда сохранять: проверьте место на диске.
+alert-other = ⚠️ Магазину нужен человек: { $text }

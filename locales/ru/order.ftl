@@ -1,0 +1,145 @@
+# Orders: the draft's card, the live message, the result, the history.
+
+# --- kinds --------------------------------------------------------------------------------------------
+kind-image = 🎨 Картинка
+kind-edit = ✏️ Правка фото
+kind-video = 🎬 Клип
+kind-animate = 🎬 Клип из фото
+
+# --- the card -----------------------------------------------------------------------------------------
+card-photos = 📎 { $count ->
+    [one] { $count } фото
+   *[other] { $count } фото
+ }
+card-money = 💰 На балансе { $balance }
+card-money-after = 💰 На балансе { $balance }, останется { $after }
+card-money-short = 💰 На балансе { $balance } — не хватает { $missing }
+card-no-prompt = Что сделать с фото? Напишите словами, что изменить, или нажмите «Оживить».
+card-no-prompt-edit = Напишите, что сделать с фото.
+card-no-prompt-animate = Напишите, что должно происходить на видео. Или просто оживим.
+card-too-many-photos = Взял первые { $limit ->
+    [one] { $limit } фото
+   *[other] { $limit } фото
+ }: больше эта модель не умеет.
+card-clip-one-photo = Для клипа нужно одно фото: возьмём первое.
+card-price-changed = Цена изменилась: посмотрите и подтвердите ещё раз.
+card-option-model = Выберите модель:
+card-option-ratio = Выберите формат кадра:
+card-option-size = Выберите размер:
+card-option-dur = Выберите длину:
+card-option-res = Выберите чёткость:
+card-option-audio = Нужен звук?
+
+button-create = Создать · { $price }
+button-cancel = ✖️ Отмена
+button-back = ‹ Назад
+button-prompt = ✏️ Текст
+button-photo = 📎 Ещё фото
+button-photo-first = 📎 Фото
+button-to-clip = 🎬 Сделать клип
+button-to-image = 🎨 Сделать картинку
+button-edit-photo = ✏️ Изменить
+button-animate-photo = 🎬 Оживить
+label-ratio = 📐 { $ratio }
+label-ratio-photo = 📐 Как на фото
+label-size = 🔍 { $size }
+label-duration = ⏱ { $seconds } с
+label-resolution = 📺 { $resolution }
+label-sound-on = 🔊 Со звуком
+label-sound-off = 🔇 Без звука
+choice-price = { $title } · { $price }
+
+ask-prompt = ✏️ Напишите новый текст.
+ask-photo = 📎 Пришлите фото.
+photo-expected = Жду фото. Если передумали, нажмите «Отмена».
+photo-full = Больше фото эта модель не возьмёт.
+
+prompt-too-long = Слишком длинно: можно { $limit ->
+    [one] { $limit } знак
+    [few] { $limit } знака
+    [many] { $limit } знаков
+   *[other] { $limit } знака
+ }, а здесь на { $over ->
+    [one] { $over } знак
+    [few] { $over } знака
+    [many] { $over } знаков
+   *[other] { $over } знака
+ } больше. Сократите и пришлите снова.
+prompt-missing = Сначала напишите, что сделать.
+photo-missing = Сначала пришлите фото.
+photo-gone = Фото уже не хранится. Пришлите его ещё раз.
+too-many-photos = Столько фото эта модель не возьмёт. Пришлите поменьше.
+unknown-model = Этой модели больше нет. Выберите другую.
+provider-off = Это сейчас отключено. Скоро вернём.
+order-stale = Этот заказ устарел. Напишите заново, что сделать.
+order-running = Этот заказ уже в работе.
+order-done = Этот заказ уже выполнен. Он есть в /history
+order-dropped = Заказ отменён. Деньги не списаны.
+
+photo-too_large = Файл слишком большой: до { $megabytes } МБ. Уменьшите и пришлите снова.
+photo-too_many_pixels = В этой картинке слишком много точек. Уменьшите её и пришлите снова.
+photo-too_small = Фото слишком маленькое. Пришлите покрупнее.
+photo-too_narrow = Фото слишком вытянутое. Обрежьте его и пришлите снова.
+photo-not_an_image = Это не картинка. Пришлите JPEG, PNG или WEBP.
+photo-heic_unsupported = Формат HEIC пока не читаю. Отправьте фото как обычное фото, не файлом.
+photo-broken = Файл повреждён. Пришлите его ещё раз.
+photo-unavailable = Не получилось скачать фото. Пришлите его ещё раз через минуту.
+photo-for-clip-small = Для клипа фото маловато: нужно хотя бы { $pixels } точек по короткой стороне. Пришлите покрупнее.
+photo-for-clip-narrow = Для клипа фото слишком вытянутое. Обрежьте его и пришлите снова.
+
+# --- while it is made -----------------------------------------------------------------------------------
+live-queued = 🕓 <b>В очереди</b>
+live-queued-behind = 🕓 <b>В очереди</b>, перед вами { $count ->
+    [one] { $count } заказ
+    [few] { $count } заказа
+    [many] { $count } заказов
+   *[other] { $count } заказа
+ }
+live-working = 🎨 <b>Рисую…</b> Обычно это 10–40 секунд.
+live-submitting = 📤 <b>Передаю в съёмку…</b>
+live-rendering = 🎬 <b>Снимаю клип…</b> Прошло { $elapsed }, обычно 1–4 минуты.
+live-saving = 💾 <b>Готово, сохраняю…</b>
+live-held = 💰 Отложено { $price } — спишем только за готовый результат.
+elapsed-seconds = { $seconds } с
+elapsed-minutes = { $minutes } мин { $seconds } с
+button-stop = ✖️ Отменить заказ
+
+# --- the end ----------------------------------------------------------------------------------------------
+final-done = ✅ <b>Готово</b> · списано { $price }
+final-failed = ⚠️ <b>Не получилось.</b> { $why }
+final-returned = 💰 Вернули { $price } на баланс.
+final-cancelled = ✖️ <b>Заказ отменён.</b>
+result-image = 🎨 Готово · { $price }
+result-video = 🎬 Готово · { $price }
+result-too-large = Результат готов, но файл больше, чем принимает Telegram. Мы уже знаем и найдём способ его передать. Пока он хранится в /history
+result-expired = Этот результат больше не хранится.
+button-again = 🔁 Повторить · { $price }
+button-try-again = 🔁 Попробовать ещё раз
+button-edit-result = ✏️ Изменить
+button-animate-result = 🎬 Оживить
+stop-too-late = Уже рисуется: отменить нельзя. Если не выйдет — вернём деньги.
+stop-done = Заказ отменён, { $price } снова на балансе.
+
+failure-prompt = Модель отказалась делать такое по своим правилам. Измените текст или фото и попробуйте снова.
+failure-copy = Получилось слишком похоже на чужую работу или марку. Опишите своими словами.
+failure-language = Модель не понимает этот язык. Напишите по-русски или по-английски.
+failure-text-only = Модель ответила словами вместо картинки. Опишите точнее, что нарисовать.
+failure-complex = Для одного раза слишком сложно. Упростите описание.
+failure-photo = Модель не смогла прочитать фото. Пришлите другое.
+failure-photo-gone = Фото уже не хранится. Пришлите его ещё раз.
+failure-busy = Сервис сейчас перегружен. Попробуйте чуть позже.
+failure-ours = Ошибка на нашей стороне, мы уже знаем. Попробуйте позже.
+failure-timeout = Слишком долго не было ответа. Попробуйте ещё раз.
+failure-admin = Заказ остановлен администратором.
+
+# --- history -----------------------------------------------------------------------------------------------
+history-title = 🗂 <b>История</b>
+history-empty = Здесь пока пусто. Напишите, что нарисовать, — и начнём.
+history-line-completed = ✅
+history-line-failed = ⚠️
+history-line-cancelled = ✖️
+history-line-pending = 🕓
+history-line-processing = 🎨
+button-newer = ‹ Новее
+button-older = Старше ›
+job-open = Этот заказ ещё в работе.

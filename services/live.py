@@ -1,0 +1,144 @@
+"""The live message of every open job: honest stages, edited at most every 3 s and only when something changed.
+
+Progress is the least of what goes out: an edit is made only while Telegram's pace has room to spare.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from aiogram import Bot
+from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter
+
+from database import flags, jobs, users
+from database.models import Database, DatabaseError, Job, JobStatus, Tx
+from services.keyed_lock import KeyedLock, TooManyWaiting
+from services.log import event
+from services.telegram import TROUBLE, Screen, change, patience
+
+ROUND_SECONDS: Final = 1.0
+EDIT_GAP_MS: Final = 3_000
+MOST_JOBS: Final = 500
+AT_ONCE: Final = 6
+LEASE: Final = "live"
+LEASE_MS: Final = 10_000
+
+_log = logging.getLogger(__name__)
+
+
+class ProgressLetters(Protocol):
+    """Who finds the words for a job under way."""
+
+    def progress(self, language: str, job: Job, *, ahead: int, now_ms: int) -> Screen: ...
+
+
+@dataclass
+class _Shown:
+    text: str
+    at_ms: int
+    hopeless: bool = False
+
+
+@dataclass(frozen=True)
+class _Watched:
+    job: Job
+    language: str
+    ahead: int
+
+
+def watched_jobs(tx: Tx) -> tuple[int, list[_Watched]]:
+    """The time, and the open jobs that somebody watches, each with its place in the queue."""
+    found = []
+    for job in jobs.open_with_status_message(tx, limit=MOST_JOBS):
+        user = users.get(tx, job.user_id)
+        ahead = jobs.ahead_in_queue(tx, job) if job.status is JobStatus.PENDING else 0
+        found.append(_Watched(job, (user.language if user else None) or "ru", ahead))
+    return tx.now, found
+
+
+class LiveMessages:
+    """The loop over open jobs. Of several bot processes one does it, by a lease."""
+
+    def __init__(self, bot: Bot, db: Database, letters: ProgressLetters, chats: KeyedLock) -> None:
+        self._bot = bot
+        self._db = db
+        self._letters = letters
+        self._chats = chats
+        self._shown: dict[str, _Shown] = {}
+        self._holder = secrets.token_hex(8)
+        self._leader_until = 0.0
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Keep the messages fresh until `stop` is set."""
+        while not stop.is_set():
+            try:
+                if await self._leads():
+                    await self.round()
+            except DatabaseError as error:
+                event(_log, "live.no_database", level=logging.ERROR, error=str(error))
+            try:
+                await asyncio.wait_for(stop.wait(), ROUND_SECONDS)
+            except TimeoutError:
+                pass
+        if self._leader_until:
+            await self._db.write(flags.drop_lease, LEASE, self._holder)
+
+    async def round(self) -> None:
+        """Look at all open jobs once and edit what changed."""
+        now_ms, watched = await self._db.read(watched_jobs)
+        ids = {one.job.id for one in watched}
+        self._shown = {job_id: shown for job_id, shown in self._shown.items() if job_id in ids}
+        due = [one for one in watched if self._is_due(one, now_ms)]
+        await asyncio.gather(*(self._refresh(one, now_ms) for one in due))
+
+    def _screen(self, one: _Watched, now_ms: int) -> Screen:
+        return self._letters.progress(one.language, one.job, ahead=one.ahead, now_ms=now_ms)
+
+    def _is_due(self, one: _Watched, now_ms: int) -> bool:
+        shown = self._shown.get(one.job.id)
+        if shown is None:
+            # Whoever started the job has just shown it; only what has changed since is worth an edit.
+            shown = self._shown[one.job.id] = _Shown("", one.job.created_at)
+        return not shown.hopeless and now_ms - shown.at_ms >= EDIT_GAP_MS and (
+            self._screen(one, now_ms).text != shown.text
+        )
+
+    async def _refresh(self, one: _Watched, now_ms: int) -> None:
+        """Edit the message unless the job ended meanwhile: then the last word is the notifier's."""
+        job, shown = one.job, self._shown[one.job.id]
+        chat_id, message_id = job.chat_id or job.user_id, job.status_message_id
+        if message_id is None:
+            return
+        try:
+            async with self._slots, self._chats.hold(chat_id):
+                fresh = await self._db.read(jobs.get, job.id)
+                if fresh is None or not fresh.is_open:
+                    return
+                screen = self._screen(one, now_ms)
+                with patience(0):
+                    possible = await change(self._bot, chat_id, message_id, screen)
+        except TelegramRetryAfter:
+            return  # no room now: the next round tries
+        except (TelegramForbiddenError, TelegramBadRequest):
+            possible = False
+        except TooManyWaiting:
+            return
+        except TROUBLE as error:
+            event(_log, "live.edit_failed", level=logging.WARNING, job_id=job.id, error=str(error))
+            shown.at_ms = now_ms
+            return
+        shown.text, shown.at_ms, shown.hopeless = screen.text if possible else "", now_ms, not possible
+
+    async def _leads(self) -> bool:
+        """Whether this process is the one that edits; the lease is renewed well before it ends."""
+        now = asyncio.get_running_loop().time()
+        if now < self._leader_until - LEASE_MS / 2000:
+            return True
+        won = await self._db.write(flags.take_lease, LEASE, self._holder, ttl_ms=LEASE_MS)
+        self._leader_until = now + LEASE_MS / 1000 if won else 0.0
+        return won

@@ -1,0 +1,145 @@
+"""A person's photo, from Telegram to an asset that an order can use."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import secrets
+from contextlib import aclosing
+from typing import Final
+
+from aiogram import Bot
+from aiogram.exceptions import TelegramBadRequest
+from aiohttp import ClientError, ClientResponseError
+
+from database import jobs
+from database.models import Asset, Database
+from services.assets import AssetError, AssetNotFound, AssetStore
+from services.base_provider import Photo
+from services.catalogue import Limits
+from services.errors import ServiceError
+from services.media import BadMedia, MediaFault, inspect_image, prepare_photo
+from services.telegram import TROUBLE
+
+KEEP_MS: Final = 3 * 24 * 3600 * 1000  # a photo waits so long for its order; a job keeps it as long as it needs
+AT_ONCE: Final = 4  # photos in memory at a time
+DOWNLOAD_SECONDS: Final = 60
+_SUFFIX = {"image/jpeg": ".jpg", "image/png": ".png"}
+
+
+class PhotoRefused(ServiceError):
+    """This file can't be used; `code` says why."""
+
+    def __init__(self, code: MediaFault) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class PhotoUnavailable(ServiceError):
+    """Telegram or our disk did not give or take the file now; sending it again may help."""
+
+
+class PhotoGone(ServiceError):
+    """A picture made earlier is no longer kept anywhere."""
+
+
+class Photos:
+    """Fetch, check, make fit, store."""
+
+    def __init__(self, db: Database, store: AssetStore, limits: Limits) -> None:
+        self._db = db
+        self._store = store
+        self._limits = limits
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def keep(self, bot: Bot, user_id: int, file_id: str, *, size: int | None = None) -> Asset:
+        """Take over a file that the person sent; `size` in bytes as Telegram tells it.
+
+        Raises PhotoRefused, PhotoUnavailable.
+        """
+        if size is not None and size > self._limits.photo_bytes:
+            raise PhotoRefused(MediaFault.TOO_LARGE)
+        async with self._slots:
+            return await self._store_prepared(user_id, await self._download(bot, file_id))
+
+    async def keep_result(self, bot: Bot, user_id: int, result: Asset) -> Asset:
+        """Take a picture of ours as the photo of a new order. Raises PhotoGone, PhotoRefused, PhotoUnavailable."""
+        async with self._slots:
+            return await self._store_prepared(user_id, await self._made_earlier(bot, result))
+
+    async def _made_earlier(self, bot: Bot, result: Asset) -> bytes:
+        if result.deleted_at is None:
+            try:
+                return await self._store.get(result.store_key)
+            except AssetNotFound:
+                pass  # Telegram may still have it
+            except AssetError as error:
+                raise PhotoUnavailable(str(error)) from error
+        for file_id in (result.file_id, result.preview_file_id):
+            if file_id is not None:
+                return await self._download(bot, file_id)
+        raise PhotoGone(result.id)
+
+    async def _download(self, bot: Bot, file_id: str) -> bytes:
+        try:
+            file = await bot.get_file(file_id)
+        except TelegramBadRequest as error:
+            # "file is too big": more than a bot may fetch (telegram sheet, section 2)
+            too_big = "too big" in error.message
+            raise (PhotoRefused(MediaFault.TOO_LARGE) if too_big else PhotoUnavailable(error.message)) from error
+        except TROUBLE as error:
+            raise PhotoUnavailable("getFile") from error
+        for attempt in range(3):
+            try:
+                return await self._content(bot, file.file_path or "")
+            except (ClientError, TimeoutError, OSError) as error:
+                if attempt == 2 or (isinstance(error, ClientResponseError) and error.status < 500):
+                    # The error's own text holds the address, and that holds the token.
+                    raise PhotoUnavailable(type(error).__name__) from None
+                await asyncio.sleep(0.5 * 2**attempt)
+        raise AssertionError("the last try returns or raises")
+
+    async def _content(self, bot: Bot, path: str) -> bytes:
+        """The file's bytes, never more than the limit whatever the server sends."""
+        url = bot.session.api.file_url(bot.token, path)
+        stream = bot.session.stream_content(url, timeout=DOWNLOAD_SECONDS, raise_for_status=True)
+        content = io.BytesIO()
+        async with aclosing(stream):
+            async for chunk in stream:
+                content.write(chunk)
+                if content.tell() > self._limits.photo_bytes:
+                    raise PhotoRefused(MediaFault.TOO_LARGE)
+        return content.getvalue()
+
+    async def _store_prepared(self, user_id: int, data: bytes) -> Asset:
+        try:
+            photo, width, height = await asyncio.to_thread(self._prepared, data)
+        except BadMedia as error:
+            raise PhotoRefused(error.code) from None
+        try:
+            stored = await self._store.put(photo.data, suffix=_SUFFIX[photo.mime])
+        except AssetError as error:
+            raise PhotoUnavailable(str(error)) from error
+        asset = jobs.NewAsset(
+            id=secrets.token_hex(12),
+            user_id=user_id,
+            store_key=stored.key,
+            sha256=stored.sha256,
+            mime=photo.mime,
+            size=stored.size,
+            width=width,
+            height=height,
+        )
+        return await self._db.write(jobs.add_input, asset, keep_ms=KEEP_MS)
+
+    def _prepared(self, data: bytes) -> tuple[Photo, int, int]:
+        limits = self._limits
+        photo = prepare_photo(
+            data,
+            max_side=limits.photo_side,
+            max_bytes=limits.photo_send_bytes,
+            max_input_bytes=max(limits.photo_bytes, limits.picture_bytes),
+            max_pixels=max(limits.photo_pixels, limits.picture_pixels),
+        )
+        info = inspect_image(photo.data)
+        return photo, info.width, info.height
