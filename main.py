@@ -23,21 +23,22 @@ from typing import Any
 from aiogram import Bot
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 from aiohttp import web
-from handlers.messages import Messages
 from services.live import LiveMessages
 from services.notifier import Notifier
 
 from database import backup
 from database.checks import RULES, check_file, run_checks
 from database.models import Database, DatabaseError
-from handlers import build_dispatcher, set_commands
+from handlers import JobLetters, Shelf, build_dispatcher, set_commands
 from handlers.updates import Updates
 from handlers.webhook import Edge, create_web_app
 from services.catalogue import CatalogueError
 from services.check_config import Line, Wrong, check_config
+from services.delivery import Delivery
 from services.demo import run_demo
 from services.i18n import Texts
 from services.jobs import Jobs
+from services.keyed_lock import KeyedLock
 from services.log import event, setup_logging
 from services.metrics import Metrics
 from services.payments import Payments
@@ -95,12 +96,16 @@ class Shop:
             admins=sorted(settings.admin_ids),
         )
         photos = Photos(self.db, self.runtime.assets, catalogue.limits)
-        messages = Messages(self.texts, catalogue)
-        self.notifier = Notifier(self.bot, self.db, self.runtime.assets, messages)
-        self.live = LiveMessages(self.bot, self.db, messages)
+        shelf = Shelf(catalogue, self.jobs.quote, pictures=settings.gemini_enabled, clips=settings.kling_enabled)
+        letters = JobLetters(self.texts, shelf)
+        delivery = Delivery(self.db, self.runtime.assets, letters)
+        chats = KeyedLock()
+        self.notifier = Notifier(self.bot, self.db, delivery, letters, chats)
+        self.live = LiveMessages(self.bot, self.db, letters, chats)
         dispatcher = build_dispatcher(
             settings=settings, db=self.db, catalogue=catalogue, texts=self.texts, limiter=self.limiter,
-            jobs=self.jobs, payments=self.payments, photos=photos, notifier=self.notifier,
+            jobs=self.jobs, payments=self.payments, photos=photos, delivery=delivery, notifier=self.notifier,
+            letters=letters, shelf=shelf, chats=chats,
         )
         self.updates = Updates(self.bot, dispatcher, self.db)
         self.sweeper = Sweeper(self.runtime, self.queue, self.payments)
@@ -135,7 +140,7 @@ class Shop:
         else:
             await self.bot.delete_webhook()
         try:
-            await set_commands(self.bot, self.db, self.texts, self.settings.admin_ids)
+            await set_commands(self.bot, self.settings.admin_ids, db=self.db, texts=self.texts)
         except (TelegramAPIError, ClientDecodeError) as error:  # a menu is no reason to stay closed
             event(_log, "commands.not_set", level=logging.WARNING, error=type(error).__name__)
 
