@@ -104,6 +104,8 @@ class Drafts:
     async def add_photo(self, draft_id: str, user_id: int, asset: Asset, caption: str = "") -> tuple[Draft, bool]:
         """Put one more photo at the end; answers the draft and whether there was room. Raises Stale."""
         draft = await self.load(draft_id, user_id)
+        if asset.id in draft.inputs:
+            return draft, True
         type = JobType.EDIT if draft.type in (JobType.IMAGE, JobType.EDIT) else JobType.ANIMATE
         room = len(draft.inputs) < self.shelf.most_photos(type, draft.model)
         if room:

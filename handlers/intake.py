@@ -108,7 +108,9 @@ async def photo(
 ) -> None:
     """A photo, alone or in an album: it joins the draft that waits for it, or begins one."""
     file = _file_of(message)
-    asset = await photos.keep(bot, person.id, file.file_id, size=file.file_size)
+    asset = await photos.keep(
+        bot, person.id, file.file_id, size=file.file_size, asset_id=token("photo", message.chat.id, message.message_id)
+    )
     data, waiting = await state.get_data(), await state.get_state()
     caption = (message.caption or "").strip()
     target = await _waiting_draft(message, waiting, data, person, drafts)

@@ -136,7 +136,8 @@ class Updates:
     async def _received(self, update: Update) -> bool:
         """Write it down; False when that failed, so that it is asked for again."""
         try:
-            item = await self.write_down(update.model_dump_json(exclude_none=True), update.update_id)
+            # Only what Telegram sent: aiogram fills fields it did not with defaults that are no JSON.
+            item = await self.write_down(update.model_dump_json(exclude_unset=True), update.update_id)
         except DatabaseError as error:
             event(_log, "update.not_written", level=logging.ERROR, error=type(error).__name__, detail=str(error))
             return False

@@ -52,15 +52,20 @@ class Photos:
         self._limits = limits
         self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def keep(self, bot: Bot, user_id: int, file_id: str, *, size: int | None = None) -> Asset:
+    async def keep(
+        self, bot: Bot, user_id: int, file_id: str, *, size: int | None = None, asset_id: str | None = None
+    ) -> Asset:
         """Take over a file that the person sent; `size` in bytes as Telegram tells it.
 
+        The same `asset_id` again answers the same asset, so that an update that comes twice is one photo.
         Raises PhotoRefused, PhotoUnavailable.
         """
         if size is not None and size > self._limits.photo_bytes:
             raise PhotoRefused(MediaFault.TOO_LARGE)
+        if asset_id is not None and (known := await self._db.read(jobs.get_assets, [asset_id])):
+            return known[0]
         async with self._slots:
-            return await self._store_prepared(user_id, await self._download(bot, file_id))
+            return await self._store_prepared(user_id, await self._download(bot, file_id), asset_id)
 
     async def keep_result(self, bot: Bot, user_id: int, result: Asset) -> Asset:
         """Take a picture of ours as the photo of a new order. Raises PhotoGone, PhotoRefused, PhotoUnavailable."""
@@ -111,7 +116,7 @@ class Photos:
                     raise PhotoRefused(MediaFault.TOO_LARGE)
         return content.getvalue()
 
-    async def _store_prepared(self, user_id: int, data: bytes) -> Asset:
+    async def _store_prepared(self, user_id: int, data: bytes, asset_id: str | None = None) -> Asset:
         try:
             photo, width, height = await asyncio.to_thread(self._prepared, data)
         except BadMedia as error:
@@ -121,7 +126,7 @@ class Photos:
         except AssetError as error:
             raise PhotoUnavailable(str(error)) from error
         asset = jobs.NewAsset(
-            id=secrets.token_hex(12),
+            id=asset_id or secrets.token_hex(12),
             user_id=user_id,
             store_key=stored.key,
             sha256=stored.sha256,

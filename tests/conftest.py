@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.sandbox_fixture",
     "tests.shop_fixture",
     "tests.edge_fixture",
+    "tests.bot_fixture",
 ]
 
 
