@@ -123,9 +123,11 @@ class SqliteFile:
         self.engine = self._core()
 
     def _prepare(self) -> None:
-        """Settings that every connection must make for itself; the journal mode is changed inside the gate."""
-        with self.gate():
-            mode = self.raw.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        """Settings that every connection must make for itself; only the first one ever changes the journal mode."""
+        mode = self.raw.execute("PRAGMA journal_mode").fetchone()[0]
+        if mode != "wal":
+            with self.gate():
+                mode = self.raw.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":
             raise UnsupportedDatabase(f"the file system does not allow SQLite's WAL mode (got {mode})")
         for pragma in ("synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON", "trusted_schema=OFF"):
