@@ -1,0 +1,321 @@
+"""Who may import whom, and what no module may do: read from the source, each offence named with its line."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PRODUCT = ("main", "handlers", "services", "workers", "database")
+OURS = (*PRODUCT, "sandbox", "benchmarks", "tests")
+
+MAY_IMPORT = {
+    "main": {"handlers", "services", "workers", "database"},
+    "handlers": {"handlers", "services", "database"},
+    "workers": {"workers", "services", "database"},
+    "services": {"services", "database"},
+    "database": {"database"},
+    "sandbox": {"sandbox"},
+    "benchmarks": {"benchmarks", *PRODUCT},
+}
+"""The layers. `services/queue.py` names the workers' functions by dotted path, which is no import."""
+
+ONLY_IN: dict[str, tuple[str, ...]] = {
+    "sqlalchemy": ("database/",),
+    "alembic": ("database/",),
+    "pysqlite3": ("database/", "benchmarks/"),
+    "aiosqlite": ("database/",),
+    "rq": ("services/queue.py", "workers/"),
+    "httpx": ("services/providers/", "services/check_config.py"),
+    "yookassa": ("services/yookassa.py",),
+    "pydantic_settings": (),
+    "sqlite3": ("benchmarks/",),
+    "requests": ("services/yookassa.py", "services/yookassa_session.py"),
+    "pickle": ("workers/guard.py",),
+    "aiogram": (
+        "handlers/", "main.py", "services/notifier.py", "services/delivery.py", "services/live.py",
+        "services/photos.py", "services/telegram.py", "services/rate_limiter.py",
+    ),
+}
+"""A library is known to the modules that wrap it and to nobody else (product and benchmarks)."""
+
+READS_ENVIRONMENT = ("services/settings.py", "database/engine.py", "services/demo.py", "services/local_redis.py")
+BLOCKING = {
+    "time.sleep", "subprocess.run", "subprocess.call", "subprocess.check_output", "subprocess.check_call",
+    "urllib.request.urlopen", "requests.get", "requests.post", "os.system", "socket.create_connection",
+}
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file of ours, parsed."""
+
+    path: str  # from the root, with slashes
+    tree: ast.Module
+
+    @property
+    def name(self) -> str:
+        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    @property
+    def top(self) -> str:
+        return self.name.partition(".")[0]
+
+    def at(self, node: ast.AST, words: str) -> str:
+        return f"{self.path}:{getattr(node, 'lineno', 1)}: {words}"
+
+
+def modules_of(root: Path, tops: tuple[str, ...] = OURS) -> list[Module]:
+    files = [root / f"{top}.py" for top in tops if (root / f"{top}.py").is_file()]
+    files += sorted(file for top in tops for file in (root / top).rglob("*.py"))
+    return [Module(file.relative_to(root).as_posix(), ast.parse(file.read_text("utf-8"))) for file in files]
+
+
+@dataclass(frozen=True)
+class Import:
+    """`names` are dotted; `from a import b` is `a` and, in case `b` is a module, `a.b`."""
+
+    node: ast.stmt
+    names: tuple[str, ...]
+
+
+def imports_of(module: Module, *, running: bool = False) -> Iterator[Import]:
+    """All imports of a module; `running`: only those that happen when it is imported itself."""
+    skipped = set(_late(module.tree)) if running else set()
+    for node in ast.walk(module.tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (Import(node, (alias.name,)) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(module, node)
+            yield Import(node, (base, *(f"{base}.{alias.name}" for alias in node.names)))
+
+
+def _absolute(module: Module, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    package = module.name.split(".")
+    if not module.path.endswith("/__init__.py"):
+        package = package[:-1]
+    return ".".join([*package[: len(package) - node.level + 1], *([node.module] if node.module else [])])
+
+
+def _modules_among(imported: tuple[str, ...], modules: set[str]) -> set[str]:
+    """`from services import jobs` is the module `services.jobs`; `from services.jobs import Jobs` is it, too."""
+    below = {name for name in imported[1:] if name in modules}
+    whole = len(below) == len(imported) - 1 and len(imported) > 1
+    return below | (set() if whole else {imported[0]} & modules)
+
+
+def _late(tree: ast.Module) -> Iterator[ast.AST]:
+    """What runs later than the import, or for the type checker only."""
+    for node in ast.walk(tree):
+        is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for_checker = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        if is_function or for_checker:
+            yield from ast.walk(node)
+
+
+# --- the rules: each takes the modules and says what breaks it ------------------------------------------------------
+
+
+def layers(modules: list[Module]) -> Iterator[str]:
+    for module in modules:
+        allowed = MAY_IMPORT.get(module.top)
+        for found in imports_of(module) if allowed is not None else ():
+            top = found.names[0].partition(".")[0]
+            if top in OURS and top not in (allowed or ()):
+                yield module.at(found.node, f"{module.top} must not import {top}")
+
+
+def libraries(modules: list[Module]) -> Iterator[str]:
+    for module in modules:
+        for found in imports_of(module) if module.top in (*PRODUCT, "benchmarks") else ():
+            library = found.names[0].partition(".")[0]
+            homes = ONLY_IN.get(library)
+            if homes is not None and not module.path.startswith(homes):
+                yield module.at(found.node, f"{library} belongs in {', '.join(homes) or 'no module'}")
+
+
+def cycles(modules: list[Module]) -> Iterator[str]:
+    names = {module.name for module in modules}
+    graph = {
+        module.name: {
+            name for found in imports_of(module, running=True) for name in _modules_among(found.names, names)
+            if name != module.name
+        }
+        for module in modules
+    }
+    state: dict[str, int] = {}
+    trail: list[str] = []
+
+    def visit(name: str) -> Iterator[str]:
+        state[name] = 1
+        trail.append(name)
+        for following in sorted(graph[name]):
+            if state.get(following) == 1:
+                yield "import cycle: " + " -> ".join([*trail[trail.index(following) :], following])
+            elif following not in state:
+                yield from visit(following)
+        trail.pop()
+        state[name] = 2
+
+    for name in sorted(graph):
+        if name not in state:
+            yield from visit(name)
+
+
+def blocking_calls(modules: list[Module]) -> Iterator[str]:
+    for module in modules:
+        if module.top not in (*PRODUCT, "sandbox"):
+            continue
+        for function in ast.walk(module.tree):
+            for call in _own_calls(function) if isinstance(function, ast.AsyncFunctionDef) else ():
+                if (name := ast.unparse(call.func)) in BLOCKING:
+                    yield module.at(call, f"{name} holds up the whole event loop")
+
+
+def _own_calls(function: ast.AsyncFunctionDef) -> Iterator[ast.Call]:
+    """Calls that run in the coroutine itself, not in functions or lambdas made inside it."""
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.Call):
+            yield node
+        waiting.extend(ast.iter_child_nodes(node))
+
+
+def environment(modules: list[Module]) -> Iterator[str]:
+    for module in modules:
+        if module.top not in PRODUCT or module.path in READS_ENVIRONMENT:
+            continue
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv"):
+                yield module.at(node, "settings come from services/settings.py, not from the environment")
+                break
+
+
+def ledger_writers(modules: list[Module]) -> Iterator[str]:
+    """Money moves in one module; the migration carries old balances over."""
+    for module in modules:
+        if module.top != "database" or module.path == "database/ledger.py":
+            continue
+        tables = {
+            alias.asname or alias.name
+            for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom) and node.module == "database.schema"
+            for alias in node.names if alias.name in ("ledger", "balances")
+        }
+        for node in ast.walk(module.tree):
+            is_write = isinstance(node, ast.Call) and ast.unparse(node.func) in ("insert", "update", "delete")
+            if is_write and node.args and ast.unparse(node.args[0]) in tables:  # type: ignore[attr-defined]
+                yield module.at(node, "only database/ledger.py writes entries")
+
+
+def annotations(modules: list[Module]) -> Iterator[str]:
+    for module in modules:
+        code = [node for node in module.tree.body if not isinstance(node, ast.Expr)]
+        has = any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in code)
+        if code and not has and not module.path.startswith("database/migrations/"):
+            yield module.at(module.tree, "`from __future__ import annotations` is missing")
+
+
+def test_rules(modules: list[Module]) -> Iterator[str]:
+    """Each test states its rule in a docstring, and none is skipped or expected to fail."""
+    for module in modules:
+        if not module.path.startswith("tests/test_"):
+            continue
+        for node in ast.walk(module.tree):
+            is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            if is_function and node.name.startswith("test_") and not ast.get_docstring(node):  # type: ignore[union-attr]
+                yield module.at(node, "a test says its rule in a docstring")
+            if isinstance(node, ast.Attribute) and node.attr in ("skip", "skipif", "xfail", "importorskip"):
+                yield module.at(node, f"{node.attr}: a test that does not run proves nothing")
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in ("monkeypatch.setattr", "mocker.patch"):
+                yield module.at(node, "nothing of ours is patched in tests")
+
+
+test_rules.__test__ = False  # type: ignore[attr-defined]
+
+RULES: dict[str, Callable[[list[Module]], Iterator[str]]] = {
+    "layers": layers,
+    "libraries": libraries,
+    "cycles": cycles,
+    "blocking": blocking_calls,
+    "environment": environment,
+    "ledger": ledger_writers,
+    "annotations": annotations,
+    "tests": test_rules,
+}
+
+
+@pytest.fixture(scope="module")
+def tree() -> list[Module]:
+    return modules_of(ROOT)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_tree_keeps_the_rule(rule: str, tree: list[Module]) -> None:
+    """No line of the tree breaks the rule."""
+    assert list(RULES[rule](tree)) == []
+
+
+OFFENCES = {
+    "layers": [
+        ("database/a.py", "\nfrom services.log import event", "database/a.py:2"),
+        ("workers/a.py", "import handlers.start", "workers/a.py:1"),
+        ("handlers/a.py", "def f():\n    from workers import step", "handlers/a.py:2"),
+        ("services/a.py", "import json, main", "services/a.py:1"),
+        ("services/a.py", "from sandbox.app import serve", "services/a.py:1"),
+        ("sandbox/a.py", "from database.models import db", "sandbox/a.py:1"),
+        ("handlers/deep/a.py", "from ...tests import conftest", "handlers/deep/a.py:1"),
+    ],
+    "libraries": [
+        ("handlers/a.py", "from sqlalchemy import select", "handlers/a.py:1"),
+        ("services/jobs.py", "import aiogram.types", "services/jobs.py:1"),
+        ("workers/a.py", "import httpx", "workers/a.py:1"),
+    ],
+    "cycles": [("services/a.py", "import services.b", "services.a -> services.b -> services.a")],
+    "blocking": [("services/a.py", "import time\nasync def f():\n    time.sleep(1)", "services/a.py:3")],
+    "environment": [("services/a.py", "import os\nx = os.environ['A']", "services/a.py:2")],
+    "ledger": [("database/a.py", "from database.schema import ledger as l\nx = insert(l)", "database/a.py:2")],
+    "annotations": [("services/a.py", "x = 1", "services/a.py:1")],
+    "tests": [
+        ("tests/test_a.py", "def test_x():\n    assert True", "tests/test_a.py:1"),
+        ("tests/test_a.py", "import pytest\n@pytest.mark.skip\ndef test_x():\n    'Rule.'", "tests/test_a.py:2"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("rule", "offence"), [(rule, one) for rule, many in OFFENCES.items() for one in many])
+def test_an_offence_is_found_and_named_with_its_line(
+    rule: str, offence: tuple[str, str, str], tmp_path: Path
+) -> None:
+    """A planted offence is told with its file and line, so the rules above can fail."""
+    path, source, told = offence
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(source)
+    if rule == "cycles":
+        (file.parent / "b.py").write_text("import services.a")
+    (said,) = RULES[rule](modules_of(tmp_path))
+    assert told in said
+
+
+def test_what_runs_later_is_no_cycle_and_no_blocking_call(tmp_path: Path) -> None:
+    """An import inside a function, one for the type checker, and a call handed to a thread break no rule."""
+    (tmp_path / "services").mkdir()
+    (tmp_path / "services/a.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import services.b\n"
+        "def f():\n    import services.b\nasync def g():\n    await to_thread(lambda: time.sleep(1))\n"
+    )
+    (tmp_path / "services/b.py").write_text("import services.a")
+    modules = modules_of(tmp_path)
+    assert list(cycles(modules)) == []
+    assert list(blocking_calls(modules)) == []
