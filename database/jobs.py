@@ -221,10 +221,10 @@ def claim(tx: Tx, job_id: str, step: JobStep) -> Job | None:
 
 
 def renew(tx: Tx, job_id: str, attempt: int) -> bool:
-    """Hold the lease for another 30 s; False once it is lost."""
+    """Hold the lease for another 30 s; False once it is lost or was given up (a late renewal must not take it anew)."""
     return tx.changed(
         update(jobs)
-        .where(_mine(job_id, attempt))
+        .where(_mine(job_id, attempt), jobs.c.lease_until.is_not(None))
         .values(lease_until=tx.now + LEASE_MS, due_at=tx.now + LEASE_MS)
     )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from database import ledger
-from database.engine import OLDEST_SQLITE, SqliteFile, Tx, sqlite
+from database.engine import OLDEST_SQLITE, SqliteFile, Tx
 from database.migrate import migrate
 from database.models import BrokenRule, Database, DatabaseUnavailable, Entry, InsufficientFunds, Refusal
 from tests.database_fixture import (
