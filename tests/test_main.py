@@ -1,0 +1,389 @@
+"""The commands as their owner runs them: processes of their own, their exit status and what they say."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pysqlite3 import dbapi2 as sqlite
+
+from database.checks import RULES
+from database.models import Database
+from tests.database_fixture import assert_books, url_of
+from tests.redis_fixture import RedisServer
+from tests.sandbox_fixture import Sandbox
+from tests.shop_fixture import until
+
+ROOT = Path(__file__).resolve().parent.parent
+PASSED_ON = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+TOKEN = "900:a-token-nobody-may-see"
+
+
+@dataclass(frozen=True)
+class Done:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        return self.out + self.err
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+def _environment(settings: Mapping[str, str]) -> dict[str, str]:
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ} | dict(settings)
+
+
+async def command(folder: Path, settings: Mapping[str, str], *arguments: str, seconds: float = 60) -> Done:
+    """Run `python main.py ...` in an empty folder, so that no `.env` of this machine is read."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(ROOT / "main.py"), *arguments, cwd=folder, env=_environment(settings),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), seconds)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return Done(process.returncode or 0, out.decode(), err.decode())
+
+
+def plain(path: Path) -> dict[str, str]:
+    """Enough settings for the commands that only need the database."""
+    return {"BOT_TOKEN": TOKEN, "DATABASE_URL": url_of(path)}
+
+
+async def filled(path: Path) -> Database:
+    """A database with a few honest entries."""
+    db = Database(url_of(path))
+    await db.init_db()
+    await db.add_balance(1, 50_000, key="a", reason="gift")
+    await db.reserve_balance(1, 1_200, "job-a")
+    await db.charge_reserved_balance("job-a")
+    return db
+
+
+# --- settings ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [(), ("audit",), ("check-config",), ("backup", "x"), ("restore", "x")])
+async def test_faulty_settings_are_all_told_at_once_and_end_with_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """One line for each fault, none of them with a secret, exit status 2, nothing started."""
+    done = await command(
+        tmp_path,
+        {
+            "HTTP_PORT": "eighty", "DATABASE_URL": "mysql://root:hunter2@db/x", "YOOKASSA_SECRET_KEY": "live_hunter2",
+            "GEMINI_API_KEY": "hunter2 with a space", "TELEGRAM_MODE": "webhook", "KLING_WEBHOOK_SECRET": "hunter2",
+        },
+        *arguments,
+    )
+    assert done.status == 2
+    assert done.out == ""
+    faults = done.err.splitlines()
+    assert sorted(fault.split()[0] for fault in faults) == [
+        "BOT_TOKEN", "DATABASE_URL", "GEMINI_API_KEY", "HTTP_PORT", "KLING_WEBHOOK_SECRET", "PUBLIC_URL",
+        "YOOKASSA_SHOP_ID",
+    ]
+    assert "hunter2" not in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_unknown_command_is_refused_with_the_list_of_commands(tmp_path: Path) -> None:
+    """A typing mistake starts no bot."""
+    done = await command(tmp_path, {}, "audti")
+    assert done.status == 2
+    assert "check-config" in done.err
+
+
+# --- audit -------------------------------------------------------------------------------------------------------
+
+
+async def test_audit_says_ok_to_every_rule_of_a_sound_book(tmp_path: Path) -> None:
+    """A line for each rule and exit status 0."""
+    db = await filled(tmp_path / "bot.db")
+    await db.close()
+    done = await command(tmp_path, plain(tmp_path / "bot.db"), "audit")
+    assert (done.status, done.err) == (0, "")
+    assert [line.split()[:2] for line in done.lines] == [["ok", rule] for rule in RULES]
+
+
+BREAKAGES = {
+    "an entry's sum was changed": (
+        "I5", "DROP TRIGGER {no_update}; UPDATE ledger SET amount = amount + 1 WHERE key LIKE '%a'"
+    ),
+    "an entry was deleted": ("I5", "DROP TRIGGER {no_delete}; DELETE FROM ledger WHERE kind = 'credit'"),
+    "a shadow balance was raised": ("I5", "UPDATE balances SET balance = balance + 100"),
+    "a guard is gone": ("I4", "DROP TRIGGER {no_update}"),
+    "a job cost less than was kept": ("I2", "{drop_all}; UPDATE reservations SET charged = charged - 1"),
+}
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+async def test_audit_names_the_broken_rule_and_ends_with_1(tmp_path: Path, breakage: str) -> None:
+    """Whatever another program did behind our back is found, named by its rule, and is exit status 1."""
+    path = tmp_path / "bot.db"
+    db = await filled(path)
+    await db.close()
+    rule, statements = BREAKAGES[breakage]
+    with contextlib.closing(sqlite.connect(str(path))) as other:
+        other.execute("PRAGMA foreign_keys=OFF")
+        other.execute("PRAGMA ignore_check_constraints=ON")
+        guards = list(other.execute("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'"))
+        names = {
+            f"no_{what.lower()}": name for what in ("UPDATE", "DELETE")
+            for name, table, sql in guards if table == "ledger" and f"BEFORE {what}" in sql
+        }
+        names["drop_all"] = "; ".join(f"DROP TRIGGER {name}" for name, _, _ in guards)
+        other.executescript(statements.format(**names))
+    done = await command(tmp_path, plain(path), "audit")
+    assert done.status == 1
+    assert rule in {line.split()[1] for line in done.lines if line.startswith("FAIL")}
+    assert "Traceback" not in done.said
+
+
+async def test_audit_of_no_database_says_so_and_makes_none(tmp_path: Path) -> None:
+    """A wrong path is told, not filled with an empty file that a restore would then refuse to replace."""
+    path = tmp_path / "nowhere.db"
+    done = await command(tmp_path, plain(path), "audit")
+    assert done.status == 1
+    assert str(path) in done.said
+    assert not path.exists()
+
+
+# --- backup and restore ------------------------------------------------------------------------------------------
+
+
+async def test_a_backup_under_load_is_whole(tmp_path: Path) -> None:
+    """The shop sells on while it is copied; the copy's books balance and hold all that was there before."""
+    path, copy = tmp_path / "bot.db", tmp_path / "copies" / "copy.db"
+    db = await filled(path)
+    made = 0
+    stop = asyncio.Event()
+
+    async def sell(user_id: int) -> None:
+        nonlocal made
+        while not stop.is_set():
+            made += 1
+            await db.add_balance(user_id, 100, key=f"load-{made}", reason="gift")
+
+    sellers = [asyncio.create_task(sell(user_id)) for user_id in range(2, 6)]
+    before = await db.get_balance(1)
+    done = await command(tmp_path, plain(path), "backup", str(copy))
+    during = made
+    stop.set()
+    await asyncio.gather(*sellers)
+    await db.close()
+    assert (done.status, done.err) == (0, "")
+    assert during > 100
+    audit = await command(tmp_path, plain(copy), "audit")
+    assert (audit.status, audit.err) == (0, "")
+    copied = Database(url_of(copy))
+    assert await copied.get_balance(1) == before
+    await copied.close()
+
+
+async def test_a_backup_never_overwrites(tmp_path: Path) -> None:
+    """What is there stays as it is, byte by byte."""
+    path, copy = tmp_path / "bot.db", tmp_path / "copy.db"
+    await (await filled(path)).close()
+    copy.write_bytes(b"an older backup")
+    done = await command(tmp_path, plain(path), "backup", str(copy))
+    assert done.status == 1
+    assert "never overwrites" in done.err
+    assert copy.read_bytes() == b"an older backup"
+    assert sorted(one.name for one in tmp_path.iterdir() if "copy" in one.name) == ["copy.db"]
+
+
+async def test_a_restore_brings_the_books_back_and_checks_them(tmp_path: Path) -> None:
+    """A backup in a fresh place: the same balances, audited, exit status 0."""
+    path, copy, fresh = tmp_path / "bot.db", tmp_path / "copy.db", tmp_path / "new" / "bot.db"
+    await (await filled(path)).close()
+    assert (await command(tmp_path, plain(path), "backup", str(copy))).status == 0
+    done = await command(tmp_path, plain(fresh), "restore", str(copy))
+    assert (done.status, done.err) == (0, "")
+    assert len([line for line in done.lines if line.startswith("ok")]) == len(RULES)
+    back = Database(url_of(fresh))
+    assert await back.get_balance(1) == 48_800
+    await assert_books(back)
+    await back.close()
+
+
+async def test_a_restore_never_replaces_a_database(tmp_path: Path) -> None:
+    """Where one is, it stays; the operator moves it away by hand."""
+    path, copy = tmp_path / "bot.db", tmp_path / "copy.db"
+    db = await filled(path)
+    assert (await command(tmp_path, plain(path), "backup", str(copy))).status == 0
+    await db.add_balance(1, 7, key="later", reason="gift")
+    done = await command(tmp_path, plain(path), "restore", str(copy))
+    assert done.status == 1
+    assert str(path) in done.err
+    assert await db.get_balance(1) == 48_807
+    await db.close()
+
+
+@pytest.mark.parametrize("source", [None, b"", b"this is no database " * 500])
+async def test_a_restore_from_junk_leaves_nothing(tmp_path: Path, source: bytes | None) -> None:
+    """A missing, empty or foreign file is refused in a sentence, and no database is left in the place."""
+    junk, fresh = tmp_path / "junk", tmp_path / "new" / "bot.db"
+    if source is not None:
+        junk.write_bytes(source)
+    done = await command(tmp_path, plain(fresh), "restore", str(junk))
+    assert done.status == 1
+    assert str(junk) in done.err
+    assert "Traceback" not in done.said
+    assert not fresh.exists()
+
+
+# --- check-config ------------------------------------------------------------------------------------------------
+
+
+async def test_check_config_is_content_with_a_working_shop(
+    sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Every outside system is reached, each has its line, exit status 0."""
+    done = await command(tmp_path, sandbox.environment(tmp_path, REDIS_URL=redis_server.url), "check-config")
+    assert done.err == ""
+    assert done.status == 0
+    assert [line.partition(":")[0] for line in done.lines if not line.startswith("note")] == [
+        f"ok    {system}"
+        for system in ("Telegram", "Database", "Catalogue", "Assets", "Redis", "YooKassa", "Gemini", "Kling")
+    ]
+
+
+FAULTS = {
+    "Telegram": ({"BOT_TOKEN": TOKEN}, "BOT_TOKEN"),
+    "Redis": ({"REDIS_URL": "unix:///nonexistent/redis.sock"}, "REDIS_URL"),
+    "YooKassa": ({"YOOKASSA_SECRET_KEY": "test_wrong"}, "YOOKASSA_SECRET_KEY"),
+    "Gemini": ({"GEMINI_API_KEY": "wrong"}, "key"),
+    "Kling": ({"KLING_API_KEY": "wrong"}, "key"),
+    "Database": ({"DATABASE_URL": "sqlite:////proc/nowhere/bot.db"}, "/proc/nowhere"),
+    "Assets": ({"ASSETS_URL": "/proc/nowhere"}, "/proc/nowhere"),
+    "Catalogue": ({}, "catalogue.toml"),
+}
+
+
+@pytest.mark.parametrize("system", FAULTS)
+async def test_check_config_says_what_to_do_about_each_system(sandbox: Sandbox, tmp_path: Path, system: str) -> None:
+    """One system is broken: its line says FAIL and what to mend, the others are ok, exit status 1, no secret told."""
+    more, hint = FAULTS[system]
+    async with sandbox.http.post(f"{sandbox.url}/_control/telegram/settings", json={"revoked": [TOKEN]}) as answer:
+        assert answer.status == 200
+    if system == "Catalogue":
+        broken = tmp_path / "catalogue.toml"
+        broken.write_text("[models")
+        more = {"CATALOGUE_PATH": str(broken)}
+    done = await command(tmp_path, sandbox.environment(tmp_path, **more), "check-config")
+    failed = [line for line in done.lines if line.startswith("FAIL")]
+    # A catalogue that can't be read also hides which models a key must see.
+    expected = {"Catalogue", "Gemini"} if system == "Catalogue" else {system}
+    assert {line.split()[1].rstrip(":") for line in failed} == expected
+    assert hint in failed[0]
+    assert done.status == 1
+    assert "Traceback" not in done.said
+    assert not any(secret in done.said for secret in (TOKEN.partition(":")[2], "test_sandbox_key", "test_wrong"))
+
+
+async def test_check_config_tells_a_silent_address_from_a_wrong_key(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Nobody at the address: the lines speak of the address and the firewall, not of keys."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    done = await command(
+        tmp_path,
+        sandbox.environment(
+            tmp_path, TELEGRAM_API_URL=nobody, YOOKASSA_API_URL=nobody, GEMINI_BASE_URL=nobody, KLING_BASE_URL=nobody
+        ),
+        "check-config",
+    )
+    failed = {line.split()[1].rstrip(":"): line for line in done.lines if line.startswith("FAIL")}
+    assert set(failed) == {"Telegram", "YooKassa", "Gemini", "Kling"}
+    assert all("firewall" in line for line in failed.values())
+    assert done.status == 1
+
+
+# --- the bot -----------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def bot(folder: Path, settings: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
+    with (folder / "bot.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(ROOT / "main.py"), cwd=folder, env=_environment(settings),
+            stdout=log, stderr=asyncio.subprocess.STDOUT,
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_bot_becomes_ready_and_ends_in_order(
+    sandbox: Sandbox, tmp_path: Path, number: signal.Signals
+) -> None:
+    """It starts on settings alone, answers its routes, and SIGTERM or Ctrl-C ends it with status 0 and sound books."""
+    port = free_port()
+    async with bot(tmp_path, sandbox.environment(tmp_path, HTTP_PORT=str(port))) as process:
+
+        async def ready() -> bool:
+            assert process.returncode is None, (tmp_path / "bot.log").read_text()
+            with contextlib.suppress(OSError):
+                async with sandbox.http.get(f"http://127.0.0.1:{port}/ready") as answer:
+                    return answer.status == 200
+            return False
+
+        await until(ready, seconds=40, what="the bot is ready")
+        async with sandbox.http.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            assert "shop_open_jobs 0.0" in await answer.text()
+        process.send_signal(number)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    log = (tmp_path / "bot.log").read_text()
+    assert "Traceback" not in log
+    assert "bot.stopped" in log
+    assert "token-of-a-test-bot" not in log
+    audit = await command(tmp_path, sandbox.environment(tmp_path), "audit")
+    assert audit.status == 0
+
+
+async def test_a_refused_token_ends_the_bot_with_a_sentence(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Telegram says no: one sentence that says what to do, no stack trace, no token."""
+    async with sandbox.http.post(f"{sandbox.url}/_control/telegram/settings", json={"revoked": [TOKEN]}) as answer:
+        assert answer.status == 200
+    done = await command(tmp_path, sandbox.environment(tmp_path, BOT_TOKEN=TOKEN, HTTP_PORT="0"))
+    assert done.status == 1
+    assert "@BotFather" in done.err
+    assert "Traceback" not in done.said
+    assert TOKEN.partition(":")[2] not in done.said
+
+
+async def test_a_taken_port_ends_the_bot_with_a_sentence(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Somebody listens there already: say which port, and end."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = await command(tmp_path, sandbox.environment(tmp_path, HTTP_PORT=str(port)))
+    assert done.status == 1
+    assert f"HTTP_PORT {port}" in done.err
+    assert "Traceback" not in done.said
