@@ -1,0 +1,181 @@
+"""The audit finds what it is there to find: each rule is broken behind the guards, and its rows are named."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from database import jobs, outbox, payments
+from database.checks import MOST_IDS, RULES, check_file, run_checks
+from database.models import Database, JobStep, JobType
+from tests.database_fixture import Clock, assert_books, clock, database_path, empty_db
+
+__all__ = ["clock", "database_path", "empty_db"]  # fixtures
+
+ANNA = 7001
+
+
+def tamper(path: Path, *statements: str, guards: bool = True) -> None:
+    """Change the file as its owner could: guards taken away for the moment, checks and references ignored."""
+    with sqlite3.connect(path, isolation_level=None) as connection:
+        triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        connection.execute("PRAGMA ignore_check_constraints=ON")
+        for name, _ in triggers:
+            connection.execute(f"DROP TRIGGER {name}")
+        for statement in statements:
+            connection.execute(statement)
+        for _, sql in triggers if guards else []:
+            connection.execute(sql)
+    connection.close()
+
+
+@pytest.fixture
+async def shop(empty_db: Database, clock: Clock) -> Database:
+    """A job of each end, a payment of each state, debts and holds: everything that the rules speak of."""
+    for payment_id in ("paid", "back", "open"):
+        new = payments.NewPayment(payment_id, ANNA, "yookassa", 5_000, f"key-{payment_id}", None)
+        await empty_db.write(payments.open_payment, new, look_in_ms=1_000)
+    for payment_id in ("paid", "back"):
+        await empty_db.write(payments.settle, payment_id)
+    for job_id in ("done", "failed", "working"):
+        order = jobs.NewJob(job_id, ANNA, JobType.IMAGE, "m", "p", {}, 300, hold_ms=900_000)
+        await empty_db.write(jobs.start, order, max_active=9)
+    job = await empty_db.write(jobs.claim, "done", JobStep.IMAGE)
+    assert job is not None
+    await empty_db.write(jobs.begin_call, "done", job.attempt, provider="p", model="m")
+    asset = jobs.NewAsset("asset", ANNA, "results/done.png", "0" * 64, "image/png", 10, 1, 1)
+    assert await empty_db.write(jobs.finish, "done", job.attempt, asset, keep_ms=86_400_000, price=250)
+    await empty_db.write(jobs.compensate, "done", "admin", amount=50)
+    await empty_db.write(jobs.fail, "failed", "refused")
+    await empty_db.add_balance(7002, 100, key="other", reason="r")
+    await empty_db.subtract_balance(ANNA, 9_000, key="spent", reason="r")
+    await empty_db.write(
+        payments.take_back, "back", refund_id="r", provider_refund_id="yr", amount=5_000
+    )
+    for item in await empty_db.write(outbox.claim):
+        await empty_db.write(outbox.retry, item.id, delay_ms=0)
+    await assert_books(empty_db)
+    await empty_db.close()
+    return empty_db
+
+
+BREAKS: dict[str, tuple[str, str, str]] = {
+    "a balance below zero": ("I1", "7001", "UPDATE balances SET balance = -1 WHERE user_id = 7001"),
+    "a ledger below zero": (
+        "I1", "7002",
+        "INSERT INTO ledger (user_id, kind, amount, reason, key, created_at) "
+        "VALUES (7002, 'debit', -500, 'x', 'x', 1780000000000)",
+    ),
+    "money beside a debt": ("I1", "7001", "UPDATE balances SET balance = 5 WHERE user_id = 7001"),
+    "a debt forgiven": ("I1", "1", "UPDATE debts SET settled = 1"),
+    "a reserve of another sum": ("I2", "working", "UPDATE ledger SET amount = -299 WHERE key = 'reserve:working'"),
+    "a reserve of another user": ("I2", "working", "UPDATE ledger SET user_id = 7002 WHERE key = 'reserve:working'"),
+    "a reserve gone": ("I2", "working", "DELETE FROM ledger WHERE key = 'reserve:working'"),
+    "a refund gone": ("I2", "failed", "DELETE FROM ledger WHERE key = 'refund:failed'"),
+    "a refund of a finished job": ("I2", "done", "UPDATE ledger SET job_id = 'done' WHERE key = 'refund:failed'"),
+    "a difference that grew": ("I2", "done", "UPDATE ledger SET amount = 51 WHERE key = 'difference:done'"),
+    "a reservation gone": ("I2", "working", "DELETE FROM reservations WHERE job_id = 'working'"),
+    "an open hold on a closed job": ("I2", "failed", "UPDATE reservations SET state = 'reserved'"),
+    "a closed hold on an open job": ("I2", "working", "UPDATE reservations SET state = 'refunded'"),
+    "a job of another price": ("I2", "working", "UPDATE jobs SET cost_estimate = 1 WHERE id = 'working'"),
+    "a cost that was not charged": ("I2", "done", "UPDATE jobs SET cost_actual = 249 WHERE id = 'done'"),
+    "a compensation above the charge": ("I2", "done", "UPDATE ledger SET amount = 251 WHERE reason = 'compensation'"),
+    "paid and not credited": ("I3", "open", "UPDATE payments SET status = 'paid' WHERE id = 'open'"),
+    "credited with another sum": ("I3", "paid", "UPDATE ledger SET amount = 4999 WHERE key = 'payment:paid'"),
+    "credited and not paid": ("I3", "paid", "UPDATE payments SET status = 'pending' WHERE id = 'paid'"),
+    "credited twice by two programs": ("I3", "paid", "UPDATE payments SET legacy = 1 WHERE id = 'paid'"),
+    "returned more than was taken": ("I3", "back", "UPDATE payments SET refunded_amount = 4000 WHERE id = 'back'"),
+    "a return without a debt": ("I3", "r", "DELETE FROM debts"),
+    "a return without its debit": ("I3", "r", "UPDATE ledger SET amount = -1 WHERE reason = 'takeback'"),
+    "an entry gone": ("I4", "3", "DELETE FROM ledger WHERE id = 2"),
+    "a shadow that drifted": ("I5", "7002", "UPDATE balances SET balance = 101 WHERE user_id = 7002"),
+    "a shadow that missed an entry": ("I5", "7002", "UPDATE balances SET entries = 5 WHERE user_id = 7002"),
+    "a shadow gone": ("I5", "7002", "DELETE FROM balances WHERE user_id = 7002"),
+    "an open job that nobody looks after": ("I6", "working", "UPDATE jobs SET due_at = NULL WHERE id = 'working'"),
+    "a hold that ended before it began": ("I6", "working", "UPDATE reservations SET hold_until = 5"),
+    "a charge without a result": ("I8", "done", "DELETE FROM assets"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "row", "statement"), BREAKS.values(), ids=BREAKS)
+async def test_a_broken_rule_is_found(
+    shop: Database, database_path: Path, rule: str, row: str, statement: str
+) -> None:
+    """Each break is found under its rule, with the row named."""
+    tamper(database_path, statement)
+    found = await shop.read(run_checks)
+    assert row in {name for finding in found if finding.check == rule for name in finding.ids}, found
+    assert {finding.check for finding in found} <= set(RULES)
+    await shop.close()
+
+
+async def test_an_undelivered_result_that_nobody_owes_is_found(shop: Database, database_path: Path) -> None:
+    """I8: charged, stored, never sent, not owed any more and not paid back."""
+    tamper(database_path, "DELETE FROM ledger WHERE reason = 'compensation'", "DELETE FROM outbox")
+    assert ("I8", ("done",)) in [(finding.check, finding.ids) for finding in await shop.read(run_checks)]
+    await shop.close()
+
+
+async def test_missing_guards_are_found(shop: Database, database_path: Path) -> None:
+    """I4: whoever takes the guards away is seen, also when the rows are still right."""
+    tamper(database_path, guards=False)
+    found = await shop.read(run_checks)
+    assert [finding.check for finding in found] == ["I4"]
+    assert {"ledger_no_UPDATE".lower(), "ledger_no_rewrite"} <= {name.lower() for name in found[0].ids}
+    await shop.close()
+
+
+async def test_totals_are_compared(shop: Database, database_path: Path) -> None:
+    """I5: what all balances hold, and what is held, is compared with the ledger in one number each."""
+    tamper(database_path, "UPDATE balances SET balance = 101 WHERE user_id = 7002")
+    tamper(database_path, "UPDATE reservations SET amount = 299")
+    sentences = [finding.sentence for finding in await shop.read(run_checks) if not finding.ids]
+    assert any("the balances" in sentence for sentence in sentences)
+    assert any("reservations hold 299" in sentence for sentence in sentences)
+    await shop.close()
+
+
+async def test_legacy_rows_stand_outside(shop: Database, database_path: Path) -> None:
+    """Jobs and payments of version 1.3 were settled by the old program: they need no reserve and no credit."""
+    tamper(
+        database_path,
+        "INSERT INTO jobs (id, user_id, type, model, status, cost_estimate, created_at, legacy) "
+        "VALUES ('old', 7001, 'image', 'm', 'completed', 100, 1, 1), ('older', 7001, 'edit', 'm', 'failed', 0, 1, 1)",
+        "INSERT INTO payments (id, user_id, provider, amount, status, created_at, idempotency_key, legacy) "
+        "VALUES ('old', 7001, 'yookassa', 100, 'paid', 1, 'x', 1)",
+    )
+    await assert_books(shop)
+    await shop.close()
+
+
+async def test_findings_are_bounded(shop: Database, database_path: Path) -> None:
+    """However much is broken, a finding names at most twenty rows."""
+    rows = ", ".join(f"({number}, 5, 1, 1)" for number in range(1, 200))
+    tamper(database_path, f"INSERT INTO balances (user_id, balance, entries, last_id) VALUES {rows}")
+    found = [finding for finding in await shop.read(run_checks) if finding.check == "I5" and finding.ids]
+    assert [len(finding.ids) for finding in found] == [MOST_IDS]
+    await shop.close()
+
+
+async def test_a_row_that_refers_to_nothing_is_found(shop: Database, database_path: Path) -> None:
+    """The file check names rows whose user or payment is not there."""
+    tamper(database_path, "DELETE FROM users WHERE id = 7002")
+    assert {finding.check for finding in await shop.read(check_file)} == {"file"}
+    await shop.close()
+
+
+async def test_a_damaged_index_is_found(shop: Database, database_path: Path) -> None:
+    """An index that does not fit its table is found by SQLite's own check."""
+    with sqlite3.connect(database_path, isolation_level=None) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute(
+            "UPDATE sqlite_master SET sql = 'CREATE INDEX ix_ledger_user_id_amount ON ledger (amount, user_id)' "
+            "WHERE name = 'ix_ledger_user_id_amount'"
+        )
+    connection.close()
+    found = await shop.read(check_file)
+    assert [finding.check for finding in found] == ["file"]
+    assert "ix_ledger_user_id_amount" in found[0].sentence
+    await shop.close()
