@@ -528,6 +528,11 @@ SQLITE_TRIGGERS: list[str] = [
         BEGIN SELECT RAISE(ABORT, 'payments are kept'); END""",
     """CREATE TRIGGER jobs_fixed BEFORE UPDATE OF id, user_id, cost_estimate ON jobs
         BEGIN SELECT RAISE(ABORT, 'jobs: price and owner never change'); END""",
+    """CREATE TRIGGER jobs_no_rewrite BEFORE INSERT ON jobs
+        WHEN EXISTS (SELECT 1 FROM jobs WHERE id = NEW.id)
+        BEGIN SELECT RAISE(ABORT, 'jobs: this id exists'); END""",
+    """CREATE TRIGGER jobs_stay BEFORE DELETE ON jobs
+        BEGIN SELECT RAISE(ABORT, 'jobs are kept'); END""",
     """CREATE TRIGGER debts_stay BEFORE DELETE ON debts
         BEGIN SELECT RAISE(ABORT, 'debts are kept'); END""",
 ]

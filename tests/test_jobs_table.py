@@ -484,6 +484,9 @@ FORBIDDEN = {
     "reopening charged money": "UPDATE reservations SET state = 'reserved', charged = 0 WHERE job_id = 'done'",
     "refunding charged money": "UPDATE reservations SET state = 'refunded', charged = 0 WHERE job_id = 'done'",
     "a status without a meaning": "UPDATE jobs SET status = 'paused' WHERE id = 'open'",
+    "forgetting a job": "DELETE FROM jobs WHERE id = 'done'",
+    "a job in place of another": "REPLACE INTO jobs (id, user_id, type, model, cost_estimate, created_at, step, due_at) "
+    "VALUES ('done', 7001, 'image', 'm', 1, 1, 'image', 1)",
     "progress of 101": "UPDATE jobs SET progress = 101 WHERE id = 'open'",
     "a second result": "INSERT INTO assets (id, user_id, job_id, role, store_key, sha256, mime, size, width, height, "
     "created_at, expires_at) VALUES ('x', 7001, 'done', 'result', 'x', 'x', 'x', 1, 1, 1, 1, 1)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -19,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from database import jobs, ledger, legacy_values, payments
+from database import jobs, ledger, legacy_values, payments, schema
+from database.engine import SqliteFile
 from database.models import (
     Database,
     DatabaseError,
@@ -88,11 +90,6 @@ def copies(path: Path) -> list[Path]:
 
 async def rows(db: Database, query: str) -> list[tuple[Any, ...]]:
     return await db.read(lambda tx: [tuple(row) for row in tx.execute(text(query))])
-
-
-@contextmanager
-def closing(path: Path) -> Iterator[Database]:
-    yield Database(url_of(path))
 
 
 async def migrated(path: Path) -> Database:
@@ -509,6 +506,51 @@ async def test_killed_at_any_moment_and_run_again(tmp_path: Path) -> None:
         after = dump(path)
         assert after == before or any("ck_balances_never_negative" in line for line in after)
         assert await content(path) == expected
+
+
+# --- the schema ---------------------------------------------------------------------------------------
+
+
+def schema_of(path: Path) -> dict[tuple[str, str], list[str]]:
+    """Every table, index, trigger and view of a file without layout; a table's constraints in a fixed order."""
+    with file_of(path) as connection:
+        found = connection.execute(
+            "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
+        ).fetchall()
+    schema_found = {}
+    for kind, name, sql in found:
+        plain = " ".join(re.sub(r"([(),])", r" \1 ", sql).split()).removesuffix(") STRICT")
+        columns, *constraints = plain.split(", CONSTRAINT ") if kind == "table" else [plain]
+        schema_found[kind, name] = [columns, *sorted(constraint.strip() for constraint in constraints)]
+    return schema_found
+
+
+async def test_the_revisions_make_the_schema_of_the_program(tmp_path: Path) -> None:
+    """All revisions on an empty file give exactly what `database.schema` says; if not, a new revision is missing."""
+    await (await migrated(tmp_path / "migrated.db")).close()
+    file = SqliteFile.open(tmp_path / "created.db")
+    with file.engine.begin() as connection:
+        schema.create_all(connection)
+    file.close()
+    by_revisions, by_program = schema_of(tmp_path / "migrated.db"), schema_of(tmp_path / "created.db")
+    assert by_revisions.pop(("table", "alembic_version"))
+    assert by_revisions == by_program
+    assert len(by_program) > 50
+    with file_of(tmp_path / "migrated.db") as connection:
+        strict = connection.execute("SELECT name, strict FROM pragma_table_list").fetchall()
+    assert {name for name, is_strict in strict if not is_strict and "sqlite_" not in name} == {
+        "alembic_version"
+    }
+
+
+async def test_an_old_file_gets_the_same_schema(tmp_path: Path) -> None:
+    """A version 1.3 file ends with the same schema as a new one, beside the tables kept for history."""
+    make(tmp_path / "old.db")
+    for name in ("old", "new"):
+        await (await migrated(tmp_path / f"{name}.db")).close()
+    old, new = schema_of(tmp_path / "old.db"), schema_of(tmp_path / "new.db")
+    assert {name for _, name in set(old) - set(new)} == {"wallets", "v1_3_users"}
+    assert {key: old[key] for key in new} == new
 
 
 # --- new, newer, broken and foreign files -----------------------------------------------------------
