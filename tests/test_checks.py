@@ -10,9 +10,7 @@ import pytest
 from database import jobs, outbox, payments
 from database.checks import MOST_IDS, RULES, check_file, run_checks
 from database.models import Database, JobStep, JobType
-from tests.database_fixture import Clock, assert_books, clock, database_path, empty_db
-
-__all__ = ["clock", "database_path", "empty_db"]  # fixtures
+from tests.database_fixture import Clock, assert_books
 
 ANNA = 7001
 

@@ -27,9 +27,7 @@ from database.models import (
     TooManyJobs,
     UnderMaintenance,
 )
-from tests.database_fixture import HOUR, MINUTE, Clock, clock, database_path, db, empty_db, snapshot
-
-__all__ = ["clock", "database_path", "db", "empty_db"]  # fixtures
+from tests.database_fixture import HOUR, MINUTE, Clock, snapshot
 
 ANNA, BORIS = 7001, 7002
 PRICE = 500
@@ -485,8 +483,8 @@ FORBIDDEN = {
     "refunding charged money": "UPDATE reservations SET state = 'refunded', charged = 0 WHERE job_id = 'done'",
     "a status without a meaning": "UPDATE jobs SET status = 'paused' WHERE id = 'open'",
     "forgetting a job": "DELETE FROM jobs WHERE id = 'done'",
-    "a job in place of another": "REPLACE INTO jobs (id, user_id, type, model, cost_estimate, created_at, step, due_at) "
-    "VALUES ('done', 7001, 'image', 'm', 1, 1, 'image', 1)",
+    "a job in place of another": "REPLACE INTO jobs (id, user_id, type, model, cost_estimate, created_at, step, "
+    "due_at) VALUES ('done', 7001, 'image', 'm', 1, 1, 'image', 1)",
     "progress of 101": "UPDATE jobs SET progress = 101 WHERE id = 'open'",
     "a second result": "INSERT INTO assets (id, user_id, job_id, role, store_key, sha256, mime, size, width, height, "
     "created_at, expires_at) VALUES ('x', 7001, 'done', 'result', 'x', 'x', 'x', 1, 1, 1, 1, 1)",

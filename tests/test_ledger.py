@@ -26,19 +26,7 @@ from database.models import (
     ReservationState,
 )
 from database.schema import MAX_AMOUNT
-from tests.database_fixture import (
-    HOUR,
-    Clock,
-    assert_books,
-    clock,
-    database_path,
-    db,
-    empty_db,
-    run_program,
-    snapshot,
-)
-
-__all__ = ["clock", "database_path", "db", "empty_db"]  # fixtures
+from tests.database_fixture import HOUR, Clock, assert_books, run_program, snapshot
 
 ANNA, BORIS = 7001, 7002
 

@@ -32,9 +32,7 @@ from database.models import (
     Payment,
     UnsupportedDatabase,
 )
-from tests.database_fixture import ROOT, assert_books, database_path, run_program, snapshot, url_of
-
-__all__ = ["database_path"]  # fixtures
+from tests.database_fixture import ROOT, assert_books, run_program, snapshot, url_of
 
 INIT = "import asyncio; from database.models import db; asyncio.run(db.init_db())"
 

@@ -18,9 +18,7 @@ from database.models import (
     Payment,
     PaymentStatus,
 )
-from tests.database_fixture import Clock, clock, database_path, db, empty_db, snapshot
-
-__all__ = ["clock", "database_path", "db", "empty_db"]  # fixtures
+from tests.database_fixture import Clock, snapshot
 
 ANNA, BORIS = 7001, 7002
 
