@@ -14,12 +14,13 @@ from database.models import Database, Entry, Job, Reason, Tx, User
 from handlers import keyboards
 from handlers.callbacks import GoTap, PageTap
 from handlers.messages import title_of
-from handlers.order import place
+from handlers.middlewares import Tap
+from handlers.order import turn
 from handlers.start import MenuWord
 from handlers.voice import Voice
 from services.i18n import Safe
 from services.payments import Payments
-from services.telegram import Screen, change_or_show, show
+from services.telegram import Screen, show
 
 router = Router(name="balance")
 
@@ -49,15 +50,14 @@ async def balance(message: Message, bot: Bot, person: User, voice: Voice, db: Da
 
 @router.callback_query(GoTap.filter(F.to == "balance"), flags=FREE)
 async def go_balance(
-    query: CallbackQuery, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments
+    query: CallbackQuery, tap: Tap, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments
 ) -> None:
-    chat_id, message_id = place(query)
-    await change_or_show(bot, chat_id, message_id, await balance_screen(voice, db, payments, person.id))
+    await turn(query, tap, bot, await balance_screen(voice, db, payments, person.id))
 
 
 @router.callback_query(PageTap.filter(F.what == "ledger"), flags=FREE)
 async def statement(
-    query: CallbackQuery, callback_data: PageTap, bot: Bot, person: User, voice: Voice, db: Database
+    query: CallbackQuery, callback_data: PageTap, tap: Tap, bot: Bot, person: User, voice: Voice, db: Database
 ) -> None:
     """A page of the statement; `at` is the id before which it begins, 0 for the newest."""
     balance, entries, jobs = await db.read(_page, person.id, callback_data.at)
@@ -69,8 +69,7 @@ async def statement(
     older = shown[-1].id if len(entries) > PAGE else None
     leaf = keyboards.pages(voice, "ledger", newer=0 if callback_data.at else None, older=older)
     back = [keyboards.button(voice.plain("button-back"), GoTap(to="balance"))]
-    chat_id, message_id = place(query)
-    await change_or_show(bot, chat_id, message_id, Screen("\n".join(lines), keyboards.keyboard(leaf, back)))
+    await turn(query, tap, bot, Screen("\n".join(lines), keyboards.keyboard(leaf, back)))
 
 
 def _page(tx: Tx, user_id: int, before_id: int) -> tuple[int, list[Entry], dict[str, Job]]:

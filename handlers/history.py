@@ -14,10 +14,11 @@ from handlers import keyboards
 from handlers.callbacks import JobTap, PageTap
 from handlers.card import PICTURES
 from handlers.messages import title_of
-from handlers.order import place
+from handlers.middlewares import Tap
+from handlers.order import turn
 from handlers.start import MenuWord
 from handlers.voice import Voice
-from services.telegram import Screen, change_or_show, show
+from services.telegram import Screen, show
 
 router = Router(name="history")
 
@@ -55,8 +56,7 @@ async def history(message: Message, bot: Bot, person: User, voice: Voice, db: Da
 
 @router.callback_query(PageTap.filter(F.what == "jobs"), flags=FREE)
 async def page(
-    query: CallbackQuery, callback_data: PageTap, bot: Bot, person: User, voice: Voice, db: Database
+    query: CallbackQuery, callback_data: PageTap, tap: Tap, bot: Bot, person: User, voice: Voice, db: Database
 ) -> None:
     offset = min(max(0, callback_data.at), FARTHEST)
-    chat_id, message_id = place(query)
-    await change_or_show(bot, chat_id, message_id, await history_screen(voice, db, person.id, offset))
+    await turn(query, tap, bot, await history_screen(voice, db, person.id, offset))

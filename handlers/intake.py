@@ -54,15 +54,18 @@ def clip_fault(photo: Asset, limits: Limits) -> str | None:
 
 
 async def new_draft_from_words(
-    message: Message, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards, type: JobType
+    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards,
+    type: JobType,
 ) -> None:
-    """Open a draft with the message's words and show its card."""
+    """Open a draft with the message's words and show its card; `/cancel` will find it."""
     prompt = (message.text or "").strip()
     draft_id = token(message.chat.id, message.message_id)
     blank = Draft(draft_id, person.id, message.chat.id, None, type, drafts.shelf.default_model(type), "", {}, (),
                   None, 0, 0, 0)
     check_length(drafts.shelf, blank, prompt)
     draft = await drafts.open(draft_id, person.id, type, chat_id=message.chat.id, prompt=prompt)
+    await state.set_state(None)
+    await state.set_data({"draft": draft.id})
     await cards.send(bot, voice, draft)
 
 
@@ -97,8 +100,7 @@ async def words_instead_of_photo(message: Message, state: FSMContext, voice: Voi
 async def words_for_clip(
     message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards
 ) -> None:
-    await new_draft_from_words(message, bot, person, voice, drafts, cards, JobType.VIDEO)
-    await state.clear()
+    await new_draft_from_words(message, state, bot, person, voice, drafts, cards, JobType.VIDEO)
 
 
 @router.message(IS_PHOTO, flags=MESSAGE)
@@ -179,4 +181,4 @@ async def words(
 ) -> None:
     """Words without a question of ours: what to draw, or to film where nothing is drawn."""
     type = JobType.IMAGE if drafts.shelf.pictures else JobType.VIDEO
-    await new_draft_from_words(message, bot, person, voice, drafts, cards, type)
+    await new_draft_from_words(message, state, bot, person, voice, drafts, cards, type)

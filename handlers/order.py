@@ -41,21 +41,29 @@ def place(query: CallbackQuery) -> tuple[int, int | None]:
     return (query.from_user.id, None) if message is None else (message.chat.id, message.message_id)
 
 
+async def turn(query: CallbackQuery, tap: Tap, bot: Bot, screen: Screen) -> int:
+    """Answer the tap, then make its message show this; the edit may have to wait for its turn, the person must not."""
+    await tap.say()
+    chat_id, message_id = place(query)
+    return await change_or_show(bot, chat_id, message_id, screen)
+
+
 @router.callback_query(MenuTap.filter(), flags=FREE)
 async def open_menu(
-    query: CallbackQuery, callback_data: MenuTap, bot: Bot, person: User, voice: Voice, drafts: Drafts
+    query: CallbackQuery, callback_data: MenuTap, tap: Tap, bot: Bot, person: User, voice: Voice, drafts: Drafts
 ) -> None:
     draft = await drafts.load(callback_data.draft, person.id)
-    chat_id, message_id = place(query)
-    await change_or_show(bot, chat_id, message_id, menu(voice, drafts.shelf, draft, callback_data.option))
+    await turn(query, tap, bot, menu(voice, drafts.shelf, draft, callback_data.option))
 
 
 @router.callback_query(ChoiceTap.filter(), flags=FREE)
 async def choose(
-    query: CallbackQuery, callback_data: ChoiceTap, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards
+    query: CallbackQuery, callback_data: ChoiceTap, tap: Tap, bot: Bot, person: User, voice: Voice, drafts: Drafts,
+    cards: Cards,
 ) -> None:
     draft = await drafts.load(callback_data.draft, person.id)
     draft = await drafts.save(with_choice(drafts.shelf, draft, callback_data.option, callback_data.value))
+    await tap.say()
     await cards.edit(bot, voice, draft, place(query)[1])
 
 
@@ -65,28 +73,33 @@ async def card_tap(
     drafts: Drafts, cards: Cards,
 ) -> None:
     """Back to the card, new words, another photo, picture or clip, or no order at all."""
-    chat_id, message_id = place(query)
+    message_id = place(query)[1]
     draft = await drafts.load(callback_data.draft, person.id)
     match callback_data.act:
         case "drop":
             await drafts.drop(draft.id, person.id)
             await state.clear()
-            await change_or_show(bot, chat_id, message_id, Screen(voice.t("order-dropped")))
+            await turn(query, tap, bot, Screen(voice.t("order-dropped")))
         case "prompt":
             await _wait(state, Waiting.prompt, draft)
-            key = "card-no-prompt-edit" if draft.inputs and not draft.prompt else "ask-prompt"
-            await cards.edit(bot, voice, draft, message_id, note=voice.t(key))
+            if not draft.prompt:
+                await tap.say(voice.plain("card-no-prompt-edit"))  # the card asks for it already
+                return
+            await tap.say()
+            await cards.edit(bot, voice, draft, message_id, note=voice.t("ask-prompt"))
         case "photo":
             if len(draft.inputs) >= drafts.shelf.most_photos(draft.type, draft.model):
                 await tap.say(voice.plain("photo-full"), alert=True)
                 return
             await _wait(state, Waiting.photo, draft)
+            await tap.say()
             await cards.edit(bot, voice, draft, message_id, note=voice.t("ask-photo"))
         case "kind":
             await _switch_kind(draft, state, tap, bot, voice, drafts, cards, message_id)
         case "show":
             if draft.prompt or not draft.inputs:
                 await state.clear()
+            await tap.say()
             await cards.edit(bot, voice, draft, message_id)
 
 
@@ -115,6 +128,7 @@ async def _switch_kind(
     draft = await drafts.save(with_kind(drafts.shelf, draft, clip=clip))
     if draft.inputs and not draft.prompt:
         await _wait(state, Waiting.prompt, draft)
+    await tap.say()
     await cards.edit(bot, voice, draft, message_id, note=note)
 
 
@@ -139,8 +153,9 @@ async def confirm(
             job = await jobs.start(draft, chat_id=chat_id, status_message_id=message_id)
         except InsufficientFunds:
             screen = await _short_of_money(voice, draft, price, db, drafts.shelf.catalogue.top_ups, payments)
-            await change_or_show(bot, chat_id, message_id, screen)
+            await turn(query, tap, bot, screen)
             return
+        await tap.say()
         ahead = await db.read(job_rows.ahead_in_queue, job)
         screen = letters.progress(voice.language, job, ahead=ahead, now_ms=job.created_at)
         with suppress(TelegramRetryAfter, *TROUBLE):  # the order stands; its message is brought up to date later

@@ -69,8 +69,8 @@ async def stop(
 
 @router.callback_query(JobTap.filter(F.act == "again"), flags=RESULT)
 async def again(
-    query: CallbackQuery, callback_data: JobTap, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards,
-    db: Database,
+    query: CallbackQuery, callback_data: JobTap, tap: Tap, bot: Bot, person: User, voice: Voice, drafts: Drafts,
+    cards: Cards, db: Database,
 ) -> None:
     """The same order as a new draft: its price stands on the button, nothing is taken yet."""
     job, _ = await own_job(db, callback_data.job, person.id)
@@ -81,6 +81,7 @@ async def again(
         token("again", query.id), person.id, before.type, chat_id=place(query)[0], prompt=before.prompt,
         inputs=before.inputs, model=before.model, params=before.params, parent_job_id=job.id,
     )
+    await tap.say()
     await cards.send(bot, voice, draft)
 
 

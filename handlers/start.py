@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from aiogram import Bot, F, Router
-from aiogram.filters import Command, CommandStart
+from aiogram.filters import Command, CommandStart, Filter
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message
 
@@ -14,7 +14,7 @@ from database import outbox, users
 from database.models import Database, JobStatus, JobType, User
 from handlers import keyboards
 from handlers.callbacks import GoTap, JobTap, LanguageTap, SampleTap
-from handlers.drafts import Cards, Drafts, token
+from handlers.drafts import Cards, Drafts, Stale, token
 from handlers.messages import title_of
 from handlers.middlewares import Tap
 from handlers.order import place
@@ -23,7 +23,7 @@ from handlers.voice import Voice
 from services.errors import BadOrder
 from services.i18n import LANGUAGES, Texts
 from services.notifier import Notifier
-from services.telegram import Screen, change_or_show, show
+from services.telegram import Screen, change, change_or_show, show
 
 router = Router(name="start")
 
@@ -31,7 +31,7 @@ MESSAGE: Final = {"rate_limit": "message"}
 FREE: Final = {"rate_limit": False}
 
 
-class MenuWord:
+class MenuWord(Filter):
     """A filter: the message is this button of the main menu, in whichever language the keyboard was sent."""
 
     def __init__(self, key: str) -> None:
@@ -76,7 +76,8 @@ async def start_screen(voice: Voice, drafts: Drafts, db: Database, user_id: int)
 
 @router.callback_query(SampleTap.filter(), flags=FREE)
 async def sample(
-    query: CallbackQuery, callback_data: SampleTap, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards
+    query: CallbackQuery, callback_data: SampleTap, tap: Tap, bot: Bot, person: User, voice: Voice, drafts: Drafts,
+    cards: Cards,
 ) -> None:
     """A sample prompt becomes a draft; the greeting stays, so that another one can be tried."""
     if callback_data.number not in keyboards.SAMPLES:
@@ -84,6 +85,7 @@ async def sample(
     prompt = voice.plain(f"sample-{callback_data.number}")
     draft_id = token("sample", query.id)
     draft = await drafts.open(draft_id, person.id, JobType.IMAGE, chat_id=place(query)[0], prompt=prompt)
+    await tap.say()
     await cards.send(bot, voice, draft)
 
 
@@ -152,11 +154,17 @@ async def cancel(
     message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, db: Database
 ) -> None:
     """Forget what was begun; orders that run are listed, each with a button while it can still be stopped."""
-    draft_id = (await state.get_data()).get("draft")
-    had_something = await state.get_state() is not None or bool(draft_id)
+    had_something = await state.get_state() is not None
+    try:
+        draft = await drafts.load(str((await state.get_data()).get("draft", "")), person.id)
+    except Stale:
+        pass
+    else:
+        had_something = True
+        await drafts.drop(draft.id, person.id)
+        if draft.message_id is not None:
+            await change(bot, draft.chat_id, draft.message_id, Screen(voice.t("order-dropped")))
     await state.clear()
-    if draft_id:
-        await drafts.drop(str(draft_id), person.id)
     open_jobs = await db.read(job_rows.open_of_user, person.id)
     lines = [voice.t("cancelled-draft")] if had_something else []
     buttons = []

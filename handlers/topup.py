@@ -14,7 +14,7 @@ from database.models import Database, Payment, PaymentStatus, User
 from handlers import keyboards
 from handlers.callbacks import PayTap, TopUpTap
 from handlers.middlewares import Tap
-from handlers.order import place
+from handlers.order import place, turn
 from handlers.states import Waiting
 from handlers.voice import Voice
 from services.catalogue import Catalogue
@@ -22,7 +22,7 @@ from services.errors import TopUpUnavailable
 from services.notifier import Notifier
 from services.payments import Payments
 from services.pricing import BadSum, NotASum, SumTooBig, SumTooSmall, TooPrecise, parse_rubles
-from services.telegram import Screen, change_or_show, show
+from services.telegram import Screen, show
 
 router = Router(name="topup")
 
@@ -57,18 +57,17 @@ async def top_up(
 
 @router.callback_query(TopUpTap.filter(F.amount == 0), flags=FREE)
 async def choose(
-    query: CallbackQuery, callback_data: TopUpTap, bot: Bot, person: User, voice: Voice, db: Database,
+    query: CallbackQuery, callback_data: TopUpTap, tap: Tap, bot: Bot, person: User, voice: Voice, db: Database,
     payments: Payments, catalogue: Catalogue,
 ) -> None:
-    chat_id, message_id = place(query)
     screen = await choice_screen(voice, db, payments, catalogue, person.id, callback_data.draft)
-    await change_or_show(bot, chat_id, message_id, screen)
+    await turn(query, tap, bot, screen)
 
 
 @router.callback_query(TopUpTap.filter(F.amount < 0), flags=FREE)
 async def ask_sum(
-    query: CallbackQuery, callback_data: TopUpTap, state: FSMContext, bot: Bot, voice: Voice, catalogue: Catalogue,
-    payments: Payments,
+    query: CallbackQuery, callback_data: TopUpTap, state: FSMContext, tap: Tap, bot: Bot, voice: Voice,
+    catalogue: Catalogue, payments: Payments,
 ) -> None:
     if not payments.enabled:
         raise TopUpUnavailable("off")
@@ -77,8 +76,7 @@ async def ask_sum(
     limits = catalogue.top_ups
     text = voice.t("topup-ask", minimum=voice.rubles(limits.minimum), maximum=voice.rubles(limits.maximum))
     back = keyboards.button(voice.plain("button-back"), TopUpTap(amount=0, draft=callback_data.draft))
-    chat_id, message_id = place(query)
-    await change_or_show(bot, chat_id, message_id, Screen(text, keyboards.keyboard([back])))
+    await turn(query, tap, bot, Screen(text, keyboards.keyboard([back])))
 
 
 @router.message(StateFilter(Waiting.amount), F.text, ~F.text.startswith("/"), flags=TOP_UP)
@@ -116,9 +114,8 @@ async def pay(
     order = await _open(
         db, payments, person, voice, callback_data.amount, callback_data.draft, chat_id, message_id or 0, message_id
     )
-    await tap.say()
     await state.clear()
-    shown = await change_or_show(bot, chat_id, message_id, _link(voice, order))
+    shown = await turn(query, tap, bot, _link(voice, order))
     await db.write(rows.set_message, order.id, chat_id, shown)
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from database.models import Database
 from main import Shop
+from services.telegram import Pace
 from tests.database_fixture import assert_books
 from tests.sandbox_fixture import ADMIN, TOKEN, Sandbox
 
@@ -161,6 +162,18 @@ class Person:
         """Press a button and wait for the answer on it; gives the answer's text ("" for none)."""
         return await self.answer_to(await self.tap(label, on=on))
 
+    async def link(self) -> str:
+        """The address behind the newest button that opens a page; waits for one."""
+
+        async def shown() -> str | None:
+            for message in reversed(await self.messages()):
+                for button in buttons_of(message):
+                    if "url" in button:
+                        return str(button["url"])
+            return None
+
+        return str(await until(shown, what="a button with a link"))
+
     async def press_raw(self, data: str) -> str:
         """A tap with data that stands on no message any more, as an old client may send."""
         telegram = self.sandbox.world.faces["telegram"]
@@ -177,13 +190,15 @@ class Person:
 
     async def answer_to(self, query_id: str) -> str:
         """What the bot answered to a tap; waits for it."""
-        bot = self.sandbox.world.faces["telegram"].bot(BOT_ID)
 
-        async def answered() -> bool:
-            return bool(bot.queries[query_id].answered)
+        async def answered() -> Json | None:
+            for call in reversed(self.sandbox.world.calls):
+                told = call.detail.get("params", {})
+                if call.name == "answerCallbackQuery" and told.get("callback_query_id") == query_id:
+                    return dict(told)
+            return None
 
-        await until(answered, what="the answer to a tap")
-        return str((bot.queries[query_id].answer or {}).get("text") or "")
+        return str((await until(answered, what="the answer to a tap")).get("text") or "")
 
 
 @dataclass
@@ -228,6 +243,8 @@ async def open_house(sandbox: Sandbox, folder: Path, **settings: str) -> AsyncIt
     async with contextlib.AsyncExitStack() as stack:
         shop = Shop(sandbox.settings(folder, HTTP_PORT="0", RATE_LIMIT_PER_MINUTE="1000", **settings), stack)
         await shop.open()
+        # The sandbox's clock runs 200 times as fast as ours, and so may the bot.
+        shop.bot.session.middleware[0].pace = Pace(per_second=2_000, chat_per_second=200, chat_burst=1_000)  # type: ignore[attr-defined]
         running = asyncio.create_task(shop.run())
         house = House(shop, sandbox)
         try:
