@@ -160,8 +160,23 @@ class SqliteFile:
             return function(Tx(connection, self._clock()))
 
     def read(self, function: Callable[[Tx], T]) -> T:
-        with translated(), self.engine.connect().execution_options(reading=True) as connection, connection.begin():
+        with translated(), self._query_only(), self.reading() as connection:
             return function(Tx(connection, self._clock()))
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one snapshot and waits for nobody."""
+        with self.engine.connect().execution_options(reading=True) as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def _query_only(self) -> Iterator[None]:
+        """A write that strays into a read is refused: it would not have gone through the gate."""
+        self.raw.execute("PRAGMA query_only=ON")
+        try:
+            yield
+        finally:
+            self.raw.execute("PRAGMA query_only=OFF")
 
     def close(self) -> None:
         self.raw.close()

@@ -47,7 +47,7 @@ def migrate(file: SqliteFile) -> None:
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with translated(), file.gate():
-        with file.engine.connect().execution_options(reading=True) as connection, connection.begin():
+        with file.reading() as connection:
             revision = current_revision(connection)
         if revision == newest_revision():
             return
@@ -61,7 +61,7 @@ def migrate(file: SqliteFile) -> None:
 
 def _prepare_first_revision(file: SqliteFile) -> None:
     """Refuse before anything is touched; copy a version 1.3 file only once it is known that it can be read."""
-    with file.engine.connect().execution_options(reading=True) as connection, connection.begin():
+    with file.reading() as connection:
         legacy.examine(connection)
         old = legacy.is_version_1_3(connection)
     if old:

@@ -67,6 +67,13 @@ async def test_a_reader_sees_one_snapshot(db: Database) -> None:
     assert await db.read(look_twice) == (100, 100)
 
 
+async def test_a_read_cannot_write(db: Database) -> None:
+    """A write that strays into `read` is refused, and the next write works."""
+    with pytest.raises(DatabaseUnavailable, match="readonly"):
+        await db.read(ledger.add_balance, ANNA, 5, key="k", reason="r")
+    assert (await db.add_balance(ANNA, 5, key="k", reason="r")).amount == 5
+
+
 async def test_broken_rules_come_out_as_ours(db: Database) -> None:
     """A constraint that refuses is BrokenRule, an overdraft InsufficientFunds; no driver's error comes out."""
     with pytest.raises(BrokenRule):
