@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, or_, select, update
 
 from database import ledger, outbox, users
 from database.engine import Tx
@@ -31,6 +31,19 @@ class NewPayment:
     chat_id: int | None = None
     message_id: int | None = None
     draft_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Returned:
+    """Money of a payment that its provider gave back; `amount` in kopecks."""
+
+    refund_id: str
+    provider_refund_id: str
+    amount: int
+
+
+ASKING_MS = 150_000  # a look taken by a process that died is taken again after this
+LONGEST_GAP_MS = 7 * 3600 * 1000  # a next look further ahead was written under a wrong clock
 
 
 def get(tx: Tx, payment_id: str) -> Payment | None:
@@ -88,11 +101,12 @@ def set_message(tx: Tx, payment_id: str, chat_id: int, message_id: int) -> None:
     tx.execute(update(payments).where(payments.c.id == payment_id).values(chat_id=chat_id, message_id=message_id))
 
 
-def settle(tx: Tx, payment_id: str) -> tuple[Payment, bool]:
+def settle(tx: Tx, payment_id: str, returned: Sequence[Returned] = ()) -> tuple[Payment, bool]:
     """The money has arrived: `paid` and one credit, together; answers the payment and whether this call did it.
 
+    What was given back before we looked is taken back in the same transaction: nobody looks at a paid payment again.
     Late is fine (a canceled payment may still be paid), twice is fine (nothing more happens). Raises IllegalMove for
-    a quarantined one.
+    a quarantined one, IllegalMove or KeyReused when the returns do not fit.
     """
     payment = _must(tx, payment_id)
     if payment.status in (PaymentStatus.PAID, PaymentStatus.REFUNDED):
@@ -110,6 +124,8 @@ def settle(tx: Tx, payment_id: str) -> tuple[Payment, bool]:
         tx, payment.user_id, payment.amount, reason=Reason.TOPUP, key=f"payment:{payment_id}", payment_id=payment_id
     )
     outbox.post(tx, f"credited:{payment_id}", payment.user_id, "credited", payment_id=payment_id)
+    for one in returned:
+        take_back(tx, payment_id, **vars(one))
     return _must(tx, payment_id), True
 
 
@@ -158,8 +174,18 @@ def alert(tx: Tx, admins: Sequence[int], key: str, text: str, /, **args: object)
 
 def due(tx: Tx, *, limit: int = 50) -> list[Payment]:
     """Payments to ask the provider about, by next look-up time: abandoned ones can never starve new ones."""
-    query = select(payments).where(payments.c.next_look_at <= tx.now).order_by(payments.c.next_look_at).limit(limit)
+    its_time = or_(payments.c.next_look_at <= tx.now, payments.c.next_look_at > tx.now + LONGEST_GAP_MS)
+    query = select(payments).where(its_time).order_by(payments.c.next_look_at).limit(limit)
     return [Payment.read(row) for row in tx.rows(query)]
+
+
+def take_due(tx: Tx, *, limit: int = 50) -> list[Payment]:
+    """Take what is due and put it off at once: a look that breaks or never ends must not come first for ever."""
+    taken = due(tx, limit=limit)
+    if taken:
+        ids = [payment.id for payment in taken]
+        tx.execute(update(payments).where(payments.c.id.in_(ids)).values(next_look_at=tx.now + ASKING_MS))
+    return taken
 
 
 def look_later(tx: Tx, payment_id: str, *, delay_ms: int | None) -> None:
@@ -170,6 +196,10 @@ def look_later(tx: Tx, payment_id: str, *, delay_ms: int | None) -> None:
         .where(payments.c.id == payment_id, payments.c.status == PaymentStatus.PENDING)
         .values(next_look_at=next_look, looks=payments.c.looks + 1)
     )
+
+
+def knows_refund(tx: Tx, provider_refund_id: str) -> bool:
+    return tx.row(select(refunds.c.id).where(refunds.c.provider_refund_id == provider_refund_id)) is not None
 
 
 def take_back(tx: Tx, payment_id: str, *, refund_id: str, provider_refund_id: str, amount: int) -> tuple[Refund, bool]:

@@ -11,10 +11,11 @@ import json
 import logging
 import re
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
-from database import inbox
+from database import flags, inbox
 from database import payments as rows
 from database.models import Database, IllegalMove, InboxItem, KeyReused, NotFound, Payment, PaymentStatus
 from services.errors import TopUpUnavailable
@@ -31,13 +32,21 @@ CREATE_TRIES = 2
 FIRST_LOOK_MS = 10_000
 PAYABLE_SECONDS = 70 * 60  # the link lives about an hour
 LATE_LOOK_MS = 3600 * 1000
-LAST_LOOK_SECONDS = 48 * 3600
-NOTIFICATION_TRIES = 10
+RARE_AFTER_SECONDS = 48 * 3600
+RARE_LOOK_MS = 6 * 3600 * 1000
+LAST_LOOK_SECONDS = 90 * 24 * 3600
+NOTIFICATION_TRIES = 90  # more than three days, the later ones an hour apart
+LONGEST_HINT_GAP_MS = 3600 * 1000
+COMPARED = "yookassa_compared_ms"  # up to when YooKassa's lists were compared with ours
+OVERLAP_SECONDS = 26 * 3600
+REFUND_OVERLAP_SECONDS = 8 * 24 * 3600  # a refund may take days from its creation to its success
+AT_ONCE = 4
 MOST_WAITING = 1_000  # questions about one payment that may stand in line; what is true is decided in the database
 
 _ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,50}")
 _UNSURE = (ErrorKind.UNKNOWN_OUTCOME, ErrorKind.RATE_LIMITED)
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Payments:
@@ -190,19 +199,21 @@ class Payments:
             event(_log, "payment.quarantined", level=logging.ERROR, reason=fault)
             await self._db.write(rows.quarantine, payment.id, fault, admins=self._admins)
         elif facts.status == "succeeded" and facts.paid:
+            returns = await self._returns(payment, facts)
             try:
-                _, credited = await self._db.write(rows.settle, payment.id)
-            except IllegalMove:
-                return  # in quarantine: a person decides
+                _, credited = await self._db.write(rows.settle, payment.id, [_returned(one) for one in returns])
+            except (IllegalMove, KeyReused) as error:
+                # In quarantine already, or about to be: a person decides.
+                await self._db.write(rows.quarantine, payment.id, str(error), admins=self._admins)
+                return
             if credited:
                 event(_log, "payment.credited", amount=payment.amount, user_id=payment.user_id)
-            if facts.refunded_kopecks > 0:
-                await self._take_back_all(await self._fresh(payment.id))
-        elif facts.status == "canceled":
-            if await self._db.write(rows.cancel, payment.id, facts.cancel_reason or "unknown"):
-                event(_log, "payment.canceled", reason=facts.cancel_reason)
-        else:
-            await self._db.write(rows.look_later, payment.id, delay_ms=self._next_look(payment))
+                for one in returns:
+                    await self._tell_taken_back(payment, one)
+        elif facts.status == "canceled" and await self._db.write(
+            rows.cancel, payment.id, facts.cancel_reason or "unknown"
+        ):
+            event(_log, "payment.canceled", reason=facts.cancel_reason)
 
     def _mismatch(self, payment: Payment, facts: GatewayPayment) -> str | None:
         """What does not fit between our row and YooKassa's word; None when all does."""
@@ -210,62 +221,65 @@ class Payments:
             "id": facts.id == payment.provider_payment_id,
             "amount": facts.amount_kopecks == payment.amount,
             "currency": facts.currency == "RUB",
-            "order": facts.order_id == payment.id,
+            # A payment of version 1.3 was not made by us; the provider's own id is what it is known by.
+            "order": payment.request_body is None or facts.order_id == payment.id,
             "shop": facts.account_id in (None, self._shop_id),
             "test mode": self._test_mode is None or facts.test is self._test_mode,
         }
         wrong = [name for name, fits in checks.items() if not fits]
         return f"mismatch: {', '.join(wrong)}" if wrong else None
 
-    async def _take_back_all(self, payment: Payment) -> None:
-        """Money of this payment was returned: find each return and take it back once."""
-        gateway = self._require()
-        async for refund in gateway.list_refunds(payment_id=payment.provider_payment_id or ""):
-            await self._take_back(payment, refund)
+    async def _returns(self, payment: Payment, facts: GatewayPayment) -> list[GatewayRefund]:
+        """What YooKassa gave back of it already. All of it, or nothing is credited yet: the rest would be forgotten."""
+        if facts.refunded_kopecks == 0:
+            return []
+        listed = [one async for one in self._require().list_refunds(payment_id=facts.id)]
+        returns = [one for one in listed if _is_of(one, payment) and one.currency == "RUB"]
+        if sum(one.amount_kopecks for one in returns) != facts.refunded_kopecks:
+            raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, f"the returns of {facts.id} do not add up yet")
+        return returns
 
     async def _take_back(self, payment: Payment, refund: GatewayRefund) -> None:
-        if refund.status != "succeeded" or refund.payment_id != payment.provider_payment_id:
+        if not _is_of(refund, payment):
             return
         if refund.currency != "RUB" or refund.amount_kopecks <= 0:
             await self._db.write(rows.quarantine, payment.id, f"refund {refund.id}: odd sum", admins=self._admins)
             return
         try:
-            _, new = await self._db.write(
-                rows.take_back,
-                payment.id,
-                refund_id=f"yk-{refund.id}",
-                provider_refund_id=refund.id,
-                amount=refund.amount_kopecks,
-            )
+            _, new = await self._db.write(rows.take_back, payment.id, **vars(_returned(refund)))
         except (IllegalMove, KeyReused) as error:
             event(_log, "refund.not_taken_back", level=logging.ERROR, refund_id=refund.id, error=str(error))
             await self._alert(f"refund:{refund.id}", "alert-refund", payment=payment.id, refund=refund.id)
             return
         if new:
-            event(_log, "refund.taken_back", refund_id=refund.id, amount=refund.amount_kopecks)
-            await self._alert(
-                f"refund:{refund.id}", "alert-refund-seen", payment=payment.id,
-                sum=format_rubles(refund.amount_kopecks, "ru"), user=str(payment.user_id),
-            )
+            await self._tell_taken_back(payment, refund)
+
+    async def _tell_taken_back(self, payment: Payment, refund: GatewayRefund) -> None:
+        event(_log, "refund.taken_back", refund_id=refund.id, amount=refund.amount_kopecks)
+        await self._alert(
+            f"refund:{refund.id}", "alert-refund-seen", payment=payment.id,
+            sum=format_rubles(refund.amount_kopecks, "ru"), user=str(payment.user_id),
+        )
 
     # --- notifications --------------------------------------------------------------------------------
 
     async def handle_notification(self, item: InboxItem) -> None:
-        """Act on a notification that is written down; trouble leaves it for the sweeper."""
+        """Act on a notification that is written down; trouble leaves it for the sweeper, days of it for the owner."""
         try:
             await self._act_on(item)
-        except (YooKassaError, TopUpUnavailable) as error:
-            event(_log, "notification.put_off", level=logging.WARNING, inbox_id=item.id, error=str(error))
+        except Exception as error:
+            event(_log, "notification.put_off", level=logging.WARNING, inbox_id=item.id, error=str(error)[:200])
             if item.attempts < NOTIFICATION_TRIES:
-                delay = 5_000 * 2 ** min(item.attempts, 8)
+                delay = min(5_000 * 2 ** min(item.attempts, 16), LONGEST_HINT_GAP_MS)
                 await self._db.write(inbox.failed, item.id, type(error).__name__, delay_ms=delay)
                 return
+            await self._alert(f"hint:{item.id}", "alert-hint-lost", hint=item.key, error=type(error).__name__)
         await self._db.write(inbox.done, item.id)
 
     async def handle_due_notifications(self) -> None:
         """Those that were written down and whose process died, or that had to wait."""
-        for item in await self._db.write(inbox.due, source=PROVIDER) if self.enabled else []:
-            await self.handle_notification(item)
+        due = await self._db.write(inbox.due, source=PROVIDER) if self.enabled else []
+        await self._all(due, self.handle_notification)
 
     async def _act_on(self, item: InboxItem) -> None:
         body: dict[str, Any] = json.loads(item.body)
@@ -312,8 +326,7 @@ class Payments:
             raise
         order = await self._db.read(rows.get, facts.order_id or "")
         if order is None or order.provider != PROVIDER:
-            event(_log, "payment.not_ours", level=logging.ERROR, provider_payment_id=provider_payment_id)
-            await self._alert(f"unknown:{facts.id}", "alert-unknown-payment", payment=facts.id, status=facts.status)
+            await self._not_ours(facts)
             return None
         try:
             return await self._db.write(
@@ -324,39 +337,93 @@ class Payments:
             await self._alert(f"second:{facts.id}", "alert-unknown-payment", payment=facts.id, status=facts.status)
             return None
 
+    async def _not_ours(self, facts: GatewayPayment) -> None:
+        """Of our shop and of none of our orders: the owner hears of it once."""
+        event(_log, "payment.not_ours", level=logging.ERROR, provider_payment_id=facts.id)
+        await self._alert(f"unknown:{facts.id}", "alert-unknown-payment", payment=facts.id, status=facts.status)
+
     # --- polling ----------------------------------------------------------------------------------------
 
     async def look_at_due(self) -> None:
         """Ask about the payments whose next look is due, a few at once."""
-        if not self.enabled:
-            return
-        due = await self._db.read(rows.due)
-        slots = asyncio.Semaphore(4)
+        if self.enabled:
+            await self._all(await self._db.write(rows.take_due), self._look)
 
-        async def look(payment: Payment) -> None:
+    async def _look(self, payment: Payment) -> None:
+        try:
+            await self.settle(payment.id)
+        except Exception as error:  # whatever is wrong with this one, it waits its turn like the others
+            event(_log, "payment.look_failed", level=logging.WARNING, payment_id=payment.id, error=str(error)[:200])
+        await self._put_off(payment.id)
+
+    @staticmethod
+    async def _all(items: Sequence[T], act: Callable[[T], Awaitable[None]]) -> None:
+        """Act on each, a few at once; trouble with one never keeps the others waiting."""
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def one(item: T) -> None:
             async with slots:
                 try:
-                    await self.settle(payment.id)
-                except YooKassaError as error:
-                    event(_log, "payment.look_failed", level=logging.WARNING, payment_id=payment.id, error=str(error))
-                await self._put_off(payment)
+                    await act(item)
+                except Exception as error:
+                    event(_log, "payments.item_failed", level=logging.ERROR, error=type(error).__name__)
 
-        await asyncio.gather(*(look(payment) for payment in due))
+        async with asyncio.TaskGroup() as group:  # cut off in the middle, it leaves no task behind
+            for item in items:
+                group.create_task(one(item))
 
-    async def _put_off(self, payment: Payment) -> None:
-        """Whatever the look brought, the next one lies ahead: one stubborn payment must not be asked for ever."""
-        now = await self._fresh(payment.id)
-        if now.status is PaymentStatus.PENDING and now.next_look_at == payment.next_look_at:
-            await self._db.write(rows.look_later, payment.id, delay_ms=self._next_look(now))
+    async def _put_off(self, payment_id: str) -> None:
+        """Whatever the look brought, the next one lies ahead by the payment's age."""
+        now = await self._fresh(payment_id)
+        if now.status is PaymentStatus.PENDING and now.next_look_at is not None:
+            await self._db.write(rows.look_later, payment_id, delay_ms=self._next_look(now))
 
     def _next_look(self, payment: Payment) -> int | None:
-        """Growing gaps while the link lives, then hourly for two days; None when nothing more can come."""
+        """Growing gaps while the link lives, hourly for two days, then four times a day; None when nothing more can come."""
         age = self._age(payment.created_at)
         if age > LAST_LOOK_SECONDS:
             return None
+        if age > RARE_AFTER_SECONDS:
+            return RARE_LOOK_MS
         if age > PAYABLE_SECONDS:
             return LATE_LOOK_MS
         return min(FIRST_LOOK_MS * (1 + payment.looks), 300_000)
+
+    # --- reconciliation -----------------------------------------------------------------------------------
+
+    async def reconcile(self) -> None:
+        """Compare with YooKassa's own lists: what was paid or returned while nobody told us is settled as any other.
+
+        Raises YooKassaError when a list can't be read to its end; the next comparison begins where the last one did.
+        """
+        if self._gateway is None:
+            return
+        started = time.time()
+        last = int(await self._db.read(flags.get, COMPARED) or started * 1000) / 1000
+        seen = _moment(last - OVERLAP_SECONDS)
+        async for facts in self._gateway.list_payments(status="succeeded", captured_at__gte=seen):
+            await self._safely(facts.id, self._compare_payment(facts))
+        seen = _moment(last - REFUND_OVERLAP_SECONDS)
+        async for refund in self._gateway.list_refunds(status="succeeded", created_at__gte=seen):
+            if not await self._db.read(rows.knows_refund, refund.id):
+                await self._safely(refund.id, self._refund_hint(refund.id))
+        await self._db.write(flags.put, COMPARED, str(int(started * 1000)))
+
+    async def _compare_payment(self, facts: GatewayPayment) -> None:
+        known = await self._db.read(rows.by_provider_id, facts.id)
+        if known is None and await self._db.read(rows.get, facts.order_id or "") is None:
+            await self._not_ours(facts)
+        elif known is None or (
+            known.status in (PaymentStatus.PENDING, PaymentStatus.CANCELED) and not known.quarantined_reason
+        ):
+            event(_log, "payment.found_by_comparison", level=logging.WARNING, provider_payment_id=facts.id)
+            await self._payment_hint(facts.id)
+
+    async def _safely(self, name: str, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            event(_log, "reconcile.item_failed", level=logging.ERROR, item=name, error=str(error)[:200])
 
     # --- small parts ------------------------------------------------------------------------------------
 
@@ -379,3 +446,16 @@ class Payments:
         """Seconds since a UTC time in milliseconds; 0 for None."""
         return 0.0 if since_ms is None else time.time() - since_ms / 1000
 
+
+def _is_of(refund: GatewayRefund, payment: Payment) -> bool:
+    """A return of this payment that really happened."""
+    return refund.status == "succeeded" and refund.payment_id == payment.provider_payment_id
+
+
+def _returned(refund: GatewayRefund) -> rows.Returned:
+    return rows.Returned(f"yk-{refund.id}", refund.id, refund.amount_kopecks)
+
+
+def _moment(seconds: float) -> str:
+    """A UTC time as YooKassa writes it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")

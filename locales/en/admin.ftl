@@ -88,6 +88,7 @@ alert-yookassa = ⚠️ YooKassa refuses our requests ({ $code }): { $detail }
 alert-refund = ⚠️ Refund <code>{ $refund }</code> of payment <code>{ $payment }</code> could not be booked: look at YooKassa’s cabinet.
 alert-refund-seen = ℹ️ YooKassa returned { $sum } of payment <code>{ $payment }</code>: taken from the balance of <code>{ $user }</code>.
 alert-unknown-payment = ⚠️ YooKassa has a payment <code>{ $payment }</code> ({ $status }) that we do not know. It was not credited: look at the cabinet.
+alert-hint-lost = ⚠️ YooKassa’s message <code>{ $hint }</code> could not be acted upon for days ({ $error }): look at the cabinet.
 alert-provider = ⚠️ The provider { $provider } does not work ({ $code }): { $detail }
 alert-storage = ⚠️ Results cannot be stored: look at the disk.
 alert-other = ⚠️ The shop needs a person: { $text }

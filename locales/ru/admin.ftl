@@ -88,6 +88,7 @@ alert-yookassa = ⚠️ ЮKassa отклоняет запросы ({ $code }): {
 alert-refund = ⚠️ Возврат <code>{ $refund }</code> по платежу <code>{ $payment }</code> не удалось провести: посмотрите в кабинете ЮKassa.
 alert-refund-seen = ℹ️ По платежу <code>{ $payment }</code> в ЮKassa вернули { $sum }: списали с баланса <code>{ $user }</code>.
 alert-unknown-payment = ⚠️ В ЮKassa есть платёж <code>{ $payment }</code> ({ $status }), которого нет у нас. Он не зачислен: посмотрите в кабинете.
+alert-hint-lost = ⚠️ Сообщение ЮKassa <code>{ $hint }</code> не удалось обработать несколько дней ({ $error }): посмотрите в кабинете.
 alert-provider = ⚠️ Поставщик { $provider } не работает ({ $code }): { $detail }
 alert-storage = ⚠️ Результаты некуда сохранять: проверьте место на диске.
 alert-other = ⚠️ Магазину нужен человек: { $text }

@@ -1,0 +1,315 @@
+"""Attacks on the till: returned money, poison rows, silent gateways and crashes between two steps of a payment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from database import inbox, ledger, outbox
+from database import payments as rows
+from database.models import PaymentStatus, Tx
+from services.payments import NOTIFICATION_TRIES
+from tests.database_fixture import ROOT, assert_books, program
+from tests.edge_fixture import Till
+from tests.shop_fixture import until
+
+
+async def entries(till: Till, user_id: int = 1) -> list[tuple[str, int]]:
+    lines = await till.db.read(ledger.history, user_id, limit=100)
+    return [(line.reason, line.amount) for line in reversed(lines)]
+
+
+async def change(till: Till, statement: str, **values: object) -> None:
+    """What an operator's shell, an older version or the flow of time would have left in the file."""
+
+    def run(tx: Tx) -> None:
+        tx.execute(text(statement), values)
+
+    await till.db.write(run)
+
+
+async def make_due(till: Till, payment_id: str | None = None) -> None:
+    await change(till, "UPDATE payments SET next_look_at = 1 WHERE :id IS NULL OR id = :id", id=payment_id)
+
+
+async def hints_due(till: Till) -> None:
+    """Every notification that waits is due now."""
+    await change(till, "UPDATE inbox SET due_at = 1 WHERE due_at IS NOT NULL")
+
+
+async def alerts(till: Till) -> list[str]:
+    items = await till.db.write(outbox.claim, limit=1000)
+    return [str(item.payload["text"]) for item in items if item.kind == "alert"]
+
+
+# --- money that was returned --------------------------------------------------------------------------
+
+
+async def test_a_payment_returned_before_it_was_seen_is_never_credited_without_its_take_back(till: Till) -> None:
+    """The list of returns can't be read: no credit either, else its take-back would be asked for by nobody."""
+    order = await till.order()
+    await till.pay(order)
+    await till.control("/refunds", payment_id=order.provider_payment_id)
+    till.sandbox.fault("yookassa", "v3/refunds", status=500)
+    await make_due(till)
+    await till.payments.look_at_due()
+    assert await entries(till) == []
+    await make_due(till)
+    await till.payments.look_at_due()
+    assert await entries(till) == [("topup", 50_000), ("takeback", -50_000)]
+    assert (await till.payment(order.id)).status is PaymentStatus.REFUNDED
+
+
+async def test_a_return_whose_notification_was_lost_is_found_by_reconciliation(till: Till) -> None:
+    """Returned in the cabinet long after the credit, and nobody told us: the hourly comparison takes it back, once."""
+    order = await till.order()
+    await till.pay(order)
+    await till.payments.settle(order.id)
+    await till.control("/refunds", payment_id=order.provider_payment_id, amount="200.00")
+    for _ in range(2):
+        await till.payments.reconcile()
+        await till.acted()
+    assert await entries(till) == [("topup", 50_000), ("takeback", -20_000)]
+    assert (await till.payment(order.id)).refunded_amount == 20_000
+
+
+async def test_money_that_came_for_a_payment_nobody_looks_at_is_found_by_reconciliation(till: Till) -> None:
+    """The row is out of the poller's sight and the notification was lost: the comparison credits it."""
+    order = await till.order()
+    await change(till, "UPDATE payments SET next_look_at = NULL")
+    await till.pay(order)
+    await till.payments.reconcile()
+    assert await entries(till) == [("topup", 50_000)]
+
+
+async def test_reconciliation_goes_on_behind_a_payment_that_is_not_ours(till: Till) -> None:
+    """The shop also sells elsewhere: the owner hears of the strange payment once, ours are settled all the same."""
+    ours, strange = await till.order(), await till.order()
+    for order in (ours, strange):
+        await till.pay(order)
+    await change(till, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=strange.id)
+    till.sandbox.world.faces["yookassa"].payments[strange.provider_payment_id].metadata["order_id"] = "web-shop-7"
+    for _ in range(2):
+        await till.payments.reconcile()
+    assert await entries(till) == [("topup", 50_000)]
+    assert await alerts(till) == ["alert-unknown-payment"]
+
+
+async def test_a_return_is_taken_back_however_long_the_gateway_was_silent(till: Till) -> None:
+    """YooKassa was told 200 and will not repeat it: the hint is kept until the return is booked."""
+    order = await till.order()
+    await till.pay(order)
+    await till.payments.settle(order.id)
+    refund = await till.control("/refunds", payment_id=order.provider_payment_id)
+    till.sandbox.fault("yookassa", "v3/refunds", status=500, times=12)
+    await till.notify("refund.succeeded", refund["id"])
+    await till.acted()
+    for _ in range(12):
+        await hints_due(till)
+        await till.payments.handle_due_notifications()
+    assert await entries(till) == [("topup", 50_000), ("takeback", -50_000)]
+
+
+async def test_a_hint_that_is_given_up_is_given_to_the_owner(till: Till) -> None:
+    """After days of trying nobody looks again by itself, so a person hears of it."""
+    order = await till.order()
+    await till.notify("refund.succeeded", "30c1a7e4-000f-5000-8000-1f0b6c2d9e55")
+    await till.acted()
+    body = json.dumps({"event": "payment.succeeded", "object": {"id": order.provider_payment_id}})
+    await till.db.write(inbox.receive, "yookassa", "x", body)
+    await change(till, "UPDATE inbox SET attempts = :n WHERE key = 'x'", n=NOTIFICATION_TRIES)
+    await hints_due(till)
+    till.sandbox.fault("yookassa", "v3/payments", status=500)
+    await till.payments.handle_due_notifications()
+    assert await alerts(till) == ["alert-hint-lost"]
+    await hints_due(till)
+    assert await till.db.write(inbox.due, source="yookassa") == []
+
+
+# --- one bad row among good ones ------------------------------------------------------------------------
+
+
+async def test_sixty_rows_that_can_not_be_sent_do_not_hide_a_paid_one(till: Till) -> None:
+    """Orders whose stored body is broken stand first in line: each is put off, and the paid one is reached."""
+    paid = await till.order()
+    await till.pay(paid)
+    for number in range(60):
+        order = rows.NewPayment(f"bad-{number}", 2, "yookassa", 100, f"key {number} with spaces", "{broken")
+        await till.db.write(rows.open_payment, order, look_in_ms=0)
+    await change(till, "UPDATE payments SET next_look_at = 1 WHERE id LIKE 'bad%'")
+    await change(till, "UPDATE payments SET next_look_at = 2 WHERE id = :id", id=paid.id)
+    for _ in range(2):
+        await till.payments.look_at_due()
+    assert await entries(till) == [("topup", 50_000)]
+
+
+async def test_a_look_that_never_ends_does_not_come_first_again(till: Till) -> None:
+    """Cut off in mid-look (a duty's time limit, a kill): the next round asks about the others."""
+    slow = [await till.order() for _ in range(4)]
+    paid = await till.order()
+    await till.pay(paid)
+    await change(till, "UPDATE payments SET next_look_at = 1")
+    await change(till, "UPDATE payments SET next_look_at = 2 WHERE id = :id", id=paid.id)
+    till.sandbox.fault("yookassa", "v3/payments", times=len(slow), delay=1.5)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await till.payments.look_at_due()
+    await make_due(till, paid.id)
+    await till.payments.look_at_due()
+    assert await entries(till) == [("topup", 50_000)]
+
+
+async def test_a_poison_notification_does_not_hold_up_the_others(till: Till) -> None:
+    """A row that breaks its handler is put off with its reason, and those behind it are acted upon."""
+    order = await till.order()
+    await till.pay(order)
+    await till.db.write(inbox.receive, "yookassa", "a-poison", "[]", handling_ms=0)
+    good = json.dumps({"event": "payment.succeeded", "object": {"id": order.provider_payment_id}})
+    await till.db.write(inbox.receive, "yookassa", "b-good", good, handling_ms=0)
+    await till.payments.handle_due_notifications()
+    assert await entries(till) == [("topup", 50_000)]
+
+
+async def test_a_pending_payment_of_version_1_3_settles_like_any_other(till: Till) -> None:
+    """It was made before our order ids: YooKassa's own id is what it is known by, and the sum is compared."""
+    made = await till.order(order_id="made-by-the-old-bot")
+    await change(till, "UPDATE payments SET provider_payment_id = NULL, next_look_at = NULL")
+    old = rows.NewPayment("v1_3-1", 1, "yookassa", 50_000, "v1_3-1", None)
+    await till.db.write(rows.open_payment, old, look_in_ms=0)
+    await till.db.write(
+        rows.accepted, "v1_3-1", provider_payment_id=str(made.provider_payment_id), confirmation_url=None, look_in_ms=0
+    )
+    await till.pay(made)
+    await make_due(till, "v1_3-1")
+    await till.payments.look_at_due()
+    assert await entries(till) == [("topup", 50_000)]
+    assert (await till.payment("v1_3-1")).status is PaymentStatus.PAID
+
+
+async def test_a_payment_that_stays_open_for_weeks_is_still_asked_about(till: Till) -> None:
+    """Cash and bank transfers may take days: there is no age at which paid money is lost."""
+    order = await till.order()
+    await change(till, "UPDATE payments SET created_at = created_at - :age", age=10 * 24 * 3600 * 1000)
+    await make_due(till)
+    await till.payments.look_at_due()
+    waiting = await till.payment(order.id)
+    assert waiting.next_look_at is not None
+    await till.pay(order)
+    await make_due(till)
+    await till.payments.look_at_due()
+    assert await entries(till) == [("topup", 50_000)]
+
+
+# --- scenarios of other shops ---------------------------------------------------------------------------
+
+
+async def test_success_told_too_early_is_credited_when_it_becomes_true(till: Till) -> None:
+    """The notification says paid, the gateway says pending: nothing now, the credit later and by itself."""
+    order = await till.order()
+    assert order.provider_payment_id is not None
+    await till.notify("payment.succeeded", order.provider_payment_id)
+    await till.acted()
+    assert await entries(till) == []
+    await till.pay(order)
+    await make_due(till)
+    await till.payments.look_at_due()
+    assert await entries(till) == [("topup", 50_000)]
+
+
+async def test_ten_thousand_abandoned_invoices_do_not_hide_a_paid_one(till: Till) -> None:
+    """Old invoices wait behind their growing gaps; a new one is asked about in the first round."""
+
+    def abandon(tx: Tx) -> None:
+        tx.execute(
+            text(
+                "INSERT INTO payments (id, user_id, provider, provider_payment_id, amount, created_at, idempotency_key,"
+                " next_look_at, looks) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)"
+                " SELECT 'old-' || i, 1, 'yookassa', 'gone-' || i, 100, :now - 7200000, 'old-' || i, :now + 60000, 20"
+                " FROM n"
+            ),
+            {"now": tx.now},
+        )
+
+    order = await till.order()
+    await till.db.write(abandon)
+    await till.pay(order)
+    await make_due(till, order.id)
+    await till.payments.look_at_due()
+    assert await entries(till) == [("topup", 50_000)]
+
+
+async def test_an_order_keeps_its_sum_whatever_is_asked_for_later(till: Till) -> None:
+    """The invoice was written down with its sum: another sum under its name is refused, the promised one credited."""
+    order = await till.order(order_id="promised", rubles=500)
+    with pytest.raises(Exception, match="another sum"):
+        await till.order(order_id="promised", rubles=100)
+    await till.pay(order)
+    await till.payments.settle(order.id)
+    assert await entries(till) == [("topup", 50_000)]
+
+
+async def test_a_clock_set_back_by_a_day_does_not_stop_the_poller(till: Till) -> None:
+    """Due times that lie further ahead than any pause of ours were written under a wrong clock."""
+    order = await till.order()
+    await till.pay(order)
+    await change(till, "UPDATE payments SET next_look_at = next_look_at + 86400000")
+    await till.payments.look_at_due()
+    assert await entries(till) == [("topup", 50_000)]
+
+
+# --- real deaths ------------------------------------------------------------------------------------------
+
+PAYING = """
+import asyncio, sys
+from database.models import Database
+from services.i18n import Texts
+from services.payments import Payments
+from services.yookassa import YooKassaGateway
+
+async def main():
+    db = Database(sys.argv[1])
+    gateway = YooKassaGateway("100500", "test_sandbox_key", sys.argv[2], timeout=(2, 20))
+    payments = Payments(db, gateway, Texts(), shop_id="100500", test_mode=True, return_url=sys.argv[2])
+    print("ready", flush=True)
+    await payments.open_topup(1, 50000, chat_id=1, language="ru", order_id="dying")
+
+asyncio.run(main())
+"""
+
+
+async def test_killed_between_the_gateways_yes_and_our_row_the_payment_is_found_and_finished(till: Till) -> None:
+    """SIGKILL while YooKassa's answer is on its way: the same key again, one payment, one link, one credit."""
+    till.sandbox.fault("yookassa", "v3/payments", after=True, delay=15, status=500)
+    shop = till.sandbox.world.faces["yookassa"]
+    with program(PAYING, till.db.url, f"{till.sandbox.url}/yookassa/v3") as process:
+
+        async def asked() -> bool:
+            return till.sandbox.calls("yookassa") > 0
+
+        await until(asked, what="YooKassa was asked to create the payment")
+        process.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(process.wait, 10)
+    orphan = await till.payment("dying")
+    assert (orphan.status, orphan.provider_payment_id) == (PaymentStatus.PENDING, None)
+    await make_due(till)
+    await till.payments.look_at_due()
+    found = await till.payment("dying")
+    assert len(shop.payments) == 1
+    assert found.confirmation_url is not None
+    await till.pay(found)
+    await make_due(till)
+    await till.payments.look_at_due()
+    assert await entries(till) == [("topup", 50_000)]
+    await assert_books(till.db)
+
+
+def test_the_programs_above_start_from_the_projects_root() -> None:
+    """The processes that these tests kill are the product's own code."""
+    assert (ROOT / "services" / "payments.py").is_file()
+    assert Path(sys.executable).is_file()
