@@ -1,0 +1,185 @@
+"""What the documents say is there: settings, files, names, tests, targets, commands, links."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from services.settings import SETTING_NAMES
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+NAMES = [document.relative_to(ROOT).as_posix() for document in DOCUMENTS]
+
+# Words in capitals that are no settings of the shop: arguments of make and of the tests, SQL, names of systemd.
+OTHER_NAMES = {
+    "PYTEST_ARGS", "WORKER_ARGS", "TEST_REDIS_SERVER", "CI_PROCESSES", "BEGIN_IMMEDIATE",
+}
+OURS = {path.name for path in ROOT.iterdir() if not path.name.startswith((".git", ".venv", "data"))} - {"data"}
+SUFFIXES = (".py", ".md", ".toml", ".ftl", ".example", ".txt", ".sh")
+
+code_span = re.compile(r"`([^`\n]+)`")
+fence = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+link = re.compile(r"(?<!\\)!?\[[^\]\n]*\]\(([^)\s]+)\)")
+
+
+@cache
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def spans(name: str) -> Iterator[str]:
+    """What stands between backticks, blocks left out."""
+    yield from code_span.findall(fence.sub("", text_of(name)))
+
+
+def commands(name: str) -> str:
+    """Everything a reader may type: blocks and spans."""
+    return "\n".join([*fence.findall(text_of(name)), *spans(name)])
+
+
+@cache
+def defined_in(path: str) -> frozenset[str]:
+    """Names a file defines, methods as `Class.method`."""
+    found: set[str] = set()
+    for node in ast.parse(text_of(path)).body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        for inner in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                found.add(f"{node.name}.{inner.name}")  # type: ignore[union-attr]
+    return frozenset(found)
+
+
+def is_ours(word: str) -> bool:
+    """Does it read like a path of this project?"""
+    first = word.split("/")[0]
+    return bool(re.fullmatch(r"[\w.][\w./-]*", word)) and (
+        (first in OURS and ("/" in word or word.endswith(SUFFIXES))) or ("/" not in word and word in OURS)
+    )
+
+
+def slug(heading: str) -> str:
+    """The anchor that a heading gets."""
+    plain = re.sub(r"[^\w\- ]", "", heading.strip().lower())
+    return plain.replace(" ", "-")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_exist(name: str) -> None:
+    """Each setting a document names is one."""
+    named = set(re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", commands(name)))
+    assert named - set(SETTING_NAMES) - OTHER_NAMES == set()
+
+
+def test_the_way_to_go_live_names_what_it_needs() -> None:
+    """The README names each setting that switches a part of the shop on, and the file that lists all others."""
+    missing = {
+        "BOT_TOKEN", "ADMIN_IDS", "REDIS_URL", "GEMINI_API_KEY", "KLING_API_KEY", "YOOKASSA_SHOP_ID",
+        "YOOKASSA_SECRET_KEY", "PUBLIC_URL", "TRUSTED_PROXIES",
+    } - set(re.findall(r"[A-Z_]+", text_of("README.md")))
+    assert missing == set()
+    assert ".env.example" in text_of("README.md")
+    listed = re.findall(r"^([A-Z][A-Z0-9_]*)=", text_of(".env.example"), re.MULTILINE)
+    assert sorted(listed) == sorted(SETTING_NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_exist(name: str) -> None:
+    """Each path of ours that a document names is there."""
+    paths = {word.split("::")[0].rstrip("/") for word in spans(name) if is_ours(word.split("::")[0])}
+    assert {path for path in paths if not (ROOT / path).exists()} == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_defined_where_a_document_says(name: str) -> None:
+    """`path::name` is a function, class, method or test of that file."""
+    wrong = []
+    for word in spans(name):
+        path, mark, inside = word.partition("::")
+        if mark and is_ours(path) and inside not in defined_in(path):
+            wrong.append(word)
+    assert wrong == []
+
+
+def test_the_specification_has_a_test_for_each_demand() -> None:
+    """Each row of the specification says what shows it; only what is openly missing has none."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text_of("docs/specification.md").splitlines()
+        if line.startswith("|") and not line.startswith(("|---", "| demand", "| then", "| `path"))
+    ]
+    assert len(rows) > 50
+    assert {len(row) for row in rows} == {3}
+    assert [row[0] for row in rows if not row[2] and "open:" not in row[1]] == []
+    assert sum("tests/" in row[2] for row in rows) > 45
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_make_targets_and_commands_exist(name: str) -> None:
+    """Each `make` target and each command of main.py that a document names is one."""
+    targets = set(re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE))
+    said = set(re.findall(r"(?:^|[`\s(])make ([a-z]+)\b", commands(name)))
+    assert said - targets == set()
+    known = set(re.findall(r'add_parser\("([a-z-]+)"', text_of("main.py"))) | {"backup", "restore"}
+    assert set(re.findall(r"main\.py ([a-z][a-z-]*)", commands(name))) - known == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_of_the_chat_exist(name: str) -> None:
+    """A word like `/refund` is a command of the bot or a route of its server."""
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "handlers").glob("*.py"))
+    filters = " ".join(re.findall(r"Command\(([^)]*)\)", source))
+    known = {f"/{word}" for word in re.findall(r'"(\w+)"', filters)}
+    known |= set(re.findall(r'add_(?:get|post)\("(/[\w/]+)"', source)) | {"/start", "/webhooks/"}
+    said = {word.split()[0] for word in spans(name) if re.match(r"/[a-z]+(?:$|[ /])", word)}
+    assert {word for word in said if not word.startswith(("/usr", "/etc", "/srv"))} - known == set()
+
+
+def test_metrics_in_the_runbook_are_those_of_the_page() -> None:
+    """The runbook names every metric, and none that does not exist."""
+    page = text_of("services/metrics.py")
+    exported = {f"shop_{name}" for name in re.findall(r'^ +"(\w+)": "[A-Z1]', page, re.MULTILINE)}
+    assert exported
+    named = set(re.findall(r"\bshop_[a-z_]+", text_of("RUNBOOK.md"))) - {"shop_queue"}
+    assert named == exported
+
+
+def test_each_requirement_has_its_reason() -> None:
+    """What is pinned stands in the decision about dependencies."""
+    reasons = text_of("docs/decisions/0001-dependencies.md").lower()
+    pins = re.findall(r"^([A-Za-z][\w.-]*)==", text_of("requirements.txt"), re.MULTILINE)
+    assert [pin for pin in pins if pin.lower() not in reasons and not pin.startswith("pytest-")] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_somewhere(name: str) -> None:
+    """Each link inside the project ends at a file, and at a heading where it names one."""
+    broken = []
+    for target in link.findall(text_of(name)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (ROOT / name).parent / path if path else ROOT / name
+        if not file.exists():
+            broken.append(target)
+        elif anchor:
+            headings = re.findall(r"^#+ (.+)$", fence.sub("", file.read_text("utf-8")), re.MULTILINE)
+            if anchor not in map(slug, headings):
+                broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_document_is_finished_and_speaks_of_the_product(name: str) -> None:
+    """No note to oneself, no number of a tracker, no path of somebody's machine."""
+    text = text_of(name)
+    assert re.findall(r"\b(?:TODO|FIXME|TBD|XXX)\b|(?<!\w)#\d+\b", text) == []
+    folders = set(re.findall(r"(?<![\w.:/<>*`)}])/(\w+)/", text))
+    assert folders <= {"etc", "srv", "usr", "path"}
+    assert max(len(line) for line in fence.sub("", text).splitlines() if not line.startswith("|")) <= 160
