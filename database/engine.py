@@ -35,6 +35,7 @@ T = TypeVar("T")
 DEFAULT_URL = "sqlite:///data/bot.db"
 OLDEST_SQLITE = (3, 51, 3)  # older ones can lose commits when several processes checkpoint (the WAL-reset race)
 BUSY_TIMEOUT_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0  # a process that was stopped inside a transaction keeps writers waiting, but not for ever
 
 
 @dataclass(frozen=True)
@@ -212,8 +213,15 @@ class Door:
     a fork nor the end of its loop.
     """
 
-    def __init__(self, url: str | None = None, *, clock: Callable[[], int] = wall_clock_ms) -> None:
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        clock: Callable[[], int] = wall_clock_ms,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self._url = url
+        self._patience = patience_seconds
         self._clock = clock
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -232,12 +240,12 @@ class Door:
     async def write(self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function(tx, *args)` as one transaction that may write; commits before it answers."""
         thread, file = await self._connected()
-        return await _on(thread, lambda: file.write(lambda tx: function(tx, *args, **kwargs)))
+        return await _on(thread, self._patience, lambda: file.write(lambda tx: function(tx, *args, **kwargs)))
 
     async def read(self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function(tx, *args)` on one snapshot, without waiting for writers."""
         thread, file = await self._connected()
-        return await _on(thread, lambda: file.read(lambda tx: function(tx, *args, **kwargs)))
+        return await _on(thread, self._patience, lambda: file.read(lambda tx: function(tx, *args, **kwargs)))
 
     async def close(self) -> None:
         """Close the connection and end its thread; the next use opens a new one."""
@@ -296,8 +304,11 @@ class _Closing:
         self.close = file.close
 
 
-async def _on(thread: aiosqlite.Connection, work: Callable[[], T]) -> T:
-    """Run `work` on the thread. Its answer is dropped when the loop is gone, so that the thread outlives any caller."""
+async def _on(thread: aiosqlite.Connection, patience: float, work: Callable[[], T]) -> T:
+    """Run `work` on the thread. Its answer is dropped when the loop is gone, so that the thread outlives any caller.
+
+    Raises DatabaseUnavailable after `patience` seconds: the work stays in line and may still be done later.
+    """
     if not thread._running or thread._connection is None:
         raise DatabaseUnavailable("the connection was closed")
     loop = asyncio.get_running_loop()
@@ -312,7 +323,11 @@ async def _on(thread: aiosqlite.Connection, work: Callable[[], T]) -> T:
             loop.call_soon_threadsafe(done)
 
     thread._tx.put_nowait((None, run))
-    return await answer
+    try:
+        async with asyncio.timeout(patience):
+            return await answer
+    except TimeoutError:
+        raise DatabaseUnavailable(f"no answer in {patience:g} s: another process may hold the file") from None
 
 
 def _give(future: asyncio.Future[T], value: T) -> None:

@@ -444,6 +444,19 @@ async def test_readers_do_not_wait_for_writers(db: Database, database_path: Path
     await reader.close()
 
 
+async def test_waiting_for_a_stopped_process_has_an_end(db: Database, database_path: Path) -> None:
+    """While somebody never lets go, a write gives up with an error of ours; asked again later it is done once."""
+    hasty = Database(db.url, patience_seconds=0.3)
+    await hasty.get_balance(ANNA)
+    with gate_held(database_path):
+        for _ in range(2):
+            with pytest.raises(DatabaseUnavailable, match="no answer"):
+                await hasty.add_balance(ANNA, 100, key="k", reason="r")
+    await db.add_balance(ANNA, 100, key="k", reason="r")
+    await hasty.close()
+    assert await db.get_balance(ANNA) == 100
+
+
 def test_a_full_disk_is_an_error_of_ours_and_loses_nothing(database_path: Path) -> None:
     """When the file can't grow, writes raise DatabaseUnavailable, reads go on, and with room it works again."""
     file = SqliteFile.open(database_path)
