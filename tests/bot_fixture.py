@@ -92,7 +92,7 @@ class Person:
         if caption:
             form.add_field("caption", caption)
         for data in pictures:
-            form.add_field("file", data, filename=name, content_type="application/octet-stream")
+            form.add_field("file", io.BytesIO(data), filename=name, content_type="application/octet-stream")
         return await self._done(await self._call("send", form))
 
     async def write(self, **content: Any) -> Json:

@@ -1,0 +1,120 @@
+"""The history: what was ordered, opened again."""
+
+from __future__ import annotations
+
+from database import jobs
+from database.models import JobType
+from tests.bot_fixture import ANYA, BOB, House, Person, labels_of, words_of
+
+NBSP = "\u00a0"
+
+
+async def ordered(house: House, anya: Person, words: str) -> None:
+    await anya.say(words)
+    await anya.sees(words, new=True)
+    await anya.press("Создать")
+
+
+async def test_history_lists_and_opens_orders(house: House) -> None:
+    """Finished, failed and running orders each with their mark; a finished one comes again without an upload."""
+    anya = house.person()
+    await anya.say("/history")
+    await anya.sees("пока пусто")
+    await house.give(ANYA, 100)
+    await ordered(house, anya, "рыжая лиса")
+    await anya.gets("document")
+    house.sandbox.fault("gemini", tag="prompt_block")
+    await ordered(house, anya, "серый волк")
+    await anya.sees("Не получилось")
+    await anya.say("🗂 История")
+    history = await anya.sees("История", new=True)
+    assert labels_of(history) == ["⚠️ 🎨 серый волк", f"✅ 🎨 рыжая лиса · 12{NBSP}₽"]
+    drawn = house.sandbox.calls("gemini")
+    await anya.press("рыжая лиса", on=history)
+    photos = await anya.gets("photo", count=2)
+    documents = await anya.gets("document", count=2)
+    assert photos[0]["photo"][-1]["file_id"] == photos[1]["photo"][-1]["file_id"]
+    assert documents[0]["document"]["file_id"] == documents[1]["document"]["file_id"]
+    assert house.sandbox.calls("gemini") == drawn
+    await anya.press("серый волк", on=history)
+    assert f"Вернули 12{NBSP}₽" in words_of(await anya.sees("Не получилось"))
+    assert await house.db.get_balance(ANYA) == 8_800
+
+
+async def test_history_comes_from_our_store_when_telegram_forgot(house: House) -> None:
+    """A file id that Telegram no longer knows is replaced by an upload of the stored bytes."""
+    anya = house.person()
+    await house.give(ANYA, 100)
+    await ordered(house, anya, "рыжая лиса")
+    await anya.gets("document")
+    await anya.sees("Готово · списано")
+    (job,) = await house.db.read(jobs.of_user, ANYA)
+    asset = await house.db.read(jobs.result_of, job.id)
+    assert asset is not None
+    await house.db.write(jobs.remember_file_ids, asset.id, file_id="gone", preview_file_id="gone-too")
+    await anya.say("/history")
+    await anya.sees("История", new=True)
+    await anya.press("рыжая лиса")
+    await anya.gets("document", count=2)
+    fresh = await house.db.read(jobs.result_of, job.id)
+    assert fresh is not None
+    assert fresh.file_id not in (None, "gone")
+
+
+async def test_an_expired_result_says_so(house: House) -> None:
+    """When neither we nor Telegram have the file any more, the person reads that and may order again."""
+    anya = house.person()
+    await house.give(ANYA, 100)
+    await ordered(house, anya, "рыжая лиса")
+    await anya.gets("document")
+    await anya.sees("Готово · списано")
+    (job,) = await house.db.read(jobs.of_user, ANYA)
+    asset = await house.db.read(jobs.result_of, job.id)
+    assert asset is not None
+    await house.db.write(jobs.asset_deleted, asset.id)
+    await house.db.write(jobs.remember_file_ids, asset.id, file_id=None, preview_file_id=None)
+    await anya.say("/history")
+    await anya.sees("История", new=True)
+    await anya.press("рыжая лиса")
+    assert labels_of(await anya.sees("больше не хранится")) == ["🔁 Попробовать ещё раз"]
+
+
+async def test_history_has_pages(house: House) -> None:
+    """Six orders a page; older and newer lead through all of them."""
+    anya = house.person()
+    await house.give(ANYA, 1000)
+    for number in range(8):
+        new = jobs.NewJob(
+            id=f"old{number}", user_id=ANYA, type=JobType.IMAGE, model="nb21", prompt=f"лиса {number}",
+            params={"ratio": "1:1", "size": "1K"}, price=1200, hold_ms=900_000,
+        )
+        await house.db.write(jobs.start, new, max_active=100)
+        await house.db.write(jobs.cancel, new.id, ANYA)
+    await anya.say("/history")
+    first = await anya.sees("История")
+    assert len(labels_of(first)) == 7
+    await anya.press("Старше")
+
+    async def second_page() -> bool:
+        page = await anya.find("История")
+        return page is not None and labels_of(page)[-1] == "‹ Новее"
+
+    from tests.bot_fixture import until
+
+    await until(second_page, what="the second page")
+    assert len(labels_of(await anya.sees("История"))) == 3
+
+
+async def test_nobody_opens_somebody_elses_order(house: House) -> None:
+    """A tap with another person's job id gets the answer for unknown orders, for every action."""
+    anya, bob = house.person(), house.person(BOB)
+    await house.give(ANYA, 100)
+    await ordered(house, anya, "рыжая лиса")
+    await anya.gets("document")
+    (job,) = await house.db.read(jobs.of_user, ANYA)
+    await bob.say("/start")
+    await bob.sees("Tell me what to draw")
+    for act in ("open", "again", "edit", "animate", "stop"):
+        answer = await bob.press_raw(f"j:{job.id}:{act}")
+        assert "out of date" in answer or await bob.sees("out of date", new=True)
+    assert [one for one in await bob.messages() if "photo" in one] == []

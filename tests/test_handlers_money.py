@@ -1,0 +1,212 @@
+"""Balance, statement and top-ups as the person sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from database import admin, jobs, payments
+from database.models import PaymentStatus
+from database.rows import Payment
+from tests.bot_fixture import ANYA, House, buttons_of, labels_of, open_house, until, words_of
+from tests.sandbox_fixture import ADMIN, Sandbox
+
+NBSP = "\u00a0"
+
+
+async def payments_of(house: House) -> list[Payment]:
+    return await house.db.read(payments.of_user, ANYA, limit=50)
+
+
+async def test_missing_money_is_offered_exactly_and_the_order_goes_on(house: House) -> None:
+    """Short of money: the exact sum first, then larger packs; after paying one tap continues the same order."""
+    anya = house.person()
+    await house.give(ANYA, 20)
+    await anya.say("рыжая лиса")
+    await anya.sees("рыжая лиса", new=True)
+    await anya.press("Сделать клип")
+    assert "не хватает 90" in words_of(await anya.sees("Kling")).replace(NBSP, " ")
+    await anya.press("Создать")
+    short = await anya.sees("Не хватает")
+    assert f"Не хватает 90{NBSP}₽: заказ стоит 110{NBSP}₽, на балансе 20{NBSP}₽" in words_of(short)
+    assert labels_of(short)[:2] == [f"➕ Пополнить на 90{NBSP}₽", f"100{NBSP}₽"]
+    await anya.press("Пополнить на 90")
+    link = await anya.sees("Пополнение на 90")
+    assert [button for button in buttons_of(link) if "url" in button]
+    assert "ещё не пришла" in await anya.press("Проверить оплату")
+    (payment,) = await payments_of(house)
+    await house.pay(payment.id)
+    await anya.press("Проверить оплату", on=link)
+    credited = await anya.sees("Зачислено")
+    assert credited["message_id"] == link["message_id"]
+    assert f"На балансе 110{NBSP}₽" in words_of(credited)
+    await anya.press("Продолжить заказ")
+    await anya.gets("video")
+    await anya.sees("Готово · списано")
+    assert await house.db.get_balance(ANYA) == 0
+
+
+async def test_the_exact_sum_is_never_below_the_minimum(house: House) -> None:
+    """A few missing rubles are rounded up to the smallest sum that can be paid."""
+    anya = house.person()
+    await anya.say("рыжая лиса")
+    await anya.sees("рыжая лиса", new=True)
+    await anya.press("Создать")
+    assert labels_of(await anya.sees("Не хватает"))[0] == f"➕ Пополнить на 50{NBSP}₽"
+    await anya.press("Назад")
+    assert labels_of(await anya.sees("Nano Banana 2.1"))[0] == f"Создать · 12{NBSP}₽"
+
+
+async def test_a_double_tap_on_a_pack_is_one_payment(house: House) -> None:
+    """Two taps on the same sum find the same payment; once it is paid the next tap opens another."""
+    anya = house.person()
+    await anya.say("/topup")
+    choice = await anya.sees("Пополнить баланс")
+    first, second = await anya.tap("300", on=choice), await anya.tap("300", on=choice)
+    await anya.answer_to(first)
+    await anya.answer_to(second)
+    (payment,) = await payments_of(house)
+    assert payment.amount == 30_000
+    assert payment.message_id == choice["message_id"]
+    await house.pay(payment.id)
+    await anya.sees(f"Зачислено 300{NBSP}₽")
+    await anya.press_raw("t:30000:")
+    assert [one.status for one in await payments_of(house)].count(PaymentStatus.PENDING) == 1
+    assert await house.db.get_balance(ANYA) == 30_000
+
+
+async def test_a_sum_typed_by_hand(house: House) -> None:
+    """Another sum: hints for what is no sum or outside the limits, a link for what is one."""
+    anya = house.person()
+    await anya.say("/topup")
+    await anya.sees("Пополнить баланс")
+    await anya.press("Другая сумма")
+    await anya.sees("На сколько рублей")
+    for typed, hint in (
+        ("сто рублей", "Не похоже на сумму"),
+        ("10", f"меньше 50{NBSP}₽"),
+        ("99999999", "больше 100"),
+        ("100,505", "Копеек бывает"),
+    ):
+        await anya.say(typed)
+        await anya.sees(hint, new=True)
+    await anya.say("1 234,50 ₽")
+    await anya.sees(f"Пополнение на 1{NBSP}234,50{NBSP}₽", new=True)
+    (payment,) = await payments_of(house)
+    assert payment.amount == 123_450
+    await house.pay(payment.id)
+    await anya.sees(f"На балансе 1{NBSP}234,50{NBSP}₽")
+    await anya.say("лиса")
+    assert "Nano Banana" in words_of(await anya.sees("лиса", new=True))
+
+
+async def test_a_forged_sum_opens_no_payment(house: House) -> None:
+    """A tap with a sum outside the limits, which no button of ours holds, is refused."""
+    anya = house.person()
+    await anya.say("/topup")
+    await anya.sees("Пополнить баланс")
+    assert "отклонил" in await anya.press_raw("t:99999999999:")
+    assert await payments_of(house) == []
+
+
+async def test_without_a_shop_top_up_says_so(sandbox: Sandbox, tmp_path: Path) -> None:
+    """No card payments: the balance, the command and a short order say it kindly, and offer no dead button."""
+    async with open_house(sandbox, tmp_path, YOOKASSA_SHOP_ID="", YOOKASSA_SECRET_KEY="") as house:
+        anya = house.person()
+        await anya.say("/topup")
+        await anya.sees("сейчас не подключено", new=True)
+        await anya.say("💰 Баланс")
+        assert labels_of(await anya.sees("На балансе", new=True)) == ["📜 Все операции"]
+        await anya.say("рыжая лиса")
+        await anya.sees("рыжая лиса", new=True)
+        await anya.press("Создать")
+        assert labels_of(await anya.sees("Не хватает")) == ["‹ Назад"]
+
+
+async def test_the_payment_service_does_not_answer(house: House) -> None:
+    """When YooKassa is down the person is told to try later, and no money is at stake."""
+    anya = house.person()
+    house.sandbox.fault("yookassa", "payments", status=500, times=10)
+    await anya.say("/topup")
+    await anya.sees("Пополнить баланс")
+    assert "не отвечает" in await anya.press("500")
+
+
+async def test_the_statement_says_what_each_line_was_for(house: House) -> None:
+    """Every entry has its reason in words: top-up, picture with its prompt, money back, gift; and pages."""
+    anya = house.person()
+    await house.db.write(admin.grant, ADMIN, ANYA, 10_000, key="t1", note="")
+    await anya.sees("Вам начислено")
+    house.sandbox.fault("gemini", tag="prompt_block")
+    for words in ("<b>злая</b> лиса", "добрая лиса"):
+        await anya.say(words)
+        await anya.sees(words, new=True)
+        await anya.press("Создать")
+        await anya.sees("Не получилось" if "злая" in words else "Готово · списано")
+    await anya.say("/balance")
+    assert f"88{NBSP}₽" in words_of(await anya.sees("На балансе", new=True))
+    await anya.press("Все операции")
+    statement = words_of(await anya.sees("Операции"))
+    lines = [line for line in statement.splitlines() if " · " in line]
+    assert [line.split(" · ", 1)[1] for line in lines] == [
+        f"−12{NBSP}₽ · картинка «добрая лиса»",
+        f"+12{NBSP}₽ · возврат «<b>злая</b> лиса»",
+        f"−12{NBSP}₽ · картинка «<b>злая</b> лиса»",
+        f"+100{NBSP}₽ · подарок от администратора",
+    ]
+
+
+async def test_the_statement_has_pages(house: House) -> None:
+    """Ten lines a page, older and newer, nothing lost between them."""
+    anya = house.person()
+    for rubles in range(1, 24):
+        await house.give(ANYA, rubles)
+    await anya.say("/balance")
+    await anya.sees("На балансе")
+    await anya.press("Все операции")
+    seen = []
+    for page in range(3):
+        text = words_of(await until(lambda number=page: _page(anya, 23 - 10 * number), what=f"page {page}"))
+        seen += [line.split(" · ")[1] for line in text.splitlines() if " · " in line]
+        if page < 2:
+            await anya.press("Старше")
+    assert seen == [f"+{rubles}{NBSP}₽" for rubles in range(23, 0, -1)]
+    await anya.press("Новее")
+    await until(lambda: _page(anya, 23), what="the newest page")
+
+
+async def _page(anya: object, first: int) -> dict[str, object] | None:
+    message: dict[str, object] | None = await anya.find(f"+{first}{NBSP}₽")  # type: ignore[attr-defined]
+    return message
+
+
+async def test_held_money_stands_in_the_balance(house: House) -> None:
+    """While an order runs the balance says what is held for it."""
+    anya = house.person()
+    await house.give(ANYA, 100)
+    house.sandbox.fault("gemini", "generateContent", delay=1.5)
+    await anya.say("рыжая лиса")
+    await anya.sees("рыжая лиса", new=True)
+    await anya.press("Создать")
+    await anya.say("/balance")
+    balance = words_of(await anya.sees("На балансе", new=True))
+    assert f"88{NBSP}₽" in balance
+    assert f"Отложено под заказы: 12{NBSP}₽" in balance
+    await anya.gets("document")
+
+
+async def test_a_canceled_payment_says_why(house: House) -> None:
+    """When YooKassa cancels, the message of the link tells the reason and offers to try again."""
+    anya = house.person()
+    await anya.say("/topup")
+    choice = await anya.sees("Пополнить баланс")
+    await anya.press("500", on=choice)
+    await anya.sees("Пополнение на 500")
+    (payment,) = await payments_of(house)
+    url = f"{house.sandbox.url}/_control/yookassa/payments/{payment.provider_payment_id}/cancel"
+    async with house.sandbox.http.post(url, json={"reason": "insufficient_funds"}) as answer:
+        assert answer.status == 200, await answer.text()
+    await house.shop.payments.settle(payment.id)
+    end = await anya.sees("не прошло")
+    assert "не хватило денег" in words_of(end)
+    assert end["message_id"] == choice["message_id"]
+    assert (await house.db.read(jobs.of_user, ANYA)) == []
