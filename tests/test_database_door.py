@@ -477,6 +477,33 @@ def test_a_full_disk_is_an_error_of_ours_and_loses_nothing(database_path: Path) 
         file.close()
 
 
+WRITES_WITHOUT_THE_GATE = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
+turn = 0
+while True:
+    turn += 1
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("UPDATE users SET name = ? WHERE id = 1", (str(turn),))
+    connection.execute("COMMIT")
+    if turn == 1:
+        print("writing", flush=True)
+    time.sleep(0.0005)
+"""
+
+
+async def test_a_writer_of_another_program_is_waited_for(db: Database, database_path: Path) -> None:
+    """A program that knows nothing of the gate writes all the time: our transactions wait and never fail."""
+    await db.add_balance(1, 1_000, key="k", reason="r")
+    with program(WRITES_WITHOUT_THE_GATE, database_path) as process:
+        assert process.stdout is not None
+        assert await asyncio.to_thread(process.stdout.readline) == "writing\n"
+        for number in range(150):
+            await db.reserve_balance(1, 5, f"j{number}")
+            await db.refund_balance(f"j{number}")
+    assert await db.get_balance(1) == 1_000
+
+
 async def test_a_reader_of_another_program_stops_nobody(db: Database, database_path: Path) -> None:
     """Somebody looks at the file with another program for long: writing goes on."""
     await db.add_balance(ANNA, 100, key="k", reason="r")
