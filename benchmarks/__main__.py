@@ -1,0 +1,27 @@
+"""`python -m benchmarks` (or `make bench`): every ratio, in about half a minute, on a folder that is removed."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import money
+from benchmarks.machine import describe
+
+BENCHMARKS = (money.holds, money.balances)
+
+
+async def main() -> None:
+    started = time.perf_counter()
+    print(describe())
+    with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=".") as folder:
+        for benchmark in BENCHMARKS:
+            for line in await benchmark(Path(folder)):
+                print(line, flush=True)
+    print(f"took {time.perf_counter() - started:.0f} s; a ratio of 1 would be the bare statements or the short history")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
