@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from aiogram import Bot, Router
+from aiogram.enums import ChatType
 from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter
 from aiogram.types import CallbackQuery, ErrorEvent, Message
 
@@ -104,6 +105,9 @@ async def tell(failure: ErrorEvent, bot: Bot, db: Database, catalogue: Catalogue
         incident = secrets.token_hex(3)
         event(_log, "update.failed", level=logging.ERROR, incident=incident, error=type(error).__name__)
         text = voice.plain("error-incident-plain", incident=incident)
+    chat = getattr(update.event, "chat", None) or getattr(getattr(update.event, "message", None), "chat", None)
+    if chat is not None and chat.type != ChatType.PRIVATE:
+        return True  # what goes wrong in a group is nobody else's to read
     with suppress(TelegramAPIError, *TROUBLE):
         await _answer(bot, update.event, text)
     return True

@@ -175,7 +175,11 @@ class Person:
         return str(await until(shown, what="a button with a link"))
 
     async def press_raw(self, data: str) -> str:
-        """A tap with data that stands on no message any more, as an old client may send."""
+        """A tap with data that stands on no message any more, as an old client may send; the answer's text."""
+        return await self.answer_to(self.tap_raw(data))
+
+    def tap_raw(self, data: str) -> str:
+        """The same without waiting for the answer; its query."""
         telegram = self.sandbox.world.faces["telegram"]
         bot = telegram.bot(BOT_ID)
         chat = telegram.chat(bot, self.id)
@@ -186,7 +190,7 @@ class Person:
         bot.queries[query.id] = query
         payload = {"id": query.id, "from": chat.person.as_user(), "message": message.data, "chat_instance": "1"}
         bot.updates.push("callback_query", {**payload, "data": data}, self.id)
-        return await self.answer_to(query.id)
+        return str(query.id)
 
     async def answer_to(self, query_id: str) -> str:
         """What the bot answered to a tap; waits for it."""
@@ -241,7 +245,8 @@ class House:
 async def open_house(sandbox: Sandbox, folder: Path, **settings: str) -> AsyncIterator[House]:
     """The bot as `main.py` runs it, in this process; its books must hold when it has stopped."""
     async with contextlib.AsyncExitStack() as stack:
-        shop = Shop(sandbox.settings(folder, HTTP_PORT="0", RATE_LIMIT_PER_MINUTE="1000", **settings), stack)
+        usual = {"HTTP_PORT": "0", "RATE_LIMIT_PER_MINUTE": "1000"}
+        shop = Shop(sandbox.settings(folder, **{**usual, **settings}), stack)
         await shop.open()
         # The sandbox's clock runs 200 times as fast as ours, and so may the bot.
         shop.bot.session.middleware[0].pace = Pace(per_second=2_000, chat_per_second=200, chat_burst=1_000)  # type: ignore[attr-defined]

@@ -202,7 +202,7 @@ async def test_a_canceled_payment_says_why(house: House) -> None:
     await anya.press("500", on=choice)
     await anya.sees("Пополнение на 500")
     (payment,) = await payments_of(house)
-    url = f"{house.sandbox.url}/_control/yookassa/payments/{payment.provider_payment_id}/cancel"
+    url = f"{house.sandbox.url}/_control/yookassa/payments/{payment.provider_payment_id}/decline"
     async with house.sandbox.http.post(url, json={"reason": "insufficient_funds"}) as answer:
         assert answer.status == 200, await answer.text()
     await house.shop.payments.settle(payment.id)

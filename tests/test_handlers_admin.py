@@ -1,0 +1,135 @@
+"""What administrators do in the chat: each act once, with its audit row, and with words that help when mistyped."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from database import flags, jobs, schema, users
+from tests.bot_fixture import ANYA, House, words_of
+from tests.sandbox_fixture import ADMIN
+
+NBSP = "\u00a0"
+
+
+async def audit(house: House) -> list[tuple[str, str, dict[str, Any]]]:
+    rows = await house.db.read(lambda tx: tx.rows(schema.admin_log.select()))
+    assert {row["admin_id"] for row in rows} <= {ADMIN}
+    return [(row["action"], row["target"], json.loads(row["details"])) for row in rows]
+
+
+async def test_grant_tells_both_and_is_written_down(house: House) -> None:
+    """/grant gives exactly the sum, answers with the new balance, tells the person, and leaves an audit row."""
+    oleg, anya = house.person(ADMIN), house.person()
+    await oleg.say(f"/grant {ANYA} 150,50 за терпение")
+    answer = words_of(await oleg.sees("Начислено"))
+    assert f"150,50{NBSP}₽" in answer
+    assert f"Теперь на балансе 150,50{NBSP}₽" in answer
+    await anya.sees(f"Вам начислено 150,50{NBSP}₽")
+    assert await audit(house) == [("grant", str(ANYA), {"amount": 15050, "note": "за терпение"})]
+
+
+async def test_the_same_grant_message_twice_gives_once(house: House) -> None:
+    """When the update comes again after a crash, the money is not given again."""
+    oleg = house.person(ADMIN)
+    sent = await oleg.say(f"/grant {ANYA} 100")
+    await oleg.sees("Начислено")
+    message = {name: value for name, value in sent.items() if name != "outgoing"}
+    house.sandbox.world.faces["telegram"].bot(900).updates.push("message", message, ADMIN)
+    await oleg.say("/stats")
+    await oleg.sees("Магазин", new=True)
+    assert await house.db.get_balance(ANYA) == 10_000
+    assert len([one for one in await audit(house) if one[0] == "grant"]) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["/user", "/grant", "/grant 1001", "/grant 1001 много", "/grant -5 100", "/grant 1001 -100", "/grant 1001 0",
+     "/grant abc 100", "/grant 1001 99999999", "/ban", "/ban @anya", "/unban x", "/job", "/refund", "/maintenance",
+     "/maintenance maybe"],
+)
+async def test_mistyped_commands_say_how(house: House, command: str) -> None:
+    """A command without its parts, or with wrong ones, answers with an example and does nothing."""
+    oleg = house.person(ADMIN)
+    await oleg.say(command)
+    await oleg.sees(f"Так: {command.split()[0]}", new=True)
+    assert await audit(house) == []
+    assert await house.db.get_balance(ANYA) == 0
+
+
+async def test_a_person_is_found_by_id_and_name(house: House) -> None:
+    """/user shows balance, holds, orders and marks; who does not exist is not found."""
+    oleg, anya = house.person(ADMIN), house.person()
+    await anya.say("/start")
+    await anya.sees("Напишите, что нарисовать")
+    await house.give(ANYA, 70)
+    for wanted in (str(ANYA), "@anya", "anya"):
+        await oleg.say(f"/user {wanted}")
+        card = words_of(await oleg.sees("Аня", new=True))
+        assert f"Баланс: 70{NBSP}₽" in card
+        assert "всё в порядке" in card
+    await oleg.say("/user 777777")
+    await oleg.sees("Не нашёл", new=True)
+    assert [action for action, _, _ in await audit(house)] == ["user"] * 3
+
+
+async def test_ban_and_unban(house: House) -> None:
+    """/ban closes the shop to a person, /unban opens it."""
+    oleg = house.person(ADMIN)
+    await oleg.say(f"/ban {ANYA}")
+    await oleg.sees("закрыт")
+    known = await house.db.read(users.get, ANYA)
+    assert known is not None
+    assert known.is_banned
+    await oleg.say(f"/unban {ANYA}")
+    await oleg.sees("открыт")
+    assert [action for action, _, _ in await audit(house)] == ["ban", "unban"]
+
+
+async def test_maintenance(house: House) -> None:
+    """/maintenance on pauses new orders, off opens them."""
+    oleg = house.person(ADMIN)
+    await oleg.say("/maintenance on")
+    await oleg.sees("на паузе")
+    assert await house.db.read(flags.get, flags.MAINTENANCE) == "on"
+    await oleg.say("/maintenance off")
+    await oleg.sees("Снова принимаем")
+    assert await house.db.read(flags.get, flags.MAINTENANCE) == ""
+
+
+async def test_the_story_of_a_job_and_its_money_back_once(house: House) -> None:
+    """/job tells events and calls; /refund gives the charge back once, tells the person, and never twice."""
+    oleg, anya = house.person(ADMIN), house.person()
+    await house.give(ANYA, 100)
+    await anya.say("рыжая <лиса>")
+    await anya.sees("рыжая <лиса>", new=True)
+    await anya.press("Создать")
+    await anya.sees("Готово · списано")
+    (job,) = await house.db.read(jobs.of_user, ANYA)
+    await oleg.say(f"/job {job.id}")
+    story = words_of(await oleg.sees(job.id, new=True))
+    parts = ("рыжая <лиса>", "completed", "stored and charged", "gemini-nano-banana-2.1: ok", f"списано: 12{NBSP}₽")
+    for part in parts:
+        assert part in story
+    await oleg.say(f"/refund {job.id} размыто")
+    await oleg.sees(f"Вернули 12{NBSP}₽ за", new=True)
+    await anya.sees(f"Вернули 12{NBSP}₽ за заказ рыжая <лиса>")
+    await oleg.say(f"/refund {job.id} ещё раз")
+    await oleg.sees("12", new=True)
+    assert await house.db.get_balance(ANYA) == 10_000
+    await oleg.say("/refund nothing")
+    await oleg.sees("Не нашёл", new=True)
+    await oleg.say("/job nothing")
+    await oleg.sees("Не нашёл", new=True)
+
+
+async def test_the_panel_and_the_shop_at_a_glance(house: House) -> None:
+    """/admin lists the commands; /stats shows sums and counts."""
+    oleg = house.person(ADMIN)
+    await oleg.say("/admin")
+    await oleg.sees("/maintenance")
+    await house.give(ANYA, 40)
+    await oleg.say("/stats")
+    assert f"На балансах: 40{NBSP}₽" in words_of(await oleg.sees("Магазин"))
