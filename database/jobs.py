@@ -22,6 +22,7 @@ from database.schema import ledger as entries
 from database.states import OPEN_JOBS, CallOutcome, EntryKind, JobStatus, JobStep, JobType, Reason, ReservationState
 
 LEASE_MS = 30_000
+FAR_MS = 3_600_000  # further ahead than any lease or pause of ours: written under a wrong clock
 REDISPATCH_MS = 20_000  # a job whose queue message was lost is sent again after this
 
 
@@ -92,7 +93,7 @@ def due(tx: Tx, *, limit: int = 200) -> list[Job]:
     """Open jobs whose next look is due, except those the watcher asks about; oldest first."""
     query = (
         select(jobs)
-        .where(jobs.c.status.in_(OPEN_JOBS), jobs.c.due_at <= tx.now, jobs.c.step != JobStep.WATCH)
+        .where(jobs.c.status.in_(OPEN_JOBS), _past(jobs.c.due_at, tx), jobs.c.step != JobStep.WATCH)
         .order_by(jobs.c.due_at)
         .limit(limit)
     )
@@ -103,7 +104,7 @@ def due_to_watch(tx: Tx, *, limit: int = 200) -> list[Job]:
     """Clips in flight whose next look at the provider is due."""
     query = (
         select(jobs)
-        .where(jobs.c.status.in_(OPEN_JOBS), jobs.c.due_at <= tx.now, jobs.c.step == JobStep.WATCH)
+        .where(jobs.c.status.in_(OPEN_JOBS), _past(jobs.c.due_at, tx), jobs.c.step == JobStep.WATCH)
         .order_by(jobs.c.due_at)
         .limit(limit)
     )
@@ -113,6 +114,14 @@ def due_to_watch(tx: Tx, *, limit: int = 200) -> list[Job]:
 def calls(tx: Tx, job_id: str) -> list[ProviderCall]:
     query = select(provider_calls).where(provider_calls.c.job_id == job_id).order_by(provider_calls.c.id)
     return [ProviderCall.read(row) for row in tx.rows(query)]
+
+
+def noted(tx: Tx, job_id: str, cause: str, *, after_attempt: int) -> int:
+    """How often this cause was written beside the job in attempts later than that one."""
+    query = select(func.count()).where(
+        job_events.c.job_id == job_id, job_events.c.cause == cause, job_events.c.attempt > after_attempt
+    )
+    return int(tx.execute(query).scalar() or 0)
 
 
 def by_external_key(tx: Tx, external_key: str) -> Job | None:
@@ -202,7 +211,7 @@ def claim(tx: Tx, job_id: str, step: JobStep) -> Job | None:
             jobs.c.id == job_id,
             jobs.c.status.in_(OPEN_JOBS),
             jobs.c.step == step,
-            or_(jobs.c.lease_until.is_(None), jobs.c.lease_until <= tx.now),
+            or_(jobs.c.lease_until.is_(None), _past(jobs.c.lease_until, tx)),
         )
         .values(
             status=JobStatus.PROCESSING,
@@ -577,6 +586,11 @@ def _at_least(column: Any, value: int) -> Any:
 
 def _mine(job_id: str, attempt: int) -> Any:
     return and_(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.status == JobStatus.PROCESSING)
+
+
+def _past(moment: Any, tx: Tx) -> Any:
+    """The moment is over, or so far ahead that it can't be meant."""
+    return or_(moment <= tx.now, moment > tx.now + FAR_MS)
 
 
 def _watched(job_id: str) -> Any:

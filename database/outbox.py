@@ -18,6 +18,7 @@ from database.rows import OutboxItem
 from database.schema import assets, jobs, outbox
 
 LEASE_MS = 120_000
+FAR_MS = 6 * 3600 * 1000  # further ahead than any lease or pause of ours: written under a wrong clock
 
 
 def post(
@@ -46,10 +47,10 @@ def post(
 
 def claim(tx: Tx, *, limit: int = 20) -> list[OutboxItem]:
     """Take due rows for sending, results before everything else; the lease runs out when the sender dies."""
-    free = or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= tx.now)
+    free = or_(outbox.c.lease_until.is_(None), _past(outbox.c.lease_until, tx))
     due = (
         select(outbox)
-        .where(outbox.c.due_at <= tx.now, free)
+        .where(_past(outbox.c.due_at, tx), free)
         .order_by(outbox.c.kind != "result", outbox.c.due_at, outbox.c.id)
         .limit(limit)
     )
@@ -111,3 +112,7 @@ def forget_old(tx: Tx, *, before: int, limit: int = 500) -> int:
     """Drop rows that were sent or given up before `before` (UTC ms)."""
     old = select(outbox.c.id).where(outbox.c.created_at < before, outbox.c.due_at.is_(None)).limit(limit)
     return int(tx.execute(delete(outbox).where(outbox.c.id.in_(old))).rowcount)
+
+
+def _past(moment: Any, tx: Tx) -> Any:
+    return or_(moment <= tx.now, moment > tx.now + FAR_MS)

@@ -23,6 +23,18 @@ from database.states import (
 Converters = Mapping[str, Callable[[str], Any]]
 
 
+UNREADABLE: Mapping[str, Any] = {"unreadable": True}
+"""What stands for a mapping that can't be read: one broken row must not break the reading of all others."""
+
+
+def _mapping(text: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return UNREADABLE
+    return value if isinstance(value, dict) else UNREADABLE
+
+
 def _ids(text: str) -> tuple[str, ...]:
     return tuple(json.loads(text))
 
@@ -94,7 +106,7 @@ class Reservation(Row):
 
 @dataclass(frozen=True)
 class Job(Row):
-    _from_text: ClassVar[Converters] = {"type": JobType, "status": JobStatus, "step": JobStep, "params": json.loads}
+    _from_text: ClassVar[Converters] = {"type": JobType, "status": JobStatus, "step": JobStep, "params": _mapping}
 
     id: str
     user_id: int
@@ -144,7 +156,7 @@ class ProviderCall(Row):
     code: str | None
     cost_micro_usd: int
     started_at: int
-
+    ended_at: int | None
 
 
 @dataclass(frozen=True)
@@ -254,7 +266,7 @@ class InboxItem(Row):
 class OutboxItem(Row):
     """Something a person must be told: `kind` says what, the payload and the rows it names say the rest."""
 
-    _from_text: ClassVar[Converters] = {"payload": json.loads}
+    _from_text: ClassVar[Converters] = {"payload": _mapping}
 
     id: int
     key: str

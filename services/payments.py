@@ -379,7 +379,7 @@ class Payments:
             await self._db.write(rows.look_later, payment_id, delay_ms=self._next_look(now))
 
     def _next_look(self, payment: Payment) -> int | None:
-        """Growing gaps while the link lives, hourly for two days, then four times a day; None when nothing more can come."""
+        """Growing gaps while the link lives, hourly for two days, then rarely; None when nothing more can come."""
         age = self._age(payment.created_at)
         if age > LAST_LOOK_SECONDS:
             return None

@@ -181,7 +181,7 @@ async def test_a_worker_killed_between_intent_and_submit_searches_first(shop: Sh
     await shop.db.write(job_rows.begin_call, job.id, claimed.attempt, provider="kling", model="x")
     await shop.db.write(job_rows.put_back, job.id, claimed.attempt, delay_ms=0, cause="killed")
     await video_worker.submit(job.id)
-    assert shop.sandbox.calls("kling", "text-to-video") == 0
+    assert shop.sandbox.calls("kling", "create") == 0
     assert (await shop.job(job.id)).step is JobStep.SUBMIT
 
 

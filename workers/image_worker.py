@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
-import time
 
 from database import jobs as job_rows
-from database import ledger as ledger_rows
 from database.models import Job, JobStep
 from services.assets import AssetNotFound
 from services.base_provider import Blame, ErrorCode, Failure, ImageResult, Photo, ProviderError
 from services.catalogue import UnknownModel
-from services.log import event
 from services.media import BadMedia, fit_photos, inspect_image
 from workers.runtime import Runtime
-from workers.step import again_later, fail, fail_for, recorded, run_step
+from workers.step import again_later, complete, fail, fail_for, recorded, run_step, time_left
 
-_log = logging.getLogger(__name__)
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
 
 
@@ -37,9 +32,6 @@ async def _draw(here: Runtime, job: Job) -> None:
     if provider is None:
         await fail(here, job, ErrorCode.KEY_INVALID.value)
         return
-    if await here.db.read(job_rows.spent_calls, job.id) > model.max_unknown_repeats:
-        await fail(here, job, "unknown_outcome")
-        return
     photos = await load_photos(here, job)
     if photos is None:
         await fail(here, job, "photo_gone")
@@ -47,6 +39,9 @@ async def _draw(here: Runtime, job: Job) -> None:
     request = model.request(
         job.prompt, ratio=job.params.get("ratio"), size=job.params.get("size"), photos=photos
     )
+    if not await _may_call(here, job, model.max_unknown_repeats, request.timeout):
+        await fail(here, job, "unknown_outcome")
+        return
 
     async def call() -> ImageResult:
         return await recorded(
@@ -65,14 +60,15 @@ async def _draw(here: Runtime, job: Job) -> None:
             await _lost(here, job, error, model.max_unknown_repeats, request.timeout)
 
 
-async def _lost(here: Runtime, job: Job, error: ProviderError, repeats: int, seconds: float) -> None:
-    """Perhaps drawn and billed, but not in our hands: once more at the owner's cost, then the money back.
+async def _may_call(here: Runtime, job: Job, repeats: int, seconds: float) -> bool:
+    """A first call, or a repeat that is still allowed and can't outlive the hold: then it would be for nobody."""
+    spent = await here.db.read(job_rows.spent_calls, job.id)
+    return spent == 0 or (spent <= repeats and seconds < await time_left(here, job))
 
-    A repeat that could outlive the hold would be drawn for nobody, so it is not begun.
-    """
-    held = await here.db.read(ledger_rows.get_reservation, job.id)
-    in_time = held is not None and time.time() + seconds < held.hold_until / 1000
-    if not in_time or await here.db.read(job_rows.spent_calls, job.id) > repeats:
+
+async def _lost(here: Runtime, job: Job, error: ProviderError, repeats: int, seconds: float) -> None:
+    """Perhaps drawn and billed, but not in our hands: once more at the owner's cost, then the money back."""
+    if not await _may_call(here, job, repeats, seconds):
         await fail(here, job, error.code.value)
         return
     await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=0, cause=f"lost: {error.code.value}")
@@ -115,5 +111,4 @@ async def _store(here: Runtime, job: Job, result: ImageResult) -> None:
         width=info.width,
         height=info.height,
     )
-    done = await here.db.write(job_rows.finish, job.id, job.attempt, asset, keep_ms=here.keep_ms)
-    event(_log, "job.completed" if done else "result.late", price=done.cost_actual if done else 0)
+    await complete(here, job, asset)

@@ -6,14 +6,17 @@ to itself, because the queue's opinion of a message moves no money; the row does
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from database import jobs as job_rows
+from database import ledger as ledger_rows
 from database import payments as payment_rows
-from database.models import CallOutcome, DatabaseError, Job, JobStep
+from database.models import CallOutcome, DatabaseError, DatabaseUnavailable, Job, JobStep
+from database.rows import UNREADABLE
 from services.assets import AssetError, AssetStoreFull
 from services.base_provider import ErrorCode, Failure, ProviderError
 from services.log import event, log_context
@@ -36,6 +39,7 @@ PATIENT = frozenset(
 MAX_ROUNDS = 3  # how often a step is tried anew after other temporary failures
 FIRST_PAUSE_MS = 5_000
 LONGEST_PAUSE_MS = 60_000
+WRITE_PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds between tries to write down what was paid for
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +63,14 @@ async def run_step(job_id: str, step: JobStep, body: Callable[[Runtime, Job], Aw
 async def _held(here: Runtime, job: Job, body: Callable[[Runtime, Job], Awaitable[None]]) -> None:
     event(_log, "step.claimed")
     try:
+        if job.params is UNREADABLE:
+            await fail(here, job, "interrupted")
+            return
         async with lease(here.db, job):
             await body(here, job)
+    except asyncio.CancelledError:
+        await _hand_back(here, job)
+        raise
     except LeaseLost:
         event(_log, "step.lease_lost", level=logging.WARNING)
     except AssetError as error:
@@ -75,6 +85,44 @@ async def _held(here: Runtime, job: Job, body: Callable[[Runtime, Job], Awaitabl
         await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=FIRST_PAUSE_MS, cause="crashed")
         if job.failures + 1 >= MAX_ROUNDS:
             await fail(here, job, "interrupted")
+
+
+async def _hand_back(here: Runtime, job: Job) -> None:
+    """This process stops, or the step took too long: whoever comes next need not wait for the lease to run out.
+
+    An intent without an outcome stays what it is, a doubt.
+    """
+    back = here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=0, cause="cut off", failed=False)
+    try:
+        await asyncio.shield(back)
+    except DatabaseError as error:
+        event(_log, "step.not_handed_back", level=logging.WARNING, error=type(error).__name__)
+
+
+async def complete(here: Runtime, job: Job, asset: job_rows.NewAsset) -> Job | None:
+    """Close the job over its stored result: charge, and owe the delivery. None when the job moved on meanwhile.
+
+    The provider is paid already, so a disk that is full or busy for a moment is waited for under the lease.
+    """
+    for pause in WRITE_PAUSES:
+        try:
+            return await _complete(here, job, asset)
+        except DatabaseUnavailable as error:
+            event(_log, "step.completion_waits", level=logging.WARNING, error=str(error)[:200])
+            await asyncio.sleep(pause)
+    return await _complete(here, job, asset)
+
+
+async def _complete(here: Runtime, job: Job, asset: job_rows.NewAsset) -> Job | None:
+    done = await here.db.write(job_rows.finish, job.id, job.attempt, asset, keep_ms=here.keep_ms)
+    event(_log, "job.completed" if done else "result.late", price=done.cost_actual if done else 0, model=job.model)
+    return done
+
+
+async def time_left(here: Runtime, job: Job) -> float:
+    """Seconds until the hold ends and the money goes back, whatever is under way."""
+    held = await here.db.read(ledger_rows.get_reservation, job.id)
+    return held.hold_until / 1000 - time.time() if held is not None else 0.0
 
 
 async def fail(here: Runtime, job: Job, code: str) -> None:
@@ -124,15 +172,24 @@ async def recorded(
     except ProviderError as error:
         doubt = error.failure is Failure.UNKNOWN or error.code is ErrorCode.DUPLICATE_TASK
         outcome = CallOutcome.UNKNOWN if doubt else CallOutcome.REFUSED
-        await here.db.write(
-            job_rows.end_call, call_id, outcome, code=error.code.value, cost_micro_usd=error.cost_micro_usd
-        )
+        await _ended(here, call_id, outcome, code=error.code.value, cost_micro_usd=error.cost_micro_usd)
         breaker.after_call(error)
         event(_log, "provider.refused", level=logging.WARNING, provider=provider, model=model, error=str(error))
         raise
-    await here.db.write(job_rows.end_call, call_id, CallOutcome.OK, cost_micro_usd=cost(result))
+    await _ended(here, call_id, CallOutcome.OK, cost_micro_usd=cost(result))
     breaker.after_call(None)
     return result
+
+
+async def _ended(
+    here: Runtime, call_id: int, outcome: CallOutcome, *, code: str | None = None, cost_micro_usd: int
+) -> None:
+    """Write the outcome beside the intent. When that fails the intent stays a doubt, which is safe; losing what the
+    call has brought would not be."""
+    try:
+        await here.db.write(job_rows.end_call, call_id, outcome, code=code, cost_micro_usd=cost_micro_usd)
+    except DatabaseError as error:
+        event(_log, "provider.outcome_not_written", level=logging.ERROR, call_id=call_id, error=type(error).__name__)
 
 
 async def _tell_storage(here: Runtime) -> None:

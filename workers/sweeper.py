@@ -15,11 +15,12 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Concatenate, ParamSpec, TypeVar
 
 from database import drafts, flags, inbox, outbox
 from database import jobs as job_rows
 from database import ledger as ledger_rows
-from database.models import DatabaseError
+from database.models import Asset, DatabaseError, Job, Reservation, Tx
 from services.jobs import message_of
 from services.log import event
 from services.payments import Payments
@@ -35,9 +36,13 @@ DAY_MS = 24 * 3600 * 1000
 DRAFTS_KEPT_MS = 14 * DAY_MS
 CONVERSATIONS_KEPT_MS = 7 * DAY_MS
 MESSAGES_KEPT_MS = 60 * DAY_MS
+# Telegram repeats an update for a day at most; what people wrote is kept no longer than that needs.
+INBOX_KEPT_MS = {"telegram": 2 * DAY_MS, "kling": DAY_MS, "yookassa": 60 * DAY_MS}
 ORPHAN_SECONDS = 24 * 3600.0  # a stored file that no row names after so long was cut off by a crash
 
 _log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass
@@ -121,29 +126,40 @@ class Sweeper:
         if not due:
             return
         waiting = await self._queue.waiting() or set()
-        for job in due:
+
+        async def send(job: Job) -> None:
             if message_of(job).message_id in waiting:
                 await self._here.db.write(job_rows.still_waiting, job)
-                continue
+                return
             again = await self._here.db.write(job_rows.redispatch, job)
             if again is not None:
                 place = await self._queue.submit(message_of(again))
                 event(_log, "step.sent_again", job_id=job.id, step=job.step, place=place, dispatches=again.dispatches)
+
+        await _each(due, send)
 
     async def _watch(self) -> None:
         await watch(self._here, self._queue)
 
     async def release_overdue_holds(self) -> None:
         """Money held past its time goes back; a result that comes later is the owner's loss."""
-        for held in await self._here.db.read(ledger_rows.expired_holds):
+
+
+        async def release(held: Reservation) -> None:
             if await self._here.db.write(job_rows.expire_hold, held.job_id):
                 event(_log, "hold.released", job_id=held.job_id, user_id=held.user_id, amount=held.amount)
 
+        await _each(await self._here.db.read(ledger_rows.expired_holds, limit=1000), release)
+
     async def delete_expired_assets(self) -> None:
         """Files past their time; the row goes first, so that a crash in between leaves an orphan and no dead link."""
-        for asset in await self._here.db.read(job_rows.expired_assets):
+
+
+        async def delete(asset: Asset) -> None:
             await self._here.db.write(job_rows.asset_deleted, asset.id)
             await self._here.assets.delete(asset.store_key)
+
+        await _each(await self._here.db.read(job_rows.expired_assets, limit=1000), delete)
 
     async def _delete_orphans(self) -> None:
         async def known(keys: Sequence[str]) -> set[str]:
@@ -154,7 +170,24 @@ class Sweeper:
     async def forget_old_rows(self) -> None:
         """Bound what grows with every visitor: drafts, conversations, told messages, handled notifications."""
         now = time.time_ns() // 1_000_000
-        await self._here.db.write(drafts.forget_old, before=now - DRAFTS_KEPT_MS)
-        await self._here.db.write(drafts.forget_conversations, before=now - CONVERSATIONS_KEPT_MS)
-        await self._here.db.write(outbox.forget_old, before=now - MESSAGES_KEPT_MS)
-        await self._here.db.write(inbox.forget_old, before=now - MESSAGES_KEPT_MS)
+        await self._all_of(drafts.forget_old, before=now - DRAFTS_KEPT_MS)
+        await self._all_of(drafts.forget_conversations, before=now - CONVERSATIONS_KEPT_MS)
+        await self._all_of(outbox.forget_old, before=now - MESSAGES_KEPT_MS)
+        for source, kept in INBOX_KEPT_MS.items():
+            await self._all_of(inbox.forget_old, source=source, before=now - kept)
+
+    async def _all_of(self, forget: Callable[Concatenate[Tx, P], int], *args: P.args, **kwargs: P.kwargs) -> None:
+        """A little at a time, so that nobody waits long for the database; but until nothing is left."""
+        forgotten = 1
+        while forgotten:
+            forgotten = await self._here.db.write(forget, *args, **kwargs)
+
+
+async def _each(items: Sequence[T], act: Callable[[T], Awaitable[None]]) -> None:
+    """Act on each; trouble with one is logged and never keeps the others waiting."""
+    for item in items:
+        try:
+            await act(item)
+        except Exception as error:
+            name = getattr(item, "job_id", None) or getattr(item, "id", "")
+            event(_log, "sweeper.item_failed", level=logging.ERROR, item=name, error=type(error).__name__)

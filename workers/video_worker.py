@@ -19,11 +19,14 @@ from services.log import event
 from services.media import BadMedia, inspect_video
 from workers.image_worker import load_photos
 from workers.runtime import Runtime
-from workers.step import again_later, fail, fail_for, recorded, run_step
+from workers.step import again_later, complete, fail, fail_for, recorded, run_step, time_left
 
 FIRST_LOOK_MS = 10_000
 SEARCH_PAUSES_MS = (2_000, 10_000, 30_000)
-SEARCH_SECONDS = 42.0  # found nothing for so long after the call: it did not arrive
+SEARCH_SECONDS = 42.0  # found nothing, again and again, for so long after the call's end: it did not arrive
+SUBMIT_SECONDS = 75.0  # a call whose end nobody saw (its worker was killed) may have gone on for so long
+NOT_FOUND = "not found yet"
+SHORTEST_CLIP_SECONDS = 300.0  # a clip ordered later than this before its hold's end would be made for nobody
 MAX_FETCHES = 8  # tries to get a finished clip, each with a fresh address
 
 _log = logging.getLogger(__name__)
@@ -72,16 +75,20 @@ async def _search(here: Runtime, job: Job, provider: VideoProvider, last: Provid
         await here.db.write(job_rows.resolve_calls, job.id, CallOutcome.OK, code="found")
         await _accepted(here, job, task)
         return False
-    age = time.time() - last.started_at / 1000
-    if age < SEARCH_SECONDS:
-        pause = next((pause for pause in SEARCH_PAUSES_MS if age * 1000 < pause), SEARCH_PAUSES_MS[-1])
-        await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause="not found yet")
+    earlier = await here.db.read(job_rows.noted, job.id, NOT_FOUND, after_attempt=last.attempt)
+    ended = last.ended_at / 1000 if last.ended_at is not None else last.started_at / 1000 + SUBMIT_SECONDS
+    if earlier + 1 < len(SEARCH_PAUSES_MS) or time.time() - ended < SEARCH_SECONDS:
+        pause = SEARCH_PAUSES_MS[min(earlier, len(SEARCH_PAUSES_MS) - 1)]
+        await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=NOT_FOUND)
         return False
     await here.db.write(job_rows.resolve_calls, job.id, CallOutcome.REFUSED, code="never_arrived")
     return True
 
 
 async def _send(here: Runtime, job: Job, model: VideoModel, provider: VideoProvider) -> None:
+    if await time_left(here, job) < min(SHORTEST_CLIP_SECONDS, here.catalogue.holds.video / 2):
+        await fail(here, job, "hold_timeout")
+        return
     photos = await load_photos(here, job)
     if photos is None:
         await fail(here, job, "photo_gone")
@@ -153,8 +160,7 @@ async def _finish(here: Runtime, job: Job) -> None:
         height=info.height,
         duration_ms=info.duration_ms,
     )
-    done = await here.db.write(job_rows.finish, job.id, job.attempt, asset, keep_ms=here.keep_ms)
-    event(_log, "job.completed" if done else "result.late", price=done.cost_actual if done else 0, model=model.key)
+    await complete(here, job, asset)
 
 
 async def _fetch_again(here: Runtime, job: Job, code: ErrorCode) -> None:

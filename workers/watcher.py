@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 
 from database import jobs as job_rows
 from database.models import Job
@@ -18,6 +20,7 @@ from workers.runtime import Runtime
 LOOK_MS = 8_000
 LATE_LOOK_MS = 30_000
 LATE_SECONDS = 300
+AT_ONCE = 4  # questions to a provider at a time: one that hangs must not keep the others waiting
 TYPICAL_SECONDS = 150  # a clip's usual time, for the bar in the live message (kling sheet, section 12)
 
 _log = logging.getLogger(__name__)
@@ -32,22 +35,43 @@ async def watch(here: Runtime, queue: Queue, *, limit: int = 200) -> int:
             by_provider[here.catalogue.video(job.model).provider].append(job)
         except UnknownModel:
             await here.db.write(job_rows.fail, job.id, ErrorCode.MODEL_GONE.value)
-    for name, jobs in by_provider.items():
-        await _look(here, queue, name, jobs)
+    size = here.catalogue.limits.look_batch
+    slots = asyncio.Semaphore(AT_ONCE)
+    async with asyncio.TaskGroup() as group:
+        for name, jobs in by_provider.items():
+            for start in range(0, len(jobs), size):
+                group.create_task(_look(here, queue, name, jobs[start : start + size], slots))
     return len(due)
 
 
-async def _look(here: Runtime, queue: Queue, name: str, jobs: list[Job]) -> None:
+async def _look(here: Runtime, queue: Queue, name: str, jobs: Sequence[Job], slots: asyncio.Semaphore) -> None:
+    """One question for a batch. Whatever goes wrong with it or with one of its clips is no other clip's trouble."""
+    async with slots:
+        tasks = await _ask(here, name, jobs)
+        for job in jobs:
+            try:
+                await _move(here, queue, job, tasks.get(job.external_id or ""))
+            except Exception as error:
+                event(_log, "watch.move_failed", level=logging.ERROR, job_id=job.id, error=type(error).__name__)
+
+
+async def _ask(here: Runtime, name: str, jobs: Sequence[Job]) -> dict[str, VideoTask]:
     provider = here.providers.video(name)
-    tasks: dict[str, VideoTask] = {}
-    if provider is not None:
-        try:
-            tasks = await provider.look([job.external_id for job in jobs if job.external_id])
-        except ProviderError as error:
-            # A failed look never means a failed task.
-            event(_log, "watch.look_failed", level=logging.WARNING, provider=name, error=str(error))
-    for job in jobs:
-        await _move(here, queue, job, tasks.get(job.external_id or ""))
+    if provider is None:
+        return {}
+    try:
+        return await provider.look([job.external_id for job in jobs if job.external_id])
+    except ProviderError as error:
+        # A failed look never means a failed task.
+        event(_log, "watch.look_failed", level=logging.WARNING, provider=name, error=str(error))
+        return {}
+    except ValueError as error:
+        # An id that can't be asked for: find out which, so that the others are answered.
+        event(_log, "watch.odd_id", level=logging.ERROR, provider=name, jobs=len(jobs), error=str(error))
+        if len(jobs) == 1:
+            return {}
+        half = len(jobs) // 2
+        return {**await _ask(here, name, jobs[:half]), **await _ask(here, name, jobs[half:])}
 
 
 async def _move(here: Runtime, queue: Queue, job: Job, task: VideoTask | None) -> None:
