@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.shop_fixture",
     "tests.edge_fixture",
     "tests.bot_fixture",
+    "tests.process_fixture",
 ]
 
 

@@ -61,7 +61,7 @@ class Sandbox:
 @pytest_asyncio.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
     """A fresh sandbox with a quick clock."""
-    world = World(speed=SPEED, seed=1, settings={"gemini": {"pixel_scale": 0.12}})
+    world = World(speed=SPEED, seed=1, settings={"gemini": {"pixel_scale": 0.4}})
     runner, url = await serve(world)
     async with aiohttp.ClientSession() as http:
         yield Sandbox(world, url, http)
