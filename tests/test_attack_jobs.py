@@ -172,8 +172,12 @@ async def test_a_look_that_fails_delays_only_its_own_batch(shop: Shop) -> None:
         await video_worker.submit(clip.id)
         await change(shop, "UPDATE jobs SET due_at = :batch WHERE due_at > 10", batch=batch + 1)
         ended.append(clip.id)
-    shop.sandbox.world.clock.advance(600)
-    await asyncio.sleep(0.1)
+    tasks = shop.sandbox.world.faces["kling"].store.tasks.values()
+
+    async def all_ended() -> bool:
+        return all(task.final for task in tasks)
+
+    await until(all_ended)
     shop.sandbox.fault("kling", "tasks", status=500)
     await watch(shop.here, shop.queue)
     states = sorted([(await shop.job(clip)).status for clip in ended])
