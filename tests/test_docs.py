@@ -182,4 +182,4 @@ def test_a_document_is_finished_and_speaks_of_the_product(name: str) -> None:
     assert re.findall(r"\b(?:TODO|FIXME|TBD|XXX)\b|(?<!\w)#\d+\b", text) == []
     folders = set(re.findall(r"(?<![\w.:/<>*`)}])/(\w+)/", text))
     assert folders <= {"etc", "srv", "usr", "path"}
-    assert max(len(line) for line in fence.sub("", text).splitlines() if not line.startswith("|")) <= 160
+    assert max(len(line) for line in fence.sub("", text).splitlines() if not line.startswith("|")) <= 120
