@@ -198,7 +198,7 @@ class Notifier:
         if item.kind != "result" and item.attempts >= MOST_TRIES:
             await self._give_up(item, "too many tries")
             return
-        gap = min(self._first_gap_ms * 2 ** min(item.attempts - 1, 20), LONGEST_GAP_MS)
+        gap = min(self._first_gap_ms * 2 ** min(item.attempts, 20), LONGEST_GAP_MS)
         event(_log, "notifier.retry", level=logging.WARNING, kind=item.kind, gap_ms=gap, error=str(error))
         await self._db.write(outbox.retry, item.id, delay_ms=gap)
 
@@ -241,7 +241,7 @@ class Notifier:
         try:
             if facts.asset is None:
                 raise ResultGone(job.id)
-            await self._delivery.send(self._bot, chat_id, job, facts.asset, language, resumed=item.attempts > 1)
+            await self._delivery.send(self._bot, chat_id, job, facts.asset, language, resumed=item.attempts > 0)
         except ResultTooLarge:
             await self._replace_status(job, self._letters.too_large(language, job))
             raise
