@@ -8,9 +8,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pysqlite3 import dbapi2 as sqlite
@@ -364,6 +365,38 @@ async def test_the_bot_becomes_ready_and_ends_in_order(
     assert "token-of-a-test-bot" not in log
     audit = await command(tmp_path, sandbox.environment(tmp_path), "audit")
     assert audit.status == 0
+
+
+async def test_readiness_follows_the_world(
+    sandbox: Sandbox, mortal_redis: RedisServer, tmp_path: Path
+) -> None:
+    """/ready names the queue and Telegram while they do not answer; /health stays, and so does the bot."""
+    port = free_port()
+    settings = sandbox.environment(tmp_path, HTTP_PORT=str(port), REDIS_URL=mortal_redis.url)
+
+    async def reasons() -> set[str] | None:
+        with contextlib.suppress(OSError):
+            async with sandbox.http.get(f"http://127.0.0.1:{port}/ready") as answer:
+                names = set((await answer.json())["reasons"])
+                assert answer.status == (503 if names else 200)
+                return names
+        return None
+
+    async with bot(tmp_path, settings) as process:
+        await until(lambda: _is(reasons, set()), seconds=40, what="the bot is ready")
+        mortal_redis.kill()
+        sandbox.fault("telegram", "getMe", times=10_000, status=502)
+        await until(lambda: _is(reasons, {"queue", "telegram"}), seconds=30, what="both are named")
+        async with sandbox.http.get(f"http://127.0.0.1:{port}/health") as answer:
+            assert answer.status == 200
+        mortal_redis.start()
+        sandbox.world.faults.clear()
+        await until(lambda: _is(reasons, set()), seconds=30, what="the bot is ready again")
+        assert process.returncode is None
+
+
+async def _is(ask: Callable[[], Awaitable[Any]], wanted: Any) -> bool:
+    return bool(await ask() == wanted)
 
 
 async def test_a_refused_token_ends_the_bot_with_a_sentence(sandbox: Sandbox, tmp_path: Path) -> None:
