@@ -23,7 +23,7 @@ from handlers.card import Shelf
 from handlers.commands import set_commands
 from handlers.drafts import Cards, Drafts
 from handlers.messages import JobLetters
-from handlers.middlewares import ANSWER_LIMIT, AnswerTaps, KnownPerson
+from handlers.middlewares import ANSWER_LIMIT, AnswerTaps, KnownPerson, Notices
 from handlers.storage import DatabaseStorage, OneAtATime
 from services.catalogue import Catalogue
 from services.delivery import Delivery
@@ -76,6 +76,7 @@ def build_dispatcher(
         chats=chats,
         drafts=drafts,
         cards=cards,
+        group_notices=Notices(fallback.GROUP_NOTICE_SECONDS),
     )
     dispatcher.update.outer_middleware(KnownPerson(db, texts, settings.admin_ids))
     limits = RateLimitMiddleware(limiter, _TellLimit(db, texts))

@@ -41,13 +41,10 @@ _UNSUPPORTED: Final = {
     ContentType.CHECKLIST: "unsupported-other",
 }
 
-_group_notices = Notices(GROUP_NOTICE_SECONDS)
-
-
 @groups.message(F.chat.type != ChatType.PRIVATE, flags=FREE)
-async def group(message: Message, bot: Bot, voice: Voice) -> None:
+async def group(message: Message, bot: Bot, voice: Voice, group_notices: Notices) -> None:
     """In a group: say once in a while where the bot works, and only to who speaks to it."""
-    if not (message.text or "").startswith("/") or not _group_notices.due(message.chat.id):
+    if not (message.text or "").startswith("/") or not group_notices.due(message.chat.id):
         return
     me = await bot.me()
     link = InlineKeyboardButton(text=voice.plain("private-only-button"), url=f"https://t.me/{me.username}?start=group")

@@ -146,7 +146,10 @@ async def confirm(
         await tap.say(voice.plain("card-price-changed"), alert=True)
         await cards.edit(bot, voice, draft, message_id, note=voice.t("card-price-changed"))
         return
-    await _check_clip_photo(draft, drafts)
+    if fault := await _photo_fault(draft, drafts):
+        limits = drafts.shelf.catalogue.limits
+        await tap.say(voice.plain(fault, pixels=limits.video_photo_min_side), alert=True)
+        return
     async with chats.hold(chat_id):
         # Held until the message shows the order: who finishes the job waits, so its last word stays the last.
         try:
@@ -166,10 +169,12 @@ async def confirm(
         await state.clear()
 
 
-async def _check_clip_photo(draft: Draft, drafts: Drafts) -> None:
-    """A photo may have come while the draft was a picture. Raises BadOrder."""
-    if draft.type is JobType.ANIMATE and not await drafts.photos(draft):
-        raise BadOrder("photo_gone")
+async def _photo_fault(draft: Draft, drafts: Drafts) -> str | None:
+    """Why the clip's photo can't be filmed, as a text id: better said now than after the provider's refusal."""
+    if draft.type is not JobType.ANIMATE:
+        return None
+    photos = await drafts.photos(draft)
+    return clip_fault(photos[0], drafts.shelf.catalogue.limits) if photos else "photo-gone"
 
 
 async def _short_of_money(

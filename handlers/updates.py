@@ -32,6 +32,7 @@ T = TypeVar("T")
 SOURCE = "telegram"
 HANDLING_MS = 180_000  # a handler that fetches an album of photos may take its time
 MOST_AT_ONCE = 200
+MOST_TRIES = 5  # of one update: a fault that is always there, or that kills the process, must not come for ever
 POLL_SECONDS = 25
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -54,28 +55,36 @@ class Updates:
         """The kinds of update that some handler waits for; Telegram need not send others."""
         return self._dispatcher.resolve_used_update_types()
 
-    async def write_down(self, raw: str, update_id: int) -> InboxItem:
-        return await self._db.write(inbox.receive, SOURCE, str(update_id), raw, handling_ms=HANDLING_MS)
+    async def write_down(self, raw: str, update_id: int) -> InboxItem | None:
+        """The update's row; None when it was handled already. Raises DatabaseError."""
+        return await self._db.write(inbox.receive_once, SOURCE, str(update_id), raw, handling_ms=HANDLING_MS)
 
     async def take(self, item: InboxItem) -> None:
         """Handle an update in the background; waits while too many are in hand."""
         if item.id in self._in_hand:
             return
-        await self._slots.acquire()
         self._in_hand.add(item.id)
+        try:
+            await self._slots.acquire()
+        except asyncio.CancelledError:
+            self._in_hand.discard(item.id)
+            raise
         task = asyncio.create_task(self._handle(item))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def take_due(self) -> None:
         """What another process wrote down and did not finish."""
-        for item in await self._db.write(inbox.due, source=SOURCE):
+        for item in await self._db.write(inbox.due, source=SOURCE, handling_ms=HANDLING_MS):
             await self.take(item)
 
     async def _handle(self, item: InboxItem) -> None:
         try:
             with log_context(update_id=item.key):
-                await self._feed(item.body)
+                if item.attempts < MOST_TRIES:
+                    await self._feed(item.body)
+                else:
+                    event(_log, "update.given_up", level=logging.ERROR)
             await self._db.write(inbox.done, item.id)
         except DatabaseError as error:
             event(_log, "update.not_finished", level=logging.ERROR, update_id=item.key, error=type(error).__name__)
@@ -104,6 +113,7 @@ class Updates:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._dispatcher.emit_shutdown()
 
     async def poll(self, stop: asyncio.Event) -> None:
         """Long polling until `stop`: ask, write down, confirm by asking on. Raises when the token is refused."""
@@ -118,31 +128,58 @@ class Updates:
                 failures += 1
                 await _pause(stop, _wait_after(error, failures))
                 continue
-            for update in updates or []:
-                if not await self._received(update):
+            for update_id, raw in updates or []:
+                if not await self._received(update_id, raw):
                     failures += 1
                     await _pause(stop, PAUSES[min(failures, len(PAUSES)) - 1])
                     break
-                offset, failures = update.update_id + 1, 0
+                offset, failures = update_id + 1, 0
 
-    async def _ask(self, offset: int | None) -> list[Update]:
-        return await self._bot.get_updates(
-            offset=offset,
-            timeout=POLL_SECONDS,
-            allowed_updates=self.kinds,
-            request_timeout=POLL_SECONDS + 15,
-        )
+    async def _ask(self, offset: int | None) -> list[tuple[int, str]]:
+        """Number and JSON of each update that waits. One that aiogram can't read must not hold up all others."""
+        try:
+            updates = await self._bot.get_updates(
+                offset=offset,
+                timeout=POLL_SECONDS,
+                allowed_updates=self.kinds,
+                request_timeout=POLL_SECONDS + 15,
+            )
+        except ClientDecodeError as error:
+            return _as_sent(error)
+        return [(update.update_id, _json_of(update)) for update in updates]
 
-    async def _received(self, update: Update) -> bool:
+    async def _received(self, update_id: int, raw: str) -> bool:
         """Write it down; False when that failed, so that it is asked for again."""
         try:
-            # Only what Telegram sent: aiogram fills fields it did not with defaults that are no JSON.
-            item = await self.write_down(update.model_dump_json(exclude_unset=True), update.update_id)
+            item = await self.write_down(raw, update_id)
         except DatabaseError as error:
             event(_log, "update.not_written", level=logging.ERROR, error=type(error).__name__, detail=str(error))
             return False
-        await self.take(item)
+        if item is not None:
+            await self.take(item)
         return True
+
+
+def _json_of(update: Update) -> str:
+    """Only what Telegram sent: aiogram fills fields it did not with defaults that are no JSON."""
+    try:
+        return update.model_dump_json(exclude_unset=True)
+    except ValueError:  # half a surrogate pair, say: nobody could answer it either
+        return json.dumps({"update_id": update.update_id})
+
+
+def _as_sent(error: ClientDecodeError) -> list[tuple[int, str]]:
+    """The updates of an answer that could not be read as a whole. Raises the error when there are none in it."""
+    listed = error.data.get("result") if isinstance(error.data, dict) else None
+    updates = [
+        (one["update_id"], json.dumps(one))
+        for one in (listed if isinstance(listed, list) else [])
+        if isinstance(one, dict) and type(one.get("update_id")) is int
+    ]
+    if not updates:
+        raise error
+    event(_log, "polling.odd_update", level=logging.WARNING, updates=len(updates))
+    return updates
 
 
 def _wait_after(error: Exception, failures: int) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -86,7 +87,8 @@ class LiveMessages:
             except TimeoutError:
                 pass
         if self._leader_until:
-            await self._db.write(flags.drop_lease, LEASE, self._holder)
+            with suppress(DatabaseError):  # it runs out by itself
+                await self._db.write(flags.drop_lease, LEASE, self._holder)
 
     async def round(self) -> None:
         """Look at all open jobs once and edit what changed."""

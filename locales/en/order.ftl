@@ -61,6 +61,7 @@ prompt-too-long = Too long: { $limit ->
 prompt-missing = First say what to make.
 photo-missing = First send a photo.
 photo-gone = The photo is no longer kept. Please send it again.
+photo-unfit = This photo does not fit: it is too small or too narrow.
 too-many-photos = This model does not take so many photos. Send fewer.
 unknown-model = This model is gone. Choose another one.
 provider-off = This is switched off for now. It will be back soon.
