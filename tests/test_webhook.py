@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from database.models import Tx
+from database import jobs
+from database.models import JobStep, JobType, Tx
 from tests.database_fixture import Clock, assert_books, snapshot
 from tests.edge_fixture import Till
 from tests.route_fixture import (
@@ -131,17 +132,24 @@ async def test_a_body_not_of_the_form_is_400_and_leaves_nothing(sandbox: Sandbox
 
 @pytest.mark.parametrize("rail", RAILS)
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-async def test_a_compressed_body_is_counted_unpacked(
+async def test_a_body_that_does_not_unpack_is_a_bad_request(
     sandbox: Sandbox, tmp_path: Path, rail: str, encoding: str
 ) -> None:
-    """A small packet that unpacks to more than the limit is refused, and one that does not unpack is a bad request."""
+    """Content-Encoding over bytes that are none: the sender's fault, told as such."""
     async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
-        headers = {**right_sender(rail), "Content-Encoding": encoding}
-        junk = await deliver(shop, rail, b"this is not packed at all", headers)
-        assert 400 <= junk < 500
-        if encoding == "gzip":
-            bomb = gzip.compress(padded(good(rail), LIMITS[rail] * 20))
-            assert await deliver(shop, rail, bomb, headers) in (400, 413)
+        headers = {**right_sender(rail), "Content-Encoding": encoding, "Connection": "close"}
+        assert await deliver(shop, rail, b"this is not packed at all", headers) == 400
+        assert await inbox_rows(shop) == []
+
+
+@pytest.mark.parametrize("rail", RAILS)
+async def test_a_packed_body_is_counted_unpacked(sandbox: Sandbox, tmp_path: Path, rail: str) -> None:
+    """A small packet that unpacks to more than the limit is refused."""
+    async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
+        headers = {**right_sender(rail), "Content-Encoding": "gzip", "Connection": "close"}
+        bomb = gzip.compress(padded(good(rail), LIMITS[rail] * 20))
+        assert len(bomb) < LIMITS[rail]
+        assert await deliver(shop, rail, bomb, headers) in (400, 413)
         assert await inbox_rows(shop) == []
 
 
@@ -218,6 +226,43 @@ async def test_a_kling_callback_of_an_unknown_task_moves_nothing(till: Till) -> 
     assert await deliver(till, "kling", json.dumps(body).encode()) == 200
     await till.acted()
     assert await snapshot(till.db) == before
+
+
+async def test_a_kling_callback_only_brings_our_own_look_forward(till: Till) -> None:
+    """The callback says that the clip is done and where: we look sooner, and believe not a word of it."""
+    await till.db.add_balance(1, 100_000, key="a", reason="gift")
+    order = jobs.NewJob(
+        id="clip", user_id=1, type=JobType.VIDEO, model="m", prompt="a fox", params={}, price=4_500, hold_ms=600_000
+    )
+    await till.db.write(jobs.start, order, max_active=3)
+    job = await till.db.write(jobs.claim, "clip", JobStep.SUBMIT)
+    assert job is not None
+    await till.db.write(jobs.begin_call, "clip", job.attempt, provider="kling", model="m")
+    await till.db.write(jobs.submitted, "clip", job.attempt, external_id="7", look_in_ms=600_000)
+    assert await till.db.read(jobs.due_to_watch) == []
+    done = {"id": "7", "external_id": "clip", "status": "succeed", "outputs": [{"url": "https://evil.example/x.mp4"}]}
+    for body in (done, {**done, "status": "failed"}):
+        assert await deliver(till, "kling", json.dumps(body).encode()) == 200
+        await till.acted()
+        (waiting,) = await till.db.read(jobs.due_to_watch)
+        assert (waiting.id, waiting.step, waiting.external_url) == ("clip", JobStep.WATCH, None)
+
+
+async def test_a_sender_who_leaves_in_the_middle_changes_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Half a body and a closed line: no row, and the next request is served as ever."""
+    async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
+        port = int(shop.url.rpartition(":")[2])
+        for rail in RAILS:
+            body = good(rail)
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            secret = "".join(f"{name}: {value}\r\n" for name, value in right_sender(rail).items())
+            head = f"POST {path(rail)} HTTP/1.1\r\nHost: x\r\n{secret}Content-Length: {len(body) + 1}\r\n\r\n"
+            writer.write(head.encode() + body)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+        assert await inbox_rows(shop) == []
+        assert await deliver(shop, "kling", good("kling")) == 200
 
 
 async def test_an_update_is_in_the_inbox_before_its_handler_ends_and_survives_a_crash(
