@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import case, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from database.engine import Tx
@@ -22,7 +22,7 @@ def receive(
     new = insert(inbox).values(source=source, key=key, body=body, received_at=tx.now, due_at=due_at)
     row = tx.row(
         new.on_conflict_do_update(
-            index_elements=["source", "key"], set_={"body": body, "due_at": due_at}
+            index_elements=["source", "key"], set_={"body": body, "due_at": due_at, "attempts": 0}
         ).returning(inbox)
     )
     if row is None:
@@ -30,8 +30,31 @@ def receive(
     return InboxItem.read(row)
 
 
-def due(tx: Tx, *, source: str, limit: int = 50) -> list[InboxItem]:
-    """Rows of a source that were written down and not acted upon, taken for another 30 s by whoever asked."""
+def receive_once(tx: Tx, source: str, key: str, body: str, *, handling_ms: int) -> InboxItem | None:
+    """Write down what only its true sender can say; None for a repeat of what is handled already.
+
+    A repeat of what is not counts as a try: its first handler may have died of it. Another body is no repeat.
+    """
+    due_at = tx.now + handling_ms
+    new = insert(inbox).values(source=source, key=key, body=body, received_at=tx.now, due_at=due_at)
+    return InboxItem.maybe(
+        tx.row(
+            new.on_conflict_do_update(
+                index_elements=["source", "key"],
+                set_={
+                    "body": body,
+                    "received_at": tx.now,
+                    "due_at": due_at,
+                    "attempts": case((inbox.c.body == body, inbox.c.attempts + 1), else_=0),
+                },
+                where=or_(inbox.c.due_at.is_not(None), inbox.c.body != body),
+            ).returning(inbox)
+        )
+    )
+
+
+def due(tx: Tx, *, source: str, limit: int = 50, handling_ms: int = HANDLING_MS) -> list[InboxItem]:
+    """Rows of a source that were written down and not acted upon, taken for a while by whoever asked."""
     its_time = or_(inbox.c.due_at <= tx.now, inbox.c.due_at > tx.now + FAR_MS)
     query = select(inbox).where(its_time, inbox.c.source == source)
     items = [InboxItem.read(row) for row in tx.rows(query.order_by(inbox.c.due_at).limit(limit))]
@@ -39,7 +62,7 @@ def due(tx: Tx, *, source: str, limit: int = 50) -> list[InboxItem]:
         tx.execute(
             update(inbox)
             .where(inbox.c.id.in_([item.id for item in items]))
-            .values(due_at=tx.now + HANDLING_MS, attempts=inbox.c.attempts + 1)
+            .values(due_at=tx.now + handling_ms, attempts=inbox.c.attempts + 1)
         )
     return items
 

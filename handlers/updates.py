@@ -81,7 +81,7 @@ class Updates:
     async def _handle(self, item: InboxItem) -> None:
         try:
             with log_context(update_id=item.key):
-                if item.attempts < MOST_TRIES:
+                if item.attempts + 1 < MOST_TRIES:
                     await self._feed(item.body)
                 else:
                     event(_log, "update.given_up", level=logging.ERROR)

@@ -14,13 +14,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from database import inbox
 from database import jobs as job_rows
-from database.models import Database, DatabaseError, InboxItem
+from database.models import Database, DatabaseError, Tx
 from handlers.updates import Updates
 from services.log import event
 from services.payments import Payments
@@ -35,6 +35,7 @@ MAX_BACKGROUND = 200  # notifications acted upon at once; what comes beyond is i
 Check = Callable[[], Awaitable[str | None]]
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass
@@ -107,9 +108,16 @@ async def _no_traces(
 class Refused(Exception):
     """A request that ends at the edge with this status."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, *, hang_up: bool = False) -> None:
         super().__init__(status)
         self.status = status
+        self._hang_up = hang_up
+
+    def answer(self) -> web.Response:
+        response = web.Response(status=self.status)
+        if self._hang_up:
+            response.force_close()
+        return response
 
 
 class Routes:
@@ -145,7 +153,7 @@ class Routes:
             item = await _kept(edge.db.write(inbox.receive, "yookassa", key, text))
         except Refused as refused:
             event(_log, "webhook.refused", rail="yookassa", status=refused.status)
-            return web.Response(status=refused.status)
+            return refused.answer()
         edge.spawn(edge.payments.handle_notification(item))
         return web.Response(status=200)
 
@@ -162,11 +170,10 @@ class Routes:
                 task = parse_callback(raw)
             except ValueError as error:
                 raise Refused(400) from error
-            item = await _kept(edge.db.write(inbox.receive, "kling", f"{task.id}:{task.status}"[:200], "{}"))
+            await _kept(edge.db.write(_callback, f"{task.id}:{task.status}"[:200], task.id, task.external_id))
         except Refused as refused:
             event(_log, "webhook.refused", rail="kling", status=refused.status)
-            return web.Response(status=refused.status)
-        edge.spawn(_look_sooner(edge.db, item, task.id, task.external_id))
+            return refused.answer()
         return web.Response(status=200)
 
     async def telegram(self, request: web.Request) -> web.Response:
@@ -176,22 +183,25 @@ class Routes:
                 raise Refused(404)
             raw = await _body(request, TELEGRAM_BODY)
             given = request.headers.get("X-Telegram-Bot-Api-Secret-Token", "")
-            right = hmac.compare_digest(given.encode(), edge.settings.telegram_webhook_token.encode())
-            _require(right, 401)
+            secret = edge.settings.telegram_webhook_token
+            _require(hmac.compare_digest(given.encode(errors="surrogateescape"), secret.encode()), 401)
             update_id = _json_object(raw).get("update_id")
             if not isinstance(update_id, int) or isinstance(update_id, bool):
                 raise Refused(400)
             item = await _kept(edge.updates.write_down(raw.decode(), update_id))
         except Refused as refused:
             event(_log, "webhook.refused", rail="telegram", status=refused.status)
-            return web.Response(status=refused.status)
-        edge.spawn(edge.updates.take(item))
+            return refused.answer()
+        if item is not None:
+            edge.spawn(edge.updates.take(item))
         return web.Response(status=200)
 
 
-async def _look_sooner(db: Database, item: InboxItem, task_id: str, external_id: str | None) -> None:
-    await db.write(job_rows.look_now, task_id, external_id)
-    await db.write(inbox.done, item.id)
+def _callback(tx: Tx, key: str, task_id: str, external_id: str | None) -> None:
+    """Written down, acted upon and done in one transaction: nothing of it can be left over."""
+    item = inbox.receive(tx, "kling", key, "{}")
+    job_rows.look_now(tx, task_id, external_id if external_id and external_id.isascii() else None)
+    inbox.done(tx, item.id)
 
 
 def client_address(request: web.Request, trusted: tuple[Network, ...]) -> str:
@@ -235,6 +245,8 @@ async def _body(request: web.Request, limit: int) -> bytes:
                 chunks.append(chunk)
     except TimeoutError as error:
         raise Refused(408) from error
+    except web.RequestPayloadError as error:  # packed, and not as it says: the line can't be used on
+        raise Refused(400, hang_up=True) from error
     return b"".join(chunks)
 
 
@@ -260,7 +272,7 @@ def _notification(raw: bytes) -> tuple[str, str]:
     return f"{name}:{of}", json.dumps({"event": name, "object": {"id": of}})
 
 
-async def _kept(writing: Awaitable[InboxItem]) -> InboxItem:
+async def _kept(writing: Awaitable[T]) -> T:
     """Only what is written down is acknowledged; else the sender shall come again."""
     try:
         return await writing

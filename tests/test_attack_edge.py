@@ -1,0 +1,191 @@
+"""Attacks on what comes in: callbacks nobody acts upon, updates that break their reader, repeats of what is done."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from aiogram import Dispatcher
+from aiogram.types import Message
+from sqlalchemy import text
+
+from database import inbox, jobs
+from database.models import Database, DatabaseUnavailable, JobStep, JobType, Tx
+from handlers.updates import MOST_TRIES, Updates
+from services.telegram import make_bot
+from tests.database_fixture import Clock
+from tests.edge_fixture import Till
+from tests.route_fixture import Heard, deliver, good, inbox_rows, open_heard, opened
+from tests.sandbox_fixture import TOKEN, Sandbox
+from tests.shop_fixture import Shop, until
+
+
+async def test_a_callback_leaves_nothing_undone_even_when_nobody_has_time(till: Till) -> None:
+    """However many come at once, each row is finished in the transaction that wrote it down, so it can be forgotten."""
+    till.edge.background.update(asyncio.create_task(asyncio.sleep(60)) for _ in range(200))
+    assert await deliver(till, "kling", good("kling", 7)) == 200
+    assert [due for _, _, due in await inbox_rows(till)] == [False]
+    for task in till.edge.background:
+        task.cancel()
+
+
+async def test_a_forged_callback_only_brings_the_look_forward(till: Till, shop: Shop) -> None:
+    """Whatever status it claims, and however often: the row is looked at now, and nothing else of it changes."""
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.VIDEO)
+    taken = await shop.db.write(jobs.claim, job.id, JobStep.SUBMIT)
+    assert taken is not None
+    await shop.db.write(jobs.submitted, job.id, taken.attempt, external_id="task-1", look_in_ms=600_000)
+    before = await shop.job(job.id)
+    for status in ("succeed", "failed", "succeed"):
+        body = {"id": "task-1", "status": status, "outputs": [{"type": "video", "url": "https://evil.example/x.mp4"}]}
+        assert await deliver(till, "kling", json.dumps(body).encode()) == 200
+    await till.acted()
+    after = await shop.job(job.id)
+    assert (after.due_at or 0) < (before.due_at or 0)
+    assert (after.step, after.status, after.external_url) == (before.step, before.status, None)
+
+
+async def test_a_repeat_of_a_handled_update_is_not_handled_again(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Our 200 was lost on its way, Telegram sends once more: the person sees one answer, not two."""
+    heard = open_heard()
+    async with opened(sandbox, tmp_path, heard=heard) as shop:
+        for _ in range(3):
+            assert await deliver(shop, "telegram", good("telegram")) == 200
+            await shop.acted()
+            assert shop.edge.updates is not None
+            await asyncio.wait_for(heard.arrived.wait(), timeout=10)
+            await shop.edge.updates.drain(5)
+        assert heard.texts == ["hello 1"]
+
+
+async def test_another_update_under_a_used_number_is_not_lost(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Numbers begin anew after a quiet week or with another bot's token: what is new is handled."""
+    heard = open_heard()
+    async with opened(sandbox, tmp_path, heard=heard) as shop:
+        for words in ("first", "second"):
+            body = json.loads(good("telegram"))
+            body["message"]["text"] = words
+            assert await deliver(shop, "telegram", json.dumps(body).encode()) == 200
+            await shop.acted()
+            assert shop.edge.updates is not None
+            await shop.edge.updates.drain(5)
+        assert heard.texts == ["first", "second"]
+
+
+async def test_an_update_that_always_fails_is_given_up(sandbox: Sandbox, tmp_path: Path, clock: Clock) -> None:
+    """A handler that meets the same fault each time, or kills its process: not for ever."""
+    dispatcher, tries = Dispatcher(), 0
+
+    @dispatcher.message()
+    async def fail(_: Message) -> None:
+        nonlocal tries
+        tries += 1
+        raise DatabaseUnavailable("always")
+
+    settings = sandbox.settings(tmp_path)
+    db = Database(settings.database_url, clock=clock)
+    await db.init_db()
+    bot = make_bot(settings)
+    updates = Updates(bot, dispatcher, db)
+    item = await updates.write_down(good("telegram").decode(), 1)
+    assert item is not None
+    await updates.take(item)
+    for _ in range(MOST_TRIES + 5):
+        await updates.drain(5)
+        clock.forward(600_000)
+        await updates.take_due()
+    await updates.drain(5)
+    assert tries <= MOST_TRIES
+    assert await db.write(inbox.due, source="telegram") == []
+    await bot.session.close()
+    await db.close()
+
+
+async def test_an_update_is_taken_by_one_hand_only(sandbox: Sandbox, tmp_path: Path) -> None:
+    """All places are taken: the update that waits for one must not be started a second time by the catching up."""
+    hung = Heard()
+    async with opened(sandbox, tmp_path, heard=hung) as shop:
+        updates = shop.edge.updates
+        assert updates is not None
+        items = [await updates.write_down(good("telegram", number).decode(), number) for number in range(1, 202)]
+        takers = [asyncio.create_task(updates.take(item)) for item in items if item is not None]
+        await asyncio.sleep(0.1)
+        last = items[-1]
+        assert last is not None
+        takers.append(asyncio.create_task(updates.take(last)))
+        hung.gate.set()
+        await asyncio.gather(*takers)
+        await updates.drain(10)
+        assert sorted(hung.texts) == sorted(f"hello {number}" for number in range(1, 202))
+
+
+async def test_one_update_that_our_library_can_not_read_does_not_stop_polling(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A kind of content from the future: it is passed over, and the messages behind it are answered."""
+    heard = open_heard()
+    settings = sandbox.settings(tmp_path)
+    db = Database(settings.database_url)
+    await db.init_db()
+    bot = make_bot(settings)
+    updates = Updates(bot, heard.dispatcher(), db)
+    strange = {"update_id": 5, "message": {"message_id": 1, "date": "tomorrow", "chat": 7}}
+    plain = json.loads(good("telegram", 6))
+    sandbox.fault("telegram", "getUpdates", status=200, body={"ok": True, "result": [strange, plain]})
+    stop = asyncio.Event()
+    polling = asyncio.create_task(updates.poll(stop))
+    await asyncio.wait_for(heard.arrived.wait(), timeout=10)
+    stop.set()
+    await polling
+    await updates.drain(5)
+    assert heard.texts == ["hello 6"]
+
+    def keys(tx: Tx) -> list[str]:
+        return [str(row[0]) for row in tx.execute(text("SELECT key FROM inbox WHERE due_at IS NULL ORDER BY id"))]
+
+    assert await db.read(keys) == ["5", "6"]
+    await bot.session.close()
+    await db.close()
+
+
+@pytest.mark.parametrize("secret", [b"\xff\xfe", "секрет".encode(), b""])
+async def test_no_bytes_in_the_secrets_header_get_past_a_401(sandbox: Sandbox, tmp_path: Path, secret: bytes) -> None:
+    """A header that is no text at all is a wrong secret like any other."""
+    from tests.route_fixture import raw_status
+
+    async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
+        body = good("telegram")
+        head = b"POST /webhooks/telegram HTTP/1.1\nHost: x\nConnection: close\nContent-Length: %d\n" % len(body)
+        assert await raw_status(shop, head + b"X-Telegram-Bot-Api-Secret-Token: " + secret + b"\n", body) == 401
+        assert await inbox_rows(shop) == []
+
+
+async def test_a_database_that_is_away_is_never_acknowledged(till: Till) -> None:
+    """What could not be written down is a 500, so that it is sent again; afterwards the repeat credits."""
+    order = await till.order()
+    await till.pay(order)
+    assert order.provider_payment_id is not None
+
+    def close_the_door(tx: Tx) -> None:
+        tx.execute(text("CREATE TRIGGER away BEFORE INSERT ON inbox BEGIN SELECT no_such_function(); END"))
+
+    def open_the_door(tx: Tx) -> None:
+        tx.execute(text("DROP TRIGGER away"))
+
+    await till.db.write(close_the_door)
+    assert await till.notify("payment.succeeded", order.provider_payment_id) == 500
+    await till.db.write(open_the_door)
+    assert await till.db.get_balance(1) == 0
+    assert await till.notify("payment.succeeded", order.provider_payment_id) == 200
+    await till.acted()
+
+    async def credited() -> bool:
+        return await till.db.get_balance(1) == 50_000
+
+    await until(credited)
+
+
+def test_the_token_of_these_tests_is_no_real_one() -> None:
+    """Nothing here may ever reach the real Telegram."""
+    assert TOKEN.startswith("900:")
