@@ -38,6 +38,8 @@ def used() -> set[str]:
     for file in [*(ROOT / "handlers").glob("*.py"), *(ROOT / "services").glob("*.py")]:
         source = file.read_text(encoding="utf-8")
         keys |= set(re.findall(r"\b(?:t|plain)\(\s*\"([a-z][\w-]*)\"", source))
+    for file in (one for folder in ("services", "workers", "database") for one in (ROOT / folder).glob("*.py")):
+        keys |= set(re.findall(r"\"(alert-[a-z-]+)\"", file.read_text(encoding="utf-8")))
     keys |= {f"kind-{one}" for one in JobType} | {f"entry-reserve-{one}" for one in JobType}
     keys |= {f"history-line-{one}" for one in JobStatus} | {f"card-option-{one}" for one in Option}
     keys |= {f"command-{one}" for one in PEOPLE + ADMINS} | {key for row in MENU for key in row}
