@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -155,6 +157,14 @@ def test_each_requirement_has_its_reason() -> None:
     reasons = text_of("docs/decisions/0001-dependencies.md").lower()
     pins = re.findall(r"^([A-Za-z][\w.-]*)==", text_of("requirements.txt"), re.MULTILINE)
     assert [pin for pin in pins if pin.lower() not in reasons and not pin.startswith("pytest-")] == []
+
+
+def test_the_script_for_new_machines_can_be_started() -> None:
+    """.ci/run is executable, the shell understands it, and it names no host."""
+    script = ROOT / ".ci/run"
+    assert os.access(script, os.X_OK)
+    assert subprocess.run(["bash", "-n", str(script)], check=False, capture_output=True, text=True).stderr == ""
+    assert "://" not in script.read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from pysqlite3 import dbapi2 as sqlite
 
@@ -420,3 +422,59 @@ async def test_a_taken_port_ends_the_bot_with_a_sentence(sandbox: Sandbox, tmp_p
     assert done.status == 1
     assert f"HTTP_PORT {port}" in done.err
     assert "Traceback" not in done.said
+
+
+# --- the demo ----------------------------------------------------------------------------------------------------
+
+
+def processes_naming(text: str) -> list[int]:
+    """Ids of running processes that name `text` in their command line or their environment."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                said = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+                if text.encode() in said:
+                    found.append(int(folder.name))
+    return found
+
+
+async def test_the_demo_opens_the_whole_shop_and_leaves_nothing_running(tmp_path: Path) -> None:
+    """One address is printed, the page and the bot answer there, and Ctrl-C ends every process of it."""
+    port = free_port()
+    folder = ROOT / "data" / f"demo-{port}"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(ROOT / "main.py"), "demo", "--port", str(port), cwd=tmp_path, env=_environment({}),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(80):
+            while "The shop is open" not in (line := (await process.stdout.readline()).decode()):
+                assert process.returncode is None, line
+        address = line.split()[-1]
+        assert address == f"http://127.0.0.1:{port}/"
+        async with aiohttp.ClientSession() as http:
+            async with http.get(address) as page:
+                assert page.status == 200
+            person = f"{address}_chat/users/1001"
+            async with http.post(f"{person}/send", json={"text": "/start"}) as answer:
+                assert answer.status == 200, await answer.text()
+
+            async def greeted() -> bool:
+                async with http.get(f"{person}/messages") as answer:
+                    return "₽" in str(await answer.json())
+
+            await until(greeted, seconds=30, what="the bot answers with its prices")
+        assert len(processes_naming(str(folder))) >= 3
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 40) == 0
+        assert processes_naming(str(folder)) == []
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+        assert "Traceback" not in (folder / "bot.log").read_text()
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(process.wait(), 40)
+        shutil.rmtree(folder, ignore_errors=True)
