@@ -77,7 +77,8 @@ def card(voice: Voice, shelf: Shelf, draft: Draft, balance: int, *, note: str | 
         [create(voice, draft.id, quote.price)],
         [_model_button(voice, shelf, draft)],
         *in_rows(_option_buttons(voice, shelf, draft, quote), 3),
-        _change_buttons(voice, shelf, draft),
+        _content_buttons(voice, shelf, draft),
+        _kind_button(voice, shelf, draft),
         [button(voice.plain("button-cancel"), CardTap(draft=draft.id, act="drop"))],
     ]
     return Screen("\n".join(lines), keyboard(*rows))
@@ -244,16 +245,20 @@ def _has_sound_switch(shelf: Shelf, draft: Draft, quote: Quote) -> bool:
     )
 
 
-def _change_buttons(voice: Voice, shelf: Shelf, draft: Draft) -> list[InlineKeyboardButton]:
+def _content_buttons(voice: Voice, shelf: Shelf, draft: Draft) -> list[InlineKeyboardButton]:
     row = [button(voice.plain("button-prompt"), CardTap(draft=draft.id, act="prompt"))]
     if len(draft.inputs) < shelf.most_photos(draft.type, draft.model):
         label = voice.plain("button-photo" if draft.inputs else "button-photo-first")
         row.append(button(label, CardTap(draft=draft.id, act="photo")))
-    if draft.type in PICTURES and shelf.clips:
-        row.append(button(voice.plain("button-to-clip"), CardTap(draft=draft.id, act="kind")))
-    elif draft.type not in PICTURES and shelf.pictures:
-        row.append(button(voice.plain("button-to-image"), CardTap(draft=draft.id, act="kind")))
     return row
+
+
+def _kind_button(voice: Voice, shelf: Shelf, draft: Draft) -> list[InlineKeyboardButton]:
+    """Picture into clip and back, where both are made."""
+    if not (shelf.clips and shelf.pictures):
+        return []
+    key = "button-to-clip" if draft.type in PICTURES else "button-to-image"
+    return [button(voice.plain(key), CardTap(draft=draft.id, act="kind"))]
 
 
 def _choices(voice: Voice, shelf: Shelf, draft: Draft, option: Option) -> Iterable[tuple[str, str, Draft]]:
