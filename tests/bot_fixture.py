@@ -133,6 +133,14 @@ class Person:
             await asyncio.sleep(0.02)
         return message
 
+    async def loses(self, message: Json) -> None:
+        """Wait until a message has been taken out of the chat."""
+
+        async def gone() -> bool:
+            return message["message_id"] not in [one["message_id"] for one in await self.messages()]
+
+        await until(gone, what="the old message is taken away")
+
     async def gets(self, kind: str, *, count: int = 1, seconds: float = 25.0) -> list[Json]:
         """Wait for so many messages of the bot's that carry a photo, document, video …"""
 

@@ -56,7 +56,7 @@ async def test_a_photo_alone_asks_what_to_do(house: House) -> None:
     await anya.say("добавь снег")
     card = await anya.sees("добавь снег", new=True)
     assert labels_of(card)[0] == f"Создать · 12{NBSP}₽"
-    assert question["message_id"] not in [one["message_id"] for one in await anya.messages()]
+    await anya.loses(question)
 
 
 async def test_a_photo_comes_to_life_without_a_word(house: House) -> None:
