@@ -17,19 +17,15 @@ from typing import Any, TypeVar
 
 from database import flags, inbox
 from database import payments as rows
-from database.models import Database, IllegalMove, InboxItem, KeyReused, NotFound, Payment, PaymentStatus
+from database.models import Database, InboxItem, NotFound, Payment, PaymentStatus
 from services.errors import TopUpUnavailable
 from services.i18n import Texts
-from services.keyed_lock import KeyedLock
-from services.log import event, log_context
+from services.log import event
 from services.pricing import format_rubles
+from services.settlement import FIRST_LOOK_MS, PROVIDER, Settlement, age
 from services.yookassa import ErrorKind, YooKassaError, YooKassaGateway
-from services.yookassa_objects import GatewayPayment, GatewayRefund, build_payment_body
+from services.yookassa_objects import GatewayPayment, build_payment_body
 
-PROVIDER = "yookassa"
-KEY_LIVES_SECONDS = 23 * 3600  # after 24 h the provider forgets the key and would create a second payment
-CREATE_TRIES = 2
-FIRST_LOOK_MS = 10_000
 PAYABLE_SECONDS = 70 * 60  # the link lives about an hour
 LATE_LOOK_MS = 3600 * 1000
 RARE_AFTER_SECONDS = 48 * 3600
@@ -41,10 +37,8 @@ COMPARED = "yookassa_compared_ms"  # up to when YooKassa's lists were compared w
 OVERLAP_SECONDS = 26 * 3600
 REFUND_OVERLAP_SECONDS = 8 * 24 * 3600  # a refund may take days from its creation to its success
 AT_ONCE = 4
-MOST_WAITING = 1_000  # questions about one payment that may stand in line; what is true is decided in the database
 
 _ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,50}")
-_UNSURE = (ErrorKind.UNKNOWN_OUTCOME, ErrorKind.RATE_LIMITED)
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -66,11 +60,8 @@ class Payments:
         self._db = db
         self._gateway = gateway
         self._texts = texts
-        self._shop_id = shop_id
-        self._test_mode = test_mode
         self._return_url = return_url
-        self._admins = sorted(admins)
-        self._locks = KeyedLock(MOST_WAITING)
+        self._settlement = Settlement(db, gateway, shop_id=shop_id, test_mode=test_mode, admins=admins)
 
     @property
     def enabled(self) -> bool:
@@ -117,52 +108,7 @@ class Payments:
             draft_id=draft_id,
         )
         payment = await self._db.write(rows.open_payment, order, look_in_ms=FIRST_LOOK_MS)
-        async with self._locks.hold(payment.id):
-            return await self._created(payment)
-
-    async def _created(self, payment: Payment) -> Payment:
-        """Make sure that YooKassa has the payment: the stored body under the stored key, however often."""
-        payment = await self._fresh(payment.id)
-        if payment.status is PaymentStatus.CANCELED:
-            raise TopUpUnavailable("refused")
-        tries = 0
-        while payment.provider_payment_id is None:
-            tries += 1
-            try:
-                payment = await self._send(payment)
-            except YooKassaError as error:
-                event(_log, "payment.create_failed", level=logging.WARNING, payment_id=payment.id, error=str(error))
-                if error.kind not in _UNSURE:
-                    await self._refused(payment, error)
-                    raise TopUpUnavailable("refused") from error
-                if tries >= CREATE_TRIES:
-                    raise TopUpUnavailable("try_later") from error
-        return payment
-
-    async def _send(self, payment: Payment) -> Payment:
-        gateway = self._require()
-        payment = await self._db.write(rows.sending, payment.id)
-        if self._age(payment.sent_at) > KEY_LIVES_SECONDS:
-            raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, "the key is too old to be sent again")
-        answer = await gateway.create_payment(
-            json.loads(payment.request_body or "{}"), idempotency_key=payment.idempotency_key
-        )
-        return await self._db.write(
-            rows.accepted,
-            payment.id,
-            provider_payment_id=answer.id,
-            confirmation_url=answer.confirmation_url,
-            look_in_ms=FIRST_LOOK_MS,
-        )
-
-    async def _refused(self, payment: Payment, error: YooKassaError) -> None:
-        """A certain no: nothing exists at YooKassa, so the order is closed and the owner hears why."""
-        await self._db.write(rows.close_unsent, payment.id, error.kind.value)
-        hour = time.time_ns() // 3_600_000_000_000
-        await self._db.write(
-            rows.alert, self._admins, f"yookassa:{error.kind}:{hour}", "alert-yookassa", code=error.kind.value,
-            detail=str(error)[:300],
-        )
+        return await self._settlement.create(payment)
 
     # --- settling -----------------------------------------------------------------------------------
 
@@ -180,86 +126,7 @@ class Payments:
 
     async def settle(self, payment_id: str) -> Payment:
         """Ask YooKassa about the payment and do what follows. Raises YooKassaError when it can't be asked."""
-        with log_context(payment_id=payment_id):
-            async with self._locks.hold(payment_id):
-                payment = await self._fresh(payment_id)
-                if payment.provider != PROVIDER or payment.status in (PaymentStatus.PAID, PaymentStatus.REFUNDED):
-                    return payment
-                if payment.provider_payment_id is None:
-                    try:
-                        payment = await self._created(payment)
-                    except TopUpUnavailable:
-                        return await self._fresh(payment_id)
-                facts = await self._require().get_payment(payment.provider_payment_id or "")
-                await self._apply(payment, facts)
-                return await self._fresh(payment_id)
-
-    async def _apply(self, payment: Payment, facts: GatewayPayment) -> None:
-        if fault := self._mismatch(payment, facts):
-            event(_log, "payment.quarantined", level=logging.ERROR, reason=fault)
-            await self._db.write(rows.quarantine, payment.id, fault, admins=self._admins)
-        elif facts.status == "succeeded" and facts.paid:
-            returns = await self._returns(payment, facts)
-            try:
-                _, credited = await self._db.write(rows.settle, payment.id, [_returned(one) for one in returns])
-            except (IllegalMove, KeyReused) as error:
-                # In quarantine already, or about to be: a person decides.
-                await self._db.write(rows.quarantine, payment.id, str(error), admins=self._admins)
-                return
-            if credited:
-                event(_log, "payment.credited", amount=payment.amount, user_id=payment.user_id)
-                for one in returns:
-                    await self._tell_taken_back(payment, one)
-        elif facts.status == "canceled" and await self._db.write(
-            rows.cancel, payment.id, facts.cancel_reason or "unknown"
-        ):
-            event(_log, "payment.canceled", reason=facts.cancel_reason)
-
-    def _mismatch(self, payment: Payment, facts: GatewayPayment) -> str | None:
-        """What does not fit between our row and YooKassa's word; None when all does."""
-        checks = {
-            "id": facts.id == payment.provider_payment_id,
-            "amount": facts.amount_kopecks == payment.amount,
-            "currency": facts.currency == "RUB",
-            # A payment of version 1.3 was not made by us; the provider's own id is what it is known by.
-            "order": payment.request_body is None or facts.order_id == payment.id,
-            "shop": facts.account_id in (None, self._shop_id),
-            "test mode": self._test_mode is None or facts.test is self._test_mode,
-        }
-        wrong = [name for name, fits in checks.items() if not fits]
-        return f"mismatch: {', '.join(wrong)}" if wrong else None
-
-    async def _returns(self, payment: Payment, facts: GatewayPayment) -> list[GatewayRefund]:
-        """What YooKassa gave back of it already. All of it, or nothing is credited yet: the rest would be forgotten."""
-        if facts.refunded_kopecks == 0:
-            return []
-        listed = [one async for one in self._require().list_refunds(payment_id=facts.id)]
-        returns = [one for one in listed if _is_of(one, payment) and one.currency == "RUB"]
-        if sum(one.amount_kopecks for one in returns) != facts.refunded_kopecks:
-            raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, f"the returns of {facts.id} do not add up yet")
-        return returns
-
-    async def _take_back(self, payment: Payment, refund: GatewayRefund) -> None:
-        if not _is_of(refund, payment):
-            return
-        if refund.currency != "RUB" or refund.amount_kopecks <= 0:
-            await self._db.write(rows.quarantine, payment.id, f"refund {refund.id}: odd sum", admins=self._admins)
-            return
-        try:
-            _, new = await self._db.write(rows.take_back, payment.id, **vars(_returned(refund)))
-        except (IllegalMove, KeyReused) as error:
-            event(_log, "refund.not_taken_back", level=logging.ERROR, refund_id=refund.id, error=str(error))
-            await self._alert(f"refund:{refund.id}", "alert-refund", payment=payment.id, refund=refund.id)
-            return
-        if new:
-            await self._tell_taken_back(payment, refund)
-
-    async def _tell_taken_back(self, payment: Payment, refund: GatewayRefund) -> None:
-        event(_log, "refund.taken_back", refund_id=refund.id, amount=refund.amount_kopecks)
-        await self._alert(
-            f"refund:{refund.id}", "alert-refund-seen", payment=payment.id,
-            sum=format_rubles(refund.amount_kopecks, "ru"), user=str(payment.user_id),
-        )
+        return await self._settlement.settle(payment_id)
 
     # --- notifications --------------------------------------------------------------------------------
 
@@ -273,7 +140,8 @@ class Payments:
                 delay = min(5_000 * 2 ** min(item.attempts, 16), LONGEST_HINT_GAP_MS)
                 await self._db.write(inbox.failed, item.id, type(error).__name__, delay_ms=delay)
                 return
-            await self._alert(f"hint:{item.id}", "alert-hint-lost", hint=item.key, error=type(error).__name__)
+            reason = type(error).__name__
+            await self._settlement.alert(f"hint:{item.id}", "alert-hint-lost", hint=item.key, error=reason)
         await self._db.write(inbox.done, item.id)
 
     async def handle_due_notifications(self) -> None:
@@ -290,7 +158,7 @@ class Payments:
             await self._refund_hint(provider_id)
 
     async def _payment_hint(self, provider_payment_id: str) -> None:
-        payment = await self._ours(provider_payment_id)
+        payment = await self._settlement.ours(provider_payment_id)
         if payment is None:
             return
         settled = await self.settle(payment.id)
@@ -300,47 +168,16 @@ class Payments:
 
     async def _refund_hint(self, refund_id: str) -> None:
         try:
-            refund = await self._require().get_refund(refund_id)
+            refund = await self._settlement.gateway.get_refund(refund_id)
         except YooKassaError as error:
             if error.kind is ErrorKind.NOT_FOUND:
                 return
             raise
-        payment = await self._ours(refund.payment_id)
+        payment = await self._settlement.ours(refund.payment_id)
         if payment is None:
             return
         settled = await self.settle(payment.id)  # a return seen before its payment: the credit comes first
-        async with self._locks.hold(payment.id):
-            await self._take_back(settled, refund)
-
-    async def _ours(self, provider_payment_id: str) -> Payment | None:
-        """Our row of a payment, found by the provider's id or, when that was lost, by the order id it carries."""
-        known = await self._db.read(rows.by_provider_id, provider_payment_id)
-        if known is not None:
-            return known
-        try:
-            facts = await self._require().get_payment(provider_payment_id)
-        except YooKassaError as error:
-            if error.kind is ErrorKind.NOT_FOUND:
-                event(_log, "notification.unknown_payment", level=logging.WARNING)
-                return None
-            raise
-        order = await self._db.read(rows.get, facts.order_id or "")
-        if order is None or order.provider != PROVIDER:
-            await self._not_ours(facts)
-            return None
-        try:
-            return await self._db.write(
-                rows.accepted, order.id, provider_payment_id=facts.id, confirmation_url=facts.confirmation_url,
-                look_in_ms=FIRST_LOOK_MS,
-            )
-        except KeyReused:
-            await self._alert(f"second:{facts.id}", "alert-unknown-payment", payment=facts.id, status=facts.status)
-            return None
-
-    async def _not_ours(self, facts: GatewayPayment) -> None:
-        """Of our shop and of none of our orders: the owner hears of it once."""
-        event(_log, "payment.not_ours", level=logging.ERROR, provider_payment_id=facts.id)
-        await self._alert(f"unknown:{facts.id}", "alert-unknown-payment", payment=facts.id, status=facts.status)
+        await self._settlement.take_back(settled, refund)
 
     # --- polling ----------------------------------------------------------------------------------------
 
@@ -374,18 +211,18 @@ class Payments:
 
     async def _put_off(self, payment_id: str) -> None:
         """Whatever the look brought, the next one lies ahead by the payment's age."""
-        now = await self._fresh(payment_id)
+        now = await self._settlement.fresh(payment_id)
         if now.status is PaymentStatus.PENDING and now.next_look_at is not None:
             await self._db.write(rows.look_later, payment_id, delay_ms=self._next_look(now))
 
     def _next_look(self, payment: Payment) -> int | None:
         """Growing gaps while the link lives, hourly for two days, then rarely; None when nothing more can come."""
-        age = self._age(payment.created_at)
-        if age > LAST_LOOK_SECONDS:
+        seconds = age(payment.created_at)
+        if seconds > LAST_LOOK_SECONDS:
             return None
-        if age > RARE_AFTER_SECONDS:
+        if seconds > RARE_AFTER_SECONDS:
             return RARE_LOOK_MS
-        if age > PAYABLE_SECONDS:
+        if seconds > PAYABLE_SECONDS:
             return LATE_LOOK_MS
         return min(FIRST_LOOK_MS * (1 + payment.looks), 300_000)
 
@@ -412,7 +249,7 @@ class Payments:
     async def _compare_payment(self, facts: GatewayPayment) -> None:
         known = await self._db.read(rows.by_provider_id, facts.id)
         if known is None and await self._db.read(rows.get, facts.order_id or "") is None:
-            await self._not_ours(facts)
+            await self._settlement.not_ours(facts)
         elif known is None or (
             known.status in (PaymentStatus.PENDING, PaymentStatus.CANCELED) and not known.quarantined_reason
         ):
@@ -424,37 +261,6 @@ class Payments:
             await work
         except Exception as error:
             event(_log, "reconcile.item_failed", level=logging.ERROR, item=name, error=str(error)[:200])
-
-    # --- small parts ------------------------------------------------------------------------------------
-
-    def _require(self) -> YooKassaGateway:
-        if self._gateway is None:
-            raise TopUpUnavailable("off")
-        return self._gateway
-
-    async def _fresh(self, payment_id: str) -> Payment:
-        payment = await self._db.read(rows.get, payment_id)
-        if payment is None:
-            raise NotFound(f"payment {payment_id}")
-        return payment
-
-    async def _alert(self, key: str, text: str, **args: str) -> None:
-        await self._db.write(rows.alert, self._admins, key, text, **args)
-
-    @staticmethod
-    def _age(since_ms: int | None) -> float:
-        """Seconds since a UTC time in milliseconds; 0 for None."""
-        return 0.0 if since_ms is None else time.time() - since_ms / 1000
-
-
-def _is_of(refund: GatewayRefund, payment: Payment) -> bool:
-    """A return of this payment that really happened."""
-    return refund.status == "succeeded" and refund.payment_id == payment.provider_payment_id
-
-
-def _returned(refund: GatewayRefund) -> rows.Returned:
-    return rows.Returned(f"yk-{refund.id}", refund.id, refund.amount_kopecks)
-
 
 def _moment(seconds: float) -> str:
     """A UTC time as YooKassa writes it."""

@@ -1,0 +1,256 @@
+"""What a payment is at YooKassa and what it is with us, brought together: created once, credited once, taken back once.
+
+Whoever hints at a change, the provider is asked, its answer compared with our row, and one transaction does the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+
+from database import payments as rows
+from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, PaymentStatus
+from services.errors import TopUpUnavailable
+from services.keyed_lock import KeyedLock
+from services.log import event, log_context
+from services.pricing import format_rubles
+from services.yookassa import ErrorKind, YooKassaError, YooKassaGateway
+from services.yookassa_objects import GatewayPayment, GatewayRefund
+
+PROVIDER = "yookassa"
+KEY_LIVES_SECONDS = 23 * 3600  # after 24 h the provider forgets the key and would create a second payment
+CREATE_TRIES = 2
+FIRST_LOOK_MS = 10_000
+MOST_WAITING = 1_000  # questions about one payment that may stand in line; what is true is decided in the database
+
+_UNSURE = (ErrorKind.UNKNOWN_OUTCOME, ErrorKind.RATE_LIMITED)
+_log = logging.getLogger(__name__)
+
+
+class Settlement:
+    """One shop's payments, one question about each at a time."""
+
+    def __init__(
+        self,
+        db: Database,
+        gateway: YooKassaGateway | None,
+        *,
+        shop_id: str,
+        test_mode: bool | None,
+        admins: Sequence[int],
+    ) -> None:
+        self._db = db
+        self._gateway = gateway
+        self._shop_id = shop_id
+        self._test_mode = test_mode
+        self._admins = sorted(admins)
+        self._locks = KeyedLock(MOST_WAITING)
+
+    @property
+    def gateway(self) -> YooKassaGateway:
+        """Raises TopUpUnavailable("off") without a shop."""
+        if self._gateway is None:
+            raise TopUpUnavailable("off")
+        return self._gateway
+
+    # --- creating -----------------------------------------------------------------------------------
+
+    async def create(self, payment: Payment) -> Payment:
+        """Make sure that YooKassa has the payment. Raises TopUpUnavailable."""
+        async with self._locks.hold(payment.id):
+            return await self._created(payment)
+
+    async def _created(self, payment: Payment) -> Payment:
+        """Make sure that YooKassa has the payment: the stored body under the stored key, however often."""
+        payment = await self.fresh(payment.id)
+        if payment.status is PaymentStatus.CANCELED:
+            raise TopUpUnavailable("refused")
+        tries = 0
+        while payment.provider_payment_id is None:
+            tries += 1
+            try:
+                payment = await self._send(payment)
+            except YooKassaError as error:
+                event(_log, "payment.create_failed", level=logging.WARNING, payment_id=payment.id, error=str(error))
+                if error.kind not in _UNSURE:
+                    await self._refused(payment, error)
+                    raise TopUpUnavailable("refused") from error
+                if tries >= CREATE_TRIES:
+                    raise TopUpUnavailable("try_later") from error
+        return payment
+
+    async def _send(self, payment: Payment) -> Payment:
+        gateway = self.gateway
+        payment = await self._db.write(rows.sending, payment.id)
+        if payment.request_body is None:
+            raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, "an order of version 1.3 has nothing to send")
+        if age(payment.sent_at) > KEY_LIVES_SECONDS:
+            raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, "the key is too old to be sent again")
+        answer = await gateway.create_payment(
+            json.loads(payment.request_body), idempotency_key=payment.idempotency_key
+        )
+        return await self._db.write(
+            rows.accepted,
+            payment.id,
+            provider_payment_id=answer.id,
+            confirmation_url=answer.confirmation_url,
+            look_in_ms=FIRST_LOOK_MS,
+        )
+
+    async def _refused(self, payment: Payment, error: YooKassaError) -> None:
+        """A certain no: nothing exists at YooKassa, so the order is closed and the owner hears why."""
+        await self._db.write(rows.close_unsent, payment.id, error.kind.value)
+        hour = time.time_ns() // 3_600_000_000_000
+        await self._db.write(
+            rows.alert, self._admins, f"yookassa:{error.kind}:{hour}", "alert-yookassa", code=error.kind.value,
+            detail=str(error)[:300],
+        )
+
+    # --- settling -----------------------------------------------------------------------------------
+
+    async def settle(self, payment_id: str) -> Payment:
+        """Ask YooKassa about the payment and do what follows. Raises YooKassaError when it can't be asked."""
+        with log_context(payment_id=payment_id):
+            async with self._locks.hold(payment_id):
+                payment = await self.fresh(payment_id)
+                if payment.provider != PROVIDER or payment.status in (PaymentStatus.PAID, PaymentStatus.REFUNDED):
+                    return payment
+                if payment.provider_payment_id is None:
+                    try:
+                        payment = await self._created(payment)
+                    except TopUpUnavailable:
+                        return await self.fresh(payment_id)
+                facts = await self.gateway.get_payment(payment.provider_payment_id or "")
+                await self._apply(payment, facts)
+                return await self.fresh(payment_id)
+
+    async def _apply(self, payment: Payment, facts: GatewayPayment) -> None:
+        if fault := self._mismatch(payment, facts):
+            event(_log, "payment.quarantined", level=logging.ERROR, reason=fault)
+            await self._db.write(rows.quarantine, payment.id, fault, admins=self._admins)
+        elif facts.status == "succeeded" and facts.paid:
+            returns = await self._returns(payment, facts)
+            try:
+                _, credited = await self._db.write(rows.settle, payment.id, [_returned(one) for one in returns])
+            except (IllegalMove, KeyReused) as error:
+                # In quarantine already, or about to be: a person decides.
+                await self._db.write(rows.quarantine, payment.id, str(error), admins=self._admins)
+                return
+            if credited:
+                event(_log, "payment.credited", amount=payment.amount, user_id=payment.user_id)
+                for one in returns:
+                    await self._tell_taken_back(payment, one)
+        elif facts.status == "canceled" and await self._db.write(
+            rows.cancel, payment.id, facts.cancel_reason or "unknown"
+        ):
+            event(_log, "payment.canceled", reason=facts.cancel_reason)
+
+    def _mismatch(self, payment: Payment, facts: GatewayPayment) -> str | None:
+        """What does not fit between our row and YooKassa's word; None when all does."""
+        checks = {
+            "id": facts.id == payment.provider_payment_id,
+            "amount": facts.amount_kopecks == payment.amount,
+            "currency": facts.currency == "RUB",
+            # A payment of version 1.3 was not made by us; the provider's own id is what it is known by.
+            "order": payment.request_body is None or facts.order_id == payment.id,
+            "shop": facts.account_id in (None, self._shop_id),
+            "test mode": self._test_mode is None or facts.test is self._test_mode,
+        }
+        wrong = [name for name, fits in checks.items() if not fits]
+        return f"mismatch: {', '.join(wrong)}" if wrong else None
+
+    async def _returns(self, payment: Payment, facts: GatewayPayment) -> list[GatewayRefund]:
+        """What YooKassa gave back of it already. All of it, or nothing is credited yet: the rest would be forgotten."""
+        if facts.refunded_kopecks == 0:
+            return []
+        listed = [one async for one in self.gateway.list_refunds(payment_id=facts.id)]
+        returns = [one for one in listed if _is_of(one, payment) and one.currency == "RUB"]
+        if sum(one.amount_kopecks for one in returns) != facts.refunded_kopecks:
+            raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, f"the returns of {facts.id} do not add up yet")
+        return returns
+
+    async def take_back(self, payment: Payment, refund: GatewayRefund) -> None:
+        """Book a return of a credited payment, once; what does not fit is given to the owner."""
+        async with self._locks.hold(payment.id):
+            await self._take_back(payment, refund)
+
+    async def _take_back(self, payment: Payment, refund: GatewayRefund) -> None:
+        if not _is_of(refund, payment):
+            return
+        if refund.currency != "RUB" or refund.amount_kopecks <= 0:
+            await self._db.write(rows.quarantine, payment.id, f"refund {refund.id}: odd sum", admins=self._admins)
+            return
+        try:
+            _, new = await self._db.write(rows.take_back, payment.id, **vars(_returned(refund)))
+        except (IllegalMove, KeyReused) as error:
+            event(_log, "refund.not_taken_back", level=logging.ERROR, refund_id=refund.id, error=str(error))
+            await self.alert(f"refund:{refund.id}", "alert-refund", payment=payment.id, refund=refund.id)
+            return
+        if new:
+            await self._tell_taken_back(payment, refund)
+
+    async def _tell_taken_back(self, payment: Payment, refund: GatewayRefund) -> None:
+        event(_log, "refund.taken_back", refund_id=refund.id, amount=refund.amount_kopecks)
+        await self.alert(
+            f"refund:{refund.id}", "alert-refund-seen", payment=payment.id,
+            sum=format_rubles(refund.amount_kopecks, "ru"), user=str(payment.user_id),
+        )
+
+    # --- finding ------------------------------------------------------------------------------------
+
+    async def ours(self, provider_payment_id: str) -> Payment | None:
+        """Our row of a payment, found by the provider's id or, when that was lost, by the order id it carries."""
+        known = await self._db.read(rows.by_provider_id, provider_payment_id)
+        if known is not None:
+            return known
+        try:
+            facts = await self.gateway.get_payment(provider_payment_id)
+        except YooKassaError as error:
+            if error.kind is ErrorKind.NOT_FOUND:
+                event(_log, "notification.unknown_payment", level=logging.WARNING)
+                return None
+            raise
+        order = await self._db.read(rows.get, facts.order_id or "")
+        if order is None or order.provider != PROVIDER:
+            await self.not_ours(facts)
+            return None
+        try:
+            return await self._db.write(
+                rows.accepted, order.id, provider_payment_id=facts.id, confirmation_url=facts.confirmation_url,
+                look_in_ms=FIRST_LOOK_MS,
+            )
+        except KeyReused:
+            await self.alert(f"second:{facts.id}", "alert-unknown-payment", payment=facts.id, status=facts.status)
+            return None
+
+    async def not_ours(self, facts: GatewayPayment) -> None:
+        """Of our shop and of none of our orders: the owner hears of it once."""
+        event(_log, "payment.not_ours", level=logging.ERROR, provider_payment_id=facts.id)
+        await self.alert(f"unknown:{facts.id}", "alert-unknown-payment", payment=facts.id, status=facts.status)
+
+    # --- small parts --------------------------------------------------------------------------------
+
+    async def fresh(self, payment_id: str) -> Payment:
+        payment = await self._db.read(rows.get, payment_id)
+        if payment is None:
+            raise NotFound(f"payment {payment_id}")
+        return payment
+
+    async def alert(self, key: str, text: str, **args: str) -> None:
+        await self._db.write(rows.alert, self._admins, key, text, **args)
+
+
+def age(since_ms: int | None) -> float:
+    """Seconds since a UTC time in milliseconds; 0 for None."""
+    return 0.0 if since_ms is None else time.time() - since_ms / 1000
+
+
+def _is_of(refund: GatewayRefund, payment: Payment) -> bool:
+    """A return of this payment that really happened."""
+    return refund.status == "succeeded" and refund.payment_id == payment.provider_payment_id
+
+
+def _returned(refund: GatewayRefund) -> rows.Returned:
+    return rows.Returned(f"yk-{refund.id}", refund.id, refund.amount_kopecks)
