@@ -126,9 +126,11 @@ class Shop:
             parts.append(self._catch_up())
             if self.settings.telegram_mode == "polling":
                 parts.append(self.updates.poll(self.stop))
-            await _until_stopped(self.stop, parts)
-            await edge.close(DRAIN_SECONDS)
-            await self.updates.drain(DRAIN_SECONDS)
+            try:
+                await _until_stopped(self.stop, parts)
+            finally:  # also when a part broke: what is in hand must end before the database is closed
+                await edge.close(DRAIN_SECONDS)
+                await self.updates.drain(DRAIN_SECONDS)
 
     async def _receive_how(self) -> None:
         """Tell Telegram where updates go: to our webhook, or nowhere but to those who ask."""
