@@ -23,8 +23,6 @@ from typing import Any
 from aiogram import Bot
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 from aiohttp import web
-from services.live import LiveMessages
-from services.notifier import Notifier
 
 from database import backup
 from database.checks import RULES, check_file, run_checks
@@ -39,8 +37,10 @@ from services.demo import run_demo
 from services.i18n import Texts
 from services.jobs import Jobs
 from services.keyed_lock import KeyedLock
+from services.live import LiveMessages
 from services.log import event, setup_logging
 from services.metrics import Metrics
+from services.notifier import Notifier
 from services.payments import Payments
 from services.photos import Photos
 from services.queue import Queue
