@@ -8,6 +8,7 @@ from aiogram import Bot, F, Router
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery
 
+from database import assets as asset_rows
 from database import jobs as job_rows
 from database import outbox
 from database.models import Asset, Database, IllegalMove, Job, JobStatus, JobType, Tx, User
@@ -37,7 +38,7 @@ async def own_job(db: Database, job_id: str, user_id: int) -> tuple[Job, Asset |
     """The person's own job and its result. Raises Stale."""
 
     def find(tx: Tx) -> tuple[Job | None, Asset | None]:
-        return job_rows.get(tx, job_id), job_rows.result_of(tx, job_id)
+        return job_rows.get(tx, job_id), asset_rows.result_of(tx, job_id)
 
     job, asset = await db.read(find)
     if job is None or job.user_id != user_id:

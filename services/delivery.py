@@ -11,7 +11,7 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramEntityTooLarge
 from aiogram.types import BufferedInputFile, Message
 
-from database import jobs
+from database import assets as asset_rows
 from database.models import Asset, Database, Job
 from services.assets import AssetNotFound, AssetStore
 from services.media import BadMedia, picture_preview, video_thumbnail
@@ -88,7 +88,7 @@ class Delivery:
             await self._remember(parcel.asset, file_id, None)
 
     async def _remember(self, asset: Asset, file_id: str | None, preview_file_id: str | None) -> None:
-        await self._db.write(jobs.remember_file_ids, asset.id, file_id=file_id, preview_file_id=preview_file_id)
+        await self._db.write(asset_rows.remember_file_ids, asset.id, file_id=file_id, preview_file_id=preview_file_id)
 
 
 class _Parcel:

@@ -20,6 +20,7 @@ from aiogram.exceptions import (
     TelegramUnauthorizedError,
 )
 
+from database import assets as asset_rows
 from database import drafts, jobs, outbox, payments, users
 from database.models import Asset, Database, DatabaseError, Draft, Job, OutboxItem, Payment, Tx
 from services.delivery import Delivery, ResultGone, ResultTooLarge
@@ -72,7 +73,7 @@ def facts_of(tx: Tx, item: OutboxItem) -> Facts:
         language=(user.language if user else None) or "ru",
         balance=users.balance(tx, item.user_id),
         job=jobs.get(tx, item.job_id) if item.job_id else None,
-        asset=jobs.result_of(tx, item.job_id) if item.job_id else None,
+        asset=asset_rows.result_of(tx, item.job_id) if item.job_id else None,
         payment=payment,
         draft=draft,
     )
