@@ -104,13 +104,22 @@ def stop(voice: Voice, job_id: str) -> InlineKeyboardMarkup:
 
 def after(voice: Voice, job_id: str, *, price: int | None, picture: bool, clips: bool) -> InlineKeyboardMarkup:
     """Under a result: repeat at its present price, and for a picture edit and animate."""
-    label = voice.plain("button-try-again") if price is None else voice.plain("button-again", price=voice.rubles(price))
     more = []
     if picture:
         more.append(button(voice.plain("button-edit-result"), JobTap(job=job_id, act="edit")))
         if clips:
             more.append(button(voice.plain("button-animate-result"), JobTap(job=job_id, act="animate")))
-    return keyboard([button(label, JobTap(job=job_id, act="again"))], more)
+    return keyboard([_again(voice, job_id, price)], more)
+
+
+def again(voice: Voice, job_id: str, price: int | None) -> InlineKeyboardMarkup:
+    """The same order anew, with its present price in kopecks where it is still sold."""
+    return keyboard([_again(voice, job_id, price)])
+
+
+def _again(voice: Voice, job_id: str, price: int | None) -> InlineKeyboardButton:
+    label = voice.plain("button-try-again") if price is None else voice.plain("button-again", price=voice.rubles(price))
+    return button(label, JobTap(job=job_id, act="again"))
 
 
 def try_again(voice: Voice, job_id: str) -> InlineKeyboardMarkup:

@@ -33,6 +33,7 @@ class ResultLetters(Protocol):
     """Who writes what stands under a result."""
 
     def result(self, language: str, job: Job) -> Screen: ...
+    def original(self, language: str) -> str: ...
 
 
 class Delivery:
@@ -53,7 +54,8 @@ class Delivery:
         """
         if resumed and asset.file_id is not None:
             return
-        parcel = _Parcel(bot, chat_id, job, asset, self._letters.result(language, job), self._store)
+        words, original = self._letters.result(language, job), self._letters.original(language)
+        parcel = _Parcel(bot, chat_id, job, asset, words, original, self._store)
         async with self._slots:
             try:
                 if asset.mime.startswith("video/"):
@@ -94,12 +96,15 @@ class Delivery:
 class _Parcel:
     """One result on its way into one chat."""
 
-    def __init__(self, bot: Bot, chat_id: int, job: Job, asset: Asset, words: Screen, store: AssetStore) -> None:
+    def __init__(
+        self, bot: Bot, chat_id: int, job: Job, asset: Asset, words: Screen, original: str, store: AssetStore
+    ) -> None:
         self.bot = bot
         self.chat_id = chat_id
         self.job = job
         self.asset = asset
         self.words = words
+        self.original = original
         self._store = store
         self._data: bytes | None = None
 
@@ -137,7 +142,7 @@ class _Parcel:
         async def send(file: str | BufferedInputFile) -> Message:
             return await self.bot.send_document(
                 self.chat_id, file, disable_content_type_detection=True, disable_notification=not with_words,
-                caption=self.words.text if with_words else None,
+                caption=self.words.text if with_words else self.original,
                 reply_markup=self.words.keyboard if with_words else None,
                 request_timeout=UPLOAD_SECONDS,
             )

@@ -43,7 +43,7 @@ class Letters(Protocol):
     """Who finds the words; the notifier only carries them."""
 
     def result(self, language: str, job: Job) -> Screen: ...
-    def done(self, language: str, job: Job) -> Screen: ...
+    def done(self, language: str, job: Job, balance: int) -> Screen: ...
     def failed(self, language: str, job: Job) -> Screen: ...
     def too_large(self, language: str, job: Job) -> Screen: ...
     def expired(self, language: str, job: Job) -> Screen: ...
@@ -250,8 +250,9 @@ class Notifier:
             await self._replace_status(job, self._letters.expired(language, job))
             raise
         if job.status_message_id is not None:
+            done = self._letters.done(language, job, facts.balance)
             try:
-                await change_or_show(self._bot, chat_id, job.status_message_id, self._letters.done(language, job))
+                await change_or_show(self._bot, chat_id, job.status_message_id, done)
             except (TelegramRetryAfter, TelegramBadRequest, *TROUBLE):
                 pass  # the result itself says all of it
 

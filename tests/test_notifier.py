@@ -65,7 +65,7 @@ async def test_preview_and_original(house: House) -> None:
     await delivered(house)
     assert await kinds(anya) == ["photo", "document"]
     (photo,), (file,) = await anya.gets("photo"), await anya.gets("document")
-    assert f"🎨 Готово · 12{NBSP}₽" in words_of(photo)
+    assert f"🎨 Картинка · 12{NBSP}₽" in words_of(photo)
     assert labels_of(photo) == [f"🔁 Повторить · 12{NBSP}₽", "✏️ Изменить", "🎬 Оживить"]
     asset = await house.db.read(asset_rows.result_of, (await the_job(house)).id)
     assert asset is not None
@@ -113,7 +113,7 @@ async def test_a_picture_that_is_no_photo_for_telegram(house: House, word: str) 
     await order(house, anya)
     await delivered(house)
     (file,) = await anya.gets("document")
-    assert "Готово" in words_of(file)
+    assert "🎨 Картинка" in words_of(file)
     assert "✏️ Изменить" in labels_of(file)
     assert await kinds(anya) == ["document"]
 
