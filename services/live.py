@@ -6,7 +6,6 @@ Progress is the least of what goes out: an edit is made only while Telegram's pa
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from contextlib import suppress
