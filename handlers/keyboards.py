@@ -8,7 +8,7 @@ from typing import Final, Literal
 from aiogram.filters.callback_data import CallbackData
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, KeyboardButton, ReplyKeyboardMarkup
 
-from handlers.callbacks import CardTap, ConfirmTap, GoTap, JobTap, LanguageTap, PageTap, SampleTap, TopUpTap
+from handlers.callbacks import CardTap, ConfirmTap, GoTap, JobTap, LanguageTap, PageTap, ResumeTap, SampleTap, TopUpTap
 from handlers.voice import Voice
 
 MENU: Final = (("menu-image", "menu-video"), ("menu-balance", "menu-history", "menu-help"))
@@ -95,7 +95,7 @@ def create(voice: Voice, draft_id: str, price: int) -> InlineKeyboardButton:
 
 def resume(voice: Voice, draft_id: str, price: int) -> InlineKeyboardMarkup:
     label = voice.plain("button-continue", price=voice.rubles(price))
-    return keyboard([button(label, ConfirmTap(draft=draft_id, price=price), style="success")])
+    return keyboard([button(label, ResumeTap(draft=draft_id, price=price), style="success")])
 
 
 def stop(voice: Voice, job_id: str) -> InlineKeyboardMarkup:

@@ -15,6 +15,7 @@ card-money = 💰 Balance { $balance }
 card-money-after = 💰 Balance { $balance }, { $after } afterwards
 card-money-short = 💰 Balance { $balance } — { $missing } short
 card-no-prompt = What shall I do with the photo? Say what to change, or press “Animate”.
+card-edit-result = ✏️ What shall I change in this picture? Say it in words.
 card-no-prompt-edit = Say what to do with the photo.
 card-no-prompt-animate = Say what should happen in the clip, or simply press “Create”.
 card-too-many-photos = I took the first { $limit ->

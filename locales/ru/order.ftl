@@ -15,6 +15,7 @@ card-money = 💰 На балансе { $balance }
 card-money-after = 💰 На балансе { $balance }, останется { $after }
 card-money-short = 💰 На балансе { $balance } — не хватает { $missing }
 card-no-prompt = Что сделать с фото? Напишите словами, что изменить, или нажмите «Оживить».
+card-edit-result = ✏️ Что изменить на этой картинке? Напишите словами.
 card-no-prompt-edit = Напишите, что сделать с фото.
 card-no-prompt-animate = Напишите, что должно происходить в клипе, или сразу нажмите «Создать».
 card-too-many-photos = Взял первые { $limit ->
