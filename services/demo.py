@@ -39,6 +39,10 @@ class DemoFailed(Exception):
     """A part did not start; the text says which and what it said last."""
 
 
+class Interrupted(Exception):
+    """Ctrl-C came while the parts were starting."""
+
+
 def free_port(first: int) -> int:
     """The first free loopback port from `first` on. Raises DemoFailed when fifty in a row are taken."""
     for port in range(first, first + PORTS):
@@ -91,6 +95,7 @@ class Demo:
     """The running parts, in the order in which they were started."""
 
     folder: Path
+    stopping: asyncio.Event
     parts: list[Part] = field(default_factory=list)
 
     async def start(self, name: str, *command: str, settings: Mapping[str, str] | None = None) -> Part:
@@ -113,10 +118,15 @@ class Demo:
         return part
 
     async def wait_for(self, part: Part, url: str) -> None:
-        """Until `url` answers 200. Raises DemoFailed with the part's last words when it ends or takes too long."""
+        """Until `url` answers 200. Raises DemoFailed with the part's last words when it ends or takes too long.
+
+        Raises Interrupted as soon as the demo is to stop.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
                 while part.process.returncode is None:
+                    if self.stopping.is_set():
+                        raise Interrupted
                     if await asyncio.to_thread(_answers, url):
                         return
                     await asyncio.sleep(0.1)
@@ -163,11 +173,13 @@ def _fresh_folder(port: int) -> Iterator[Path]:
 
 async def _run(folder: Path, sandbox_port: int, stop: asyncio.Event) -> int:
     redis = await asyncio.to_thread(ensure_local_redis, folder / "redis")
-    demo = Demo(folder)
+    demo = Demo(folder, stop)
     try:
         address = await _start_all(demo, sandbox_port, redis.url)
         print(f"\n  The shop is open: {address}\n\n  Stop it with Ctrl-C. Logs: {folder}\n", flush=True)
         await _until_stopped(demo, stop)
+    except Interrupted:
+        pass
     finally:
         await demo.stop()
         await asyncio.to_thread(redis.stop)
