@@ -23,8 +23,6 @@ from typing import Any
 from aiogram import Bot
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 from aiohttp import web
-from services.live import LiveMessages
-from services.notifier import Notifier
 
 from database import backup
 from database.checks import RULES, check_file, run_checks
@@ -39,17 +37,20 @@ from services.demo import run_demo
 from services.i18n import Texts
 from services.jobs import Jobs
 from services.keyed_lock import KeyedLock
+from services.live import LiveMessages
 from services.log import event, setup_logging
 from services.metrics import Metrics
+from services.notifier import Notifier
 from services.payments import Payments
 from services.photos import Photos
 from services.queue import Queue
 from services.rate_limiter import RateLimiter
+from services.refunds import CardRail, RefundRail, Refunds
 from services.settings import Settings, feature_notes, settings_or_exit
 from services.telegram import make_bot
 from services.yookassa import YooKassaGateway
 from workers.runtime import Runtime, install
-from workers.sweeper import Sweeper
+from workers.sweeper import Duty, Sweeper
 
 DRAIN_SECONDS = 20.0
 _log = logging.getLogger("shop")
@@ -95,6 +96,7 @@ class Shop:
             return_url=settings.yookassa_return_url or f"https://t.me/{me}",
             admins=sorted(settings.admin_ids),
         )
+        self.refunds = Refunds(self.db, self._rails(), admins=sorted(settings.admin_ids))
         photos = Photos(self.db, self.runtime.assets, catalogue.limits)
         shelf = Shelf(catalogue, self.jobs.quote, pictures=settings.gemini_enabled, clips=settings.kling_enabled)
         letters = JobLetters(self.texts, shelf)
@@ -104,11 +106,17 @@ class Shop:
         self.live = LiveMessages(self.bot, self.db, letters, chats)
         dispatcher = build_dispatcher(
             settings=settings, db=self.db, catalogue=catalogue, texts=self.texts, limiter=self.limiter,
-            jobs=self.jobs, payments=self.payments, photos=photos, delivery=delivery, notifier=self.notifier,
-            letters=letters, shelf=shelf, chats=chats,
+            jobs=self.jobs, payments=self.payments, refunds=self.refunds, photos=photos, delivery=delivery,
+            notifier=self.notifier, letters=letters, shelf=shelf, chats=chats,
         )
         self.updates = Updates(self.bot, dispatcher, self.db)
-        self.sweeper = Sweeper(self.runtime, self.queue, self.payments)
+        self.sweeper = Sweeper(
+            self.runtime, self.queue, self.payments, [Duty("refunds", 5.0, self.refunds.look_at_due)]
+        )
+
+    def _rails(self) -> dict[str, RefundRail]:
+        """Who can give money back, by the provider it came through."""
+        return {} if self.gateway is None else {"yookassa": CardRail(self.db, self.gateway)}
 
     async def run(self) -> None:
         """Serve until `stop` is set or a part of the shop breaks; then let what is in hand end."""

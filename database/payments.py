@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import insert, or_, select, update
 
-from database import ledger, outbox, users
+from database import ledger, outbox, refunds, users
 from database.engine import Tx
 from database.errors import IllegalMove, KeyReused, NotFound
-from database.rows import Payment, Refund
-from database.schema import payments, refunds
+from database.refunds import Returned
+from database.rows import Payment
+from database.schema import payments
 from database.states import PaymentStatus, Reason
 
 
@@ -31,15 +32,6 @@ class NewPayment:
     chat_id: int | None = None
     message_id: int | None = None
     draft_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Returned:
-    """Money of a payment that its provider gave back; `amount` in kopecks."""
-
-    refund_id: str
-    provider_refund_id: str
-    amount: int
 
 
 ASKING_MS = 150_000  # a look taken by a process that died is taken again after this
@@ -125,7 +117,7 @@ def settle(tx: Tx, payment_id: str, returned: Sequence[Returned] = ()) -> tuple[
     )
     outbox.post(tx, f"credited:{payment_id}", payment.user_id, "credited", payment_id=payment_id)
     for one in returned:
-        take_back(tx, payment_id, **vars(one))
+        refunds.take_back(tx, payment_id, **vars(one))
     return _must(tx, payment_id), True
 
 
@@ -196,49 +188,6 @@ def look_later(tx: Tx, payment_id: str, *, delay_ms: int | None) -> None:
         .where(payments.c.id == payment_id, payments.c.status == PaymentStatus.PENDING)
         .values(next_look_at=next_look, looks=payments.c.looks + 1)
     )
-
-
-def knows_refund(tx: Tx, provider_refund_id: str) -> bool:
-    return tx.row(select(refunds.c.id).where(refunds.c.provider_refund_id == provider_refund_id)) is not None
-
-
-def take_back(tx: Tx, payment_id: str, *, refund_id: str, provider_refund_id: str, amount: int) -> tuple[Refund, bool]:
-    """The provider returned money of a paid payment: take it from the balance, the rest becomes a debt.
-
-    Once per refund of the provider; answers the row and whether this call wrote it. Raises IllegalMove when the
-    payment is not credited yet (settle first) or more would be returned than was paid.
-    """
-    earlier = Refund.maybe(tx.row(select(refunds).where(refunds.c.provider_refund_id == provider_refund_id)))
-    if earlier is not None:
-        if (earlier.payment_id, earlier.amount) != (payment_id, amount):
-            raise KeyReused(f"refund {provider_refund_id} was of another payment or sum")
-        return earlier, False
-    payment = _must(tx, payment_id)
-    returned = payment.refunded_amount + ledger.check_amount(amount)
-    if payment.status is not PaymentStatus.PAID or returned > payment.amount:
-        raise IllegalMove(f"payment {payment_id} is {payment.status}, {amount} kopecks can't be taken back")
-    key = f"takeback:{provider_refund_id}"
-    if payment.legacy:
-        taken, owed = ledger.take_or_owe(tx, payment.user_id, amount, reason=Reason.TAKEBACK, cause=key)
-    else:
-        taken, owed = ledger.take_or_owe(
-            tx, payment.user_id, amount, reason=Reason.TAKEBACK, cause=key, payment_id=payment_id
-        )
-    tx.execute(
-        insert(refunds).values(
-            id=refund_id,
-            payment_id=payment_id,
-            provider_refund_id=provider_refund_id,
-            amount=amount,
-            taken=taken,
-            owed=owed,
-            created_at=tx.now,
-        )
-    )
-    status = PaymentStatus.REFUNDED if returned == payment.amount else PaymentStatus.PAID
-    tx.execute(update(payments).where(payments.c.id == payment_id).values(refunded_amount=returned, status=status))
-    outbox.post(tx, key, payment.user_id, "took_back", payment_id=payment_id, payload={"amount": amount, "owed": owed})
-    return Refund(refund_id, payment_id, provider_refund_id, amount, taken, owed, tx.now), True
 
 
 def _must(tx: Tx, payment_id: str) -> Payment:

@@ -9,6 +9,7 @@ from database import users
 from database.models import Database
 from handlers import (
     admin,
+    admin_money,
     balance,
     errors,
     fallback,
@@ -34,6 +35,7 @@ from services.notifier import Notifier
 from services.payments import Payments
 from services.photos import Photos
 from services.rate_limiter import RateLimiter, RateLimitMiddleware
+from services.refunds import Refunds
 from services.settings import Settings
 
 __all__ = ["TASKS_AT_ONCE", "JobLetters", "Shelf", "build_dispatcher", "set_commands"]
@@ -51,6 +53,7 @@ def build_dispatcher(
     limiter: RateLimiter,
     jobs: Jobs,
     payments: Payments,
+    refunds: Refunds,
     photos: Photos,
     delivery: Delivery,
     notifier: Notifier,
@@ -69,6 +72,7 @@ def build_dispatcher(
         texts=texts,
         jobs=jobs,
         payments=payments,
+        refunds=refunds,
         photos=photos,
         delivery=delivery,
         notifier=notifier,
@@ -90,8 +94,9 @@ def build_dispatcher(
 
 def _routers(admin_ids: frozenset[int]) -> list[Router]:
     """The first that takes an update has it: groups away, what interrupts before what answers, the polite rest last."""
-    administration = _fresh(admin.router)
-    administration.message.filter(F.from_user.id.in_(admin_ids))
+    administration = [_fresh(admin.router), _fresh(admin_money.router)]
+    for router in administration:
+        router.message.filter(F.from_user.id.in_(admin_ids))
     return [
         _fresh(fallback.groups),
         _fresh(errors.router),
@@ -101,7 +106,7 @@ def _routers(admin_ids: frozenset[int]) -> list[Router]:
         _fresh(topup.router),
         _fresh(history.router),
         _fresh(result.router),
-        administration,
+        *administration,
         _fresh(intake.router),
         _fresh(fallback.router),
     ]

@@ -19,7 +19,8 @@ from services.i18n import LANGUAGES, Texts
 from services.log import event
 
 PEOPLE: Final = ("start", "image", "video", "balance", "topup", "history", "language", "cancel", "help")
-ADMINS: Final = ("admin", "stats", "user", "grant", "ban", "unban", "job", "refund", "maintenance")
+ADMINS: Final = ("admin", "stats", "user", "grant", "ban", "unban", "job", "refund", "refund_payment",
+                 "maintenance")
 FLAG: Final = "commands"
 
 _log = logging.getLogger(__name__)

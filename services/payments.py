@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from database import flags, inbox
+from database import flags, inbox, refunds
 from database import payments as rows
 from database.models import Database, IllegalMove, InboxItem, KeyReused, NotFound, Payment, PaymentStatus
 from services.errors import TopUpUnavailable
@@ -23,8 +23,9 @@ from services.i18n import Texts
 from services.keyed_lock import KeyedLock
 from services.log import event, log_context
 from services.pricing import format_rubles
+from services.returns import Returns, returned
 from services.yookassa import ErrorKind, YooKassaError, YooKassaGateway
-from services.yookassa_objects import GatewayPayment, GatewayRefund, build_payment_body
+from services.yookassa_objects import GatewayPayment, build_payment_body
 
 PROVIDER = "yookassa"
 KEY_LIVES_SECONDS = 23 * 3600  # after 24 h the provider forgets the key and would create a second payment
@@ -199,17 +200,17 @@ class Payments:
             event(_log, "payment.quarantined", level=logging.ERROR, reason=fault)
             await self._db.write(rows.quarantine, payment.id, fault, admins=self._admins)
         elif facts.status == "succeeded" and facts.paid:
-            returns = await self._returns(payment, facts)
+            returns = await self._returns().of(payment, facts)
             try:
-                _, credited = await self._db.write(rows.settle, payment.id, [_returned(one) for one in returns])
+                _, credited = await self._db.write(rows.settle, payment.id, [returned(one) for one in returns])
             except (IllegalMove, KeyReused) as error:
                 # In quarantine already, or about to be: a person decides.
                 await self._db.write(rows.quarantine, payment.id, str(error), admins=self._admins)
                 return
             if credited:
                 event(_log, "payment.credited", amount=payment.amount, user_id=payment.user_id)
-                for one in returns:
-                    await self._tell_taken_back(payment, one)
+                for one in await self._db.read(refunds.of_payment, payment.id):
+                    await self._returns().tell(payment, one)
         elif facts.status == "canceled" and await self._db.write(
             rows.cancel, payment.id, facts.cancel_reason or "unknown"
         ):
@@ -228,38 +229,6 @@ class Payments:
         }
         wrong = [name for name, fits in checks.items() if not fits]
         return f"mismatch: {', '.join(wrong)}" if wrong else None
-
-    async def _returns(self, payment: Payment, facts: GatewayPayment) -> list[GatewayRefund]:
-        """What YooKassa gave back of it already. All of it, or nothing is credited yet: the rest would be forgotten."""
-        if facts.refunded_kopecks == 0:
-            return []
-        listed = [one async for one in self._require().list_refunds(payment_id=facts.id)]
-        returns = [one for one in listed if _is_of(one, payment) and one.currency == "RUB"]
-        if sum(one.amount_kopecks for one in returns) != facts.refunded_kopecks:
-            raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, f"the returns of {facts.id} do not add up yet")
-        return returns
-
-    async def _take_back(self, payment: Payment, refund: GatewayRefund) -> None:
-        if not _is_of(refund, payment):
-            return
-        if refund.currency != "RUB" or refund.amount_kopecks <= 0:
-            await self._db.write(rows.quarantine, payment.id, f"refund {refund.id}: odd sum", admins=self._admins)
-            return
-        try:
-            _, new = await self._db.write(rows.take_back, payment.id, **vars(_returned(refund)))
-        except (IllegalMove, KeyReused) as error:
-            event(_log, "refund.not_taken_back", level=logging.ERROR, refund_id=refund.id, error=str(error))
-            await self._alert(f"refund:{refund.id}", "alert-refund", payment=payment.id, refund=refund.id)
-            return
-        if new:
-            await self._tell_taken_back(payment, refund)
-
-    async def _tell_taken_back(self, payment: Payment, refund: GatewayRefund) -> None:
-        event(_log, "refund.taken_back", refund_id=refund.id, amount=refund.amount_kopecks)
-        await self._alert(
-            f"refund:{refund.id}", "alert-refund-seen", payment=payment.id,
-            sum=format_rubles(refund.amount_kopecks, "ru"), user=str(payment.user_id),
-        )
 
     # --- notifications --------------------------------------------------------------------------------
 
@@ -310,7 +279,7 @@ class Payments:
             return
         settled = await self.settle(payment.id)  # a return seen before its payment: the credit comes first
         async with self._locks.hold(payment.id):
-            await self._take_back(settled, refund)
+            await self._returns().take_back(settled, refund)
 
     async def _ours(self, provider_payment_id: str) -> Payment | None:
         """Our row of a payment, found by the provider's id or, when that was lost, by the order id it carries."""
@@ -405,7 +374,8 @@ class Payments:
             await self._safely(facts.id, self._compare_payment(facts))
         seen = _moment(last - REFUND_OVERLAP_SECONDS)
         async for refund in self._gateway.list_refunds(status="succeeded", created_at__gte=seen):
-            if not await self._db.read(rows.knows_refund, refund.id):
+            known = await self._db.read(refunds.by_provider_id, refund.id)
+            if known is None or not known.is_final:
                 await self._safely(refund.id, self._refund_hint(refund.id))
         await self._db.write(flags.put, COMPARED, str(int(started * 1000)))
 
@@ -432,6 +402,9 @@ class Payments:
             raise TopUpUnavailable("off")
         return self._gateway
 
+    def _returns(self) -> Returns:
+        return Returns(self._db, self._require(), self._admins)
+
     async def _fresh(self, payment_id: str) -> Payment:
         payment = await self._db.read(rows.get, payment_id)
         if payment is None:
@@ -445,15 +418,6 @@ class Payments:
     def _age(since_ms: int | None) -> float:
         """Seconds since a UTC time in milliseconds; 0 for None."""
         return 0.0 if since_ms is None else time.time() - since_ms / 1000
-
-
-def _is_of(refund: GatewayRefund, payment: Payment) -> bool:
-    """A return of this payment that really happened."""
-    return refund.status == "succeeded" and refund.payment_id == payment.provider_payment_id
-
-
-def _returned(refund: GatewayRefund) -> rows.Returned:
-    return rows.Returned(f"yk-{refund.id}", refund.id, refund.amount_kopecks)
 
 
 def _moment(seconds: float) -> str:

@@ -9,6 +9,7 @@ admin-panel =
     /ban <code>id</code> · /unban <code>id</code>
     /job <code>id</code> — the story of an order
     /refund <code>id [note]</code> — money back for an order
+    /refund_payment <code>id [rubles]</code> — return a payment to where it came from
     /maintenance <code>on</code> or <code>off</code> — pause new orders
 admin-stats =
     📊 <b>The shop</b>
@@ -41,6 +42,7 @@ admin-user =
     Paid in all: { $paid }
     Orders: { $jobs }, being made { $open }
     { $marks }
+    { $payments }
 admin-user-banned = 🚫 no access
 admin-user-unreachable = 🔕 blocked the bot
 admin-user-fine = ✅ all is well

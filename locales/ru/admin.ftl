@@ -9,6 +9,7 @@ admin-panel =
     /ban <code>id</code> · /unban <code>id</code>
     /job <code>номер</code> — история заказа
     /refund <code>номер [заметка]</code> — вернуть деньги за заказ
+    /refund_payment <code>номер [рубли]</code> — вернуть платёж туда, откуда он пришёл
     /maintenance <code>on</code> или <code>off</code> — пауза для новых заказов
 admin-stats =
     📊 <b>Магазин</b>
@@ -41,6 +42,7 @@ admin-user =
     Пополнил всего: { $paid }
     Заказов: { $jobs }, в работе { $open }
     { $marks }
+    { $payments }
 admin-user-banned = 🚫 доступ закрыт
 admin-user-unreachable = 🔕 бот заблокирован
 admin-user-fine = ✅ всё в порядке
