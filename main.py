@@ -4,6 +4,7 @@
     python main.py demo                 the whole shop on simulators, one address printed
     python main.py check-config         reach every outside system, say what is wrong
     python main.py audit                check the books; exit 1 when they do not balance
+    python main.py reconcile [--days N] compare with YooKassa's books; exit 1 when a person must look
     python main.py backup FILE          a whole copy while the shop is open
     python main.py restore FILE         put a copy where no database is, and check it
 """
@@ -24,7 +25,7 @@ from aiogram import Bot
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 from aiohttp import web
 
-from database import backup
+from database import backup, differences
 from database.checks import RULES, check_file, run_checks
 from database.models import Database, DatabaseError
 from handlers import JobLetters, Shelf, build_dispatcher, set_commands
@@ -45,10 +46,11 @@ from services.payments import Payments
 from services.photos import Photos
 from services.queue import Queue
 from services.rate_limiter import RateLimiter
+from services.reconcile import Reconciliation
 from services.refunds import CardRail, RefundRail, Refunds
 from services.settings import Settings, feature_notes, settings_or_exit
 from services.telegram import make_bot
-from services.yookassa import YooKassaGateway
+from services.yookassa import YooKassaError, YooKassaGateway
 from workers.runtime import Runtime, install
 from workers.sweeper import Duty, Sweeper
 
@@ -96,6 +98,9 @@ class Shop:
             return_url=settings.yookassa_return_url or f"https://t.me/{me}",
             admins=sorted(settings.admin_ids),
         )
+        self.reconciliation = Reconciliation(
+            self.db, self.gateway, self.payments, admins=sorted(settings.admin_ids)
+        )
         self.refunds = Refunds(self.db, self._rails(), admins=sorted(settings.admin_ids))
         photos = Photos(self.db, self.runtime.assets, catalogue.limits)
         shelf = Shelf(catalogue, self.jobs.quote, pictures=settings.gemini_enabled, clips=settings.kling_enabled)
@@ -106,12 +111,17 @@ class Shop:
         self.live = LiveMessages(self.bot, self.db, letters, chats)
         dispatcher = build_dispatcher(
             settings=settings, db=self.db, catalogue=catalogue, texts=self.texts, limiter=self.limiter,
-            jobs=self.jobs, payments=self.payments, refunds=self.refunds, photos=photos, delivery=delivery,
+            jobs=self.jobs, payments=self.payments, refunds=self.refunds,
+            reconciliation=self.reconciliation, photos=photos, delivery=delivery,
             notifier=self.notifier, letters=letters, shelf=shelf, chats=chats,
         )
         self.updates = Updates(self.bot, dispatcher, self.db)
         self.sweeper = Sweeper(
-            self.runtime, self.queue, self.payments, [Duty("refunds", 5.0, self.refunds.look_at_due)]
+            self.runtime, self.queue, self.payments,
+            [
+                Duty("refunds", 5.0, self.refunds.look_at_due),
+                Duty("reconciliation", 3600.0, self.reconciliation.hourly),
+            ],
         )
 
     def _rails(self) -> dict[str, RefundRail]:
@@ -282,6 +292,34 @@ async def restore(db: Database, source: Path) -> int:
     return await audit(db)
 
 
+async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
+    """Compare with YooKassa; 1 when something waits for a person or YooKassa can't be asked."""
+    gateway, admins = _gateway(settings), sorted(settings.admin_ids)
+    if gateway is None:
+        print("No YOOKASSA_SHOP_ID: there is nothing to compare with.")
+        return 0
+    await db.init_db()
+    payments = Payments(
+        db, gateway, Texts(), shop_id=settings.yookassa_shop_id or "", test_mode=_test_mode(settings), admins=admins
+    )
+    try:
+        report = await Reconciliation(db, gateway, payments, admins=admins).run(days)
+        count, waiting = await db.read(differences.still_open)
+    except YooKassaError as error:
+        print(f"YooKassa: {error}", file=sys.stderr)
+        return 1
+    finally:
+        await gateway.close()
+        await db.close()
+    print(f"{report.payments} payments and {report.refunds} refunds compared, {report.settled} settled just now.")
+    for one in waiting:
+        print(f"open  {one.id}  {one.kind}  {dict(one.details)}  proposal {dict(one.proposal) or 'none'}")
+    if report.failed:
+        print(f"{report.failed} could not be compared; the log says why.")
+    print(f"{count} differences wait for an administrator (/fix).")
+    return 1 if count or report.failed else 0
+
+
 async def check(settings: Settings) -> int:
     bot = make_bot(settings)
 
@@ -307,6 +345,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     demo.add_argument("--port", type=int, default=None, help="first port to try for the chat page")
     commands.add_parser("check-config", help="check the settings and reach every outside system")
     commands.add_parser("audit", help="check the books, exit 1 when they do not balance")
+    compare = commands.add_parser("reconcile", help="compare with YooKassa's books, exit 1 when they differ")
+    compare.add_argument("--days", type=int, default=None, help="how far back; without it since the last time")
     for name, text in (("backup", "copy the database to FILE while it is in use"), ("restore", "put a copy back")):
         commands.add_parser(name, help=text).add_argument("file", type=Path, metavar="FILE")
     return parser.parse_args(argv)
@@ -329,6 +369,8 @@ def main(argv: list[str] | None = None) -> int:
             work = restore(db, options.file)
         case "check-config":
             work = check(settings)
+        case "reconcile":
+            work = reconcile(settings, db, options.days)
         case _:
             work = run_bot(settings)
     try:

@@ -171,6 +171,26 @@ def due(tx: Tx, *, limit: int = 50) -> list[Payment]:
     return [Payment.read(row) for row in tx.rows(query)]
 
 
+def paid_since(tx: Tx, provider: str, since: int, *, limit: int = 20_000) -> list[Payment]:
+    """Payments credited since a UTC time in milliseconds, those of the old program left out."""
+    query = (
+        select(payments)
+        .where(
+            payments.c.provider == provider, payments.c.paid_at >= since, payments.c.legacy == 0,
+            payments.c.status.in_([PaymentStatus.PAID, PaymentStatus.REFUNDED]),
+        )
+        .order_by(payments.c.paid_at)
+        .limit(limit)
+    )
+    return [Payment.read(row) for row in tx.rows(query)]
+
+
+def quarantined(tx: Tx, *, limit: int = 1_000) -> list[Payment]:
+    """Payments set aside because the provider's word did not fit the row."""
+    query = select(payments).where(payments.c.quarantined_reason.is_not(None)).order_by(payments.c.created_at.desc())
+    return [Payment.read(row) for row in tx.rows(query.limit(limit))]
+
+
 def take_due(tx: Tx, *, limit: int = 50) -> list[Payment]:
     """Take what is due and put it off at once: a look that breaks or never ends must not come first for ever."""
     taken = due(tx, limit=limit)

@@ -35,6 +35,7 @@ from services.notifier import Notifier
 from services.payments import Payments
 from services.photos import Photos
 from services.rate_limiter import RateLimiter, RateLimitMiddleware
+from services.reconcile import Reconciliation
 from services.refunds import Refunds
 from services.settings import Settings
 
@@ -54,6 +55,7 @@ def build_dispatcher(
     jobs: Jobs,
     payments: Payments,
     refunds: Refunds,
+    reconciliation: Reconciliation,
     photos: Photos,
     delivery: Delivery,
     notifier: Notifier,
@@ -73,6 +75,7 @@ def build_dispatcher(
         jobs=jobs,
         payments=payments,
         refunds=refunds,
+        reconciliation=reconciliation,
         photos=photos,
         delivery=delivery,
         notifier=notifier,

@@ -8,17 +8,22 @@ from aiogram import Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import Message
 
-from database.models import IllegalMove, KeyReused, NotFound, Refund, RefundStatus, User
+from database import admin, differences
+from database.models import Database, Difference, IllegalMove, KeyReused, NotFound, Refund, RefundStatus, User
 from handlers.voice import Voice
+from services.i18n import Safe
 from services.notifier import Notifier
 from services.pricing import BadSum, parse_rubles
+from services.reconcile import MOST_DAYS, Reconciliation
 from services.refunds import Refunds
+from services.yookassa import YooKassaError
 
 router = Router(name="admin money")
 
 FREE: Final = {"rate_limit": False}
 LARGEST_SUM: Final = 10_000_000_000
 LONGEST_ID: Final = 100
+MOST_SHOWN: Final = 10
 _REFUND: Final = {
     RefundStatus.TAKEN: "refund-waiting",
     RefundStatus.SENT: "refund-waiting",
@@ -52,6 +57,84 @@ async def refund_payment(
     else:
         await message.answer(_outcome(voice, refund))
     notifier.nudge()
+
+
+@router.message(Command("reconcile"), flags=FREE)
+async def reconcile(
+    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, reconciliation: Reconciliation,
+    notifier: Notifier,
+) -> None:
+    """Compare with the provider's books now: since the last time, or so many days back."""
+    wanted = (command.args or "").strip()
+    if wanted and not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted[:6]) <= MOST_DAYS):
+        await message.answer(voice.t("reconcile-usage", days=MOST_DAYS))
+        return
+    await db.write(lambda tx: admin.log(tx, person.id, "reconcile", "shop", days=wanted))
+    try:
+        report = await reconciliation.run(int(wanted) if wanted else None)
+    except YooKassaError:
+        await message.answer(voice.t("reconcile-unreachable"))
+        return
+    count, _ = await db.read(differences.still_open)
+    await message.answer(
+        voice.t(
+            "reconcile-done", payments=report.payments, refunds=report.refunds, settled=report.settled, open=count,
+            failed=report.failed,
+        )
+    )
+    notifier.nudge()
+
+
+@router.message(Command("fix"), flags=FREE)
+async def fix(
+    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, notifier: Notifier
+) -> None:
+    """List what waits for a decision, or decide: book the proposed entry or dismiss it, once."""
+    number, _, verdict = (command.args or "").strip().partition(" ")
+    verdict = verdict.strip().lower()
+    if not number:
+        await message.answer(_waiting(voice, *await db.read(differences.still_open, limit=MOST_SHOWN)))
+        return
+    act = {"apply": differences.apply, "dismiss": differences.dismiss}.get(verdict)
+    if act is None or not (number.isascii() and number.isdigit() and len(number) <= 12):
+        await message.answer(voice.t("fix-usage"))
+        return
+    try:
+        decided = await db.write(act, person.id, int(number))
+    except NotFound:
+        await message.answer(voice.t("admin-not-found"))
+    except IllegalMove:
+        await message.answer(voice.t("fix-impossible", id=number))
+    else:
+        await message.answer(voice.t(f"fix-{decided.state}", id=number, what=Safe(_proposal(voice, decided))))
+    notifier.nudge()
+
+
+def _waiting(voice: Voice, count: int, waiting: list[Difference]) -> str:
+    if not waiting:
+        return voice.t("fix-none")
+    lines = [voice.t("fix-list", count=count)]
+    for one in waiting:
+        facts = dict(one.details)
+        lines += [
+            "",
+            voice.t(
+                "fix-line", id=str(one.id), when=voice.when(one.created_at),
+                what=Safe(voice.t(f"difference-{one.kind}")), payment=one.payment_id or str(facts.get("about", "–")),
+                theirs=voice.rubles(int(facts.get("theirs") or 0)), user=str(one.user_id or "–"),
+            ),
+            voice.t("fix-proposal", what=Safe(_proposal(voice, one))),
+        ]
+    return "\n".join(lines)
+
+
+def _proposal(voice: Voice, one: Difference) -> str:
+    """The entry that would settle it, in words (HTML)."""
+    amount = int(one.proposal.get("amount", 0))
+    if not amount:
+        return voice.t("fix-propose-nothing")
+    key = "fix-propose-credit" if amount > 0 else "fix-propose-take"
+    return voice.t(key, amount=voice.rubles(abs(amount)), user=str(one.proposal["user_id"]))
 
 
 def _outcome(voice: Voice, refund: Refund) -> str:

@@ -19,8 +19,10 @@ from services.i18n import LANGUAGES, Texts
 from services.log import event
 
 PEOPLE: Final = ("start", "image", "video", "balance", "topup", "history", "language", "cancel", "help")
-ADMINS: Final = ("admin", "stats", "user", "grant", "ban", "unban", "job", "refund", "refund_payment",
-                 "maintenance")
+ADMINS: Final = (
+    "admin", "stats", "user", "grant", "ban", "unban", "job", "refund", "refund_payment", "reconcile", "fix",
+    "maintenance",
+)
 FLAG: Final = "commands"
 
 _log = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from database import flags, inbox, refunds
+from database import differences, inbox, refunds
 from database import payments as rows
+from database.differences import Found, Proposal
 from database.models import Database, IllegalMove, InboxItem, KeyReused, NotFound, Payment, PaymentStatus
 from services.errors import TopUpUnavailable
 from services.i18n import Texts
@@ -38,9 +38,6 @@ RARE_LOOK_MS = 6 * 3600 * 1000
 LAST_LOOK_SECONDS = 90 * 24 * 3600
 NOTIFICATION_TRIES = 90  # more than three days, the later ones an hour apart
 LONGEST_HINT_GAP_MS = 3600 * 1000
-COMPARED = "yookassa_compared_ms"  # up to when YooKassa's lists were compared with ours
-OVERLAP_SECONDS = 26 * 3600
-REFUND_OVERLAP_SECONDS = 8 * 24 * 3600  # a refund may take days from its creation to its success
 AT_ONCE = 4
 MOST_WAITING = 1_000  # questions about one payment that may stand in line; what is true is decided in the database
 
@@ -254,11 +251,12 @@ class Payments:
         body: dict[str, Any] = json.loads(item.body)
         subject, provider_id = str(body["event"]).partition(".")[0], str(body["object"]["id"])
         if subject == "payment":
-            await self._payment_hint(provider_id)
+            await self.heard_of(provider_id)
         elif subject == "refund":
-            await self._refund_hint(provider_id)
+            await self.heard_of_refund(provider_id)
 
-    async def _payment_hint(self, provider_payment_id: str) -> None:
+    async def heard_of(self, provider_payment_id: str) -> None:
+        """Somebody says that something happened to this payment of YooKassa's: look, and do what follows."""
         payment = await self._ours(provider_payment_id)
         if payment is None:
             return
@@ -267,7 +265,8 @@ class Payments:
             # The notification was quicker than the provider's own books: ask again soon.
             await self._db.write(rows.look_later, payment.id, delay_ms=FIRST_LOOK_MS)
 
-    async def _refund_hint(self, refund_id: str) -> None:
+    async def heard_of_refund(self, refund_id: str) -> None:
+        """Somebody says that YooKassa gave money back: look, and take it back once."""
         try:
             refund = await self._require().get_refund(refund_id)
         except YooKassaError as error:
@@ -303,13 +302,28 @@ class Payments:
                 look_in_ms=FIRST_LOOK_MS,
             )
         except KeyReused:
-            await self._alert(f"second:{facts.id}", "alert-unknown-payment", payment=facts.id, status=facts.status)
+            if facts.status == "succeeded" and facts.currency == "RUB" and self.is_of_our_shop(facts):
+                await self._difference("second-payment", facts, order)
             return None
 
     async def _not_ours(self, facts: GatewayPayment) -> None:
         """Of our shop and of none of our orders: the owner hears of it once."""
         event(_log, "payment.not_ours", level=logging.ERROR, provider_payment_id=facts.id)
-        await self._alert(f"unknown:{facts.id}", "alert-unknown-payment", payment=facts.id, status=facts.status)
+        await self._difference("unknown-payment", facts)
+
+    async def _difference(self, kind: str, facts: GatewayPayment, order: Payment | None = None) -> None:
+        """Money at YooKassa that stands for none of our orders, or for one that has its money: a person decides."""
+        found = Found(
+            kind, PROVIDER, facts.id, payment_id=order.id if order else None,
+            user_id=order.user_id if order else None,
+            facts={"theirs": facts.amount_kopecks, "ours": 0, "status": facts.status},
+            proposal=Proposal(order.user_id, facts.amount_kopecks - facts.refunded_kopecks) if order else None,
+        )
+        await self._db.write(differences.note, found, admins=self._admins)
+
+    def is_of_our_shop(self, facts: GatewayPayment) -> bool:
+        """Our shop and our mode: a test shop's payments are no money."""
+        return facts.account_id in (None, self._shop_id) and self._test_mode in (None, facts.test)
 
     # --- polling ----------------------------------------------------------------------------------------
 
@@ -358,43 +372,6 @@ class Payments:
             return LATE_LOOK_MS
         return min(FIRST_LOOK_MS * (1 + payment.looks), 300_000)
 
-    # --- reconciliation -----------------------------------------------------------------------------------
-
-    async def reconcile(self) -> None:
-        """Compare with YooKassa's own lists: what was paid or returned while nobody told us is settled as any other.
-
-        Raises YooKassaError when a list can't be read to its end; the next comparison begins where the last one did.
-        """
-        if self._gateway is None:
-            return
-        started = time.time()
-        last = int(await self._db.read(flags.get, COMPARED) or started * 1000) / 1000
-        seen = _moment(last - OVERLAP_SECONDS)
-        async for facts in self._gateway.list_payments(status="succeeded", captured_at__gte=seen):
-            await self._safely(facts.id, self._compare_payment(facts))
-        seen = _moment(last - REFUND_OVERLAP_SECONDS)
-        async for refund in self._gateway.list_refunds(status="succeeded", created_at__gte=seen):
-            known = await self._db.read(refunds.by_provider_id, refund.id)
-            if known is None or not known.is_final:
-                await self._safely(refund.id, self._refund_hint(refund.id))
-        await self._db.write(flags.put, COMPARED, str(int(started * 1000)))
-
-    async def _compare_payment(self, facts: GatewayPayment) -> None:
-        known = await self._db.read(rows.by_provider_id, facts.id)
-        if known is None and await self._db.read(rows.get, facts.order_id or "") is None:
-            await self._not_ours(facts)
-        elif known is None or (
-            known.status in (PaymentStatus.PENDING, PaymentStatus.CANCELED) and not known.quarantined_reason
-        ):
-            event(_log, "payment.found_by_comparison", level=logging.WARNING, provider_payment_id=facts.id)
-            await self._payment_hint(facts.id)
-
-    async def _safely(self, name: str, work: Awaitable[None]) -> None:
-        try:
-            await work
-        except Exception as error:
-            event(_log, "reconcile.item_failed", level=logging.ERROR, item=name, error=str(error)[:200])
-
     # --- small parts ------------------------------------------------------------------------------------
 
     def _require(self) -> YooKassaGateway:
@@ -418,8 +395,3 @@ class Payments:
     def _age(since_ms: int | None) -> float:
         """Seconds since a UTC time in milliseconds; 0 for None."""
         return 0.0 if since_ms is None else time.time() - since_ms / 1000
-
-
-def _moment(seconds: float) -> str:
-    """A UTC time as YooKassa writes it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")

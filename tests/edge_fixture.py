@@ -17,6 +17,7 @@ from database.models import Database, Payment, Refund
 from handlers.webhook import Edge, create_web_app
 from services.i18n import Texts
 from services.payments import Payments
+from services.reconcile import Reconciliation
 from services.refunds import CardRail, Refunds
 from services.settings import Settings
 from services.yookassa import YooKassaGateway
@@ -37,6 +38,7 @@ class Till:
     sandbox: Sandbox
     gateway: YooKassaGateway
     refunds: Refunds
+    reconciliation: Reconciliation
     counter: int = 0
 
     async def order(self, user_id: int = 1, rubles: int = 500, order_id: str | None = None) -> Payment:
@@ -106,7 +108,8 @@ async def till(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Till]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     refunds = Refunds(db, {"yookassa": CardRail(db, gateway)}, admins=[ADMIN])
-    yield Till(db, payments, edge, f"http://127.0.0.1:{runner.addresses[0][1]}", sandbox, gateway, refunds)
+    compared = Reconciliation(db, gateway, payments, admins=[ADMIN])
+    yield Till(db, payments, edge, f"http://127.0.0.1:{runner.addresses[0][1]}", sandbox, gateway, refunds, compared)
     await edge.close(5)
     await runner.cleanup()
     await gateway.close()

@@ -85,3 +85,39 @@ async def test_people_have_no_such_commands(house: House) -> None:
     after = await house.db.read(rows.get, payment.id)
     assert after is not None
     assert after.refunded_amount == 0
+
+
+async def test_an_admin_compares_and_decides(house: House) -> None:
+    """/reconcile counts, /fix lists what waits with its proposal, apply books it once, and the customer is told."""
+    admin, anya = house.person(ADMIN), house.person(ANYA)
+    await anya.say("/start")
+    payment = await paid(house)
+    await admin.say("/reconcile soon")
+    await admin.sees("Так: /reconcile", new=True)
+    await admin.say("/reconcile")
+    await admin.sees("платежей 1, возвратов 0", new=True)
+    await admin.say("/fix")
+    await admin.sees("Расхождений, которые ждут решения, нет", new=True)
+    house.sandbox.world.faces["yookassa"].payments[payment.provider_payment_id].amount += 5
+    await admin.say("/reconcile 7")
+    await admin.sees("Расхождение № 1")
+    await admin.say("/fix")
+    listed = await admin.sees("суммы не сходятся", new=True)
+    assert payment.id in listed["text"]
+    assert "начислить 5" in listed["text"].replace("\u00a0", " ")
+    await admin.say("/fix 1 maybe")
+    await admin.sees("Так: /fix", new=True)
+    await admin.say("/fix 1 apply")
+    await admin.sees("№ 1: сделано", new=True)
+    await anya.sees("Исправили ошибку в расчётах: начислено 5")
+    await admin.say("/fix 1 apply")
+    await admin.sees("решение уже принято", new=True)
+    assert await house.db.get_balance(ANYA) == 50_500
+
+
+async def test_a_silent_yookassa_is_said(house: House) -> None:
+    """The comparison could not be made: a sentence, nothing else."""
+    admin = house.person(ADMIN)
+    house.sandbox.fault("yookassa", "v3/payments", times=5, status=500)
+    await admin.say("/reconcile")
+    await admin.sees("не ответил до конца", new=True)

@@ -373,7 +373,7 @@ async def test_answer_notification_and_comparison_at_once(till: Till) -> None:
     (theirs,) = await made(till)
     await till.control(f"/refunds/{theirs['id']}/settle", status="succeeded")
     await asyncio.gather(
-        told(till, [theirs["id"]] * 5), sweep(till), till.payments.reconcile(), till.refunds.carry_on("r1")
+        told(till, [theirs["id"]] * 5), sweep(till), till.reconciliation.run(), till.refunds.carry_on("r1")
     )
     assert (await till.refund("r1")).status is RefundStatus.SUCCEEDED
     assert await entries(till) == [("topup", 50_000), ("takeback", -20_000)]

@@ -73,7 +73,6 @@ class Sweeper:
             Duty("holds", 5.0, self.release_overdue_holds),
             Duty("notifications", 2.0, payments.handle_due_notifications),
             Duty("payments", 2.0, payments.look_at_due),
-            Duty("reconciliation", 3600.0, payments.reconcile),
             Duty("expired files", 60.0, self.delete_expired_assets),
             Duty("old rows", 600.0, self.forget_old_rows),
             Duty("orphans", 3600.0, self._delete_orphans),
