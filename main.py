@@ -46,6 +46,7 @@ from services.payments import Payments
 from services.photos import Photos
 from services.queue import Queue
 from services.rate_limiter import RateLimiter
+from services.receipts import terms_of
 from services.reconcile import Reconciliation
 from services.refunds import CardRail, RefundRail, Refunds
 from services.settings import Settings, feature_notes, settings_or_exit
@@ -97,6 +98,7 @@ class Shop:
             test_mode=_test_mode(settings),
             return_url=settings.yookassa_return_url or f"https://t.me/{me}",
             admins=sorted(settings.admin_ids),
+            receipt=terms_of(settings),
         )
         self.reconciliation = Reconciliation(
             self.db, self.gateway, self.payments, admins=sorted(settings.admin_ids)
@@ -126,7 +128,9 @@ class Shop:
 
     def _rails(self) -> dict[str, RefundRail]:
         """Who can give money back, by the provider it came through."""
-        return {} if self.gateway is None else {"yookassa": CardRail(self.db, self.gateway)}
+        if self.gateway is None:
+            return {}
+        return {"yookassa": CardRail(self.db, self.gateway, receipt=terms_of(self.settings))}
 
     async def run(self) -> None:
         """Serve until `stop` is set or a part of the shop breaks; then let what is in hand end."""

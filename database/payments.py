@@ -70,6 +70,18 @@ def sending(tx: Tx, payment_id: str) -> Payment:
     return _must(tx, payment_id)
 
 
+def ask_anew(tx: Tx, payment_id: str) -> Payment:
+    """The provider has nothing of it and has forgotten its key: it will be sent under a new one."""
+    payment = _must(tx, payment_id)
+    base, _, times = payment.idempotency_key.partition(".")
+    tx.execute(
+        update(payments)
+        .where(payments.c.id == payment_id, payments.c.provider_payment_id.is_(None))
+        .values(sent_at=None, idempotency_key=f"{base}.{int(times or 0) + 1}")
+    )
+    return _must(tx, payment_id)
+
+
 def accepted(
     tx: Tx, payment_id: str, *, provider_payment_id: str, confirmation_url: str | None, look_in_ms: int
 ) -> Payment:

@@ -7,6 +7,7 @@ transaction. What anybody tells us is a hint; only the provider's answer to our 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import re
@@ -14,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from database import differences, inbox, refunds
+from database import differences, inbox, refunds, users
 from database import payments as rows
 from database.differences import Found, Proposal
 from database.models import Database, IllegalMove, InboxItem, KeyReused, NotFound, Payment, PaymentStatus
@@ -25,7 +26,7 @@ from services.log import event, log_context
 from services.pricing import format_rubles
 from services.returns import Returns, returned
 from services.yookassa import ErrorKind, YooKassaError, YooKassaGateway
-from services.yookassa_objects import GatewayPayment, build_payment_body
+from services.yookassa_objects import GatewayPayment, Receipt, build_payment_body, moment
 
 PROVIDER = "yookassa"
 KEY_LIVES_SECONDS = 23 * 3600  # after 24 h the provider forgets the key and would create a second payment
@@ -47,6 +48,10 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+class _NeverArrived(Exception):
+    """YooKassa has nothing of an order."""
+
+
 class Payments:
     """Card top-ups through YooKassa. Without a gateway everything about them is off."""
 
@@ -60,7 +65,9 @@ class Payments:
         test_mode: bool | None = None,
         return_url: str = "https://t.me",
         admins: Sequence[int] = (),
+        receipt: Receipt | None = None,
     ) -> None:
+        """`receipt` holds the shop's own terms where every payment needs one; the customer's address is theirs."""
         self._db = db
         self._gateway = gateway
         self._texts = texts
@@ -68,11 +75,17 @@ class Payments:
         self._test_mode = test_mode
         self._return_url = return_url
         self._admins = sorted(admins)
+        self._receipt = receipt
         self._locks = KeyedLock(MOST_WAITING)
 
     @property
     def enabled(self) -> bool:
         return self._gateway is not None
+
+    @property
+    def wants_email(self) -> bool:
+        """Whether a customer must leave an address before they can pay."""
+        return self._gateway is not None and self._receipt is not None
 
     # --- starting -----------------------------------------------------------------------------------
 
@@ -90,7 +103,8 @@ class Payments:
         """A payment of `amount` kopecks with its link; the same `order_id` again answers the same payment.
 
         Raises TopUpUnavailable: "off" without a shop, "refused" when the shop's settings are wrong (the owner is
-        told), "try_later" when YooKassa does not answer (the order stays and is looked after).
+        told), "try_later" when YooKassa does not answer (the order stays and is looked after), "email" when the
+        shop sends receipts and knows no address of this person.
         """
         if self._gateway is None:
             raise TopUpUnavailable("off")
@@ -101,7 +115,7 @@ class Payments:
             return_url=self._return_url,
             description=self._texts.plain(language, "payment-description", sum=format_rubles(amount, language)),
             order_id=order_id,
-            receipt=None,
+            receipt=await self._receipt_for(user_id),
         )
         order = rows.NewPayment(
             id=order_id,
@@ -116,10 +130,22 @@ class Payments:
         )
         payment = await self._db.write(rows.open_payment, order, look_in_ms=FIRST_LOOK_MS)
         async with self._locks.hold(payment.id):
-            return await self._created(payment)
+            return await self._created(payment, wanted=True)
 
-    async def _created(self, payment: Payment) -> Payment:
-        """Make sure that YooKassa has the payment: the stored body under the stored key, however often."""
+    async def _receipt_for(self, user_id: int) -> Receipt | None:
+        if self._receipt is None:
+            return None
+        person = await self._db.read(users.get, user_id)
+        if person is None or person.email is None:
+            raise TopUpUnavailable("email")
+        return dataclasses.replace(self._receipt, email=person.email)
+
+    async def _created(self, payment: Payment, *, wanted: bool = False) -> Payment:
+        """Make sure that YooKassa has the payment: the stored body under the stored key, however often.
+
+        An order that never arrived and whose key is forgotten gets a new key when the person waits for it (`wanted`),
+        else it is closed: nobody has its link.
+        """
         payment = await self._fresh(payment.id)
         if payment.status is PaymentStatus.CANCELED:
             raise TopUpUnavailable("refused")
@@ -128,6 +154,11 @@ class Payments:
             tries += 1
             try:
                 payment = await self._send(payment)
+            except _NeverArrived as error:
+                if not wanted:
+                    await self._db.write(rows.close_unsent, payment.id, "never_created")
+                    raise TopUpUnavailable("try_later") from error
+                await self._db.write(rows.ask_anew, payment.id)
             except YooKassaError as error:
                 event(_log, "payment.create_failed", level=logging.WARNING, payment_id=payment.id, error=str(error))
                 if error.kind not in _UNSURE:
@@ -141,10 +172,11 @@ class Payments:
         gateway = self._require()
         payment = await self._db.write(rows.sending, payment.id)
         if self._age(payment.sent_at) > KEY_LIVES_SECONDS:
-            raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, "the key is too old to be sent again")
-        answer = await gateway.create_payment(
-            json.loads(payment.request_body or "{}"), idempotency_key=payment.idempotency_key
-        )
+            answer = await self._look_up(gateway, payment)
+        else:
+            answer = await gateway.create_payment(
+                json.loads(payment.request_body or "{}"), idempotency_key=payment.idempotency_key
+            )
         return await self._db.write(
             rows.accepted,
             payment.id,
@@ -152,6 +184,22 @@ class Payments:
             confirmation_url=answer.confirmation_url,
             look_in_ms=FIRST_LOOK_MS,
         )
+
+    async def _look_up(self, gateway: YooKassaGateway, payment: Payment) -> GatewayPayment:
+        """The payment of an order whose key is forgotten by now: sent again it would be a second one.
+
+        Raises _NeverArrived when the list of the time in question does not hold it, YooKassaError when that can't be
+        read to its end.
+        """
+        sent = (payment.sent_at or payment.created_at) / 1000
+        begin, end = (moment(sent + hours * 3600) for hours in (-1, 26))
+        found = None
+        async for listed in gateway.list_payments(created_at__gte=begin, created_at__lte=end):
+            if listed.order_id == payment.id and (found is None or listed.status == "succeeded"):
+                found = listed
+        if found is None:
+            raise _NeverArrived
+        return found
 
     async def _refused(self, payment: Payment, error: YooKassaError) -> None:
         """A certain no: nothing exists at YooKassa, so the order is closed and the owner hears why."""

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from database import differences, flags, ledger, refunds
 from database import payments as rows
@@ -20,6 +19,7 @@ from database.refunds import Undecided
 from services.log import event
 from services.payments import PROVIDER, Payments
 from services.yookassa import ErrorKind, GatewayPayment, GatewayRefund, YooKassaError, YooKassaGateway
+from services.yookassa_objects import moment
 
 COMPARED = "yookassa_compared_ms"  # up to when YooKassa's lists were compared with ours
 OVERLAP_SECONDS = 26 * 3600
@@ -99,7 +99,7 @@ class Reconciliation:
 
     async def _payments_of(self, gateway: YooKassaGateway, report: Report, since: float) -> None:
         seen: set[str] = set()
-        async for facts in gateway.list_payments(status="succeeded", captured_at__gte=_moment(since)):
+        async for facts in gateway.list_payments(status="succeeded", captured_at__gte=moment(since)):
             seen.add(facts.id)
             report.payments += 1
             try:
@@ -173,7 +173,7 @@ class Reconciliation:
 
     async def _refunds_of(self, gateway: YooKassaGateway, report: Report, since: float) -> None:
         seen: set[str] = set()
-        async for refund in gateway.list_refunds(status="succeeded", created_at__gte=_moment(since)):
+        async for refund in gateway.list_refunds(status="succeeded", created_at__gte=moment(since)):
             seen.add(refund.id)
             report.refunds += 1
             try:
@@ -247,8 +247,3 @@ class Reconciliation:
     def _failed(report: Report, name: str, error: Exception) -> None:
         report.failed += 1
         event(_log, "reconcile.item_failed", level=logging.ERROR, item=name, error=str(error)[:200])
-
-
-def _moment(seconds: float) -> str:
-    """A UTC time as YooKassa writes it."""
-    return datetime.fromtimestamp(max(seconds, 0.0), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
