@@ -148,9 +148,11 @@ class Shop:
             parts.append(self._catch_up())
             if self.settings.telegram_mode == "polling":
                 parts.append(self.updates.poll(self.stop))
-            await _until_stopped(self.stop, parts)
-            await edge.close(DRAIN_SECONDS)
-            await self.updates.drain(DRAIN_SECONDS)
+            try:
+                await _until_stopped(self.stop, parts)
+            finally:  # also when a part broke: what is in hand must end before the database is closed
+                await edge.close(DRAIN_SECONDS)
+                await self.updates.drain(DRAIN_SECONDS)
 
     async def _receive_how(self) -> None:
         """Tell Telegram where updates go: to our webhook, or nowhere but to those who ask."""
@@ -270,8 +272,13 @@ async def run_bot(settings: Settings) -> int:
 
 async def audit(db: Database) -> int:
     """One line for each rule of the books; 1 when one is broken."""
-    findings = [*await db.read(run_checks), *await db.read(check_file)]
-    await db.close()
+    if not db.path.exists():
+        print(f"{db.path} does not exist: there is nothing to audit. Is DATABASE_URL right?", file=sys.stderr)
+        return 1
+    try:
+        findings = [*await db.read(run_checks), *await db.read(check_file)]
+    finally:
+        await db.close()
     broken = {finding.check for finding in findings}
     for check, rule in RULES.items():
         print(f"{'FAIL' if check in broken else 'ok  '}  {check}  {rule}")
@@ -290,6 +297,9 @@ async def back_up(db: Database, target: Path) -> int:
 
 async def restore(db: Database, source: Path) -> int:
     """Copy `source` to where the database belongs, which must be empty; then bring it up to date and audit it."""
+    if source.exists() and not await asyncio.to_thread(backup.holds_a_shop, source):
+        print(f"{source} holds no database of this shop; nothing was restored.", file=sys.stderr)
+        return 1
     await asyncio.to_thread(backup.copy, source, db.path)
     await db.init_db()
     print(f"{source} is restored to {db.path}:")

@@ -44,6 +44,16 @@ def copy(source: Path, target: Path) -> None:
         scratch.unlink(missing_ok=True)
 
 
+def holds_a_shop(path: Path) -> bool:
+    """Whether the file is a database of this program, of version 1.3 or later. Raises BackupFailed when unreadable."""
+    try:
+        with _opened(path) as connection:
+            names = {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except (sqlite.Error, OSError) as error:
+        raise BackupFailed(f"{path} can't be read: {error}") from error
+    return bool(names & {"ledger", "wallets"})
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[sqlite.Connection]:
     connection = sqlite.connect(str(path), timeout=10.0, isolation_level=None)

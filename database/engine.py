@@ -293,7 +293,12 @@ class Door:
         thread = aiosqlite.Connection(connector, iter_chunk_size=64)
         # A program that forgets close() must still end; a write cut off by that is rolled back like any kill.
         thread._thread.daemon = True
-        await thread
+        try:
+            await thread
+        except BaseException:
+            # aiosqlite has told its thread to stop and to say so in this loop, which must not be gone by then.
+            await asyncio.to_thread(thread._thread.join)
+            raise
         self._thread, self._file = thread, opened[0]
 
 

@@ -354,7 +354,6 @@ def ready_to_finish(tx: Tx, job_id: str, *, url: str) -> Job | None:
             progress=_at_least(jobs.c.progress, 90),
             due_at=tx.now + REDISPATCH_MS,
             dispatches=jobs.c.dispatches + 1,
-            failures=0,
         )
     )
     if not moved:

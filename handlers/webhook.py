@@ -64,6 +64,7 @@ class Edge:
             await asyncio.wait(self.background, timeout=grace_seconds)
         for task in self.background:
             task.cancel()
+        await asyncio.gather(*self.background, return_exceptions=True)
 
 
 def _close(work: Awaitable[None]) -> None:

@@ -17,7 +17,8 @@ from database.differences import Found, Proposal
 from database.models import Database, Difference, Payment, PaymentStatus, Refund, RefundStatus, Tx
 from database.refunds import Undecided
 from services.log import event
-from services.payments import PROVIDER, Payments
+from services.payments import Payments
+from services.settlement import PROVIDER
 from services.yookassa import ErrorKind, GatewayPayment, GatewayRefund, YooKassaError, YooKassaGateway
 from services.yookassa_objects import moment
 

@@ -120,7 +120,7 @@ class Person:
                 return message
         return None
 
-    async def sees(self, text: str, *, new: bool = False, seconds: float = 15.0) -> Json:
+    async def sees(self, text: str, *, new: bool = False, seconds: float = 40.0) -> Json:
         """Wait for a message (new or edited) that holds `text`."""
         deadline = time.monotonic() + seconds
         while (message := await self.find(text, new=new)) is None:
@@ -141,7 +141,7 @@ class Person:
 
         await until(gone, what="the old message is taken away")
 
-    async def gets(self, kind: str, *, count: int = 1, seconds: float = 25.0) -> list[Json]:
+    async def gets(self, kind: str, *, count: int = 1, seconds: float = 40.0) -> list[Json]:
         """Wait for so many messages of the bot's that carry a photo, document, video …"""
 
         async def enough() -> list[Json]:

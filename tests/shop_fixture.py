@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import pytest_asyncio
 from database import jobs as job_rows
 from database import ledger, outbox
 from database.models import Database, Job, JobType
+from services.catalogue import SHIPPED
 from services.queue import FUNCTIONS, Queue, Step, load_function
 from services.settings import Settings
 from tests.database_fixture import assert_books
@@ -102,9 +104,19 @@ async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 20.
     return answer
 
 
+def impatient_catalogue(folder: Path) -> Path:
+    """The catalogue shipped, with pauses between retries that tests can wait for."""
+    text = SHIPPED.read_text(encoding="utf-8")
+    for name in ("first_delay", "max_delay", "jitter"):
+        text = re.sub(rf"^{name} = .*$", f"{name} = 0.01", text, flags=re.MULTILINE)
+    path = folder / "catalogue.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
 @pytest_asyncio.fixture
 async def shop_settings(sandbox: Sandbox, tmp_path: Path) -> Settings:
-    return sandbox.settings(tmp_path)
+    return sandbox.settings(tmp_path, CATALOGUE_PATH=str(impatient_catalogue(tmp_path)))
 
 
 @pytest_asyncio.fixture

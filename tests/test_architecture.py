@@ -32,7 +32,6 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "rq": ("services/queue.py", "workers/"),
     "httpx": ("services/providers/", "services/check_config.py"),
     "yookassa": ("services/yookassa.py",),
-    "pydantic_settings": (),
     "sqlite3": ("benchmarks/",),
     "requests": ("services/yookassa.py", "services/yookassa_session.py"),
     "pickle": ("workers/guard.py",),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import shutil
 from collections.abc import AsyncIterator
 
 import pytest
@@ -338,3 +340,48 @@ async def test_a_cancel_that_races_with_the_worker_ends_in_exactly_one_of_two_wa
     drawn = shop.sandbox.calls("gemini", "generateContent")
     assert (ended.status, drawn) in [(JobStatus.COMPLETED, 1), (JobStatus.CANCELLED, 0)]
     assert await shop.balance() == (8_800 if drawn else 10_000)
+
+
+# --- every failure gives the money back ----------------------------------------------------------------------
+
+
+async def test_a_full_account_at_the_provider_lets_the_clip_wait(shop: Shop) -> None:
+    """No free place is no failure: the order waits in its row with its money, and goes out when there is one."""
+    await shop.give(1, 100)
+    first, second = await shop.order(type=JobType.VIDEO), await shop.order(type=JobType.VIDEO)
+    kling = shop.sandbox.world.faces["kling"]
+    kling.settings = dataclasses.replace(kling.settings, concurrency=1)
+    shop.here.catalogue.retries.submit.__dict__.update(first_delay=0.01, max_delay=0.02, jitter=0.0, tries=1)
+    shop.sandbox.world.clock.set_speed(1)
+    await video_worker.submit(first.id)
+    await video_worker.submit(second.id)
+    waiting = await shop.job(second.id)
+    assert (waiting.status, waiting.step, waiting.lease_until) == (JobStatus.PROCESSING, JobStep.SUBMIT, None)
+    kling.settings = dataclasses.replace(kling.settings, concurrency=2)
+    await video_worker.submit(second.id)
+    assert (await shop.job(second.id)).step is JobStep.WATCH
+    assert await shop.entries() == [*BOUGHT, ("reserve", -1200)]
+
+
+async def test_a_result_that_can_not_be_stored_gives_the_money_back(shop: Shop) -> None:
+    """The folder of results is gone and can't be made: one refund, the right word, nothing charged."""
+    await shop.give(1, 100)
+    job = await shop.order()
+    root = shop.here.assets.root  # type: ignore[attr-defined]
+    shutil.rmtree(root)
+    root.write_text("a file stands where the folder belongs")
+    await image_worker.run(job.id)
+    failed = await shop.job(job.id)
+    assert (failed.status, failed.error_code) == (JobStatus.FAILED, "storage")
+    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+    assert await shop.db.read(jobs.result_of, job.id) is None
+
+
+async def test_money_goes_back_to_who_paid_and_to_nobody_else(shop: Shop) -> None:
+    """Ten people, every second order refused: each balance is its own, whatever the others' orders came to."""
+    orders = []
+    for user in range(1, 11):
+        await shop.give(user, 20)
+        orders.append(await shop.order(user, prompt="a fox #sim:prompt_block=SAFETY" if user % 2 else "a fox"))
+    await asyncio.gather(*(image_worker.run(job.id) for job in orders))
+    assert [await shop.balance(user) for user in range(1, 11)] == [2_000, 800] * 5

@@ -45,7 +45,7 @@ async def delivered(house: House) -> Job:
         job = await the_job(house)
         return job if job.delivered_at is not None else None
 
-    job: Job = await until(done, seconds=25, what="the delivery")
+    job: Job = await until(done, seconds=40, what="the delivery")
     return job
 
 
@@ -147,7 +147,7 @@ async def test_a_closed_chat_keeps_its_result(house: House) -> None:
     async def given_up() -> bool:
         return any(row["dead_reason"] for row in await rows(house))
 
-    await until(given_up, seconds=25, what="the chat is seen to be closed")
+    await until(given_up, seconds=40, what="the chat is seen to be closed")
     known = await house.db.read(users.get, ANYA)
     assert known is not None
     assert known.is_unreachable
@@ -170,7 +170,7 @@ async def test_start_and_history_bring_what_did_not_arrive(house: House) -> None
     async def given_up() -> bool:
         return any(row["dead_reason"] for row in await rows(house))
 
-    await until(given_up, seconds=25, what="given up")
+    await until(given_up, seconds=40, what="given up")
     await anya.say("/history")
     await delivered(house)  # any word of the person's shows that the chat is open again
     await anya.sees("История")
@@ -188,7 +188,7 @@ async def test_a_result_due_while_the_bot_was_down(sandbox: Sandbox, tmp_path: P
         async def tried() -> bool:
             return any(row["attempts"] for row in await rows(house) if row["kind"] == "result")
 
-        await until(tried, seconds=25, what="a first try")
+        await until(tried, seconds=40, what="a first try")
     sandbox.world.faults.clear()
     async with open_house(sandbox, tmp_path) as house:
         def hurry(tx: Tx) -> None:

@@ -99,7 +99,6 @@ async def test_a_busy_provider_is_asked_again_and_then_the_job_waits_in_its_row(
     job = await shop.order()
     shop.sandbox.fault("gemini", "generateContent", status=503, times=1000, body={"error": {
         "code": 503, "status": "UNAVAILABLE", "message": "The model is overloaded."}})
-    shop.here.catalogue.retries.image.__dict__.update(first_delay=0.01, max_delay=0.02, jitter=0.0)
     await image_worker.run(job.id)
     waiting = await shop.job(job.id)
     assert (waiting.status, waiting.step, waiting.lease_until) == (JobStatus.PROCESSING, JobStep.IMAGE, None)
@@ -183,6 +182,69 @@ async def test_a_worker_killed_between_intent_and_submit_searches_first(shop: Sh
     await video_worker.submit(job.id)
     assert shop.sandbox.calls("kling", "create") == 0
     assert (await shop.job(job.id)).step is JobStep.SUBMIT
+
+
+# (Kling's code, the word the person is told by, whether the owner has to act): each class of refusal, once.
+KLING_REFUSALS = [
+    (1002, "key_invalid", True),
+    (1100, "account_at_risk", True),
+    (1101, "funds", True),
+    (1102, "funds", True),
+    (1103, "forbidden", True),
+    (1200, "bad_request", True),
+    (1203, "model_gone", True),
+    (1301, "prompt_blocked", False),
+    (1304, None, True),
+]
+
+
+@pytest.mark.parametrize(("number", "code", "owners_to_mend"), KLING_REFUSALS)
+async def test_a_refused_clip_gives_the_money_back_once(
+    shop: Shop, number: int, code: str | None, owners_to_mend: bool
+) -> None:
+    """A final no at submit: one call, no task, one refund, the owner told where it is theirs to mend."""
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.VIDEO, prompt=f"a fox #sim:{number}")
+    await video_worker.submit(job.id)
+    failed = await shop.job(job.id)
+    assert failed.status is JobStatus.FAILED
+    assert code in (None, failed.error_code)
+    assert shop.sandbox.calls("kling", "text-to-video") == 1
+    assert len(shop.sandbox.world.faces["kling"].store.tasks) == 0
+    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+    told = await shop.told()
+    assert (1, "failed", job.id) in told
+    assert bool([who for who, kind, _ in told if kind == "alert"]) is owners_to_mend
+
+
+@pytest.mark.parametrize("number", [1302, 1303])
+async def test_a_full_kling_keeps_the_clip_waiting_in_its_row(shop: Shop, number: int) -> None:
+    """Too many tasks at once: nothing was created, the order waits and goes through later, charged once."""
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.VIDEO, prompt=f"a fox #sim:{number}@{shop.here.catalogue.retries.submit.tries}")
+    await video_worker.submit(job.id)
+    waiting = await shop.job(job.id)
+    assert (waiting.status, waiting.step, waiting.lease_until) == (JobStatus.PROCESSING, JobStep.SUBMIT, None)
+    await video_worker.submit(job.id)
+    await finish_clip(shop, job.id)
+    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
+    assert await shop.entries() == BOUGHT
+
+
+@pytest.mark.parametrize("scenario", ["clip_404", "clip_html", "broken_clip", "cut_clip"])
+async def test_a_clip_that_can_not_be_fetched_ends_in_the_money_back(shop: Shop, scenario: str) -> None:
+    """Made at the provider, never in our hands: asked for again within reason, then refunded once."""
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.VIDEO, prompt=f"a fox #sim:{scenario}")
+    await video_worker.submit(job.id)
+
+    async def over() -> bool:
+        await finish_clip(shop, job.id)
+        return not (await shop.job(job.id)).is_open
+
+    await until(over, seconds=60, what="the clip is given up")
+    assert (await shop.job(job.id)).status is JobStatus.FAILED
+    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
 
 
 async def test_a_clip_that_fails_at_the_provider_gives_the_money_back(shop: Shop) -> None:

@@ -1,0 +1,269 @@
+"""What a payment is at YooKassa and what it is with us, brought together: created once, credited once, taken back once.
+
+Whoever hints at a change, the provider is asked, its answer compared with our row, and one transaction does the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+
+from database import differences, refunds
+from database import payments as rows
+from database.differences import Found, Proposal
+from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, PaymentStatus
+from services.errors import TopUpUnavailable
+from services.keyed_lock import KeyedLock
+from services.log import event, log_context
+from services.returns import Returns, returned
+from services.yookassa import ErrorKind, YooKassaError, YooKassaGateway
+from services.yookassa_objects import GatewayPayment, GatewayRefund, moment
+
+PROVIDER = "yookassa"
+KEY_LIVES_SECONDS = 23 * 3600  # after 24 h the provider forgets the key and would create a second payment
+CREATE_TRIES = 2
+FIRST_LOOK_MS = 10_000
+MOST_WAITING = 1_000  # questions about one payment that may stand in line; what is true is decided in the database
+
+_UNSURE = (ErrorKind.UNKNOWN_OUTCOME, ErrorKind.RATE_LIMITED)
+_log = logging.getLogger(__name__)
+
+
+class _NeverArrived(Exception):
+    """YooKassa has nothing of an order."""
+
+
+class Settlement:
+    """One shop's payments, one question about each at a time."""
+
+    def __init__(
+        self,
+        db: Database,
+        gateway: YooKassaGateway | None,
+        *,
+        shop_id: str,
+        test_mode: bool | None,
+        admins: Sequence[int],
+    ) -> None:
+        self._db = db
+        self._gateway = gateway
+        self._shop_id = shop_id
+        self._test_mode = test_mode
+        self._admins = sorted(admins)
+        self._locks = KeyedLock(MOST_WAITING)
+
+    @property
+    def gateway(self) -> YooKassaGateway:
+        """Raises TopUpUnavailable("off") without a shop."""
+        if self._gateway is None:
+            raise TopUpUnavailable("off")
+        return self._gateway
+
+    # --- creating -----------------------------------------------------------------------------------
+
+    async def create(self, payment: Payment) -> Payment:
+        """Make sure that YooKassa has the payment. Raises TopUpUnavailable."""
+        async with self._locks.hold(payment.id):
+            return await self._created(payment, wanted=True)
+
+    async def _created(self, payment: Payment, *, wanted: bool = False) -> Payment:
+        """Make sure that YooKassa has the payment: the stored body under the stored key, however often.
+
+        An order that never arrived and whose key is forgotten gets a new key when the person waits for it (`wanted`),
+        else it is closed: nobody has its link.
+        """
+        payment = await self.fresh(payment.id)
+        if payment.status is PaymentStatus.CANCELED:
+            raise TopUpUnavailable("refused")
+        tries = 0
+        while payment.provider_payment_id is None:
+            tries += 1
+            try:
+                payment = await self._send(payment)
+            except _NeverArrived as error:
+                if not wanted:
+                    await self._db.write(rows.close_unsent, payment.id, "never_created")
+                    raise TopUpUnavailable("try_later") from error
+                await self._db.write(rows.ask_anew, payment.id)
+            except YooKassaError as error:
+                event(_log, "payment.create_failed", level=logging.WARNING, payment_id=payment.id, error=str(error))
+                if error.kind not in _UNSURE:
+                    await self._refused(payment, error)
+                    raise TopUpUnavailable("refused") from error
+                if tries >= CREATE_TRIES:
+                    raise TopUpUnavailable("try_later") from error
+        return payment
+
+    async def _send(self, payment: Payment) -> Payment:
+        gateway = self.gateway
+        payment = await self._db.write(rows.sending, payment.id)
+        if payment.request_body is None:
+            raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, "an order of version 1.3 has nothing to send")
+        if age(payment.sent_at) > KEY_LIVES_SECONDS:
+            answer = await self._look_up(gateway, payment)
+        else:
+            answer = await gateway.create_payment(
+                json.loads(payment.request_body), idempotency_key=payment.idempotency_key
+            )
+        return await self._db.write(
+            rows.accepted,
+            payment.id,
+            provider_payment_id=answer.id,
+            confirmation_url=answer.confirmation_url,
+            look_in_ms=FIRST_LOOK_MS,
+        )
+
+    async def _look_up(self, gateway: YooKassaGateway, payment: Payment) -> GatewayPayment:
+        """The payment of an order whose key is forgotten by now: sent again it would be a second one.
+
+        Raises _NeverArrived when the list of the time in question does not hold it, YooKassaError when that can't be
+        read to its end.
+        """
+        sent = (payment.sent_at or payment.created_at) / 1000
+        begin, end = (moment(sent + hours * 3600) for hours in (-1, 26))
+        found = None
+        async for listed in gateway.list_payments(created_at__gte=begin, created_at__lte=end):
+            if listed.order_id == payment.id and (found is None or listed.status == "succeeded"):
+                found = listed
+        if found is None:
+            raise _NeverArrived
+        return found
+
+    async def _refused(self, payment: Payment, error: YooKassaError) -> None:
+        """A certain no: nothing exists at YooKassa, so the order is closed and the owner hears why."""
+        await self._db.write(rows.close_unsent, payment.id, error.kind.value)
+        hour = time.time_ns() // 3_600_000_000_000
+        await self._db.write(
+            rows.alert, self._admins, f"yookassa:{error.kind}:{hour}", "alert-yookassa", code=error.kind.value,
+            detail=str(error)[:300],
+        )
+
+    # --- settling -----------------------------------------------------------------------------------
+
+    async def settle(self, payment_id: str) -> Payment:
+        """Ask YooKassa about the payment and do what follows. Raises YooKassaError when it can't be asked."""
+        with log_context(payment_id=payment_id):
+            async with self._locks.hold(payment_id):
+                payment = await self.fresh(payment_id)
+                if payment.provider != PROVIDER or payment.status in (PaymentStatus.PAID, PaymentStatus.REFUNDED):
+                    return payment
+                if payment.provider_payment_id is None:
+                    try:
+                        payment = await self._created(payment)
+                    except TopUpUnavailable:
+                        return await self.fresh(payment_id)
+                facts = await self.gateway.get_payment(payment.provider_payment_id or "")
+                await self._apply(payment, facts)
+                return await self.fresh(payment_id)
+
+    async def _apply(self, payment: Payment, facts: GatewayPayment) -> None:
+        if fault := self._mismatch(payment, facts):
+            event(_log, "payment.quarantined", level=logging.ERROR, reason=fault)
+            await self._db.write(rows.quarantine, payment.id, fault, admins=self._admins)
+        elif facts.status == "succeeded" and facts.paid:
+            returns = await self._returns().of(payment, facts)
+            try:
+                _, credited = await self._db.write(rows.settle, payment.id, [returned(one) for one in returns])
+            except (IllegalMove, KeyReused) as error:
+                # In quarantine already, or about to be: a person decides.
+                await self._db.write(rows.quarantine, payment.id, str(error), admins=self._admins)
+                return
+            if credited:
+                event(_log, "payment.credited", amount=payment.amount, user_id=payment.user_id)
+                for one in await self._db.read(refunds.of_payment, payment.id):
+                    await self._returns().tell(payment, one)
+        elif facts.status == "canceled" and await self._db.write(
+            rows.cancel, payment.id, facts.cancel_reason or "unknown"
+        ):
+            event(_log, "payment.canceled", reason=facts.cancel_reason)
+
+    def _mismatch(self, payment: Payment, facts: GatewayPayment) -> str | None:
+        """What does not fit between our row and YooKassa's word; None when all does."""
+        checks = {
+            "id": facts.id == payment.provider_payment_id,
+            "amount": facts.amount_kopecks == payment.amount,
+            "currency": facts.currency == "RUB",
+            # A payment of version 1.3 was not made by us; the provider's own id is what it is known by.
+            "order": payment.request_body is None or facts.order_id == payment.id,
+            "shop": facts.account_id in (None, self._shop_id),
+            "test mode": self._test_mode is None or facts.test is self._test_mode,
+        }
+        wrong = [name for name, fits in checks.items() if not fits]
+        return f"mismatch: {', '.join(wrong)}" if wrong else None
+
+    async def take_back(self, payment: Payment, refund: GatewayRefund) -> None:
+        """Book a return of a credited payment, once; what does not fit is given to the owner.
+
+        Raises Undecided while it may be one of ours that is under way: ask again later.
+        """
+        async with self._locks.hold(payment.id):
+            await self._returns().take_back(payment, refund)
+
+    def _returns(self) -> Returns:
+        return Returns(self._db, self.gateway, self._admins)
+
+    # --- finding ------------------------------------------------------------------------------------
+
+    async def ours(self, provider_payment_id: str) -> Payment | None:
+        """Our row of a payment, found by the provider's id or, when that was lost, by the order id it carries."""
+        known = await self._db.read(rows.by_provider_id, provider_payment_id)
+        if known is not None:
+            return known
+        try:
+            facts = await self.gateway.get_payment(provider_payment_id)
+        except YooKassaError as error:
+            if error.kind is ErrorKind.NOT_FOUND:
+                event(_log, "notification.unknown_payment", level=logging.WARNING)
+                return None
+            raise
+        order = await self._db.read(rows.get, facts.order_id or "")
+        if order is None or order.provider != PROVIDER:
+            await self.not_ours(facts)
+            return None
+        try:
+            return await self._db.write(
+                rows.accepted, order.id, provider_payment_id=facts.id, confirmation_url=facts.confirmation_url,
+                look_in_ms=FIRST_LOOK_MS,
+            )
+        except KeyReused:
+            if facts.status == "succeeded" and facts.currency == "RUB" and self.is_of_our_shop(facts):
+                await self._difference("second-payment", facts, order)
+            return None
+
+    async def not_ours(self, facts: GatewayPayment) -> None:
+        """Of our shop and of none of our orders: the owner hears of it once."""
+        event(_log, "payment.not_ours", level=logging.ERROR, provider_payment_id=facts.id)
+        await self._difference("unknown-payment", facts)
+
+    async def _difference(self, kind: str, facts: GatewayPayment, order: Payment | None = None) -> None:
+        """Money at YooKassa that stands for none of our orders, or for one that has its money: a person decides."""
+        found = Found(
+            kind, PROVIDER, facts.id,
+            payment_id=order.id if order else None,
+            user_id=order.user_id if order else None,
+            facts={"theirs": facts.amount_kopecks, "ours": 0, "status": facts.status},
+            proposal=Proposal(order.user_id, facts.amount_kopecks - facts.refunded_kopecks) if order else None,
+        )
+        await self._db.write(differences.note, found, admins=self._admins)
+
+    def is_of_our_shop(self, facts: GatewayPayment) -> bool:
+        """Our shop and our mode: a test shop's payments are no money."""
+        return facts.account_id in (None, self._shop_id) and self._test_mode in (None, facts.test)
+
+    # --- small parts --------------------------------------------------------------------------------
+
+    async def fresh(self, payment_id: str) -> Payment:
+        payment = await self._db.read(rows.get, payment_id)
+        if payment is None:
+            raise NotFound(f"payment {payment_id}")
+        return payment
+
+    async def alert(self, key: str, text: str, **args: str) -> None:
+        await self._db.write(rows.alert, self._admins, key, text, **args)
+
+
+def age(since_ms: int | None) -> float:
+    """Seconds since a UTC time in milliseconds; 0 for None."""
+    return 0.0 if since_ms is None else time.time() - since_ms / 1000
