@@ -5,6 +5,7 @@
     python main.py check-config         reach every outside system, say what is wrong
     python main.py audit                check the books; exit 1 when they do not balance
     python main.py reconcile [--days N] compare with YooKassa's books; exit 1 when a person must look
+    python main.py export ledger|payments|refunds --from DATE --to DATE FILE   the books as CSV
     python main.py backup FILE          a whole copy while the shop is open
     python main.py restore FILE         put a copy where no database is, and check it
 """
@@ -35,6 +36,7 @@ from services.catalogue import CatalogueError
 from services.check_config import Line, Wrong, check_config
 from services.delivery import Delivery
 from services.demo import run_demo
+from services.export import WHAT, BadPeriod, Period, write_csv
 from services.i18n import Texts
 from services.jobs import Jobs
 from services.keyed_lock import KeyedLock
@@ -306,6 +308,20 @@ async def restore(db: Database, source: Path) -> int:
     return await audit(db)
 
 
+async def export(db: Database, what: str, first: str, last: str, target: Path) -> int:
+    """A period of the books as CSV, for the accountant; 1 when the days or the file won't do."""
+    try:
+        await db.init_db()
+        written = await write_csv(db, what, Period.parse(first, last), target)
+    except (BadPeriod, OSError) as error:
+        print(f"{target}: {error}" if isinstance(error, OSError) else str(error), file=sys.stderr)
+        return 1
+    finally:
+        await db.close()
+    print(f"{written} rows of {what} are in {target}.")
+    return 0
+
+
 async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
     """Compare with YooKassa; 1 when something waits for a person or YooKassa can't be asked."""
     gateway, admins = _gateway(settings), sorted(settings.admin_ids)
@@ -359,6 +375,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     demo.add_argument("--port", type=int, default=None, help="first port to try for the chat page")
     commands.add_parser("check-config", help="check the settings and reach every outside system")
     commands.add_parser("audit", help="check the books, exit 1 when they do not balance")
+    export = commands.add_parser("export", help="write a period of the books to a CSV file")
+    export.add_argument("what", choices=WHAT)
+    export.add_argument("--from", dest="first", required=True, metavar="DATE", help="the first day, as 2026-11-01")
+    export.add_argument("--to", dest="last", required=True, metavar="DATE", help="the last day, included")
+    export.add_argument("file", type=Path, metavar="FILE")
     compare = commands.add_parser("reconcile", help="compare with YooKassa's books, exit 1 when they differ")
     compare.add_argument("--days", type=int, default=None, help="how far back; without it since the last time")
     for name, text in (("backup", "copy the database to FILE while it is in use"), ("restore", "put a copy back")):
@@ -383,6 +404,8 @@ def main(argv: list[str] | None = None) -> int:
             work = restore(db, options.file)
         case "check-config":
             work = check(settings)
+        case "export":
+            work = export(db, options.what, options.first, options.last, options.file)
         case "reconcile":
             work = reconcile(settings, db, options.days)
         case _:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Final
 
 from aiogram import Router
 from aiogram.filters import Command, CommandObject
-from aiogram.types import Message
+from aiogram.types import FSInputFile, Message
 
 from database import admin, differences
 from database.models import Database, Difference, IllegalMove, KeyReused, NotFound, Refund, RefundStatus, User
 from handlers.voice import Voice
+from services.export import WHAT, BadPeriod, Period, write_csv
 from services.i18n import Safe
 from services.notifier import Notifier
 from services.pricing import BadSum, parse_rubles
@@ -24,6 +27,7 @@ FREE: Final = {"rate_limit": False}
 LARGEST_SUM: Final = 10_000_000_000
 LONGEST_ID: Final = 100
 MOST_SHOWN: Final = 10
+MOST_SENT_BYTES: Final = 45_000_000  # a bot may send files of up to 50 MB
 _REFUND: Final = {
     RefundStatus.TAKEN: "refund-waiting",
     RefundStatus.SENT: "refund-waiting",
@@ -108,6 +112,28 @@ async def fix(
     else:
         await message.answer(voice.t(f"fix-{decided.state}", id=number, what=Safe(_proposal(voice, decided))))
     notifier.nudge()
+
+
+@router.message(Command("export"), flags=FREE)
+async def export(message: Message, command: CommandObject, person: User, voice: Voice, db: Database) -> None:
+    """A period of the books as a file in the chat."""
+    words = (command.args or "").split()
+    try:
+        if len(words) != 3 or words[0] not in WHAT:
+            raise BadPeriod
+        what, period = words[0], Period.parse(words[1], words[2])
+    except BadPeriod:
+        await message.answer(voice.t("export-usage"))
+        return
+    await db.write(lambda tx: admin.log(tx, person.id, "export", what, first=words[1], last=words[2]))
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / f"{what}_{period.first}_{period.last}.csv"
+        written = await write_csv(db, what, period, target)
+        if target.stat().st_size > MOST_SENT_BYTES:
+            await message.answer(voice.t("export-too-big"))
+            return
+        caption = voice.t("export-done", count=written)
+        await message.answer_document(FSInputFile(target, filename=target.name), caption=caption)
 
 
 def _waiting(voice: Voice, count: int, waiting: list[Difference]) -> str:

@@ -21,7 +21,7 @@ from services.log import event
 PEOPLE: Final = ("start", "image", "video", "balance", "topup", "history", "language", "cancel", "help")
 ADMINS: Final = (
     "admin", "stats", "user", "grant", "ban", "unban", "job", "refund", "refund_payment", "reconcile", "fix",
-    "maintenance",
+    "export",    "maintenance",
 )
 FLAG: Final = "commands"
 

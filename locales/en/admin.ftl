@@ -12,6 +12,7 @@ admin-panel =
     /refund_payment <code>id [rubles]</code> — return a payment to where it came from
     /reconcile <code>[days]</code> — compare payments with YooKassa
     /fix — differences that wait for a decision
+    /export <code>ledger from to</code> — the books as CSV (also payments, refunds)
     /maintenance <code>on</code> or <code>off</code> — pause new orders
 admin-stats =
     📊 <b>The shop</b>

@@ -12,6 +12,7 @@ admin-panel =
     /refund_payment <code>номер [рубли]</code> — вернуть платёж туда, откуда он пришёл
     /reconcile <code>[дней]</code> — сверить платежи с ЮKassa
     /fix — расхождения, которые ждут решения
+    /export <code>ledger с по</code> — операции в CSV (ещё payments, refunds)
     /maintenance <code>on</code> или <code>off</code> — пауза для новых заказов
 admin-stats =
     📊 <b>Магазин</b>

@@ -30,3 +30,8 @@ difference-refund-of-unknown = возврат по платежу, которо�
 difference-refund-not-taken = возвращён там, но не списан здесь
 difference-refund-sum-differs = сумма возврата не сходится
 difference-refund-unknown = списан здесь, а возврата у платёжного сервиса нет
+
+command-export = Выгрузить операции в CSV
+export-usage = Так: /export ledger 2026-11-01 2026-11-30 (или payments, refunds; дни по Москве, оба включительно)
+export-done = 📄 Строк: { $count }
+export-too-big = Файл слишком большой для чата. Возьмите период короче или выгрузите на сервере: python main.py export
