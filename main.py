@@ -30,6 +30,7 @@ from database import backup, differences
 from database.checks import RULES, check_file, run_checks
 from database.models import Database, DatabaseError
 from handlers import JobLetters, Shelf, build_dispatcher, set_commands
+from handlers.stars import StarTill
 from handlers.updates import Updates
 from handlers.webhook import Edge, create_web_app
 from services.catalogue import CatalogueError
@@ -52,6 +53,7 @@ from services.receipts import terms_of
 from services.reconcile import Reconciliation
 from services.refunds import CardRail, RefundRail, Refunds
 from services.settings import Settings, feature_notes, settings_or_exit
+from services.stars import StarRail, Stars
 from services.telegram import make_bot
 from services.yookassa import YooKassaError, YooKassaGateway
 from workers.runtime import Runtime, install
@@ -102,8 +104,10 @@ class Shop:
             admins=sorted(settings.admin_ids),
             receipt=terms_of(settings),
         )
+        admins = sorted(settings.admin_ids)
+        self.stars = Stars(self.db, self.bot, self.texts, catalogue.top_ups.star_packs, admins=admins)
         self.reconciliation = Reconciliation(
-            self.db, self.gateway, self.payments, admins=sorted(settings.admin_ids)
+            self.db, self.gateway, self.payments, admins=admins, others=[self.stars.compare]
         )
         self.refunds = Refunds(self.db, self._rails(), admins=sorted(settings.admin_ids))
         photos = Photos(self.db, self.runtime.assets, catalogue.limits)
@@ -116,10 +120,10 @@ class Shop:
         dispatcher = build_dispatcher(
             settings=settings, db=self.db, catalogue=catalogue, texts=self.texts, limiter=self.limiter,
             jobs=self.jobs, payments=self.payments, refunds=self.refunds,
-            reconciliation=self.reconciliation, photos=photos, delivery=delivery,
+            reconciliation=self.reconciliation, stars=self.stars, photos=photos, delivery=delivery,
             notifier=self.notifier, letters=letters, shelf=shelf, chats=chats,
         )
-        self.updates = Updates(self.bot, dispatcher, self.db)
+        self.updates = Updates(self.bot, dispatcher, self.db, StarTill(self.stars))
         self.sweeper = Sweeper(
             self.runtime, self.queue, self.payments,
             [
@@ -130,9 +134,10 @@ class Shop:
 
     def _rails(self) -> dict[str, RefundRail]:
         """Who can give money back, by the provider it came through."""
-        if self.gateway is None:
-            return {}
-        return {"yookassa": CardRail(self.db, self.gateway, receipt=terms_of(self.settings))}
+        rails: dict[str, RefundRail] = {"stars": StarRail(self.bot)}
+        if self.gateway is not None:
+            rails["yookassa"] = CardRail(self.db, self.gateway, receipt=terms_of(self.settings))
+        return rails
 
     async def run(self) -> None:
         """Serve until `stop` is set or a part of the shop breaks; then let what is in hand end."""

@@ -32,6 +32,7 @@ class NewPayment:
     chat_id: int | None = None
     message_id: int | None = None
     draft_id: str | None = None
+    stars: int | None = None
 
 
 ASKING_MS = 150_000  # a look taken by a process that died is taken again after this
@@ -51,8 +52,11 @@ def of_user(tx: Tx, user_id: int, *, limit: int = 10) -> list[Payment]:
     return [Payment.read(row) for row in tx.rows(query)]
 
 
-def open_payment(tx: Tx, new: NewPayment, *, look_in_ms: int) -> Payment:
-    """Write the order down before anybody is asked for money; the same id again answers the same row."""
+def open_payment(tx: Tx, new: NewPayment, *, look_in_ms: int | None) -> Payment:
+    """Write the order down before anybody is asked for money; the same id again answers the same row.
+
+    `look_in_ms`: when the poller asks about it first; None where nobody can be asked.
+    """
     earlier = get(tx, new.id)
     if earlier is not None:
         if (earlier.user_id, earlier.amount) != (new.user_id, new.amount):
@@ -60,7 +64,8 @@ def open_payment(tx: Tx, new: NewPayment, *, look_in_ms: int) -> Payment:
         return earlier
     users.ensure(tx, new.user_id)
     ledger.check_amount(new.amount)
-    tx.execute(insert(payments).values(**vars(new), created_at=tx.now, next_look_at=tx.now + look_in_ms))
+    next_look = None if look_in_ms is None else tx.now + look_in_ms
+    tx.execute(insert(payments).values(**vars(new), created_at=tx.now, next_look_at=next_look))
     return _must(tx, new.id)
 
 
@@ -131,6 +136,27 @@ def settle(tx: Tx, payment_id: str, returned: Sequence[Returned] = ()) -> tuple[
     for one in returned:
         refunds.take_back(tx, payment_id, **vars(one))
     return _must(tx, payment_id), True
+
+
+def paid_in_stars(tx: Tx, order_id: str, *, user_id: int, charge_id: str, stars: int) -> tuple[Payment, bool]:
+    """Telegram took Stars for an order: one credit per charge; answers the payment and whether this call credited.
+
+    An order that was paid by another charge before is a second payment: a row and a credit of its own. Raises NotFound
+    for an unknown order, IllegalMove when person or price are not the order's.
+    """
+    known = by_provider_id(tx, charge_id)
+    if known is not None:
+        return known, False
+    order = _must(tx, order_id)
+    if order.provider != "stars" or (order.user_id, order.stars) != (user_id, stars):
+        raise IllegalMove(f"payment {order_id} is of another person or price")
+    if order.provider_payment_id is not None:
+        second = NewPayment(
+            f"{order.id}+{charge_id}"[:200], user_id, "stars", order.amount, f"stars-{charge_id}", None, stars=stars
+        )
+        order = open_payment(tx, second, look_in_ms=None)
+    tx.execute(update(payments).where(payments.c.id == order.id).values(provider_payment_id=charge_id))
+    return settle(tx, order.id)
 
 
 def cancel(tx: Tx, payment_id: str, reason: str) -> bool:

@@ -20,6 +20,7 @@ from handlers import (
     start,
     topup,
 )
+from handlers import stars as star_payments
 from handlers.card import Shelf
 from handlers.commands import set_commands
 from handlers.drafts import Cards, Drafts
@@ -38,6 +39,7 @@ from services.rate_limiter import RateLimiter, RateLimitMiddleware
 from services.reconcile import Reconciliation
 from services.refunds import Refunds
 from services.settings import Settings
+from services.stars import Stars
 
 __all__ = ["TASKS_AT_ONCE", "JobLetters", "Shelf", "build_dispatcher", "set_commands"]
 
@@ -56,6 +58,7 @@ def build_dispatcher(
     payments: Payments,
     refunds: Refunds,
     reconciliation: Reconciliation,
+    stars: Stars,
     photos: Photos,
     delivery: Delivery,
     notifier: Notifier,
@@ -76,6 +79,7 @@ def build_dispatcher(
         payments=payments,
         refunds=refunds,
         reconciliation=reconciliation,
+        stars=stars,
         photos=photos,
         delivery=delivery,
         notifier=notifier,
@@ -107,6 +111,7 @@ def _routers(admin_ids: frozenset[int]) -> list[Router]:
         _fresh(start.router),
         _fresh(balance.router),
         _fresh(topup.router),
+        _fresh(star_payments.router),
         _fresh(history.router),
         _fresh(result.router),
         *administration,

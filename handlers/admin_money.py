@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from aiogram import Router
+from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 from aiogram.filters import Command, CommandObject
 from aiogram.types import FSInputFile, Message
 
@@ -76,7 +77,7 @@ async def reconcile(
     await db.write(lambda tx: admin.log(tx, person.id, "reconcile", "shop", days=wanted))
     try:
         report = await reconciliation.run(int(wanted) if wanted else None)
-    except YooKassaError:
+    except (YooKassaError, TelegramAPIError, ClientDecodeError):
         await message.answer(voice.t("reconcile-unreachable"))
         return
     count, _ = await db.read(differences.still_open)

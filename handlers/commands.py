@@ -18,7 +18,8 @@ from database.models import Database
 from services.i18n import LANGUAGES, Texts
 from services.log import event
 
-PEOPLE: Final = ("start", "image", "video", "balance", "topup", "history", "language", "cancel", "help")
+PEOPLE: Final = ("start", "image", "video", "balance", "topup", "history", "language", "cancel", "paysupport", "terms",
+                 "help")
 ADMINS: Final = (
     "admin", "stats", "user", "grant", "ban", "unban", "job", "refund", "refund_payment", "reconcile", "fix",
     "export",    "maintenance",

@@ -43,11 +43,15 @@ _BAD_SUM: Final = {
 async def choice_screen(
     voice: Voice, db: Database, payments: Payments, catalogue: Catalogue, user_id: int, draft: str = ""
 ) -> Screen:
-    """The packs. Raises TopUpUnavailable when cards are not taken."""
-    if not payments.enabled:
+    """The packs, in rubles and in Stars. Raises TopUpUnavailable when neither is taken."""
+    stars = keyboards.stars(voice, catalogue.top_ups.star_packs, draft=draft)
+    if not payments.enabled and not stars:
         raise TopUpUnavailable("off")
-    text = voice.t("topup", balance=voice.rubles(await db.get_balance(user_id)))
-    return Screen(text, keyboards.top_up(voice, catalogue.top_ups.packs, draft=draft))
+    balance = voice.rubles(await db.get_balance(user_id))
+    if not payments.enabled:
+        return Screen(voice.t("topup-stars", balance=balance), keyboards.keyboard(*stars))
+    cards = keyboards.top_up(voice, catalogue.top_ups.packs, draft=draft)
+    return Screen(voice.t("topup", balance=balance), keyboards.keyboard(*cards.inline_keyboard, *stars))
 
 
 @router.message(Command("topup"), flags=MESSAGE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from database import differences, flags, ledger, refunds
@@ -59,16 +59,22 @@ def ours(tx: Tx, provider_payment_id: str, order_id: str | None = None) -> Ours 
     return Ours(payment, None if entry is None else entry.amount)
 
 
+Compare = Callable[[Report, float], Awaitable[None]]
+
+
 class Reconciliation:
-    """Compares with YooKassa's lists. Without a shop there is nothing to compare."""
+    """Compares with YooKassa's lists where there is a shop, and with those of the other rails."""
 
     def __init__(
-        self, db: Database, gateway: YooKassaGateway | None, payments: Payments, *, admins: Sequence[int] = ()
+        self, db: Database, gateway: YooKassaGateway | None, payments: Payments, *, admins: Sequence[int] = (),
+        others: Sequence[Compare] = (),
     ) -> None:
+        """`others` compare the books of other rails, each from a time on (seconds since 1970)."""
         self._db = db
         self._gateway = gateway
         self._payments = payments
         self._admins = sorted(admins)
+        self._others = others
 
     async def hourly(self) -> None:
         """The sweeper's duty: from where the last one ended, with a day of overlap."""
@@ -80,15 +86,17 @@ class Reconciliation:
         Raises YooKassaError when a list can't be read to its end; the next comparison begins where the last one did.
         """
         report = Report()
-        if self._gateway is None:
-            return report
         started = time.time()
         last = min(started, int(await self._db.read(flags.get, COMPARED) or started * 1000) / 1000)
         reach = None if days is None else min(days, MOST_DAYS) * DAY_SECONDS
-        await self._payments_of(self._gateway, report, last - OVERLAP_SECONDS if reach is None else started - reach)
-        since = last - REFUND_OVERLAP_SECONDS if reach is None else started - reach
-        await self._refunds_of(self._gateway, report, since)
+        since = last - OVERLAP_SECONDS if reach is None else started - reach
+        if self._gateway is not None:
+            await self._payments_of(self._gateway, report, since)
+            since_refunds = last - REFUND_OVERLAP_SECONDS if reach is None else started - reach
+            await self._refunds_of(self._gateway, report, since_refunds)
         await self._quarantined(report)
+        for compare in self._others:
+            await compare(report, since)
         await self._db.write(flags.put, COMPARED, str(int(started * 1000)))
         event(
             _log, "reconcile.done", payments=report.payments, refunds=report.refunds, settled=report.settled,
