@@ -7,17 +7,17 @@ the late worker changes nothing. Money and job close in the same transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import and_, case, func, insert, or_, select, update
 
-from database import flags, ledger, outbox, users
+from database import assets, flags, ledger, outbox, users
 from database.engine import Tx
 from database.errors import Banned, IllegalMove, KeyReused, NotFound, TooManyJobs, UnderMaintenance
-from database.rows import Asset, Job, ProviderCall
-from database.schema import assets, job_events, jobs, provider_calls
+from database.rows import Job, ProviderCall
+from database.schema import job_events, jobs, provider_calls
 from database.schema import ledger as entries
 from database.states import OPEN_JOBS, CallOutcome, EntryKind, JobStatus, JobStep, JobType, Reason, ReservationState
 
@@ -42,21 +42,6 @@ class NewJob:
     status_message_id: int | None = None
     parent_job_id: str | None = None
     inputs: tuple[str, ...] = ()  # ids of the photos it works from, in order
-
-
-@dataclass(frozen=True)
-class NewAsset:
-    """A file that is stored and fsynced already; `size` in bytes."""
-
-    id: str
-    user_id: int
-    store_key: str
-    sha256: str
-    mime: str
-    size: int
-    width: int
-    height: int
-    duration_ms: int | None = None
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -173,7 +158,7 @@ def start(tx: Tx, new: NewJob, *, max_active: int) -> tuple[Job, bool]:
         "parent_job_id": new.parent_job_id,
     }
     tx.execute(insert(jobs).values(**values))
-    keep_assets(tx, new.inputs, keep_ms=2 * new.hold_ms)
+    assets.keep_assets(tx, new.inputs, keep_ms=2 * new.hold_ms)
     job = _must(tx, new.id)
     _note(tx, job, "confirmed")
     return job, True
@@ -379,7 +364,7 @@ def look_again(tx: Tx, job_id: str, attempt: int, *, cause: str) -> bool:
 
 
 def finish(
-    tx: Tx, job_id: str, attempt: int, asset: NewAsset, *, keep_ms: int, price: int | None = None
+    tx: Tx, job_id: str, attempt: int, asset: assets.NewAsset, *, keep_ms: int, price: int | None = None
 ) -> Job | None:
     """The result is stored: complete the job, charge, owe the delivery. None when the lease or the hold was lost."""
     job = get(tx, job_id)
@@ -401,11 +386,7 @@ def finish(
     )
     if not moved:
         return None
-    tx.execute(
-        insert(assets).values(
-            **vars(asset), job_id=job_id, role="result", created_at=tx.now, expires_at=tx.now + keep_ms
-        )
-    )
+    assets.add_result(tx, asset, job_id, keep_ms=keep_ms)
     ledger.charge(tx, job_id, cost)
     outbox.post(tx, f"result:{job_id}", job.user_id, "result", job_id=job_id)
     done = _must(tx, job_id)
@@ -499,76 +480,17 @@ def _still_charged(tx: Tx, job: Job) -> int:
     return (job.cost_actual or 0) - int(tx.execute(given).scalar() or 0)
 
 
-# --- assets ---------------------------------------------------------------------------------------
-
-
-def add_input(tx: Tx, asset: NewAsset, *, keep_ms: int) -> Asset:
-    """Remember a photo that the person sent; it expires unless a job uses it."""
-    users.ensure(tx, asset.user_id)
-    values = {**vars(asset), "role": "input", "created_at": tx.now, "expires_at": tx.now + keep_ms}
-    tx.execute(insert(assets).values(**values))
-    return _asset(tx, asset.id)
-
-
-def get_assets(tx: Tx, asset_ids: Sequence[str]) -> list[Asset]:
-    """Assets in the order asked for; those deleted or unknown are missing."""
-    found = {
-        row["id"]: Asset.read(row)
-        for row in tx.rows(select(assets).where(assets.c.id.in_(list(asset_ids)), assets.c.deleted_at.is_(None)))
-    }
-    return [found[asset_id] for asset_id in asset_ids if asset_id in found]
-
-
-def result_of(tx: Tx, job_id: str) -> Asset | None:
-    """The stored result of a job, also one whose file is gone (`deleted_at` is set then)."""
-    return Asset.maybe(tx.row(select(assets).where(assets.c.job_id == job_id, assets.c.role == "result")))
-
-
-def keep_assets(tx: Tx, asset_ids: Sequence[str], *, keep_ms: int) -> None:
-    """A job needs these: their end moves to at least `keep_ms` from now."""
-    until = tx.now + keep_ms
-    wanted = assets.c.id.in_(list(asset_ids))
-    tx.execute(update(assets).where(wanted, assets.c.expires_at < until).values(expires_at=until))
-
-
-def remember_file_ids(tx: Tx, asset_id: str, *, file_id: str | None, preview_file_id: str | None) -> None:
-    """Telegram's ids of what was sent: sending again costs no upload."""
-    tx.execute(
-        update(assets).where(assets.c.id == asset_id).values(file_id=file_id, preview_file_id=preview_file_id)
-    )
-
-
-def expired_assets(tx: Tx, *, limit: int = 100) -> list[Asset]:
-    query = select(assets).where(assets.c.expires_at <= tx.now, assets.c.deleted_at.is_(None)).limit(limit)
-    return [Asset.read(row) for row in tx.rows(query)]
-
-
 def asset_deleted(tx: Tx, asset_id: str) -> None:
     """Its file goes. A result that never reached the person is paid back in the same transaction."""
-    asset = _asset(tx, asset_id)
-    if not tx.changed(
-        update(assets).where(assets.c.id == asset_id, assets.c.deleted_at.is_(None)).values(deleted_at=tx.now)
-    ):
+    asset = assets.get_asset(tx, asset_id)
+    if not assets.mark_deleted(tx, asset_id):
         return
     job = get(tx, asset.job_id) if asset.job_id and asset.role == "result" else None
     if job is not None and job.delivered_at is None and not job.legacy and _still_charged(tx, job) > 0:
         compensate(tx, job.id, "undelivered")
 
 
-def known_store_keys(tx: Tx, store_keys: Sequence[str]) -> set[str]:
-    """Which of these files belong to an asset that is not deleted."""
-    query = select(assets.c.store_key).where(assets.c.store_key.in_(list(store_keys)), assets.c.deleted_at.is_(None))
-    return {str(row["store_key"]) for row in tx.rows(query)}
-
-
 # --- small parts ----------------------------------------------------------------------------------
-
-
-def _asset(tx: Tx, asset_id: str) -> Asset:
-    found = Asset.maybe(tx.row(select(assets).where(assets.c.id == asset_id)))
-    if found is None:
-        raise NotFound(f"asset {asset_id}")
-    return found
 
 
 def _must(tx: Tx, job_id: str) -> Job:

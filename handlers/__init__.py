@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from aiogram import Dispatcher, F, Router
 from aiogram.types import CallbackQuery, Message, TelegramObject
 
@@ -100,34 +102,27 @@ def build_dispatcher(
 
 
 def _routers(admin_ids: frozenset[int]) -> list[Router]:
-    """The first that takes an update has it: groups away, what interrupts before what answers, the polite rest last."""
-    administration = [_fresh(admin.router), _fresh(admin_money.router)]
+    """The first that takes an update has it: groups away, what interrupts before what answers, the polite rest last.
+
+    Whole copies, because a router that has a parent can't get another, and a process may build two bots.
+    """
+    administration = [deepcopy(admin.router), deepcopy(admin_money.router)]
     for router in administration:
         router.message.filter(F.from_user.id.in_(admin_ids))
     return [
-        _fresh(fallback.groups),
-        _fresh(errors.router),
-        _fresh(order.router),
-        _fresh(start.router),
-        _fresh(balance.router),
-        _fresh(topup.router),
-        _fresh(star_payments.router),
-        _fresh(history.router),
-        _fresh(result.router),
+        deepcopy(fallback.groups),
+        deepcopy(errors.router),
+        deepcopy(order.router),
+        deepcopy(start.router),
+        deepcopy(balance.router),
+        deepcopy(topup.router),
+        deepcopy(star_payments.router),
+        deepcopy(history.router),
+        deepcopy(result.router),
         *administration,
-        _fresh(intake.router),
-        _fresh(fallback.router),
+        deepcopy(intake.router),
+        deepcopy(fallback.router),
     ]
-
-
-def _fresh(router: Router) -> Router:
-    """A router with the same handlers: one that has a parent can't get another, and a process may build two bots."""
-    copy = Router(name=router.name)
-    for name, observer in router.observers.items():
-        for handler in observer.handlers:
-            filters = [one.magic or one.callback for one in handler.filters or ()]
-            copy.observers[name].register(handler.callback, *filters, flags=dict(handler.flags))
-    return copy
 
 
 class _TellLimit:

@@ -9,10 +9,10 @@ from aiogram import Bot, Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import Message
 
-from database import admin
+from database import admin, users
 from database import jobs as job_rows
 from database import payments as payment_rows
-from database.models import Database, IllegalMove, Job, NotFound, Payment, ProviderCall, Tx, User
+from database.models import Database, IllegalMove, Job, JobStatus, NotFound, Payment, ProviderCall, Tx, User
 from handlers.voice import Voice
 from services.i18n import Safe
 from services.pricing import BadSum, parse_rubles
@@ -43,7 +43,8 @@ async def stats(message: Message, person: User, voice: Voice, db: Database) -> N
         return admin.stats(tx)
 
     seen = await db.write(look)
-    today = ", ".join(f"{status}: {count}" for status, count in sorted(seen.jobs_today.items()))
+    counts = [(status, seen.jobs_today.get(status, 0)) for status in JobStatus]
+    today = ", ".join(f"{voice.plain(f'admin-jobs-{status}')} {count}" for status, count in counts if count)
     await message.answer(
         voice.t(
             "admin-stats",
@@ -133,11 +134,11 @@ async def grant(message: Message, command: CommandObject, person: User, voice: V
         return
     user_id = int(target)
     key = f"{message.chat.id}:{message.message_id}"
+    known = await db.read(users.get, user_id)
     await db.write(admin.grant, person.id, user_id, amount, key=key, note=note.strip()[:200])
     balance = await db.get_balance(user_id)
-    await message.answer(
-        voice.t("admin-granted", amount=voice.rubles(amount), id=target, balance=voice.rubles(balance))
-    )
+    text = voice.t("admin-granted", amount=voice.rubles(amount), id=target, balance=voice.rubles(balance))
+    await message.answer(text if known else f"{text}\n{voice.t('admin-granted-stranger')}")
 
 
 @router.message(Command("ban", "unban"), flags=FREE)
@@ -177,7 +178,7 @@ def _story(voice: Voice, job: Job, events: list[tuple[int, str, str]], calls: li
             id=job.id,
             kind=voice.plain(f"kind-{job.type}"),
             model=job.model,
-            status=job.status.value,
+            status=voice.plain(f"admin-jobs-{job.status}"),
             user=str(job.user_id),
             price=voice.rubles(job.cost_estimate),
             charged=voice.rubles(job.cost_actual or 0),
@@ -188,7 +189,9 @@ def _story(voice: Voice, job: Job, events: list[tuple[int, str, str]], calls: li
         ),
         voice.t("admin-job-events"),
         *(
-            voice.t("statement-line", when=voice.when(at), amount=status, what=cut(cause, 60))
+            voice.t(
+                "statement-line", when=voice.when(at), amount=voice.plain(f"admin-jobs-{status}"), what=cut(cause, 60)
+            )
             for at, status, cause in events
         ),
     ]

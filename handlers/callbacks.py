@@ -48,6 +48,10 @@ class ConfirmTap(CallbackData, prefix="go"):
     price: int
 
 
+class ResumeTap(ConfirmTap, prefix="on"):
+    """The same from the message that tells of money that came: that message stays as it is."""
+
+
 class JobTap(CallbackData, prefix="j"):
     """Something about a job."""
 

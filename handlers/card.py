@@ -165,15 +165,18 @@ def _escaped(text: str) -> str:
 
 
 def _photo_without_words(voice: Voice, shelf: Shelf, draft: Draft, note: str | None) -> Screen:
-    """A photo came alone: ask what to do with it."""
-    lines = [voice.t("card-photos", count=len(draft.inputs)), voice.t("card-no-prompt")]
+    """A photo came alone: ask what to do with it. Of a result we know that already: ask for the words."""
+    chosen = draft.parent_job_id is not None
+    lines = [voice.t("card-edit-result")] if chosen else [
+        voice.t("card-photos", count=len(draft.inputs)), voice.t("card-no-prompt")
+    ]
     if note:
         lines.append(note)
-    actions = [button(voice.plain("button-edit-photo"), CardTap(draft=draft.id, act="prompt"), style="primary")]
+    edit = button(voice.plain("button-edit-photo"), CardTap(draft=draft.id, act="prompt"), style="primary")
+    actions = [] if chosen else [edit]
     if shelf.clips:
-        actions.append(
-            button(voice.plain("button-animate-photo"), CardTap(draft=draft.id, act="kind"), style="primary")
-        )
+        style = None if chosen else "primary"
+        actions.append(button(voice.plain("button-animate-photo"), CardTap(draft=draft.id, act="kind"), style=style))
     more = []
     if len(draft.inputs) < shelf.most_photos(draft.type, draft.model):
         more.append(button(voice.plain("button-photo"), CardTap(draft=draft.id, act="photo")))

@@ -12,6 +12,7 @@ from typing import Any, Final
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError
 
+from database import assets as asset_rows
 from database import drafts as rows
 from database import jobs as job_rows
 from database.models import Asset, Database, DatabaseError, Draft, Job, JobType, Tx
@@ -119,7 +120,7 @@ class Drafts:
 
     async def photos(self, draft: Draft) -> list[Asset]:
         """The photos that are still kept."""
-        return await self._db.read(job_rows.get_assets, draft.inputs)
+        return await self._db.read(asset_rows.get_assets, draft.inputs)
 
 
 class Cards:

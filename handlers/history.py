@@ -43,8 +43,8 @@ async def history_screen(voice: Voice, db: Database, user_id: int, offset: int) 
 
 def _label(voice: Voice, job: Job) -> str:
     mark = voice.plain(f"history-line-{job.status}")
-    kind = "🎨" if job.type in PICTURES else "🎬"
-    label = f"{mark} {kind} {title_of(voice, job)}"
+    kind = ("🎨 " if job.type in PICTURES else "🎬 ") if job.prompt.strip() else ""  # without words the title names it
+    label = f"{mark} {kind}{title_of(voice, job)}"
     return f"{label} · {voice.rubles(job.cost_actual or 0)}" if job.status is JobStatus.COMPLETED else label
 
 

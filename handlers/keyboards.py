@@ -15,6 +15,7 @@ from handlers.callbacks import (
     JobTap,
     LanguageTap,
     PageTap,
+    ResumeTap,
     SampleTap,
     StarTap,
     TopUpTap,
@@ -116,7 +117,7 @@ def create(voice: Voice, draft_id: str, price: int) -> InlineKeyboardButton:
 
 def resume(voice: Voice, draft_id: str, price: int) -> InlineKeyboardMarkup:
     label = voice.plain("button-continue", price=voice.rubles(price))
-    return keyboard([button(label, ConfirmTap(draft=draft_id, price=price), style="success")])
+    return keyboard([button(label, ResumeTap(draft=draft_id, price=price), style="success")])
 
 
 def stop(voice: Voice, job_id: str) -> InlineKeyboardMarkup:
@@ -125,13 +126,22 @@ def stop(voice: Voice, job_id: str) -> InlineKeyboardMarkup:
 
 def after(voice: Voice, job_id: str, *, price: int | None, picture: bool, clips: bool) -> InlineKeyboardMarkup:
     """Under a result: repeat at its present price, and for a picture edit and animate."""
-    label = voice.plain("button-try-again") if price is None else voice.plain("button-again", price=voice.rubles(price))
     more = []
     if picture:
         more.append(button(voice.plain("button-edit-result"), JobTap(job=job_id, act="edit")))
         if clips:
             more.append(button(voice.plain("button-animate-result"), JobTap(job=job_id, act="animate")))
-    return keyboard([button(label, JobTap(job=job_id, act="again"))], more)
+    return keyboard([_again(voice, job_id, price)], more)
+
+
+def again(voice: Voice, job_id: str, price: int | None) -> InlineKeyboardMarkup:
+    """The same order anew, with its present price in kopecks where it is still sold."""
+    return keyboard([_again(voice, job_id, price)])
+
+
+def _again(voice: Voice, job_id: str, price: int | None) -> InlineKeyboardButton:
+    label = voice.plain("button-try-again") if price is None else voice.plain("button-again", price=voice.rubles(price))
+    return button(label, JobTap(job=job_id, act="again"))
 
 
 def try_again(voice: Voice, job_id: str) -> InlineKeyboardMarkup:

@@ -106,9 +106,9 @@ class JobLetters:
         match now:
             case "queued" if ahead > 0:
                 line = voice.t("live-queued-behind", count=ahead)
-            case "rendering":
-                line = voice.t("live-rendering", elapsed=_elapsed(voice, now_ms - (job.started_at or job.created_at)))
-            case "queued" | "working" | "submitting" | "saving":
+            case "rendering" if elapsed := _elapsed(voice, now_ms - (job.started_at or job.created_at)):
+                line = voice.t("live-rendering-for", elapsed=elapsed)
+            case "queued" | "working" | "submitting" | "rendering" | "saving":
                 line = voice.t(f"live-{now}")
             case _:
                 line = voice.t("live-saving")
@@ -117,19 +117,23 @@ class JobLetters:
 
     # --- its end ------------------------------------------------------------------------------------
 
-    def done(self, language: str, job: Job) -> Screen:
+    def done(self, language: str, job: Job, balance: int) -> Screen:
+        """The live message's last word: what was taken and what is left; the result stands below it."""
         voice = self._voice(language)
-        return Screen(voice.t("final-done", price=voice.rubles(_cost(job))))
+        return Screen(voice.t("final-done", price=voice.rubles(_cost(job)), balance=voice.rubles(balance)))
 
     def result(self, language: str, job: Job) -> Screen:
         """Caption and buttons of a result."""
         voice = self._voice(language)
-        kind = "image" if job.type in PICTURES else "video"
-        lines = [voice.t(f"result-{kind}", price=voice.rubles(_cost(job))), *_words(job, CAPTION_PROMPT)]
+        title = voice.t("result", kind=voice.plain(f"kind-{job.type}"), price=voice.rubles(_cost(job)))
         buttons = keyboards.after(
-            voice, job.id, price=self._price(job), picture=kind == "image", clips=self._shelf.clips
+            voice, job.id, price=self._price(job), picture=job.type in PICTURES, clips=self._shelf.clips
         )
-        return Screen("\n".join(lines), buttons)
+        return Screen("\n".join([title, *_words(job, CAPTION_PROMPT)]), buttons)
+
+    def original(self, language: str) -> str:
+        """What the file under a preview is."""
+        return self._voice(language).t("result-original")
 
     def failed(self, language: str, job: Job) -> Screen:
         """Why there is no result, and that the money is back."""
@@ -149,7 +153,7 @@ class JobLetters:
             *_words(job, LIVE_PROMPT),
             voice.t("final-returned", price=voice.rubles(job.cost_estimate)),
         ]
-        return Screen("\n".join(lines), keyboards.try_again(voice, job.id))
+        return Screen("\n".join(lines), keyboards.again(voice, job.id, self._price(job)))
 
     def too_large(self, language: str, job: Job) -> Screen:
         return Screen(self._voice(language).t("result-too-large"))
@@ -231,9 +235,11 @@ def _cost(job: Job) -> int:
 
 
 def _elapsed(voice: Voice, milliseconds: int) -> str:
-    """How long it has taken, in steps that grow, so that the message does not change every second."""
+    """How long it has taken, in steps that grow, so that the message does not change every second; at first nothing."""
     seconds = max(0, milliseconds // 1000)
     seconds -= seconds % (10 if seconds < 120 else 30)
+    if seconds == 0:
+        return ""
     if seconds < 60:
         return voice.plain("elapsed-seconds", seconds=seconds)
     return voice.plain("elapsed-minutes", minutes=seconds // 60, seconds=seconds % 60)

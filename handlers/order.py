@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 from aiogram import Bot, Router
-from aiogram.exceptions import TelegramRetryAfter
+from aiogram.exceptions import TelegramBadRequest, TelegramRetryAfter
 from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State
 from aiogram.types import CallbackQuery
@@ -14,7 +14,7 @@ from aiogram.types import CallbackQuery
 from database import jobs as job_rows
 from database.models import Database, Draft, InsufficientFunds, JobType, User
 from handlers import keyboards
-from handlers.callbacks import CardTap, ChoiceTap, ConfirmTap, MenuTap
+from handlers.callbacks import CardTap, ChoiceTap, ConfirmTap, MenuTap, ResumeTap
 from handlers.card import PICTURES, menu, with_choice, with_kind
 from handlers.drafts import Cards, Drafts
 from handlers.intake import clip_fault
@@ -133,12 +133,14 @@ async def _switch_kind(
 
 
 @router.callback_query(ConfirmTap.filter(), flags=CONFIRM)
+@router.callback_query(ResumeTap.filter(), flags=CONFIRM)
 async def confirm(
     query: CallbackQuery, callback_data: ConfirmTap, state: FSMContext, tap: Tap, bot: Bot, person: User, voice: Voice,
     drafts: Drafts, cards: Cards, jobs: Jobs, payments: Payments, letters: JobLetters, db: Database, chats: KeyedLock,
 ) -> None:
-    """Start the job once, whatever the number of taps; the card becomes its live message."""
-    chat_id, message_id = place(query)
+    """Start the job once, whatever the number of taps; the card becomes its live message, a receipt stays a receipt."""
+    chat_id, tapped = place(query)
+    message_id = None if isinstance(callback_data, ResumeTap) else tapped
     draft = await drafts.load(callback_data.draft, person.id)
     price = jobs.quote(draft).price
     if price != callback_data.price:
@@ -165,6 +167,9 @@ async def confirm(
             shown = await change_or_show(bot, chat_id, message_id, screen)
             if shown != message_id:
                 await db.write(job_rows.set_status_message, job.id, chat_id, shown)
+            if message_id is None and tapped is not None:
+                with suppress(TelegramBadRequest):
+                    await bot.edit_message_reply_markup(chat_id=chat_id, message_id=tapped)
     if (await state.get_data()).get("draft") == draft.id:
         await state.clear()
 
@@ -190,5 +195,7 @@ async def _short_of_money(
         back = keyboards.button(voice.plain("button-back"), CardTap(draft=draft.id, act="show"))
         return Screen(f"{text}\n\n{voice.t('topup-off')}", keyboards.keyboard([back]))
     exact = min(max(top_ups.minimum, -(-missing // 100) * 100), top_ups.maximum)
+    if missing < top_ups.minimum:
+        text += " " + voice.t("topup-minimum", minimum=voice.rubles(top_ups.minimum))
     packs = [pack for pack in top_ups.packs if pack > exact]
     return Screen(text, keyboards.top_up(voice, packs, exact=exact, draft=draft.id))

@@ -8,6 +8,7 @@ from aiogram import Bot, F, Router
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery
 
+from database import assets as asset_rows
 from database import jobs as job_rows
 from database import outbox
 from database.models import Asset, Database, IllegalMove, Job, JobStatus, JobType, Tx, User
@@ -17,6 +18,7 @@ from handlers.intake import clip_fault
 from handlers.messages import JobLetters, draft_of
 from handlers.middlewares import Tap
 from handlers.order import place
+from handlers.start import open_orders
 from handlers.states import Waiting
 from handlers.voice import Voice
 from services.delivery import Delivery, ResultGone, ResultTooLarge
@@ -25,7 +27,7 @@ from services.jobs import Jobs
 from services.keyed_lock import KeyedLock
 from services.notifier import Notifier
 from services.photos import PhotoGone, Photos
-from services.telegram import Screen, change_or_show, show
+from services.telegram import Screen, change, change_or_show, show
 
 router = Router(name="result")
 
@@ -37,7 +39,7 @@ async def own_job(db: Database, job_id: str, user_id: int) -> tuple[Job, Asset |
     """The person's own job and its result. Raises Stale."""
 
     def find(tx: Tx) -> tuple[Job | None, Asset | None]:
-        return job_rows.get(tx, job_id), job_rows.result_of(tx, job_id)
+        return job_rows.get(tx, job_id), asset_rows.result_of(tx, job_id)
 
     job, asset = await db.read(find)
     if job is None or job.user_id != user_id:
@@ -58,12 +60,18 @@ async def stop(
             job = await jobs.cancel(callback_data.job, person.id)
         except IllegalMove:
             await tap.say(voice.plain("stop-too-late"), alert=True)
+            job, _ = await own_job(db, callback_data.job, person.id)
+            if job.is_open and message_id is not None and job.status_message_id == message_id:
+                # The message still offers to stop: show at once what has begun meanwhile.
+                now_ms = await db.read(lambda tx: tx.now)
+                await change(bot, chat_id, message_id, letters.progress(voice.language, job, ahead=0, now_ms=now_ms))
             return
         await tap.say(voice.plain("stop-done", price=voice.rubles(job.cost_estimate)))
         screen = letters.cancelled(voice.language, job)
         if job.status_message_id not in (None, message_id):
             await change_or_show(bot, chat_id, job.status_message_id, screen)
-            screen = Screen(voice.t("stop-done", price=voice.rubles(job.cost_estimate)))
+            done = voice.t("stop-done", price=voice.rubles(job.cost_estimate))
+            screen = await open_orders(voice, db, person.id, [done])
         await change_or_show(bot, chat_id, message_id, screen)
 
 

@@ -143,7 +143,7 @@ async def choose_language(
     """Keep the choice; the main menu comes anew in that language."""
     await db.write(users.choose_language, person.id, callback_data.code)
     voice = Voice(texts, callback_data.code)
-    await tap.say(voice.plain("language-chosen"))
+    await tap.say()
     chat_id, message_id = place(query)
     await change_or_show(bot, chat_id, message_id, Screen(voice.t("language-ask"), keyboards.languages()))
     await show(bot, chat_id, Screen(voice.t("language-chosen"), keyboards.main_menu(voice)))
@@ -165,9 +165,15 @@ async def cancel(
         if draft.message_id is not None:
             await change(bot, draft.chat_id, draft.message_id, Screen(voice.t("order-dropped")))
     await state.clear()
-    open_jobs = await db.read(job_rows.open_of_user, person.id)
     lines = [voice.t("cancelled-draft")] if had_something else []
-    buttons = []
+    screen = await open_orders(voice, db, person.id, lines)
+    await show(bot, message.chat.id, screen if screen.text else Screen(voice.t("nothing-to-cancel")))
+
+
+async def open_orders(voice: Voice, db: Database, user_id: int, lines: list[str]) -> Screen:
+    """After these lines the person's open orders, each with a button while it can still be stopped."""
+    open_jobs = await db.read(job_rows.open_of_user, user_id)
+    lines, buttons = list(lines), []
     if open_jobs:
         lines.append(f"<b>{voice.t('open-jobs-title')}</b>")
     for job in open_jobs:
@@ -175,5 +181,4 @@ async def cancel(
         lines.append(voice.t("open-job-waiting" if waits else "open-job-running", title=title))
         if waits:
             buttons.append([keyboards.button(f"✖️ {title}", JobTap(job=job.id, act="stop"), style="danger")])
-    text = "\n".join(lines) or voice.t("nothing-to-cancel")
-    await show(bot, message.chat.id, Screen(text, keyboards.keyboard(*buttons) if buttons else None))
+    return Screen("\n".join(lines), keyboards.keyboard(*buttons) if buttons else None)

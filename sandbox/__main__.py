@@ -11,8 +11,8 @@ from sandbox.app import serve
 from sandbox.world import World
 
 
-async def run(host: str, port: int, speed: float) -> None:
-    world = World(speed=speed)
+async def run(host: str, port: int, speed: float, settings: dict[str, str]) -> None:
+    world = World(speed=speed, settings=settings)
     runner, url = await serve(world, host, port)
     print(f"Sandbox: {url}/", flush=True)
     stop = asyncio.Event()
@@ -29,8 +29,12 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (loopback)")
     parser.add_argument("--port", type=int, default=8081, help="port; 0 takes a free one")
     parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds per real second")
+    parser.add_argument("--bot-name", help="how every bot is called in the chat")
+    parser.add_argument("--bot-username", help="its name after the @")
     options = parser.parse_args()
-    asyncio.run(run(options.host, options.port, options.speed))
+    named = {"telegram_bot_name": options.bot_name, "telegram_bot_username": options.bot_username}
+    settings = {key: value for key, value in named.items() if value}
+    asyncio.run(run(options.host, options.port, options.speed, settings))
 
 
 if __name__ == "__main__":

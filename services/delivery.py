@@ -11,7 +11,7 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramEntityTooLarge
 from aiogram.types import BufferedInputFile, Message
 
-from database import jobs
+from database import assets as asset_rows
 from database.models import Asset, Database, Job
 from services.assets import AssetNotFound, AssetStore
 from services.media import BadMedia, picture_preview, video_thumbnail
@@ -33,6 +33,7 @@ class ResultLetters(Protocol):
     """Who writes what stands under a result."""
 
     def result(self, language: str, job: Job) -> Screen: ...
+    def original(self, language: str) -> str: ...
 
 
 class Delivery:
@@ -53,7 +54,8 @@ class Delivery:
         """
         if resumed and asset.file_id is not None:
             return
-        parcel = _Parcel(bot, chat_id, job, asset, self._letters.result(language, job), self._store)
+        words, original = self._letters.result(language, job), self._letters.original(language)
+        parcel = _Parcel(bot, chat_id, job, asset, words, original, self._store)
         async with self._slots:
             try:
                 if asset.mime.startswith("video/"):
@@ -88,18 +90,21 @@ class Delivery:
             await self._remember(parcel.asset, file_id, None)
 
     async def _remember(self, asset: Asset, file_id: str | None, preview_file_id: str | None) -> None:
-        await self._db.write(jobs.remember_file_ids, asset.id, file_id=file_id, preview_file_id=preview_file_id)
+        await self._db.write(asset_rows.remember_file_ids, asset.id, file_id=file_id, preview_file_id=preview_file_id)
 
 
 class _Parcel:
     """One result on its way into one chat."""
 
-    def __init__(self, bot: Bot, chat_id: int, job: Job, asset: Asset, words: Screen, store: AssetStore) -> None:
+    def __init__(
+        self, bot: Bot, chat_id: int, job: Job, asset: Asset, words: Screen, original: str, store: AssetStore
+    ) -> None:
         self.bot = bot
         self.chat_id = chat_id
         self.job = job
         self.asset = asset
         self.words = words
+        self.original = original
         self._store = store
         self._data: bytes | None = None
 
@@ -137,7 +142,7 @@ class _Parcel:
         async def send(file: str | BufferedInputFile) -> Message:
             return await self.bot.send_document(
                 self.chat_id, file, disable_content_type_detection=True, disable_notification=not with_words,
-                caption=self.words.text if with_words else None,
+                caption=self.words.text if with_words else self.original,
                 reply_markup=self.words.keyboard if with_words else None,
                 request_timeout=UPLOAD_SECONDS,
             )

@@ -30,6 +30,7 @@ PORTS = 50
 START_SECONDS = 60.0
 STOP_SECONDS = 8.0
 SPEED = 4.0  # simulated seconds a real second: a picture in a few seconds, a clip in well under a minute
+BOT_NAME, BOT_USERNAME = "Kadro", "kadro_bot"
 WORKERS = 2
 ADMIN_ID = 9001  # the sandbox's own administrator
 
@@ -176,7 +177,10 @@ async def _run(folder: Path, sandbox_port: int, stop: asyncio.Event) -> int:
 async def _start_all(demo: Demo, sandbox_port: int, redis_url: str) -> str:
     address = f"http://127.0.0.1:{sandbox_port}"
     bot_port = free_port(FIRST_BOT_PORT)
-    sandbox = await demo.start("sandbox", "-m", "sandbox", "--port", str(sandbox_port), "--speed", str(SPEED))
+    sandbox = await demo.start(
+        "sandbox", "-m", "sandbox", "--port", str(sandbox_port), "--speed", str(SPEED),
+        "--bot-name", BOT_NAME, "--bot-username", BOT_USERNAME,
+    )
     await demo.wait_for(sandbox, f"{address}/_control/clock")
     hook = {"notification_url": f"http://127.0.0.1:{bot_port}/webhooks/yookassa"}
     await asyncio.to_thread(_post, f"{address}/_control/yookassa/settings", hook)

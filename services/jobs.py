@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Literal, cast
 
+from database import assets as asset_rows
 from database import jobs as job_rows
 from database.models import Database, Draft, Job, JobStatus, JobStep, JobType
 from services.catalogue import Catalogue, UnknownModel
@@ -173,7 +174,7 @@ class Jobs:
         most = 1 if draft.type is JobType.ANIMATE else self._catalogue.image(draft.model).max_photos
         if len(draft.inputs) > most:
             raise BadOrder("too_many_photos")
-        photos = await self._db.read(job_rows.get_assets, draft.inputs)
+        photos = await self._db.read(asset_rows.get_assets, draft.inputs)
         if len(photos) != len(draft.inputs):
             raise BadOrder("photo_gone")
         if draft.type is JobType.ANIMATE:

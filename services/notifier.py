@@ -20,6 +20,7 @@ from aiogram.exceptions import (
     TelegramUnauthorizedError,
 )
 
+from database import assets as asset_rows
 from database import drafts, jobs, outbox, payments, users
 from database.models import Asset, Database, DatabaseError, Draft, Job, OutboxItem, Payment, Tx
 from services.delivery import Delivery, ResultGone, ResultTooLarge
@@ -42,7 +43,7 @@ class Letters(Protocol):
     """Who finds the words; the notifier only carries them."""
 
     def result(self, language: str, job: Job) -> Screen: ...
-    def done(self, language: str, job: Job) -> Screen: ...
+    def done(self, language: str, job: Job, balance: int) -> Screen: ...
     def failed(self, language: str, job: Job) -> Screen: ...
     def too_large(self, language: str, job: Job) -> Screen: ...
     def expired(self, language: str, job: Job) -> Screen: ...
@@ -72,7 +73,7 @@ def facts_of(tx: Tx, item: OutboxItem) -> Facts:
         language=(user.language if user else None) or "ru",
         balance=users.balance(tx, item.user_id),
         job=jobs.get(tx, item.job_id) if item.job_id else None,
-        asset=jobs.result_of(tx, item.job_id) if item.job_id else None,
+        asset=asset_rows.result_of(tx, item.job_id) if item.job_id else None,
         payment=payment,
         draft=draft,
     )
@@ -249,8 +250,9 @@ class Notifier:
             await self._replace_status(job, self._letters.expired(language, job))
             raise
         if job.status_message_id is not None:
+            done = self._letters.done(language, job, facts.balance)
             try:
-                await change_or_show(self._bot, chat_id, job.status_message_id, self._letters.done(language, job))
+                await change_or_show(self._bot, chat_id, job.status_message_id, done)
             except (TelegramRetryAfter, TelegramBadRequest, *TROUBLE):
                 pass  # the result itself says all of it
 

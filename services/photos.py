@@ -12,7 +12,7 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramBadRequest
 from aiohttp import ClientError, ClientResponseError
 
-from database import jobs
+from database import assets as asset_rows
 from database.models import Asset, Database
 from services.assets import AssetError, AssetNotFound, AssetStore
 from services.base_provider import Photo
@@ -62,7 +62,7 @@ class Photos:
         """
         if size is not None and size > self._limits.photo_bytes:
             raise PhotoRefused(MediaFault.TOO_LARGE)
-        if asset_id is not None and (known := await self._db.read(jobs.get_assets, [asset_id])):
+        if asset_id is not None and (known := await self._db.read(asset_rows.get_assets, [asset_id])):
             return known[0]
         async with self._slots:
             return await self._store_prepared(user_id, await self._download(bot, file_id), asset_id)
@@ -125,7 +125,7 @@ class Photos:
             stored = await self._store.put(photo.data, suffix=_SUFFIX[photo.mime])
         except AssetError as error:
             raise PhotoUnavailable(str(error)) from error
-        asset = jobs.NewAsset(
+        asset = asset_rows.NewAsset(
             id=asset_id or secrets.token_hex(12),
             user_id=user_id,
             store_key=stored.key,
@@ -135,7 +135,7 @@ class Photos:
             width=width,
             height=height,
         )
-        return await self._db.write(jobs.add_input, asset, keep_ms=KEEP_MS)
+        return await self._db.write(asset_rows.add_input, asset, keep_ms=KEEP_MS)
 
     def _prepared(self, data: bytes) -> tuple[Photo, int, int]:
         limits = self._limits

@@ -146,7 +146,7 @@ async def test_writing_happens_off_the_loop(store: LocalAssets, tmp_path: Path) 
 
 
 async def test_bytes_reach_the_disk_before_the_name_does(store: LocalAssets) -> None:
-    """The file is flushed before it gets its name, and the name is flushed before `put` returns: power may fail then."""
+    """The file is flushed before it gets its name, and the name before `put` returns, for power may fail then."""
     calls: list[str] = []
 
     def watch(_frame: object, kind: str, called: object) -> None:

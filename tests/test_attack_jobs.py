@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
+from database import assets as asset_rows
 from database import flags, inbox, jobs, outbox
 from database.models import CallOutcome, Job, JobStatus, JobStep, JobType, Tx
 from services.i18n import Texts
@@ -374,7 +375,7 @@ async def test_a_result_that_can_not_be_stored_gives_the_money_back(shop: Shop) 
     failed = await shop.job(job.id)
     assert (failed.status, failed.error_code) == (JobStatus.FAILED, "storage")
     assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
-    assert await shop.db.read(jobs.result_of, job.id) is None
+    assert await shop.db.read(asset_rows.result_of, job.id) is None
 
 
 async def test_money_goes_back_to_who_paid_and_to_nobody_else(shop: Shop) -> None:

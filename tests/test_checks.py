@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from database import assets as asset_rows
 from database import jobs, outbox, payments, refunds
 from database.checks import MOST_IDS, RULES, check_file, run_checks
 from database.models import Database, JobStep, JobType
@@ -43,7 +44,7 @@ async def shop(empty_db: Database, clock: Clock) -> Database:
     job = await empty_db.write(jobs.claim, "done", JobStep.IMAGE)
     assert job is not None
     await empty_db.write(jobs.begin_call, "done", job.attempt, provider="p", model="m")
-    asset = jobs.NewAsset("asset", ANNA, "results/done.png", "0" * 64, "image/png", 10, 1, 1)
+    asset = asset_rows.NewAsset("asset", ANNA, "results/done.png", "0" * 64, "image/png", 10, 1, 1)
     assert await empty_db.write(jobs.finish, "done", job.attempt, asset, keep_ms=86_400_000, price=250)
     await empty_db.write(jobs.compensate, "done", "admin", amount=50)
     await empty_db.write(jobs.fail, "failed", "refused")

@@ -110,12 +110,12 @@ async def test_the_story_of_a_job_and_its_money_back_once(house: House) -> None:
     (job,) = await house.db.read(jobs.of_user, ANYA)
     await oleg.say(f"/job {job.id}")
     story = words_of(await oleg.sees(job.id, new=True))
-    parts = ("рыжая <лиса>", "completed", "stored and charged", "nb21: ok", f"списано: 12{NBSP}₽")
+    parts = ("рыжая <лиса>", "· готово", "stored and charged", "nb21: ok", f"списано: 12{NBSP}₽")
     for part in parts:
         assert part in story
     await oleg.say(f"/refund {job.id} размыто")
     await oleg.sees(f"Вернули 12{NBSP}₽ за", new=True)
-    await anya.sees(f"Вернули 12{NBSP}₽ за заказ рыжая <лиса>")
+    await anya.sees(f"Вернули 12{NBSP}₽ за заказ «рыжая <лиса>»")
     await oleg.say(f"/refund {job.id} ещё раз")
     await oleg.sees("12", new=True)
     assert await house.db.get_balance(ANYA) == 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from database import assets as asset_rows
 from database import jobs
 from database.models import JobType
 from tests.bot_fixture import ANYA, BOB, House, Person, labels_of, words_of
@@ -49,14 +50,14 @@ async def test_history_comes_from_our_store_when_telegram_forgot(house: House) -
     await anya.gets("document")
     await anya.sees("Готово · списано")
     (job,) = await house.db.read(jobs.of_user, ANYA)
-    asset = await house.db.read(jobs.result_of, job.id)
+    asset = await house.db.read(asset_rows.result_of, job.id)
     assert asset is not None
-    await house.db.write(jobs.remember_file_ids, asset.id, file_id="gone", preview_file_id="gone-too")
+    await house.db.write(asset_rows.remember_file_ids, asset.id, file_id="gone", preview_file_id="gone-too")
     await anya.say("/history")
     await anya.sees("История", new=True)
     await anya.press("рыжая лиса")
     await anya.gets("document", count=2)
-    fresh = await house.db.read(jobs.result_of, job.id)
+    fresh = await house.db.read(asset_rows.result_of, job.id)
     assert fresh is not None
     assert fresh.file_id not in (None, "gone")
 
@@ -69,10 +70,10 @@ async def test_an_expired_result_says_so(house: House) -> None:
     await anya.gets("document")
     await anya.sees("Готово · списано")
     (job,) = await house.db.read(jobs.of_user, ANYA)
-    asset = await house.db.read(jobs.result_of, job.id)
+    asset = await house.db.read(asset_rows.result_of, job.id)
     assert asset is not None
     await house.db.write(jobs.asset_deleted, asset.id)
-    await house.db.write(jobs.remember_file_ids, asset.id, file_id=None, preview_file_id=None)
+    await house.db.write(asset_rows.remember_file_ids, asset.id, file_id=None, preview_file_id=None)
     await anya.say("/history")
     await anya.sees("История", new=True)
     await anya.press("рыжая лиса")

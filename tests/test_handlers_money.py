@@ -41,7 +41,10 @@ async def test_missing_money_is_offered_exactly_and_the_order_goes_on(house: Hou
     assert f"На балансе 110{NBSP}₽" in words_of(credited)
     await anya.press("Продолжить заказ")
     await anya.gets("video")
-    await anya.sees("Готово · списано")
+    done = await anya.sees("Готово · списано")
+    receipt = await anya.sees("Зачислено")
+    assert receipt["message_id"] == credited["message_id"] != done["message_id"]
+    assert labels_of(receipt) == []
     assert await house.db.get_balance(ANYA) == 0
 
 
@@ -51,7 +54,8 @@ async def test_the_exact_sum_is_never_below_the_minimum(house: House) -> None:
     await anya.say("рыжая лиса")
     await anya.sees("рыжая лиса", new=True)
     await anya.press("Создать")
-    assert labels_of(await anya.sees("Не хватает"))[0] == f"➕ Пополнить на 50{NBSP}₽"
+    short = await anya.sees(f"Наименьшее пополнение — 50{NBSP}₽")
+    assert labels_of(short)[0] == f"➕ Пополнить на 50{NBSP}₽"
     await anya.press("Назад")
     assert labels_of(await anya.sees("Nano Banana 2.1"))[0] == f"Создать · 12{NBSP}₽"
 

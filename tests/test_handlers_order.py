@@ -233,11 +233,11 @@ async def test_a_refused_prompt_says_why_and_that_the_money_is_back(house: House
     assert labels_of(again)[0] == f"Создать · 12{NBSP}₽"
 
 
-async def waiting_job(house: House, anya: Person) -> Job:
+async def waiting_job(house: House, anya: Person, prompt: str = FOX) -> Job:
     """An order whose message to the queue was lost: it waits, and can be cancelled."""
-    live = await card_of(anya)
+    live = await card_of(anya, prompt)
     new = jobs.NewJob(
-        id="waiting1", user_id=ANYA, type=JobType.IMAGE, model="nb21", prompt=FOX,
+        id=f"waiting{live['message_id']}", user_id=ANYA, type=JobType.IMAGE, model="nb21", prompt=prompt,
         params={"ratio": "1:1", "size": "1K"}, price=1200, hold_ms=900_000, chat_id=ANYA,
         status_message_id=live["message_id"],  # type: ignore[arg-type]
     )
@@ -272,6 +272,9 @@ async def test_an_order_being_made_cannot_be_cancelled(house: House) -> None:
     await until(called, what="the call of the provider")
     job = (await jobs_of(house))[0]
     assert "Если не выйдет — вернём деньги" in await anya.press_raw(f"j:{job.id}:stop")
+    live = next(one for one in await anya.messages() if one["message_id"] == card["message_id"])
+    assert "Рисую" in words_of(live)
+    assert buttons_of(live) == []
     await anya.say("/cancel")
     listed = await anya.sees("Сейчас в работе")
     assert "уже рисуется" in words_of(listed)
@@ -298,6 +301,20 @@ async def test_cancel_drops_the_card_and_offers_to_stop_what_waits(house: House)
     await anya.press("✖️ рыжая лиса", on=listed)
     await anya.sees("Заказ отменён.")
     assert await house.db.get_balance(ANYA) == 10_000
+
+
+async def test_the_list_of_what_waits_keeps_the_others(house: House) -> None:
+    """One order stopped from the list: it says so, and the other orders keep their buttons."""
+    anya = house.person()
+    await house.give(ANYA, 100)
+    await waiting_job(house, anya)
+    await waiting_job(house, anya, "белый кит")
+    await anya.say("/cancel")
+    listed = await anya.sees("ждёт очереди")
+    await anya.press("✖️ белый кит", on=listed)
+    left = await anya.sees(f"12{NBSP}₽ снова на балансе")
+    assert left["message_id"] == listed["message_id"]
+    assert labels_of(left) == ["✖️ рыжая лиса"]
 
 
 async def test_the_live_message_tells_stages(house: House) -> None:
@@ -342,7 +359,7 @@ async def test_english_speakers_read_english_and_may_choose_russian(house: House
     await bob.sees("Describe the scene")
     await bob.say("/language")
     await bob.sees("Which language")
-    assert await bob.press("Русский") == "Готово, говорим по-русски."
+    await bob.press("Русский")
     await bob.sees("Готово, говорим по-русски.")
     await bob.say("❓ Помощь")
     await bob.sees("Как это работает")

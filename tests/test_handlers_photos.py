@@ -7,6 +7,7 @@ import io
 
 from PIL import Image
 
+from database import assets as asset_rows
 from database import jobs, schema
 from database.models import JobType
 from tests.bot_fixture import ANYA, House, Person, labels_of, picture, words_of
@@ -87,7 +88,7 @@ async def test_an_album_is_one_order_in_the_order_sent(house: House) -> None:
     await anya.press("Создать")
     await anya.gets("document")
     (job,) = await house.db.read(jobs.of_user, ANYA)
-    assets = await house.db.read(jobs.get_assets, job.params["inputs"])
+    assets = await house.db.read(asset_rows.get_assets, job.params["inputs"])
     seen = []
     for asset in assets:
         with Image.open(io.BytesIO(await house.shop.runtime.assets.get(asset.store_key))) as photo:
@@ -205,7 +206,7 @@ async def test_a_result_is_edited_even_when_its_file_has_expired(house: House) -
     anya = house.person()
     await finished_picture(house, anya)
     (job,) = await house.db.read(jobs.of_user, ANYA)
-    asset = await house.db.read(jobs.result_of, job.id)
+    asset = await house.db.read(asset_rows.result_of, job.id)
     assert asset is not None
     await house.db.write(jobs.asset_deleted, asset.id)
     await house.shop.runtime.assets.delete(asset.store_key)

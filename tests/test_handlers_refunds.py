@@ -55,6 +55,11 @@ async def test_a_return_that_waits_is_finished_by_the_bot_itself(house: House) -
     """YooKassa does not answer now: the admin hears that it goes on, and later that it is done."""
     admin = house.person(ADMIN)
     payment = await paid(house)
+
+    async def compared() -> bool:
+        return house.sandbox.calls("yookassa", "refunds") > 0
+
+    await until(compared, what="the comparison at start, which asks for refunds as well")
     house.sandbox.fault("yookassa", "v3/refunds", times=1, status=500)
     await admin.say(f"/refund_payment {payment.id}")
     await admin.sees("начат", new=True)

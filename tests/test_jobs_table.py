@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from database import admin, flags, jobs, ledger, outbox, users
+from database import assets as asset_rows
 from database.checks import run_checks
 from database.models import (
     Banned,
@@ -40,8 +41,9 @@ def order(job_id: str = "j", user_id: int = ANNA, **changes: Any) -> jobs.NewJob
     return jobs.NewJob(job_id, user_id, **{**values, "price": PRICE, "hold_ms": HOLD, **changes})
 
 
-def picture(job_id: str = "j", user_id: int = ANNA) -> jobs.NewAsset:
-    return jobs.NewAsset(f"asset-{job_id}", user_id, f"results/{job_id}.png", "0" * 64, "image/png", 1_000, 64, 64)
+def picture(job_id: str = "j", user_id: int = ANNA) -> asset_rows.NewAsset:
+    key = f"results/{job_id}.png"
+    return asset_rows.NewAsset(f"asset-{job_id}", user_id, key, "0" * 64, "image/png", 1_000, 64, 64)
 
 
 async def start(db: Database, job_id: str = "j", user_id: int = ANNA, **changes: Any) -> Job:
@@ -319,7 +321,7 @@ async def test_finish_charges_and_owes_the_delivery(db: Database, clock: Clock) 
     assert (done.step, done.due_at, done.lease_until) == (None, None, None)
     held = await held_for(db)
     assert (held.state, held.charged) == ("charged", PRICE)
-    stored = await db.read(jobs.result_of, "j")
+    stored = await db.read(asset_rows.result_of, "j")
     assert stored is not None
     assert (stored.id, stored.expires_at) == ("asset-j", clock.now + DAY)
     assert await owed(db) == ["result:j"]
@@ -457,11 +459,11 @@ async def test_a_result_that_expires_undelivered_is_paid_back(db: Database, cloc
         item = (await db.write(outbox.claim))[0]
         await db.write(outbox.sent, item.id)
     clock.forward(DAY)
-    assert [asset.id for asset in await db.read(jobs.expired_assets)] == ["asset-j"]
+    assert [asset.id for asset in await db.read(asset_rows.expired_assets)] == ["asset-j"]
     for _ in range(2):
         await db.write(jobs.asset_deleted, "asset-j")
     assert await db.get_balance(ANNA) == (0 if delivered else PRICE)
-    assert await db.read(jobs.expired_assets) == []
+    assert await db.read(asset_rows.expired_assets) == []
 
 
 # --- what the schema refuses ------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from database import assets as asset_rows
 from database import jobs, ledger, outbox, payments, schema, users
 from database.models import Tx
 from database.rows import Job
@@ -64,9 +65,9 @@ async def test_preview_and_original(house: House) -> None:
     await delivered(house)
     assert await kinds(anya) == ["photo", "document"]
     (photo,), (file,) = await anya.gets("photo"), await anya.gets("document")
-    assert f"🎨 Готово · 12{NBSP}₽" in words_of(photo)
+    assert f"🎨 Картинка · 12{NBSP}₽" in words_of(photo)
     assert labels_of(photo) == [f"🔁 Повторить · 12{NBSP}₽", "✏️ Изменить", "🎬 Оживить"]
-    asset = await house.db.read(jobs.result_of, (await the_job(house)).id)
+    asset = await house.db.read(asset_rows.result_of, (await the_job(house)).id)
     assert asset is not None
     assert asset.file_id == file["document"]["file_id"]
     assert asset.size == file["document"]["file_size"]
@@ -112,7 +113,7 @@ async def test_a_picture_that_is_no_photo_for_telegram(house: House, word: str) 
     await order(house, anya)
     await delivered(house)
     (file,) = await anya.gets("document")
-    assert "Готово" in words_of(file)
+    assert "🎨 Картинка" in words_of(file)
     assert "✏️ Изменить" in labels_of(file)
     assert await kinds(anya) == ["document"]
 
@@ -130,7 +131,7 @@ async def test_a_result_too_large_for_telegram(house: House) -> None:
     await anya.sees("файл больше, чем принимает Telegram")
     job = await the_job(house)
     assert job.delivered_at is None
-    asset = await house.db.read(jobs.result_of, job.id)
+    asset = await house.db.read(asset_rows.result_of, job.id)
     assert asset is not None
     await house.db.write(jobs.asset_deleted, asset.id)
     await anya.sees("результат не удалось вам передать")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from sqlalchemy import text
 
+from database import assets as asset_rows
 from database import flags, jobs, outbox
 from database.models import JobStatus, JobStep, JobType, Tx
 from services.i18n import Texts
@@ -147,7 +148,7 @@ async def test_an_undelivered_result_is_paid_back_when_its_file_expires(shop: Sh
     await shop.db.write(expire)
     await sweeper.delete_expired_assets()
     await sweeper.delete_expired_assets()
-    asset = await shop.db.read(jobs.result_of, job.id)
+    asset = await shop.db.read(asset_rows.result_of, job.id)
     assert asset is not None
     assert asset.deleted_at is not None
     assert await shop.entries() == [("test", 10_000), ("reserve", -1200), ("compensation", 1200)]

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from database import assets as asset_rows
 from database import jobs as job_rows
 from database.models import CallOutcome, JobStatus, JobStep, JobType
 from services.i18n import Texts
@@ -37,7 +38,7 @@ async def test_a_picture_is_stored_charged_and_owed_to_its_buyer(shop: Shop) -> 
     job = await shop.order()
     await image_worker.run(job.id)
     done = await shop.job(job.id)
-    asset = await shop.db.read(job_rows.result_of, job.id)
+    asset = await shop.db.read(asset_rows.result_of, job.id)
     assert (done.status, done.cost_actual, done.progress) == (JobStatus.COMPLETED, 1200, 100)
     assert asset is not None
     assert len(await shop.here.assets.get(asset.store_key)) == asset.size
@@ -146,7 +147,7 @@ async def test_a_clip_is_submitted_watched_fetched_and_charged_once(shop: Shop) 
     assert (flying.step, flying.lease_until) == (JobStep.WATCH, None)
     await finish_clip(shop, job.id)
     done = await shop.job(job.id)
-    asset = await shop.db.read(job_rows.result_of, job.id)
+    asset = await shop.db.read(asset_rows.result_of, job.id)
     assert (done.status, done.cost_actual) == (JobStatus.COMPLETED, 1200)
     assert asset is not None
     assert (asset.mime, (asset.duration_ms or 0) // 1000) == ("video/mp4", 5)
@@ -266,7 +267,7 @@ async def test_a_hold_that_ran_out_pays_back_and_a_later_result_changes_nothing(
     assert claimed is not None
     sweeper = Sweeper(shop.here, shop.queue, Payments(shop.db, None, Texts()))
     await until(lambda: _released(shop, sweeper, job.id), what="the hold is released")
-    asset = job_rows.NewAsset("late", 1, "k" * 8, "0" * 64, "image/png", 1, 1, 1)
+    asset = asset_rows.NewAsset("late", 1, "k" * 8, "0" * 64, "image/png", 1, 1, 1)
     assert await shop.db.write(job_rows.finish, job.id, claimed.attempt, asset, keep_ms=1000) is None
     assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
 

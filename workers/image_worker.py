@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 
+from database import assets as asset_rows
 from database import jobs as job_rows
 from database.models import Job, JobStep
 from services.assets import AssetNotFound
@@ -77,7 +78,7 @@ async def _lost(here: Runtime, job: Job, error: ProviderError, repeats: int, sec
 async def load_photos(here: Runtime, job: Job) -> tuple[Photo, ...] | None:
     """The photos the order was made with, in order, small enough for one request; None when one of them is gone."""
     wanted = tuple(job.params.get("inputs", ()))
-    found = await here.db.read(job_rows.get_assets, wanted)
+    found = await here.db.read(asset_rows.get_assets, wanted)
     if len(found) != len(wanted):
         return None
     try:
@@ -101,7 +102,7 @@ async def _store(here: Runtime, job: Job, result: ImageResult) -> None:
         # Paid for and unusable: to the person that is the same as a lost answer.
         raise ProviderError(ErrorCode.BAD_RESULT, Failure.UNKNOWN, Blame.PROVIDER, str(bad)) from bad
     stored = await here.assets.put(result.data, suffix=_SUFFIXES.get(info.mime, ".bin"))
-    asset = job_rows.NewAsset(
+    asset = asset_rows.NewAsset(
         id=secrets.token_hex(8),
         user_id=job.user_id,
         store_key=stored.key,

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from database import assets as asset_rows
 from database import jobs as job_rows
 from database import ledger as ledger_rows
 from database import payments as payment_rows
@@ -99,7 +100,7 @@ async def _hand_back(here: Runtime, job: Job) -> None:
         event(_log, "step.not_handed_back", level=logging.WARNING, error=type(error).__name__)
 
 
-async def complete(here: Runtime, job: Job, asset: job_rows.NewAsset) -> Job | None:
+async def complete(here: Runtime, job: Job, asset: asset_rows.NewAsset) -> Job | None:
     """Close the job over its stored result: charge, and owe the delivery. None when the job moved on meanwhile.
 
     The provider is paid already, so a disk that is full or busy for a moment is waited for under the lease.
@@ -113,7 +114,7 @@ async def complete(here: Runtime, job: Job, asset: job_rows.NewAsset) -> Job | N
     return await _complete(here, job, asset)
 
 
-async def _complete(here: Runtime, job: Job, asset: job_rows.NewAsset) -> Job | None:
+async def _complete(here: Runtime, job: Job, asset: asset_rows.NewAsset) -> Job | None:
     done = await here.db.write(job_rows.finish, job.id, job.attempt, asset, keep_ms=here.keep_ms)
     event(_log, "job.completed" if done else "result.late", price=done.cost_actual if done else 0, model=job.model)
     return done

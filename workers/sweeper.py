@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
+from database import assets as asset_rows
 from database import drafts, flags, inbox, outbox
 from database import jobs as job_rows
 from database import ledger as ledger_rows
@@ -162,11 +163,11 @@ class Sweeper:
             await self._here.db.write(job_rows.asset_deleted, asset.id)
             await self._here.assets.delete(asset.store_key)
 
-        await _each(await self._here.db.read(job_rows.expired_assets, limit=1000), delete)
+        await _each(await self._here.db.read(asset_rows.expired_assets, limit=1000), delete)
 
     async def _delete_orphans(self) -> None:
         async def known(keys: Sequence[str]) -> set[str]:
-            return await self._here.db.read(job_rows.known_store_keys, keys)
+            return await self._here.db.read(asset_rows.known_store_keys, keys)
 
         await self._here.assets.sweep(known, ORPHAN_SECONDS)
 

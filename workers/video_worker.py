@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 
+from database import assets as asset_rows
 from database import jobs as job_rows
 from database.models import CallOutcome, Job, JobStep, ProviderCall
 from services.base_provider import ErrorCode, Failure, ProviderError, VideoProvider, VideoTask
@@ -149,7 +150,7 @@ async def _finish(here: Runtime, job: Job) -> None:
         await _fetch_again(here, job, ErrorCode.BAD_RESULT)
         return
     stored = await here.assets.put(data, suffix=".mp4")
-    asset = job_rows.NewAsset(
+    asset = asset_rows.NewAsset(
         id=secrets.token_hex(8),
         user_id=job.user_id,
         store_key=stored.key,

@@ -33,6 +33,11 @@ admin-stats =
     Payments in doubt: { $quarantined }
     Pause: { $maintenance }
 admin-jobs-none = none
+admin-jobs-pending = waiting
+admin-jobs-processing = being made
+admin-jobs-completed = done
+admin-jobs-failed = failed
+admin-jobs-cancelled = cancelled
 admin-on = on
 admin-off = off
 admin-user =
@@ -50,6 +55,7 @@ admin-user-banned = 🚫 no access
 admin-user-unreachable = 🔕 blocked the bot
 admin-user-fine = ✅ all is well
 admin-granted = { $amount } given → <code>{ $id }</code>. The balance is { $balance } now
+admin-granted-stranger = ⚠️ This person has not written to the bot yet: check the number.
 admin-banned = <code>{ $id }</code> has no access any more.
 admin-unbanned = <code>{ $id }</code> has access again.
 admin-not-found = Not found.

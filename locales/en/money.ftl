@@ -32,6 +32,7 @@ topup = ➕ <b>Top up</b>
 topup-missing = <b>{ $missing }</b> short: the order costs { $price }, your balance is { $balance }.
 
     Top up, and the order goes on with one tap.
+topup-minimum = The smallest top-up is { $minimum }.
 topup-off = Card payment is not connected at present. Please write to the bot’s owner.
 topup-other = ✏️ Another sum
 topup-ask = How many rubles? Write a sum from { $minimum } to { $maximum }.
@@ -66,6 +67,6 @@ took-back = A payment was returned to your card: { $amount } taken from your bal
 took-back-owed = A payment was returned to your card: { $amount }. Your balance had less, so there is a debt of { $owed }.
 granted = 🎁 You received { $amount }. Your balance: { $balance }
 compensated-undelivered = 💰 { $amount } is back: we could not hand the result over to you.
-compensated-admin = 💰 { $amount } is back for the order { $title }.
+compensated-admin = 💰 { $amount } is back for the order “{ $title }”.
 
 payment-description = Balance top-up of { $sum }

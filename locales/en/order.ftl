@@ -15,8 +15,9 @@ card-money = 💰 Balance { $balance }
 card-money-after = 💰 Balance { $balance }, { $after } afterwards
 card-money-short = 💰 Balance { $balance } — { $missing } short
 card-no-prompt = What shall I do with the photo? Say what to change, or press “Animate”.
+card-edit-result = ✏️ What shall I change in this picture? Say it in words.
 card-no-prompt-edit = Say what to do with the photo.
-card-no-prompt-animate = Say what should happen in the clip. Or let us simply bring it to life.
+card-no-prompt-animate = Say what should happen in the clip, or simply press “Create”.
 card-too-many-photos = I took the first { $limit ->
     [one] { $limit } photo
    *[other] { $limit } photos
@@ -89,7 +90,8 @@ live-queued-behind = 🕓 <b>In the queue</b>, { $count ->
  } before yours
 live-working = 🎨 <b>Drawing…</b> It usually takes 10–40 seconds.
 live-submitting = 📤 <b>Handing it to the studio…</b>
-live-rendering = 🎬 <b>Filming…</b> { $elapsed } so far, usually 1–4 minutes.
+live-rendering = 🎬 <b>Filming…</b> It usually takes 1–4 minutes.
+live-rendering-for = 🎬 <b>Filming…</b> { $elapsed } so far, usually 1–4 minutes.
 live-saving = 💾 <b>Done, saving…</b>
 live-held = 💰 { $price } held — charged only for a finished result.
 elapsed-seconds = { $seconds } s
@@ -97,12 +99,12 @@ elapsed-minutes = { $minutes } min { $seconds } s
 button-stop = ✖️ Cancel the order
 
 # --- the end ----------------------------------------------------------------------------------------------
-final-done = ✅ <b>Done</b> · { $price } charged
+final-done = ✅ <b>Done</b> · { $price } charged, your balance is { $balance }
 final-failed = ⚠️ <b>It did not work.</b> { $why }
 final-returned = 💰 { $price } is back on your balance.
 final-cancelled = ✖️ <b>The order is cancelled.</b>
-result-image = 🎨 Done · { $price }
-result-video = 🎬 Done · { $price }
+result = { $kind } · { $price }
+result-original = 📎 The original, uncompressed
 result-too-large = The result is ready, but its file is larger than Telegram takes. We know and will find a way to hand it over. It is kept in /history
 result-expired = This result is no longer kept.
 button-again = 🔁 Repeat · { $price }

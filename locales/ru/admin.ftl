@@ -33,6 +33,11 @@ admin-stats =
     Платежи под вопросом: { $quarantined }
     Пауза: { $maintenance }
 admin-jobs-none = не было
+admin-jobs-pending = ждёт
+admin-jobs-processing = в работе
+admin-jobs-completed = готово
+admin-jobs-failed = не вышло
+admin-jobs-cancelled = отменено
 admin-on = включена
 admin-off = выключена
 admin-user =
@@ -50,6 +55,7 @@ admin-user-banned = 🚫 доступ закрыт
 admin-user-unreachable = 🔕 бот заблокирован
 admin-user-fine = ✅ всё в порядке
 admin-granted = Начислено { $amount } → <code>{ $id }</code>. Теперь на балансе { $balance }
+admin-granted-stranger = ⚠️ Этот человек ещё не писал боту: проверьте номер.
 admin-banned = Доступ для <code>{ $id }</code> закрыт.
 admin-unbanned = Доступ для <code>{ $id }</code> открыт.
 admin-not-found = Не нашёл.

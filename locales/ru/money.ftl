@@ -32,6 +32,7 @@ topup = ➕ <b>Пополнить баланс</b>
 topup-missing = Не хватает <b>{ $missing }</b>: заказ стоит { $price }, на балансе { $balance }.
 
     Пополните баланс, и заказ продолжится одним нажатием.
+topup-minimum = Наименьшее пополнение — { $minimum }.
 topup-off = Пополнение картой сейчас не подключено. Напишите владельцу бота.
 topup-other = ✏️ Другая сумма
 topup-ask = На сколько рублей пополнить? Напишите сумму от { $minimum } до { $maximum }.
@@ -66,6 +67,6 @@ took-back = Платёж вернулся на карту: { $amount } спис�
 took-back-owed = Платёж вернулся на карту: { $amount }. На балансе столько не было, поэтому долг { $owed }.
 granted = 🎁 Вам начислено { $amount }. На балансе { $balance }
 compensated-undelivered = 💰 Вернули { $amount }: результат не удалось вам передать.
-compensated-admin = 💰 Вернули { $amount } за заказ { $title }.
+compensated-admin = 💰 Вернули { $amount } за заказ «{ $title }».
 
 payment-description = Пополнение баланса на { $sum }

@@ -15,8 +15,9 @@ card-money = 💰 На балансе { $balance }
 card-money-after = 💰 На балансе { $balance }, останется { $after }
 card-money-short = 💰 На балансе { $balance } — не хватает { $missing }
 card-no-prompt = Что сделать с фото? Напишите словами, что изменить, или нажмите «Оживить».
+card-edit-result = ✏️ Что изменить на этой картинке? Напишите словами.
 card-no-prompt-edit = Напишите, что сделать с фото.
-card-no-prompt-animate = Напишите, что должно происходить на видео. Или просто оживим.
+card-no-prompt-animate = Напишите, что должно происходить в клипе, или сразу нажмите «Создать».
 card-too-many-photos = Взял первые { $limit ->
     [one] { $limit } фото
    *[other] { $limit } фото
@@ -98,7 +99,8 @@ live-queued-behind = 🕓 <b>В очереди</b>, перед вами { $count
  }
 live-working = 🎨 <b>Рисую…</b> Обычно это 10–40 секунд.
 live-submitting = 📤 <b>Передаю в съёмку…</b>
-live-rendering = 🎬 <b>Снимаю клип…</b> Прошло { $elapsed }, обычно 1–4 минуты.
+live-rendering = 🎬 <b>Снимаю клип…</b> Обычно это 1–4 минуты.
+live-rendering-for = 🎬 <b>Снимаю клип…</b> Прошло { $elapsed }, обычно 1–4 минуты.
 live-saving = 💾 <b>Готово, сохраняю…</b>
 live-held = 💰 Отложено { $price } — спишем только за готовый результат.
 elapsed-seconds = { $seconds } с
@@ -106,12 +108,12 @@ elapsed-minutes = { $minutes } мин { $seconds } с
 button-stop = ✖️ Отменить заказ
 
 # --- the end ----------------------------------------------------------------------------------------------
-final-done = ✅ <b>Готово</b> · списано { $price }
+final-done = ✅ <b>Готово</b> · списано { $price }, на балансе { $balance }
 final-failed = ⚠️ <b>Не получилось.</b> { $why }
 final-returned = 💰 Вернули { $price } на баланс.
 final-cancelled = ✖️ <b>Заказ отменён.</b>
-result-image = 🎨 Готово · { $price }
-result-video = 🎬 Готово · { $price }
+result = { $kind } · { $price }
+result-original = 📎 Оригинал: без сжатия
 result-too-large = Результат готов, но файл больше, чем принимает Telegram. Мы уже знаем и найдём способ его передать. Пока он хранится в /history
 result-expired = Этот результат больше не хранится.
 button-again = 🔁 Повторить · { $price }

@@ -46,23 +46,36 @@ export const fileUrl = (fileId) => `/_chat/files/${encodeURIComponent(fileId)}`;
 const KINDS = ["message", "edit", "delete", "callback_answer", "action", "commands", "keyboard", "users", "draft", "reaction"];
 const RETRY_MS = 1000;
 
-/** Listens to one person's events until stopped; reconnects by itself. `opened` is told of every new connection. */
+/**
+ * Listens to one person's events until stopped; reconnects by itself. `opened` is told of every new connection.
+ * A browser opens six connections to one address for all its tabs, so a tab that nobody sees gives its own back.
+ */
 export function listen(uid, { event, opened, lost }) {
-  let source;
+  let source = null;
   let timer;
+  const close = () => {
+    clearTimeout(timer);
+    source?.close();
+    source = null;
+  };
   const connect = () => {
     source = new EventSource(`/_chat/events?user=${encodeURIComponent(uid)}`);
     source.onopen = opened;
     source.onerror = () => {
-      source.close();
+      close();
       lost();
       timer = setTimeout(connect, RETRY_MS);
     };
     for (const kind of KINDS) source.addEventListener(kind, ({ data }) => event(kind, JSON.parse(data || "{}")));
   };
-  connect();
+  const follow = () => {
+    close();
+    if (!document.hidden) connect();
+  };
+  document.addEventListener("visibilitychange", follow);
+  follow();
   return () => {
-    clearTimeout(timer);
-    source.close();
+    document.removeEventListener("visibilitychange", follow);
+    close();
   };
 }

@@ -98,5 +98,9 @@ function expandable(children) {
   toggle.addEventListener("click", () => {
     toggle.setAttribute("aria-expanded", String(node.classList.toggle("open")));
   });
+  // Only what is cut needs unfolding, and whether it is cut depends on the width.
+  new ResizeObserver(() => {
+    if (!node.classList.contains("open")) toggle.hidden = body.scrollHeight <= body.clientHeight + 1;
+  }).observe(body);
   return node;
 }

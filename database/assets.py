@@ -1,0 +1,99 @@
+"""Stored files and who they belong to: photos that people sent (`input`) and what was made for them (`result`).
+
+The bytes are in the asset store and fsynced before their row is written; a file without a row is swept later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import insert, select, update
+
+from database import users
+from database.engine import Tx
+from database.errors import NotFound
+from database.rows import Asset
+from database.schema import assets
+
+
+@dataclass(frozen=True)
+class NewAsset:
+    """A file that is stored and fsynced already; `size` in bytes."""
+
+    id: str
+    user_id: int
+    store_key: str
+    sha256: str
+    mime: str
+    size: int
+    width: int
+    height: int
+    duration_ms: int | None = None
+
+
+def add_input(tx: Tx, asset: NewAsset, *, keep_ms: int) -> Asset:
+    """Remember a photo that the person sent; it expires unless a job uses it."""
+    users.ensure(tx, asset.user_id)
+    values = {**vars(asset), "role": "input", "created_at": tx.now, "expires_at": tx.now + keep_ms}
+    tx.execute(insert(assets).values(**values))
+    return get_asset(tx, asset.id)
+
+
+def get_assets(tx: Tx, asset_ids: Sequence[str]) -> list[Asset]:
+    """Assets in the order asked for; those deleted or unknown are missing."""
+    found = {
+        row["id"]: Asset.read(row)
+        for row in tx.rows(select(assets).where(assets.c.id.in_(list(asset_ids)), assets.c.deleted_at.is_(None)))
+    }
+    return [found[asset_id] for asset_id in asset_ids if asset_id in found]
+
+
+def get_asset(tx: Tx, asset_id: str) -> Asset:
+    """The asset, also when its file is gone. Raises NotFound."""
+    found = Asset.maybe(tx.row(select(assets).where(assets.c.id == asset_id)))
+    if found is None:
+        raise NotFound(f"asset {asset_id}")
+    return found
+
+
+def result_of(tx: Tx, job_id: str) -> Asset | None:
+    """The stored result of a job, also one whose file is gone (`deleted_at` is set then)."""
+    return Asset.maybe(tx.row(select(assets).where(assets.c.job_id == job_id, assets.c.role == "result")))
+
+
+def add_result(tx: Tx, asset: NewAsset, job_id: str, *, keep_ms: int) -> None:
+    """Remember what was made for a job; one result a job, by a unique index."""
+    values = {**vars(asset), "job_id": job_id, "role": "result", "created_at": tx.now, "expires_at": tx.now + keep_ms}
+    tx.execute(insert(assets).values(**values))
+
+
+def mark_deleted(tx: Tx, asset_id: str) -> bool:
+    """Its file goes; True if this call said so first."""
+    row = assets.c.id == asset_id
+    return tx.changed(update(assets).where(row, assets.c.deleted_at.is_(None)).values(deleted_at=tx.now))
+
+
+def keep_assets(tx: Tx, asset_ids: Sequence[str], *, keep_ms: int) -> None:
+    """A job needs these: their end moves to at least `keep_ms` from now."""
+    until = tx.now + keep_ms
+    wanted = assets.c.id.in_(list(asset_ids))
+    tx.execute(update(assets).where(wanted, assets.c.expires_at < until).values(expires_at=until))
+
+
+def remember_file_ids(tx: Tx, asset_id: str, *, file_id: str | None, preview_file_id: str | None) -> None:
+    """Telegram's ids of what was sent: sending again costs no upload."""
+    tx.execute(
+        update(assets).where(assets.c.id == asset_id).values(file_id=file_id, preview_file_id=preview_file_id)
+    )
+
+
+def expired_assets(tx: Tx, *, limit: int = 100) -> list[Asset]:
+    query = select(assets).where(assets.c.expires_at <= tx.now, assets.c.deleted_at.is_(None)).limit(limit)
+    return [Asset.read(row) for row in tx.rows(query)]
+
+
+def known_store_keys(tx: Tx, store_keys: Sequence[str]) -> set[str]:
+    """Which of these files belong to an asset that is not deleted."""
+    query = select(assets.c.store_key).where(assets.c.store_key.in_(list(store_keys)), assets.c.deleted_at.is_(None))
+    return {str(row["store_key"]) for row in tx.rows(query)}
