@@ -4,6 +4,8 @@
     python main.py demo                 the whole shop on simulators, one address printed
     python main.py check-config         reach every outside system, say what is wrong
     python main.py audit                check the books; exit 1 when they do not balance
+    python main.py reconcile [--days N] compare with YooKassa's books; exit 1 when a person must look
+    python main.py export ledger|payments|refunds --from DATE --to DATE FILE   the books as CSV
     python main.py backup FILE          a whole copy while the shop is open
     python main.py restore FILE         put a copy where no database is, and check it
 """
@@ -24,16 +26,18 @@ from aiogram import Bot
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 from aiohttp import web
 
-from database import backup
+from database import backup, differences
 from database.checks import RULES, check_file, run_checks
 from database.models import Database, DatabaseError
 from handlers import JobLetters, Shelf, build_dispatcher, set_commands
+from handlers.stars import StarTill
 from handlers.updates import Updates
 from handlers.webhook import Edge, create_web_app
 from services.catalogue import CatalogueError
 from services.check_config import Line, Wrong, check_config
 from services.delivery import Delivery
 from services.demo import run_demo
+from services.export import WHAT, BadPeriod, Period, write_csv
 from services.i18n import Texts
 from services.jobs import Jobs
 from services.keyed_lock import KeyedLock
@@ -45,11 +49,15 @@ from services.payments import Payments
 from services.photos import Photos
 from services.queue import Queue
 from services.rate_limiter import RateLimiter
+from services.receipts import terms_of
+from services.reconcile import Reconciliation
+from services.refunds import CardRail, RefundRail, Refunds
 from services.settings import Settings, feature_notes, settings_or_exit
+from services.stars import StarRail, Stars
 from services.telegram import make_bot
-from services.yookassa import YooKassaGateway
+from services.yookassa import YooKassaError, YooKassaGateway
 from workers.runtime import Runtime, install
-from workers.sweeper import Sweeper
+from workers.sweeper import Duty, Sweeper
 
 DRAIN_SECONDS = 20.0
 _log = logging.getLogger("shop")
@@ -94,7 +102,14 @@ class Shop:
             test_mode=_test_mode(settings),
             return_url=settings.yookassa_return_url or f"https://t.me/{me}",
             admins=sorted(settings.admin_ids),
+            receipt=terms_of(settings),
         )
+        admins = sorted(settings.admin_ids)
+        self.stars = Stars(self.db, self.bot, self.texts, catalogue.top_ups.star_packs, admins=admins)
+        self.reconciliation = Reconciliation(
+            self.db, self.gateway, self.payments, admins=admins, others=[self.stars.compare]
+        )
+        self.refunds = Refunds(self.db, self._rails(), admins=sorted(settings.admin_ids))
         photos = Photos(self.db, self.runtime.assets, catalogue.limits)
         shelf = Shelf(catalogue, self.jobs.quote, pictures=settings.gemini_enabled, clips=settings.kling_enabled)
         letters = JobLetters(self.texts, shelf)
@@ -104,11 +119,25 @@ class Shop:
         self.live = LiveMessages(self.bot, self.db, letters, chats)
         dispatcher = build_dispatcher(
             settings=settings, db=self.db, catalogue=catalogue, texts=self.texts, limiter=self.limiter,
-            jobs=self.jobs, payments=self.payments, photos=photos, delivery=delivery, notifier=self.notifier,
-            letters=letters, shelf=shelf, chats=chats,
+            jobs=self.jobs, payments=self.payments, refunds=self.refunds,
+            reconciliation=self.reconciliation, stars=self.stars, photos=photos, delivery=delivery,
+            notifier=self.notifier, letters=letters, shelf=shelf, chats=chats,
         )
-        self.updates = Updates(self.bot, dispatcher, self.db)
-        self.sweeper = Sweeper(self.runtime, self.queue, self.payments)
+        self.updates = Updates(self.bot, dispatcher, self.db, StarTill(self.stars))
+        self.sweeper = Sweeper(
+            self.runtime, self.queue, self.payments,
+            [
+                Duty("refunds", 5.0, self.refunds.look_at_due),
+                Duty("reconciliation", 3600.0, self.reconciliation.hourly),
+            ],
+        )
+
+    def _rails(self) -> dict[str, RefundRail]:
+        """Who can give money back, by the provider it came through."""
+        rails: dict[str, RefundRail] = {"stars": StarRail(self.bot)}
+        if self.gateway is not None:
+            rails["yookassa"] = CardRail(self.db, self.gateway, receipt=terms_of(self.settings))
+        return rails
 
     async def run(self) -> None:
         """Serve until `stop` is set or a part of the shop breaks; then let what is in hand end."""
@@ -284,6 +313,48 @@ async def restore(db: Database, source: Path) -> int:
     return await audit(db)
 
 
+async def export(db: Database, what: str, first: str, last: str, target: Path) -> int:
+    """A period of the books as CSV, for the accountant; 1 when the days or the file won't do."""
+    try:
+        await db.init_db()
+        written = await write_csv(db, what, Period.parse(first, last), target)
+    except (BadPeriod, OSError) as error:
+        print(f"{target}: {error}" if isinstance(error, OSError) else str(error), file=sys.stderr)
+        return 1
+    finally:
+        await db.close()
+    print(f"{written} rows of {what} are in {target}.")
+    return 0
+
+
+async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
+    """Compare with YooKassa; 1 when something waits for a person or YooKassa can't be asked."""
+    gateway, admins = _gateway(settings), sorted(settings.admin_ids)
+    if gateway is None:
+        print("No YOOKASSA_SHOP_ID: there is nothing to compare with.")
+        return 0
+    await db.init_db()
+    payments = Payments(
+        db, gateway, Texts(), shop_id=settings.yookassa_shop_id or "", test_mode=_test_mode(settings), admins=admins
+    )
+    try:
+        report = await Reconciliation(db, gateway, payments, admins=admins).run(days)
+        count, waiting = await db.read(differences.still_open)
+    except YooKassaError as error:
+        print(f"YooKassa: {error}", file=sys.stderr)
+        return 1
+    finally:
+        await gateway.close()
+        await db.close()
+    print(f"{report.payments} payments and {report.refunds} refunds compared, {report.settled} settled just now.")
+    for one in waiting:
+        print(f"open  {one.id}  {one.kind}  {dict(one.details)}  proposal {dict(one.proposal) or 'none'}")
+    if report.failed:
+        print(f"{report.failed} could not be compared; the log says why.")
+    print(f"{count} differences wait for an administrator (/fix).")
+    return 1 if count or report.failed else 0
+
+
 async def check(settings: Settings) -> int:
     bot = make_bot(settings)
 
@@ -309,6 +380,13 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     demo.add_argument("--port", type=int, default=None, help="first port to try for the chat page")
     commands.add_parser("check-config", help="check the settings and reach every outside system")
     commands.add_parser("audit", help="check the books, exit 1 when they do not balance")
+    export = commands.add_parser("export", help="write a period of the books to a CSV file")
+    export.add_argument("what", choices=WHAT)
+    export.add_argument("--from", dest="first", required=True, metavar="DATE", help="the first day, as 2026-11-01")
+    export.add_argument("--to", dest="last", required=True, metavar="DATE", help="the last day, included")
+    export.add_argument("file", type=Path, metavar="FILE")
+    compare = commands.add_parser("reconcile", help="compare with YooKassa's books, exit 1 when they differ")
+    compare.add_argument("--days", type=int, default=None, help="how far back; without it since the last time")
     for name, text in (("backup", "copy the database to FILE while it is in use"), ("restore", "put a copy back")):
         commands.add_parser(name, help=text).add_argument("file", type=Path, metavar="FILE")
     return parser.parse_args(argv)
@@ -331,6 +409,10 @@ def main(argv: list[str] | None = None) -> int:
             work = restore(db, options.file)
         case "check-config":
             work = check(settings)
+        case "export":
+            work = export(db, options.what, options.first, options.last, options.file)
+        case "reconcile":
+            work = reconcile(settings, db, options.days)
         case _:
             work = run_bot(settings)
     try:

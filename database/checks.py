@@ -147,7 +147,8 @@ def one_credit_per_payment(tx: Tx) -> Iterator[Finding]:
         "I3",
         "the refunds of these payments do not add up to what was returned",
         """SELECT p.id FROM payments p WHERE p.legacy = 0 AND (
-             p.refunded_amount <> (SELECT COALESCE(SUM(f.amount), 0) FROM refunds f WHERE f.payment_id = p.id)
+             p.refunded_amount <> (SELECT COALESCE(SUM(f.amount), 0) FROM refunds f
+                                   WHERE f.payment_id = p.id AND f.status = 'succeeded')
              OR (p.status = 'refunded') <> (p.refunded_amount = p.amount))""",
     )
     yield from _broken(
@@ -155,10 +156,18 @@ def one_credit_per_payment(tx: Tx) -> Iterator[Finding]:
         "I3",
         "what these refunds took from the balance or left as a debt is not in the books",
         """SELECT f.id FROM refunds f
-           WHERE f.taken <> COALESCE(
-                   (SELECT -l.amount FROM ledger l WHERE l.key = 'takeback:' || f.provider_refund_id), 0)
-              OR f.owed <> COALESCE(
-                   (SELECT d.amount FROM debts d WHERE d.cause = 'takeback:' || f.provider_refund_id), 0)""",
+           WHERE f.taken <> COALESCE((SELECT SUM(-l.amount) FROM ledger l
+                   WHERE l.key IN ('takeback:' || f.id, 'takeback:' || f.provider_refund_id)), 0)
+              OR f.owed <> COALESCE((SELECT SUM(d.amount) FROM debts d
+                   WHERE d.cause IN ('takeback:' || f.id, 'takeback:' || f.provider_refund_id)), 0)""",
+    )
+    yield from _broken(
+        tx,
+        "I3",
+        "the customer did not get back what was taken for these refunds though they were canceled, or got it too early",
+        """SELECT f.id FROM refunds f
+           WHERE (CASE f.status WHEN 'canceled' THEN f.amount ELSE 0 END)
+              <> COALESCE((SELECT l.amount FROM ledger l WHERE l.key = 'returned:' || f.id), 0)""",
     )
 
 
@@ -213,12 +222,18 @@ def sums_agree(tx: Tx) -> Iterator[Finding]:
 
 
 def open_work_has_an_owner(tx: Tx) -> Iterator[Finding]:
-    """I6: every open job has a step and a time at which somebody looks; every open hold has a job's or its own end."""
+    """I6: every open job and refund has a time at which somebody looks; every open hold has a job's or its own end."""
     yield from _broken(
         tx,
         "I6",
         "nobody will ever look after these open jobs",
         """SELECT id FROM jobs WHERE status IN ('pending', 'processing') AND (step IS NULL OR due_at IS NULL)""",
+    )
+    yield from _broken(
+        tx,
+        "I6",
+        "nobody will ever finish these refunds",
+        "SELECT id FROM refunds WHERE (status IN ('taken', 'sent')) <> (next_look_at IS NOT NULL)",
     )
     yield from _broken(
         tx,

@@ -34,6 +34,7 @@ from database.errors import (
 from database.rows import (
     Asset,
     Debt,
+    Difference,
     Draft,
     Entry,
     InboxItem,
@@ -47,12 +48,14 @@ from database.rows import (
 )
 from database.states import (
     CallOutcome,
+    DifferenceState,
     EntryKind,
     JobStatus,
     JobStep,
     JobType,
     PaymentStatus,
     Reason,
+    RefundStatus,
     ReservationState,
 )
 
@@ -66,6 +69,8 @@ __all__ = [
     "DatabaseError",
     "DatabaseUnavailable",
     "Debt",
+    "Difference",
+    "DifferenceState",
     "Draft",
     "Entry",
     "EntryKind",
@@ -85,6 +90,7 @@ __all__ = [
     "ProviderCall",
     "Reason",
     "Refund",
+    "RefundStatus",
     "Refusal",
     "Reservation",
     "ReservationState",

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import insert, or_, select, update
 
-from database import ledger, outbox, users
+from database import ledger, outbox, refunds, users
 from database.engine import Tx
 from database.errors import IllegalMove, KeyReused, NotFound
-from database.rows import Payment, Refund
-from database.schema import payments, refunds
+from database.refunds import Returned
+from database.rows import Payment
+from database.schema import payments
 from database.states import PaymentStatus, Reason
 
 
@@ -31,15 +32,7 @@ class NewPayment:
     chat_id: int | None = None
     message_id: int | None = None
     draft_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Returned:
-    """Money of a payment that its provider gave back; `amount` in kopecks."""
-
-    refund_id: str
-    provider_refund_id: str
-    amount: int
+    stars: int | None = None
 
 
 ASKING_MS = 150_000  # a look taken by a process that died is taken again after this
@@ -59,8 +52,11 @@ def of_user(tx: Tx, user_id: int, *, limit: int = 10) -> list[Payment]:
     return [Payment.read(row) for row in tx.rows(query)]
 
 
-def open_payment(tx: Tx, new: NewPayment, *, look_in_ms: int) -> Payment:
-    """Write the order down before anybody is asked for money; the same id again answers the same row."""
+def open_payment(tx: Tx, new: NewPayment, *, look_in_ms: int | None) -> Payment:
+    """Write the order down before anybody is asked for money; the same id again answers the same row.
+
+    `look_in_ms`: when the poller asks about it first; None where nobody can be asked.
+    """
     earlier = get(tx, new.id)
     if earlier is not None:
         if (earlier.user_id, earlier.amount) != (new.user_id, new.amount):
@@ -68,13 +64,26 @@ def open_payment(tx: Tx, new: NewPayment, *, look_in_ms: int) -> Payment:
         return earlier
     users.ensure(tx, new.user_id)
     ledger.check_amount(new.amount)
-    tx.execute(insert(payments).values(**vars(new), created_at=tx.now, next_look_at=tx.now + look_in_ms))
+    next_look = None if look_in_ms is None else tx.now + look_in_ms
+    tx.execute(insert(payments).values(**vars(new), created_at=tx.now, next_look_at=next_look))
     return _must(tx, new.id)
 
 
 def sending(tx: Tx, payment_id: str) -> Payment:
     """Note when the request was first sent: its key is good for a day from then on."""
     tx.execute(update(payments).where(payments.c.id == payment_id, payments.c.sent_at.is_(None)).values(sent_at=tx.now))
+    return _must(tx, payment_id)
+
+
+def ask_anew(tx: Tx, payment_id: str) -> Payment:
+    """The provider has nothing of it and has forgotten its key: it will be sent under a new one."""
+    payment = _must(tx, payment_id)
+    base, _, times = payment.idempotency_key.partition(".")
+    tx.execute(
+        update(payments)
+        .where(payments.c.id == payment_id, payments.c.provider_payment_id.is_(None))
+        .values(sent_at=None, idempotency_key=f"{base}.{int(times or 0) + 1}")
+    )
     return _must(tx, payment_id)
 
 
@@ -125,8 +134,29 @@ def settle(tx: Tx, payment_id: str, returned: Sequence[Returned] = ()) -> tuple[
     )
     outbox.post(tx, f"credited:{payment_id}", payment.user_id, "credited", payment_id=payment_id)
     for one in returned:
-        take_back(tx, payment_id, **vars(one))
+        refunds.take_back(tx, payment_id, **vars(one))
     return _must(tx, payment_id), True
+
+
+def paid_in_stars(tx: Tx, order_id: str, *, user_id: int, charge_id: str, stars: int) -> tuple[Payment, bool]:
+    """Telegram took Stars for an order: one credit per charge; answers the payment and whether this call credited.
+
+    An order that was paid by another charge before is a second payment: a row and a credit of its own. Raises NotFound
+    for an unknown order, IllegalMove when person or price are not the order's.
+    """
+    known = by_provider_id(tx, charge_id)
+    if known is not None:
+        return known, False
+    order = _must(tx, order_id)
+    if order.provider != "stars" or (order.user_id, order.stars) != (user_id, stars):
+        raise IllegalMove(f"payment {order_id} is of another person or price")
+    if order.provider_payment_id is not None:
+        second = NewPayment(
+            f"{order.id}+{charge_id}"[:200], user_id, "stars", order.amount, f"stars-{charge_id}", None, stars=stars
+        )
+        order = open_payment(tx, second, look_in_ms=None)
+    tx.execute(update(payments).where(payments.c.id == order.id).values(provider_payment_id=charge_id))
+    return settle(tx, order.id)
 
 
 def cancel(tx: Tx, payment_id: str, reason: str) -> bool:
@@ -179,6 +209,26 @@ def due(tx: Tx, *, limit: int = 50) -> list[Payment]:
     return [Payment.read(row) for row in tx.rows(query)]
 
 
+def paid_since(tx: Tx, provider: str, since: int, *, limit: int = 20_000) -> list[Payment]:
+    """Payments credited since a UTC time in milliseconds, those of the old program left out."""
+    query = (
+        select(payments)
+        .where(
+            payments.c.provider == provider, payments.c.paid_at >= since, payments.c.legacy == 0,
+            payments.c.status.in_([PaymentStatus.PAID, PaymentStatus.REFUNDED]),
+        )
+        .order_by(payments.c.paid_at)
+        .limit(limit)
+    )
+    return [Payment.read(row) for row in tx.rows(query)]
+
+
+def quarantined(tx: Tx, *, limit: int = 1_000) -> list[Payment]:
+    """Payments set aside because the provider's word did not fit the row."""
+    query = select(payments).where(payments.c.quarantined_reason.is_not(None)).order_by(payments.c.created_at.desc())
+    return [Payment.read(row) for row in tx.rows(query.limit(limit))]
+
+
 def take_due(tx: Tx, *, limit: int = 50) -> list[Payment]:
     """Take what is due and put it off at once: a look that breaks or never ends must not come first for ever."""
     taken = due(tx, limit=limit)
@@ -196,49 +246,6 @@ def look_later(tx: Tx, payment_id: str, *, delay_ms: int | None) -> None:
         .where(payments.c.id == payment_id, payments.c.status == PaymentStatus.PENDING)
         .values(next_look_at=next_look, looks=payments.c.looks + 1)
     )
-
-
-def knows_refund(tx: Tx, provider_refund_id: str) -> bool:
-    return tx.row(select(refunds.c.id).where(refunds.c.provider_refund_id == provider_refund_id)) is not None
-
-
-def take_back(tx: Tx, payment_id: str, *, refund_id: str, provider_refund_id: str, amount: int) -> tuple[Refund, bool]:
-    """The provider returned money of a paid payment: take it from the balance, the rest becomes a debt.
-
-    Once per refund of the provider; answers the row and whether this call wrote it. Raises IllegalMove when the
-    payment is not credited yet (settle first) or more would be returned than was paid.
-    """
-    earlier = Refund.maybe(tx.row(select(refunds).where(refunds.c.provider_refund_id == provider_refund_id)))
-    if earlier is not None:
-        if (earlier.payment_id, earlier.amount) != (payment_id, amount):
-            raise KeyReused(f"refund {provider_refund_id} was of another payment or sum")
-        return earlier, False
-    payment = _must(tx, payment_id)
-    returned = payment.refunded_amount + ledger.check_amount(amount)
-    if payment.status is not PaymentStatus.PAID or returned > payment.amount:
-        raise IllegalMove(f"payment {payment_id} is {payment.status}, {amount} kopecks can't be taken back")
-    key = f"takeback:{provider_refund_id}"
-    if payment.legacy:
-        taken, owed = ledger.take_or_owe(tx, payment.user_id, amount, reason=Reason.TAKEBACK, cause=key)
-    else:
-        taken, owed = ledger.take_or_owe(
-            tx, payment.user_id, amount, reason=Reason.TAKEBACK, cause=key, payment_id=payment_id
-        )
-    tx.execute(
-        insert(refunds).values(
-            id=refund_id,
-            payment_id=payment_id,
-            provider_refund_id=provider_refund_id,
-            amount=amount,
-            taken=taken,
-            owed=owed,
-            created_at=tx.now,
-        )
-    )
-    status = PaymentStatus.REFUNDED if returned == payment.amount else PaymentStatus.PAID
-    tx.execute(update(payments).where(payments.c.id == payment_id).values(refunded_amount=returned, status=status))
-    outbox.post(tx, key, payment.user_id, "took_back", payment_id=payment_id, payload={"amount": amount, "owed": owed})
-    return Refund(refund_id, payment_id, provider_refund_id, amount, taken, owed, tx.now), True
 
 
 def _must(tx: Tx, payment_id: str) -> Payment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from sqlalchemy import RowMapping
@@ -12,11 +12,13 @@ from sqlalchemy import RowMapping
 from database.states import (
     OPEN_JOBS,
     CallOutcome,
+    DifferenceState,
     EntryKind,
     JobStatus,
     JobStep,
     JobType,
     PaymentStatus,
+    RefundStatus,
     ReservationState,
 )
 
@@ -71,6 +73,7 @@ class User(Row):
     is_banned: int
     is_unreachable: int
     created_at: int
+    email: str | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -218,7 +221,7 @@ class Payment(Row):
     created_at: int
     paid_at: int | None
     idempotency_key: str
-    request_body: str | None
+    request_body: str | None = field(repr=False)  # may hold the customer's e-mail
     sent_at: int | None
     confirmation_url: str | None
     cancel_reason: str | None
@@ -228,12 +231,15 @@ class Payment(Row):
     message_id: int | None
     draft_id: str | None
     legacy: int
+    stars: int | None
 
 
 
 @dataclass(frozen=True)
 class Refund(Row):
-    """Money that a payment's provider returned: `taken` from the balance at once, `owed` as a debt."""
+    """Money of a payment on its way back: `taken` from the balance at once, `owed` as a debt."""
+
+    _from_text: ClassVar[Converters] = {"status": RefundStatus}
 
     id: str
     payment_id: str
@@ -241,6 +247,38 @@ class Refund(Row):
     amount: int
     taken: int
     owed: int
+    created_at: int
+    status: RefundStatus
+    requested_by: int | None
+    idempotency_key: str | None
+    request_body: str | None = field(repr=False)  # may hold the customer's e-mail
+    sent_at: int | None
+    next_look_at: int | None
+    looks: int
+    cancel_reason: str | None
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in (RefundStatus.SUCCEEDED, RefundStatus.CANCELED)
+
+
+@dataclass(frozen=True)
+class Difference(Row):
+    """Where the provider's books and ours disagree; `proposal` is the entry that would settle it, {} for none."""
+
+    _from_text: ClassVar[Converters] = {
+        "state": DifferenceState, "details": json.loads, "proposal": json.loads,
+    }
+
+    id: int
+    key: str
+    kind: str
+    provider: str
+    payment_id: str | None
+    user_id: int | None
+    details: Mapping[str, Any]
+    proposal: Mapping[str, Any]
+    state: DifferenceState
     created_at: int
 
 

@@ -25,15 +25,19 @@ from sqlalchemy import (
 )
 
 from database.states import (
+    DIFFERENCE_MOVES,
     JOB_MOVES,
     PAYMENT_MOVES,
+    REFUND_MOVES,
     RESERVATION_MOVES,
     CallOutcome,
+    DifferenceState,
     EntryKind,
     JobStatus,
     JobStep,
     JobType,
     PaymentStatus,
+    RefundStatus,
     ReservationState,
 )
 
@@ -78,6 +82,7 @@ users = Table(
     _flag("is_banned"),
     _flag("is_unreachable"),  # the chat refused our messages (blocked, deactivated)
     Column("created_at", Big, nullable=False),
+    Column("email", Text),  # where receipts go
     CheckConstraint("is_banned IN (0, 1)", name="banned_is_flag"),
     Index("ix_users_username", "username"),
     sqlite_strict=True,
@@ -337,6 +342,7 @@ payments = Table(
     Column("message_id", Big),
     Column("draft_id", Text),  # the order that waits for this money
     _flag("legacy"),
+    Column("stars", Big),  # the price in Telegram Stars where that is what is paid
     UniqueConstraint("provider_payment_id"),
     UniqueConstraint("idempotency_key"),
     _one_of("status", PaymentStatus),
@@ -358,9 +364,41 @@ refunds = Table(
     Column("taken", Big, nullable=False),
     Column("owed", Big, nullable=False),
     Column("created_at", Big, nullable=False),
+    Column("status", Text, nullable=False, server_default="succeeded"),
+    Column("requested_by", Big),  # the admin who asked for it; null when the provider told us of it
+    Column("idempotency_key", Text),
+    Column("request_body", Text),  # exactly what is sent, stored before the first send
+    Column("sent_at", Big),
+    Column("next_look_at", Big),  # when the next step is due; null once nothing more can come
+    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("cancel_reason", Text),
+    Column("closed_at", Big),
     UniqueConstraint("provider_refund_id"),
     CheckConstraint("amount > 0 AND taken >= 0 AND owed >= 0 AND taken + owed = amount", name="fully_taken_back"),
     Index("ix_refunds_payment_id", "payment_id"),
+    Index("uq_refunds_idempotency_key", "idempotency_key", unique=True),
+    Index("ix_refunds_next_look_at", "next_look_at", sqlite_where=Column("next_look_at", Big).is_not(None)),
+    sqlite_strict=True,
+)
+
+differences = Table(
+    "differences",
+    metadata,
+    Column("id", Big, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("payment_id", Text),
+    Column("user_id", Big),
+    Column("details", Text, nullable=False, server_default="{}"),
+    Column("proposal", Text, nullable=False, server_default="{}"),  # the entry that would settle it; {}: none would
+    Column("state", Text, nullable=False, server_default="open"),
+    Column("created_at", Big, nullable=False),
+    Column("decided_at", Big),
+    Column("decided_by", Big),
+    UniqueConstraint("key"),
+    _one_of("state", DifferenceState),
+    Index("ix_differences_state", "state", "id"),
     sqlite_strict=True,
 )
 
@@ -501,6 +539,8 @@ SQLITE_TRIGGERS: list[str] = [
     _moves("jobs", "status", JOB_MOVES),
     _moves("reservations", "state", RESERVATION_MOVES),
     _moves("payments", "status", PAYMENT_MOVES),
+    _moves("refunds", "status", REFUND_MOVES),
+    _moves("differences", "state", DIFFERENCE_MOVES),
     # A hold is closed only after its job, in the same transaction, and in the state that fits how the job ended.
     """CREATE TRIGGER reservations_follow_job BEFORE UPDATE OF state ON reservations
         WHEN NEW.state <> OLD.state
@@ -526,6 +566,17 @@ SQLITE_TRIGGERS: list[str] = [
         BEGIN SELECT RAISE(ABORT, 'payments: this id or key exists'); END""",
     """CREATE TRIGGER payments_stay BEFORE DELETE ON payments
         BEGIN SELECT RAISE(ABORT, 'payments are kept'); END""",
+    f"""CREATE TRIGGER refunds_known BEFORE INSERT ON refunds
+        WHEN NEW.status NOT IN ({_quoted(RefundStatus)}) OR EXISTS (SELECT 1 FROM refunds WHERE id = NEW.id)
+        BEGIN SELECT RAISE(ABORT, 'refunds: no such status, or this id exists'); END""",  # noqa: S608 - words of ours
+    """CREATE TRIGGER refunds_fixed BEFORE UPDATE OF id, payment_id, amount, taken, owed ON refunds
+        BEGIN SELECT RAISE(ABORT, 'refunds: sum and payment never change'); END""",
+    """CREATE TRIGGER refunds_stay BEFORE DELETE ON refunds
+        BEGIN SELECT RAISE(ABORT, 'refunds are kept'); END""",
+    """CREATE TRIGGER differences_fixed BEFORE UPDATE OF id, key, kind, details, proposal ON differences
+        BEGIN SELECT RAISE(ABORT, 'differences: what was found never changes'); END""",
+    """CREATE TRIGGER differences_stay BEFORE DELETE ON differences
+        BEGIN SELECT RAISE(ABORT, 'differences are kept'); END""",
     """CREATE TRIGGER jobs_fixed BEFORE UPDATE OF id, user_id, cost_estimate ON jobs
         BEGIN SELECT RAISE(ABORT, 'jobs: price and owner never change'); END""",
     """CREATE TRIGGER jobs_no_rewrite BEFORE INSERT ON jobs

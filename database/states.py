@@ -25,6 +25,8 @@ class Reason(StrEnum):
     GRANT = "grant"  # an admin's gift
     TAKEBACK = "takeback"  # the payment was returned by its provider
     DEBT = "debt"  # a later credit settled what was owed
+    RETURNED = "returned"  # a take-back undone: the provider refused to give the money back to the customer
+    CORRECTION = "correction"  # an admin's decision about a difference between the provider's books and ours
     MIGRATION = "migration"  # the wallet of a version 1.3 database
 
 
@@ -65,6 +67,23 @@ class PaymentStatus(StrEnum):
     CANCELED = "canceled"  # the provider's final no
 
 
+class RefundStatus(StrEnum):
+    """How far the return of a payment has come. One that we did not start is written down when it has succeeded."""
+
+    TAKEN = "taken"  # taken from the customer here, the provider not asked yet
+    SENT = "sent"  # the provider was or is being asked; the outcome may be unknown
+    SUCCEEDED = "succeeded"  # the provider gave the money back (final)
+    CANCELED = "canceled"  # the provider's no: what was taken is back on the balance (final)
+
+
+class DifferenceState(StrEnum):
+    """What an admin decided about a difference between the provider's books and ours."""
+
+    OPEN = "open"
+    APPLIED = "applied"  # the proposed entry was booked (final)
+    DISMISSED = "dismissed"  # nothing was booked (final)
+
+
 class CallOutcome(StrEnum):
     """How a call of a provider ended; a row without one was written down before the call and never completed."""
 
@@ -95,4 +114,20 @@ PAYMENT_MOVES: Mapping[PaymentStatus, frozenset[PaymentStatus]] = {
     PaymentStatus.CANCELED: frozenset({PaymentStatus.PAID}),
     PaymentStatus.PAID: frozenset({PaymentStatus.REFUNDED}),
     PaymentStatus.REFUNDED: frozenset(),
+}
+
+UNDER_WAY = (RefundStatus.TAKEN, RefundStatus.SENT)
+
+# A provider may tell of success before we noted that we asked.
+REFUND_MOVES: Mapping[RefundStatus, frozenset[RefundStatus]] = {
+    RefundStatus.TAKEN: frozenset({RefundStatus.SENT, RefundStatus.SUCCEEDED, RefundStatus.CANCELED}),
+    RefundStatus.SENT: frozenset({RefundStatus.SUCCEEDED, RefundStatus.CANCELED}),
+    RefundStatus.SUCCEEDED: frozenset(),
+    RefundStatus.CANCELED: frozenset(),
+}
+
+DIFFERENCE_MOVES: Mapping[DifferenceState, frozenset[DifferenceState]] = {
+    DifferenceState.OPEN: frozenset({DifferenceState.APPLIED, DifferenceState.DISMISSED}),
+    DifferenceState.APPLIED: frozenset(),
+    DifferenceState.DISMISSED: frozenset(),
 }

@@ -45,6 +45,12 @@ def choose_language(tx: Tx, user_id: int, language: str) -> None:
     tx.execute(update(users).where(users.c.id == user_id).values(language=language, language_chosen=1))
 
 
+def set_email(tx: Tx, user_id: int, email: str | None) -> None:
+    """Where this person's receipts go; None forgets it."""
+    ensure(tx, user_id)
+    tx.execute(update(users).where(users.c.id == user_id).values(email=email))
+
+
 def set_banned(tx: Tx, user_id: int, banned: bool) -> bool:
     """Close or open the shop to a user; True if that changed anything."""
     ensure(tx, user_id)

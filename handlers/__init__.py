@@ -11,6 +11,7 @@ from database import users
 from database.models import Database
 from handlers import (
     admin,
+    admin_money,
     balance,
     errors,
     fallback,
@@ -21,6 +22,7 @@ from handlers import (
     start,
     topup,
 )
+from handlers import stars as star_payments
 from handlers.card import Shelf
 from handlers.commands import set_commands
 from handlers.drafts import Cards, Drafts
@@ -36,7 +38,10 @@ from services.notifier import Notifier
 from services.payments import Payments
 from services.photos import Photos
 from services.rate_limiter import RateLimiter, RateLimitMiddleware
+from services.reconcile import Reconciliation
+from services.refunds import Refunds
 from services.settings import Settings
+from services.stars import Stars
 
 __all__ = ["TASKS_AT_ONCE", "JobLetters", "Shelf", "build_dispatcher", "set_commands"]
 
@@ -53,6 +58,9 @@ def build_dispatcher(
     limiter: RateLimiter,
     jobs: Jobs,
     payments: Payments,
+    refunds: Refunds,
+    reconciliation: Reconciliation,
+    stars: Stars,
     photos: Photos,
     delivery: Delivery,
     notifier: Notifier,
@@ -71,6 +79,9 @@ def build_dispatcher(
         texts=texts,
         jobs=jobs,
         payments=payments,
+        refunds=refunds,
+        reconciliation=reconciliation,
+        stars=stars,
         photos=photos,
         delivery=delivery,
         notifier=notifier,
@@ -95,8 +106,9 @@ def _routers(admin_ids: frozenset[int]) -> list[Router]:
 
     Whole copies, because a router that has a parent can't get another, and a process may build two bots.
     """
-    administration = deepcopy(admin.router)
-    administration.message.filter(F.from_user.id.in_(admin_ids))
+    administration = [deepcopy(admin.router), deepcopy(admin_money.router)]
+    for router in administration:
+        router.message.filter(F.from_user.id.in_(admin_ids))
     return [
         deepcopy(fallback.groups),
         deepcopy(errors.router),
@@ -104,9 +116,10 @@ def _routers(admin_ids: frozenset[int]) -> list[Router]:
         deepcopy(start.router),
         deepcopy(balance.router),
         deepcopy(topup.router),
+        deepcopy(star_payments.router),
         deepcopy(history.router),
         deepcopy(result.router),
-        administration,
+        *administration,
         deepcopy(intake.router),
         deepcopy(fallback.router),
     ]

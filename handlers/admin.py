@@ -11,8 +11,10 @@ from aiogram.types import Message
 
 from database import admin, users
 from database import jobs as job_rows
-from database.models import Database, IllegalMove, Job, JobStatus, NotFound, ProviderCall, Tx, User
+from database import payments as payment_rows
+from database.models import Database, IllegalMove, Job, JobStatus, NotFound, Payment, ProviderCall, Tx, User
 from handlers.voice import Voice
+from services.i18n import Safe
 from services.pricing import BadSum, parse_rubles
 from services.telegram import cut
 
@@ -20,6 +22,7 @@ router = Router(name="admin")
 
 FREE: Final = {"rate_limit": False}
 MOST_GRANTED: Final = 100_000_000  # kopecks in one act: a million rubles
+MOST_PAYMENTS: Final = 5  # on a person's card
 LARGEST_ID: Final = 2**52
 
 
@@ -69,13 +72,13 @@ async def user(message: Message, command: CommandObject, person: User, voice: Vo
         await message.answer(voice.t("admin-usage-user"))
         return
 
-    def look(tx: Tx) -> admin.UserCard:
+    def look(tx: Tx) -> tuple[admin.UserCard, list[Payment]]:
         card = admin.user_card(tx, wanted)
         admin.log(tx, person.id, "user", str(card.user.id))
-        return card
+        return card, payment_rows.of_user(tx, card.user.id, limit=MOST_PAYMENTS)
 
     try:
-        card = await db.write(look)
+        card, payments = await db.write(look)
     except NotFound:
         await message.answer(voice.t("admin-not-found"))
         return
@@ -97,8 +100,24 @@ async def user(message: Message, command: CommandObject, person: User, voice: Vo
             jobs=card.jobs,
             open=card.open_jobs,
             marks=", ".join(marks) or voice.plain("admin-user-fine"),
+            payments=Safe(_payments(voice, payments)),
         )
     )
+
+
+def _payments(voice: Voice, payments: list[Payment]) -> str:
+    """A person's newest payments, each with the id that /refund_payment takes (HTML)."""
+    lines = [voice.t("admin-user-payments")] if payments else []
+    for payment in payments:
+        if payment.quarantined_reason:
+            status = voice.plain("payment-status-quarantined")
+        elif 0 < payment.refunded_amount < payment.amount:
+            status = voice.plain("payment-status-part", amount=voice.rubles(payment.refunded_amount))
+        else:
+            status = voice.plain(f"payment-status-{payment.status}")
+        when, amount = voice.when(payment.created_at), voice.rubles(payment.amount)
+        lines.append(voice.t("admin-user-payment", id=payment.id, when=when, amount=amount, status=status))
+    return "\n".join(["", *lines])
 
 
 @router.message(Command("grant"), flags=FREE)

@@ -66,6 +66,13 @@ class TopUpTap(CallbackData, prefix="t"):
     draft: str = ""
 
 
+class StarTap(CallbackData, prefix="x"):
+    """Top up so many kopecks with Telegram Stars."""
+
+    amount: int
+    draft: str = ""
+
+
 class PayTap(CallbackData, prefix="p", sep="|"):
     """Ask whether a payment has arrived."""
 

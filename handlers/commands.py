@@ -18,8 +18,12 @@ from database.models import Database
 from services.i18n import LANGUAGES, Texts
 from services.log import event
 
-PEOPLE: Final = ("start", "image", "video", "balance", "topup", "history", "language", "cancel", "help")
-ADMINS: Final = ("admin", "stats", "user", "grant", "ban", "unban", "job", "refund", "maintenance")
+PEOPLE: Final = ("start", "image", "video", "balance", "topup", "history", "language", "cancel", "paysupport", "terms",
+                 "help")
+ADMINS: Final = (
+    "admin", "stats", "user", "grant", "ban", "unban", "job", "refund", "refund_payment", "reconcile", "fix",
+    "export",    "maintenance",
+)
 FLAG: Final = "commands"
 
 _log = logging.getLogger(__name__)

@@ -39,7 +39,8 @@ from services.telegram import TROUBLE
 router = Router(name="errors")
 _log = logging.getLogger(__name__)
 
-_TOP_UP: Final = {"off": "topup-off", "try_later": "topup-try-later", "refused": "topup-refused"}
+_TOP_UP: Final = {"off": "topup-off", "try_later": "topup-try-later", "refused": "topup-refused",
+                  "email": "email-needed"}
 _PHOTO: Final = {MediaFault.EMPTY: "photo-broken", MediaFault.TOO_LONG: "photo-broken"}
 
 

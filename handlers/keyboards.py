@@ -8,7 +8,18 @@ from typing import Final, Literal
 from aiogram.filters.callback_data import CallbackData
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, KeyboardButton, ReplyKeyboardMarkup
 
-from handlers.callbacks import CardTap, ConfirmTap, GoTap, JobTap, LanguageTap, PageTap, ResumeTap, SampleTap, TopUpTap
+from handlers.callbacks import (
+    CardTap,
+    ConfirmTap,
+    GoTap,
+    JobTap,
+    LanguageTap,
+    PageTap,
+    ResumeTap,
+    SampleTap,
+    StarTap,
+    TopUpTap,
+)
 from handlers.voice import Voice
 
 MENU: Final = (("menu-image", "menu-video"), ("menu-balance", "menu-history", "menu-help"))
@@ -67,6 +78,17 @@ def top_up(
     other = [button(voice.plain("topup-other"), TopUpTap(amount=-1, draft=draft))]
     back = [button(voice.plain("button-back"), CardTap(draft=draft, act="show"))] if draft else []
     return keyboard(first, *in_rows(rest, 3), other, back)
+
+
+def stars(
+    voice: Voice, packs: Iterable[tuple[int, int]], *, draft: str = ""
+) -> list[list[InlineKeyboardButton]]:
+    """Two packs a row: what is credited and how many Stars it costs."""
+    buttons = []
+    for amount, price in packs:
+        label = voice.plain("button-stars", amount=voice.rubles(amount), stars=price)
+        buttons.append(button(label, StarTap(amount=amount, draft=draft)))
+    return in_rows(buttons, 2)
 
 
 def balance(voice: Voice, *, payments: bool) -> InlineKeyboardMarkup:

@@ -195,6 +195,9 @@ class JobLetters:
                 )
             case "took_back":
                 text = voice.t("took-back", amount=voice.rubles(told["amount"]))
+            case "corrected":
+                key = "corrected-up" if told["amount"] > 0 else "corrected-down"
+                text = voice.t(key, amount=voice.rubles(abs(told["amount"])), balance=voice.rubles(balance))
             case "compensated":
                 title = title_of(voice, job) if job else "–"
                 key = "compensated-undelivered" if told.get("cause") == "undelivered" else "compensated-admin"

@@ -11,4 +11,5 @@ class Waiting(StatesGroup):
     prompt = State()  # the words of a draft (data: draft)
     photo = State()  # another photo for a draft (data: draft)
     clip = State()  # what the clip should show: words or a photo
+    email = State()  # where receipts go (data: amount in kopecks, 0 when nothing is being paid; order)
     amount = State()  # a sum to top up (data: draft, "" when no order waits)

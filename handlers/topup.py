@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from aiogram import Bot, F, Router
-from aiogram.filters import Command, StateFilter
+from aiogram.filters import Command, CommandObject, StateFilter
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 
 from database import payments as rows
+from database import users
 from database.models import Database, Payment, PaymentStatus, User
 from handlers import keyboards
 from handlers.callbacks import PayTap, TopUpTap
@@ -22,6 +23,7 @@ from services.errors import TopUpUnavailable
 from services.notifier import Notifier
 from services.payments import Payments
 from services.pricing import BadSum, NotASum, SumTooBig, SumTooSmall, TooPrecise, parse_rubles
+from services.receipts import BadEmail, parse_email
 from services.telegram import Screen, show
 
 router = Router(name="topup")
@@ -41,11 +43,15 @@ _BAD_SUM: Final = {
 async def choice_screen(
     voice: Voice, db: Database, payments: Payments, catalogue: Catalogue, user_id: int, draft: str = ""
 ) -> Screen:
-    """The packs. Raises TopUpUnavailable when cards are not taken."""
-    if not payments.enabled:
+    """The packs, in rubles and in Stars. Raises TopUpUnavailable when neither is taken."""
+    stars = keyboards.stars(voice, catalogue.top_ups.star_packs, draft=draft)
+    if not payments.enabled and not stars:
         raise TopUpUnavailable("off")
-    text = voice.t("topup", balance=voice.rubles(await db.get_balance(user_id)))
-    return Screen(text, keyboards.top_up(voice, catalogue.top_ups.packs, draft=draft))
+    balance = voice.rubles(await db.get_balance(user_id))
+    if not payments.enabled:
+        return Screen(voice.t("topup-stars", balance=balance), keyboards.keyboard(*stars))
+    cards = keyboards.top_up(voice, catalogue.top_ups.packs, draft=draft)
+    return Screen(voice.t("topup", balance=balance), keyboards.keyboard(*cards.inline_keyboard, *stars))
 
 
 @router.message(Command("topup"), flags=MESSAGE)
@@ -96,6 +102,9 @@ async def typed_sum(
         return
     draft = str((await state.get_data()).get("order", ""))
     await state.clear()
+    if payments.wants_email and person.email is None:
+        await show(bot, message.chat.id, await _ask_email(state, voice, amount, draft))
+        return
     order = await _open(db, payments, person, voice, amount, draft, message.chat.id, message.message_id, None)
     sent = await show(bot, message.chat.id, _link(voice, order))
     await db.write(rows.set_message, order.id, message.chat.id, sent.message_id)
@@ -111,12 +120,72 @@ async def pay(
     if not limits.minimum <= callback_data.amount <= limits.maximum:
         raise TopUpUnavailable("refused")
     chat_id, message_id = place(query)
+    if payments.wants_email and person.email is None:
+        await turn(query, tap, bot, await _ask_email(state, voice, callback_data.amount, callback_data.draft))
+        return
     order = await _open(
         db, payments, person, voice, callback_data.amount, callback_data.draft, chat_id, message_id or 0, message_id
     )
     await state.clear()
     shown = await turn(query, tap, bot, _link(voice, order))
     await db.write(rows.set_message, order.id, chat_id, shown)
+
+
+@router.message(Command("email"), flags=MESSAGE)
+async def email(
+    message: Message, command: CommandObject, state: FSMContext, bot: Bot, person: User, voice: Voice, db: Database,
+    payments: Payments,
+) -> None:
+    """Where receipts go: asked for, typed right behind the command, or forgotten with `off`."""
+    typed = (command.args or "").strip()
+    await state.clear()
+    if typed.lower() == "off":
+        await db.write(users.set_email, person.id, None)
+        await message.answer(voice.t("email-forgotten"))
+    elif typed:
+        await _keep_email(message, voice, db, person, typed)
+    elif not payments.wants_email and person.email is None:
+        await message.answer(voice.t("email-not-needed"))
+    else:
+        await show(bot, message.chat.id, await _ask_email(state, voice, 0, "", known=person.email))
+
+
+@router.message(StateFilter(Waiting.email), F.text, ~F.text.startswith("/"), flags=TOP_UP)
+async def typed_email(
+    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, catalogue: Catalogue, db: Database,
+    payments: Payments,
+) -> None:
+    """Keep the address, and go on with the payment it was asked for."""
+    data = await state.get_data()
+    if not await _keep_email(message, voice, db, person, message.text or ""):
+        return
+    await state.clear()
+    amount, draft = int(data.get("amount", 0)), str(data.get("order", ""))
+    if not catalogue.top_ups.minimum <= amount <= catalogue.top_ups.maximum:
+        return
+    order = await _open(db, payments, person, voice, amount, draft, message.chat.id, message.message_id, None)
+    sent = await show(bot, message.chat.id, _link(voice, order))
+    await db.write(rows.set_message, order.id, message.chat.id, sent.message_id)
+
+
+async def _ask_email(
+    state: FSMContext, voice: Voice, amount: int, draft: str, *, known: str | None = None
+) -> Screen:
+    await state.set_state(Waiting.email)
+    await state.set_data({"amount": amount, "order": draft})
+    return Screen(voice.t("email-ask") if known is None else voice.t("email-change", email=known))
+
+
+async def _keep_email(message: Message, voice: Voice, db: Database, person: User, typed: str) -> bool:
+    """False when it is no address; the person may type it again."""
+    try:
+        address = parse_email(typed)
+    except BadEmail:
+        await message.answer(voice.t("email-bad"))
+        return False
+    await db.write(users.set_email, person.id, address)
+    await message.answer(voice.t("email-kept", email=address))
+    return True
 
 
 @router.callback_query(PayTap.filter(), flags=TOP_UP)

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from aiogram import Bot, Dispatcher
 from aiogram.exceptions import (
@@ -30,6 +30,7 @@ from services.log import event, log_context
 T = TypeVar("T")
 
 SOURCE = "telegram"
+CHECKOUT = "pre_checkout_query"
 HANDLING_MS = 180_000  # a handler that fetches an album of photos may take its time
 MOST_AT_ONCE = 200
 MOST_TRIES = 5  # of one update: a fault that is always there, or that kills the process, must not come for ever
@@ -39,13 +40,20 @@ PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
 _log = logging.getLogger(__name__)
 
 
+class Till(Protocol):
+    """Who takes updates about money before anybody else; answers whether this was one."""
+
+    async def take(self, update: Update) -> bool: ...
+
+
 class Updates:
     """Takes updates in, runs the handlers, and remembers which are in hand."""
 
-    def __init__(self, bot: Bot, dispatcher: Dispatcher, db: Database) -> None:
+    def __init__(self, bot: Bot, dispatcher: Dispatcher, db: Database, till: Till | None = None) -> None:
         self._bot = bot
         self._dispatcher = dispatcher
         self._db = db
+        self._till = till
         self._slots = asyncio.Semaphore(MOST_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_hand: set[int] = set()
@@ -53,7 +61,8 @@ class Updates:
     @property
     def kinds(self) -> list[str]:
         """The kinds of update that some handler waits for; Telegram need not send others."""
-        return self._dispatcher.resolve_used_update_types()
+        kinds = self._dispatcher.resolve_used_update_types()
+        return kinds if self._till is None else [*kinds, CHECKOUT]
 
     async def write_down(self, raw: str, update_id: int) -> InboxItem | None:
         """The update's row; None when it was handled already. Raises DatabaseError."""
@@ -64,12 +73,14 @@ class Updates:
         if item.id in self._in_hand:
             return
         self._in_hand.add(item.id)
+        waits = f'"{CHECKOUT}"' not in item.body  # inside somebody's words these quotes would be escaped
         try:
-            await self._slots.acquire()
+            if waits:
+                await self._slots.acquire()
         except asyncio.CancelledError:
             self._in_hand.discard(item.id)
             raise
-        task = asyncio.create_task(self._handle(item))
+        task = asyncio.create_task(self._handle(item, waits))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -78,7 +89,7 @@ class Updates:
         for item in await self._db.write(inbox.due, source=SOURCE, handling_ms=HANDLING_MS):
             await self.take(item)
 
-    async def _handle(self, item: InboxItem) -> None:
+    async def _handle(self, item: InboxItem, took_a_slot: bool) -> None:
         try:
             with log_context(update_id=item.key):
                 if item.attempts + 1 < MOST_TRIES:
@@ -90,7 +101,8 @@ class Updates:
             event(_log, "update.not_finished", level=logging.ERROR, update_id=item.key, error=type(error).__name__)
         finally:
             self._in_hand.discard(item.id)
-            self._slots.release()
+            if took_a_slot:
+                self._slots.release()
 
     async def _feed(self, body: str) -> None:
         """Whatever a handler does, the update is over: one that breaks the handlers must not come for ever."""
@@ -100,7 +112,8 @@ class Updates:
             event(_log, "update.unreadable", level=logging.WARNING, error=type(error).__name__)
             return
         try:
-            await self._dispatcher.feed_update(self._bot, update)
+            if self._till is None or not await self._till.take(update):
+                await self._dispatcher.feed_update(self._bot, update)
         except DatabaseError:
             raise
         except Exception as error:

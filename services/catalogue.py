@@ -202,12 +202,25 @@ class VideoModel(_Part):
         return self
 
 
+class StarPack(_Part):
+    """A sum in kopecks and its price in Telegram Stars."""
+
+    kopecks: Kopecks
+    price: Annotated[int, Field(ge=1, le=100_000)]
+
+
 class TopUps(_Part):
     """Sums to pay in, in kopecks."""
 
     packs: Annotated[tuple[Kopecks, ...], Field(min_length=1, max_length=12, strict=False)]
     minimum: Kopecks
     maximum: Kopecks
+    stars: Annotated[tuple[StarPack, ...], Field(max_length=12, strict=False)] = ()
+
+    @property
+    def star_packs(self) -> tuple[tuple[int, int], ...]:
+        """Pairs of kopecks credited and Stars they cost."""
+        return tuple((pack.kopecks, pack.price) for pack in self.stars)
 
     @model_validator(mode="after")
     def _packs_are_within(self) -> Self:
@@ -215,6 +228,8 @@ class TopUps(_Part):
             raise ValueError("minimum is above maximum")
         if any(not self.minimum <= pack <= self.maximum for pack in self.packs):
             raise ValueError("a pack lies outside minimum and maximum")
+        if len({pack.kopecks for pack in self.stars}) < len(self.stars):
+            raise ValueError("a sum has two prices in Stars")
         return self
 
 

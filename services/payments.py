@@ -7,15 +7,14 @@ transaction. What anybody tells us is a hint; only the provider's answer to our 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import re
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from database import flags, inbox
+from database import inbox, users
 from database import payments as rows
 from database.models import Database, InboxItem, NotFound, Payment, PaymentStatus
 from services.errors import TopUpUnavailable
@@ -24,7 +23,7 @@ from services.log import event
 from services.pricing import format_rubles
 from services.settlement import FIRST_LOOK_MS, PROVIDER, Settlement, age
 from services.yookassa import ErrorKind, YooKassaError, YooKassaGateway
-from services.yookassa_objects import GatewayPayment, build_payment_body
+from services.yookassa_objects import GatewayPayment, Receipt, build_payment_body
 
 PAYABLE_SECONDS = 70 * 60  # the link lives about an hour
 LATE_LOOK_MS = 3600 * 1000
@@ -33,9 +32,6 @@ RARE_LOOK_MS = 6 * 3600 * 1000
 LAST_LOOK_SECONDS = 90 * 24 * 3600
 NOTIFICATION_TRIES = 90  # more than three days, the later ones an hour apart
 LONGEST_HINT_GAP_MS = 3600 * 1000
-COMPARED = "yookassa_compared_ms"  # up to when YooKassa's lists were compared with ours
-OVERLAP_SECONDS = 26 * 3600
-REFUND_OVERLAP_SECONDS = 8 * 24 * 3600  # a refund may take days from its creation to its success
 AT_ONCE = 4
 
 _ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,50}")
@@ -56,16 +52,28 @@ class Payments:
         test_mode: bool | None = None,
         return_url: str = "https://t.me",
         admins: Sequence[int] = (),
+        receipt: Receipt | None = None,
     ) -> None:
+        """`receipt` holds the shop's own terms where every payment needs one; the customer's address is theirs."""
         self._db = db
         self._gateway = gateway
         self._texts = texts
         self._return_url = return_url
+        self._receipt = receipt
         self._settlement = Settlement(db, gateway, shop_id=shop_id, test_mode=test_mode, admins=admins)
 
     @property
     def enabled(self) -> bool:
         return self._gateway is not None
+
+    @property
+    def wants_email(self) -> bool:
+        """Whether a customer must leave an address before they can pay."""
+        return self._gateway is not None and self._receipt is not None
+
+    def is_of_our_shop(self, facts: GatewayPayment) -> bool:
+        """Our shop and our mode: a test shop's payments are no money."""
+        return self._settlement.is_of_our_shop(facts)
 
     # --- starting -----------------------------------------------------------------------------------
 
@@ -83,7 +91,8 @@ class Payments:
         """A payment of `amount` kopecks with its link; the same `order_id` again answers the same payment.
 
         Raises TopUpUnavailable: "off" without a shop, "refused" when the shop's settings are wrong (the owner is
-        told), "try_later" when YooKassa does not answer (the order stays and is looked after).
+        told), "try_later" when YooKassa does not answer (the order stays and is looked after), "email" when the
+        shop sends receipts and knows no address of this person.
         """
         if self._gateway is None:
             raise TopUpUnavailable("off")
@@ -94,7 +103,7 @@ class Payments:
             return_url=self._return_url,
             description=self._texts.plain(language, "payment-description", sum=format_rubles(amount, language)),
             order_id=order_id,
-            receipt=None,
+            receipt=await self._receipt_for(user_id),
         )
         order = rows.NewPayment(
             id=order_id,
@@ -109,6 +118,14 @@ class Payments:
         )
         payment = await self._db.write(rows.open_payment, order, look_in_ms=FIRST_LOOK_MS)
         return await self._settlement.create(payment)
+
+    async def _receipt_for(self, user_id: int) -> Receipt | None:
+        if self._receipt is None:
+            return None
+        person = await self._db.read(users.get, user_id)
+        if person is None or person.email is None:
+            raise TopUpUnavailable("email")
+        return dataclasses.replace(self._receipt, email=person.email)
 
     # --- settling -----------------------------------------------------------------------------------
 
@@ -153,11 +170,12 @@ class Payments:
         body: dict[str, Any] = json.loads(item.body)
         subject, provider_id = str(body["event"]).partition(".")[0], str(body["object"]["id"])
         if subject == "payment":
-            await self._payment_hint(provider_id)
+            await self.heard_of(provider_id)
         elif subject == "refund":
-            await self._refund_hint(provider_id)
+            await self.heard_of_refund(provider_id)
 
-    async def _payment_hint(self, provider_payment_id: str) -> None:
+    async def heard_of(self, provider_payment_id: str) -> None:
+        """Somebody says that something happened to this payment of YooKassa's: look, and do what follows."""
         payment = await self._settlement.ours(provider_payment_id)
         if payment is None:
             return
@@ -166,7 +184,8 @@ class Payments:
             # The notification was quicker than the provider's own books: ask again soon.
             await self._db.write(rows.look_later, payment.id, delay_ms=FIRST_LOOK_MS)
 
-    async def _refund_hint(self, refund_id: str) -> None:
+    async def heard_of_refund(self, refund_id: str) -> None:
+        """Somebody says that YooKassa gave money back: look, and take it back once."""
         try:
             refund = await self._settlement.gateway.get_refund(refund_id)
         except YooKassaError as error:
@@ -225,43 +244,3 @@ class Payments:
         if seconds > PAYABLE_SECONDS:
             return LATE_LOOK_MS
         return min(FIRST_LOOK_MS * (1 + payment.looks), 300_000)
-
-    # --- reconciliation -----------------------------------------------------------------------------------
-
-    async def reconcile(self) -> None:
-        """Compare with YooKassa's own lists: what was paid or returned while nobody told us is settled as any other.
-
-        Raises YooKassaError when a list can't be read to its end; the next comparison begins where the last one did.
-        """
-        if self._gateway is None:
-            return
-        started = time.time()
-        last = int(await self._db.read(flags.get, COMPARED) or started * 1000) / 1000
-        seen = _moment(last - OVERLAP_SECONDS)
-        async for facts in self._gateway.list_payments(status="succeeded", captured_at__gte=seen):
-            await self._safely(facts.id, self._compare_payment(facts))
-        seen = _moment(last - REFUND_OVERLAP_SECONDS)
-        async for refund in self._gateway.list_refunds(status="succeeded", created_at__gte=seen):
-            if not await self._db.read(rows.knows_refund, refund.id):
-                await self._safely(refund.id, self._refund_hint(refund.id))
-        await self._db.write(flags.put, COMPARED, str(int(started * 1000)))
-
-    async def _compare_payment(self, facts: GatewayPayment) -> None:
-        known = await self._db.read(rows.by_provider_id, facts.id)
-        if known is None and await self._db.read(rows.get, facts.order_id or "") is None:
-            await self._settlement.not_ours(facts)
-        elif known is None or (
-            known.status in (PaymentStatus.PENDING, PaymentStatus.CANCELED) and not known.quarantined_reason
-        ):
-            event(_log, "payment.found_by_comparison", level=logging.WARNING, provider_payment_id=facts.id)
-            await self._payment_hint(facts.id)
-
-    async def _safely(self, name: str, work: Awaitable[None]) -> None:
-        try:
-            await work
-        except Exception as error:
-            event(_log, "reconcile.item_failed", level=logging.ERROR, item=name, error=str(error)[:200])
-
-def _moment(seconds: float) -> str:
-    """A UTC time as YooKassa writes it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")

@@ -10,14 +10,16 @@ import logging
 import time
 from collections.abc import Sequence
 
+from database import differences, refunds
 from database import payments as rows
+from database.differences import Found, Proposal
 from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, PaymentStatus
 from services.errors import TopUpUnavailable
 from services.keyed_lock import KeyedLock
 from services.log import event, log_context
-from services.pricing import format_rubles
+from services.returns import Returns, returned
 from services.yookassa import ErrorKind, YooKassaError, YooKassaGateway
-from services.yookassa_objects import GatewayPayment, GatewayRefund
+from services.yookassa_objects import GatewayPayment, GatewayRefund, moment
 
 PROVIDER = "yookassa"
 KEY_LIVES_SECONDS = 23 * 3600  # after 24 h the provider forgets the key and would create a second payment
@@ -27,6 +29,10 @@ MOST_WAITING = 1_000  # questions about one payment that may stand in line; what
 
 _UNSURE = (ErrorKind.UNKNOWN_OUTCOME, ErrorKind.RATE_LIMITED)
 _log = logging.getLogger(__name__)
+
+
+class _NeverArrived(Exception):
+    """YooKassa has nothing of an order."""
 
 
 class Settlement:
@@ -60,10 +66,14 @@ class Settlement:
     async def create(self, payment: Payment) -> Payment:
         """Make sure that YooKassa has the payment. Raises TopUpUnavailable."""
         async with self._locks.hold(payment.id):
-            return await self._created(payment)
+            return await self._created(payment, wanted=True)
 
-    async def _created(self, payment: Payment) -> Payment:
-        """Make sure that YooKassa has the payment: the stored body under the stored key, however often."""
+    async def _created(self, payment: Payment, *, wanted: bool = False) -> Payment:
+        """Make sure that YooKassa has the payment: the stored body under the stored key, however often.
+
+        An order that never arrived and whose key is forgotten gets a new key when the person waits for it (`wanted`),
+        else it is closed: nobody has its link.
+        """
         payment = await self.fresh(payment.id)
         if payment.status is PaymentStatus.CANCELED:
             raise TopUpUnavailable("refused")
@@ -72,6 +82,11 @@ class Settlement:
             tries += 1
             try:
                 payment = await self._send(payment)
+            except _NeverArrived as error:
+                if not wanted:
+                    await self._db.write(rows.close_unsent, payment.id, "never_created")
+                    raise TopUpUnavailable("try_later") from error
+                await self._db.write(rows.ask_anew, payment.id)
             except YooKassaError as error:
                 event(_log, "payment.create_failed", level=logging.WARNING, payment_id=payment.id, error=str(error))
                 if error.kind not in _UNSURE:
@@ -87,10 +102,11 @@ class Settlement:
         if payment.request_body is None:
             raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, "an order of version 1.3 has nothing to send")
         if age(payment.sent_at) > KEY_LIVES_SECONDS:
-            raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, "the key is too old to be sent again")
-        answer = await gateway.create_payment(
-            json.loads(payment.request_body), idempotency_key=payment.idempotency_key
-        )
+            answer = await self._look_up(gateway, payment)
+        else:
+            answer = await gateway.create_payment(
+                json.loads(payment.request_body), idempotency_key=payment.idempotency_key
+            )
         return await self._db.write(
             rows.accepted,
             payment.id,
@@ -98,6 +114,22 @@ class Settlement:
             confirmation_url=answer.confirmation_url,
             look_in_ms=FIRST_LOOK_MS,
         )
+
+    async def _look_up(self, gateway: YooKassaGateway, payment: Payment) -> GatewayPayment:
+        """The payment of an order whose key is forgotten by now: sent again it would be a second one.
+
+        Raises _NeverArrived when the list of the time in question does not hold it, YooKassaError when that can't be
+        read to its end.
+        """
+        sent = (payment.sent_at or payment.created_at) / 1000
+        begin, end = (moment(sent + hours * 3600) for hours in (-1, 26))
+        found = None
+        async for listed in gateway.list_payments(created_at__gte=begin, created_at__lte=end):
+            if listed.order_id == payment.id and (found is None or listed.status == "succeeded"):
+                found = listed
+        if found is None:
+            raise _NeverArrived
+        return found
 
     async def _refused(self, payment: Payment, error: YooKassaError) -> None:
         """A certain no: nothing exists at YooKassa, so the order is closed and the owner hears why."""
@@ -131,17 +163,17 @@ class Settlement:
             event(_log, "payment.quarantined", level=logging.ERROR, reason=fault)
             await self._db.write(rows.quarantine, payment.id, fault, admins=self._admins)
         elif facts.status == "succeeded" and facts.paid:
-            returns = await self._returns(payment, facts)
+            returns = await self._returns().of(payment, facts)
             try:
-                _, credited = await self._db.write(rows.settle, payment.id, [_returned(one) for one in returns])
+                _, credited = await self._db.write(rows.settle, payment.id, [returned(one) for one in returns])
             except (IllegalMove, KeyReused) as error:
                 # In quarantine already, or about to be: a person decides.
                 await self._db.write(rows.quarantine, payment.id, str(error), admins=self._admins)
                 return
             if credited:
                 event(_log, "payment.credited", amount=payment.amount, user_id=payment.user_id)
-                for one in returns:
-                    await self._tell_taken_back(payment, one)
+                for one in await self._db.read(refunds.of_payment, payment.id):
+                    await self._returns().tell(payment, one)
         elif facts.status == "canceled" and await self._db.write(
             rows.cancel, payment.id, facts.cancel_reason or "unknown"
         ):
@@ -161,42 +193,16 @@ class Settlement:
         wrong = [name for name, fits in checks.items() if not fits]
         return f"mismatch: {', '.join(wrong)}" if wrong else None
 
-    async def _returns(self, payment: Payment, facts: GatewayPayment) -> list[GatewayRefund]:
-        """What YooKassa gave back of it already. All of it, or nothing is credited yet: the rest would be forgotten."""
-        if facts.refunded_kopecks == 0:
-            return []
-        listed = [one async for one in self.gateway.list_refunds(payment_id=facts.id)]
-        returns = [one for one in listed if _is_of(one, payment) and one.currency == "RUB"]
-        if sum(one.amount_kopecks for one in returns) != facts.refunded_kopecks:
-            raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, f"the returns of {facts.id} do not add up yet")
-        return returns
-
     async def take_back(self, payment: Payment, refund: GatewayRefund) -> None:
-        """Book a return of a credited payment, once; what does not fit is given to the owner."""
+        """Book a return of a credited payment, once; what does not fit is given to the owner.
+
+        Raises Undecided while it may be one of ours that is under way: ask again later.
+        """
         async with self._locks.hold(payment.id):
-            await self._take_back(payment, refund)
+            await self._returns().take_back(payment, refund)
 
-    async def _take_back(self, payment: Payment, refund: GatewayRefund) -> None:
-        if not _is_of(refund, payment):
-            return
-        if refund.currency != "RUB" or refund.amount_kopecks <= 0:
-            await self._db.write(rows.quarantine, payment.id, f"refund {refund.id}: odd sum", admins=self._admins)
-            return
-        try:
-            _, new = await self._db.write(rows.take_back, payment.id, **vars(_returned(refund)))
-        except (IllegalMove, KeyReused) as error:
-            event(_log, "refund.not_taken_back", level=logging.ERROR, refund_id=refund.id, error=str(error))
-            await self.alert(f"refund:{refund.id}", "alert-refund", payment=payment.id, refund=refund.id)
-            return
-        if new:
-            await self._tell_taken_back(payment, refund)
-
-    async def _tell_taken_back(self, payment: Payment, refund: GatewayRefund) -> None:
-        event(_log, "refund.taken_back", refund_id=refund.id, amount=refund.amount_kopecks)
-        await self.alert(
-            f"refund:{refund.id}", "alert-refund-seen", payment=payment.id,
-            sum=format_rubles(refund.amount_kopecks, "ru"), user=str(payment.user_id),
-        )
+    def _returns(self) -> Returns:
+        return Returns(self._db, self.gateway, self._admins)
 
     # --- finding ------------------------------------------------------------------------------------
 
@@ -222,13 +228,29 @@ class Settlement:
                 look_in_ms=FIRST_LOOK_MS,
             )
         except KeyReused:
-            await self.alert(f"second:{facts.id}", "alert-unknown-payment", payment=facts.id, status=facts.status)
+            if facts.status == "succeeded" and facts.currency == "RUB" and self.is_of_our_shop(facts):
+                await self._difference("second-payment", facts, order)
             return None
 
     async def not_ours(self, facts: GatewayPayment) -> None:
         """Of our shop and of none of our orders: the owner hears of it once."""
         event(_log, "payment.not_ours", level=logging.ERROR, provider_payment_id=facts.id)
-        await self.alert(f"unknown:{facts.id}", "alert-unknown-payment", payment=facts.id, status=facts.status)
+        await self._difference("unknown-payment", facts)
+
+    async def _difference(self, kind: str, facts: GatewayPayment, order: Payment | None = None) -> None:
+        """Money at YooKassa that stands for none of our orders, or for one that has its money: a person decides."""
+        found = Found(
+            kind, PROVIDER, facts.id,
+            payment_id=order.id if order else None,
+            user_id=order.user_id if order else None,
+            facts={"theirs": facts.amount_kopecks, "ours": 0, "status": facts.status},
+            proposal=Proposal(order.user_id, facts.amount_kopecks - facts.refunded_kopecks) if order else None,
+        )
+        await self._db.write(differences.note, found, admins=self._admins)
+
+    def is_of_our_shop(self, facts: GatewayPayment) -> bool:
+        """Our shop and our mode: a test shop's payments are no money."""
+        return facts.account_id in (None, self._shop_id) and self._test_mode in (None, facts.test)
 
     # --- small parts --------------------------------------------------------------------------------
 
@@ -245,12 +267,3 @@ class Settlement:
 def age(since_ms: int | None) -> float:
     """Seconds since a UTC time in milliseconds; 0 for None."""
     return 0.0 if since_ms is None else time.time() - since_ms / 1000
-
-
-def _is_of(refund: GatewayRefund, payment: Payment) -> bool:
-    """A return of this payment that really happened."""
-    return refund.status == "succeeded" and refund.payment_id == payment.provider_payment_id
-
-
-def _returned(refund: GatewayRefund) -> rows.Returned:
-    return rows.Returned(f"yk-{refund.id}", refund.id, refund.amount_kopecks)

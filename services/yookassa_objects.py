@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -69,7 +70,7 @@ class ShopInfo:
 class Receipt:
     """What a 54-FZ receipt needs beside the payment's own sum and description (yookassa sheet, section 6)."""
 
-    email: str
+    email: str = field(repr=False)
     vat_code: int
     payment_subject: str = "service"
     payment_mode: str = "full_payment"
@@ -189,6 +190,11 @@ def read_shop(item: Any) -> ShopInfo:
         test=_required(item, "test", bool),
         fiscalization=_dict(item, "fiscalization").get("enabled") is True,
     )
+
+
+def moment(seconds: float) -> str:
+    """A UTC time (seconds since 1970) as YooKassa writes it."""
+    return datetime.fromtimestamp(max(seconds, 0.0), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def _amount(value: Any) -> tuple[int, str]:

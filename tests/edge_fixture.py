@@ -12,10 +12,13 @@ import pytest_asyncio
 from aiohttp import web
 
 from database import payments as rows
-from database.models import Database, Payment
+from database import refunds as refund_rows
+from database.models import Database, Payment, Refund
 from handlers.webhook import Edge, create_web_app
 from services.i18n import Texts
 from services.payments import Payments
+from services.reconcile import Reconciliation
+from services.refunds import CardRail, Refunds
 from services.settings import Settings
 from services.yookassa import YooKassaGateway
 from tests.database_fixture import assert_books
@@ -34,6 +37,12 @@ class Till:
     url: str
     sandbox: Sandbox
     counter: int = 0
+    gateway: YooKassaGateway | None = None  # a shop that can't be paid has none
+
+    def __post_init__(self) -> None:
+        rails = {"yookassa": CardRail(self.db, self.gateway)} if self.gateway is not None else {}
+        self.refunds = Refunds(self.db, rails, admins=[ADMIN])
+        self.reconciliation = Reconciliation(self.db, self.gateway, self.payments, admins=[ADMIN])
 
     async def order(self, user_id: int = 1, rubles: int = 500, order_id: str | None = None) -> Payment:
         self.counter += 1
@@ -65,6 +74,17 @@ class Till:
         while self.edge.background:
             await asyncio.wait(set(self.edge.background), timeout=10)
 
+    async def paid(self, user_id: int = 1, rubles: int = 500) -> Payment:
+        """An order that was paid and credited."""
+        order = await self.order(user_id, rubles)
+        await self.pay(order)
+        return await self.payments.settle(order.id)
+
+    async def refund(self, refund_id: str) -> Refund:
+        found = await self.db.read(refund_rows.get, refund_id)
+        assert found is not None
+        return found
+
     async def payment(self, payment_id: str) -> Payment:
         found = await self.db.read(rows.get, payment_id)
         assert found is not None
@@ -90,7 +110,7 @@ async def till(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Till]:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    yield Till(db, payments, edge, f"http://127.0.0.1:{runner.addresses[0][1]}", sandbox)
+    yield Till(db, payments, edge, f"http://127.0.0.1:{runner.addresses[0][1]}", sandbox, gateway=gateway)
     await edge.close(5)
     await runner.cleanup()
     await gateway.close()

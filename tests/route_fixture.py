@@ -141,7 +141,7 @@ async def opened(
         stack.push_async_callback(runner.cleanup)
         stack.push_async_callback(edge.close, 5)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield Till(db, payments, edge, f"http://127.0.0.1:{runner.addresses[0][1]}", sandbox)
+        yield Till(db, payments, edge, f"http://127.0.0.1:{runner.addresses[0][1]}", sandbox, gateway=gateway)
 
 
 async def inbox_rows(till: Till) -> list[tuple[str, str, bool]]:

@@ -37,7 +37,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "pickle": ("workers/guard.py",),
     "aiogram": (
         "handlers/", "main.py", "services/notifier.py", "services/delivery.py", "services/live.py",
-        "services/photos.py", "services/telegram.py", "services/rate_limiter.py",
+        "services/photos.py", "services/telegram.py", "services/rate_limiter.py", "services/stars.py",
     ),
 }
 """A library is known to the modules that wrap it and to nobody else (product and benchmarks)."""

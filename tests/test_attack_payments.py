@@ -14,6 +14,7 @@ from sqlalchemy import text
 from database import inbox, ledger, outbox
 from database import payments as rows
 from database.models import PaymentStatus, Tx
+from services.errors import TopUpUnavailable
 from services.payments import NOTIFICATION_TRIES
 from tests.database_fixture import ROOT, assert_books, program
 from tests.edge_fixture import Till
@@ -73,7 +74,7 @@ async def test_a_return_whose_notification_was_lost_is_found_by_reconciliation(t
     await till.payments.settle(order.id)
     await till.control("/refunds", payment_id=order.provider_payment_id, amount="200.00")
     for _ in range(2):
-        await till.payments.reconcile()
+        await till.reconciliation.run()
         await till.acted()
     assert await entries(till) == [("topup", 50_000), ("takeback", -20_000)]
     assert (await till.payment(order.id)).refunded_amount == 20_000
@@ -84,7 +85,7 @@ async def test_money_that_came_for_a_payment_nobody_looks_at_is_found_by_reconci
     order = await till.order()
     await change(till, "UPDATE payments SET next_look_at = NULL")
     await till.pay(order)
-    await till.payments.reconcile()
+    await till.reconciliation.run()
     assert await entries(till) == [("topup", 50_000)]
 
 
@@ -96,9 +97,9 @@ async def test_reconciliation_goes_on_behind_a_payment_that_is_not_ours(till: Ti
     await change(till, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=strange.id)
     till.sandbox.world.faces["yookassa"].payments[strange.provider_payment_id].metadata["order_id"] = "web-shop-7"
     for _ in range(2):
-        await till.payments.reconcile()
+        await till.reconciliation.run()
     assert await entries(till) == [("topup", 50_000)]
-    assert await alerts(till) == ["alert-unknown-payment"]
+    assert await alerts(till) == ["alert-difference"]
 
 
 async def test_a_return_is_taken_back_however_long_the_gateway_was_silent(till: Till) -> None:
@@ -204,6 +205,66 @@ async def test_a_payment_that_stays_open_for_weeks_is_still_asked_about(till: Ti
     await make_due(till)
     await till.payments.look_at_due()
     assert await entries(till) == [("topup", 50_000)]
+
+
+# --- an order whose key is forgotten ---------------------------------------------------------------------
+
+LONG_AGO = 90_000_000  # milliseconds: 25 hours
+
+
+async def lost(till: Till, drop: str, order_id: str = "lost") -> None:
+    """YooKassa's answer was lost a day ago, `drop` it had the request or after."""
+    till.sandbox.fault("yookassa", "v3/payments", times=2, drop=drop)
+    with pytest.raises(TopUpUnavailable):
+        await till.order(order_id=order_id)
+    await change(till, "UPDATE payments SET sent_at = sent_at - :age, created_at = created_at - :age", age=LONG_AGO)
+    for payment in till.sandbox.world.faces["yookassa"].payments.values():
+        payment.created_at -= LONG_AGO / 1000
+    till.sandbox.world.faces["yookassa"].keys.clear()
+
+
+async def test_after_the_keys_time_the_payment_is_found_in_the_list(till: Till) -> None:
+    """It was created and its answer lost: the list knows it by our order id, and no second one is made."""
+    await lost(till, "after")
+    (made,) = till.sandbox.world.faces["yookassa"].payments.values()
+    made.deadline = till.sandbox.world.clock.now() + 3600
+    await till.control(f"/payments/{made.id}/pay")
+    await make_due(till)
+    await till.payments.look_at_due()
+    assert await entries(till) == [("topup", 50_000)]
+    assert len(till.sandbox.world.faces["yookassa"].payments) == 1
+
+
+async def test_after_the_keys_time_an_order_that_never_arrived_is_closed(till: Till) -> None:
+    """Nobody has its link, so the poller closes it instead of making a payment that nobody will see."""
+    await lost(till, "before")
+    await make_due(till)
+    await till.payments.look_at_due()
+    closed = await till.payment("lost")
+    assert (closed.status, closed.cancel_reason) == (PaymentStatus.CANCELED, "never_created")
+    assert len(till.sandbox.world.faces["yookassa"].payments) == 0
+
+
+async def test_after_the_keys_time_a_person_who_waits_gets_a_new_key(till: Till) -> None:
+    """They tap the old message again: looked up first, then one payment under a new key."""
+    await lost(till, "before")
+    order = await till.order(order_id="lost")
+    assert order.confirmation_url is not None
+    assert order.idempotency_key == "topup-lost.1"
+    await till.pay(order)
+    await till.payments.settle("lost")
+    assert await entries(till) == [("topup", 50_000)]
+
+
+async def test_after_the_keys_time_a_silent_list_changes_nothing(till: Till) -> None:
+    """As long as nobody can tell whether it arrived, it is neither sent nor closed."""
+    await lost(till, "after")
+    till.sandbox.fault("yookassa", "v3/payments", times=2, status=500)
+    await make_due(till)
+    await till.payments.look_at_due()
+    waiting = await till.payment("lost")
+    assert (waiting.status, waiting.provider_payment_id) == (PaymentStatus.PENDING, None)
+    assert len(till.sandbox.world.faces["yookassa"].payments) == 1
 
 
 # --- scenarios of other shops ---------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from database import assets as asset_rows
-from database import jobs, outbox, payments
+from database import jobs, outbox, payments, refunds
 from database.checks import MOST_IDS, RULES, check_file, run_checks
 from database.models import Database, JobStep, JobType
 from tests.database_fixture import Clock, assert_books
@@ -51,7 +51,7 @@ async def shop(empty_db: Database, clock: Clock) -> Database:
     await empty_db.add_balance(7002, 100, key="other", reason="r")
     await empty_db.subtract_balance(ANNA, 9_000, key="spent", reason="r")
     await empty_db.write(
-        payments.take_back, "back", refund_id="r", provider_refund_id="yr", amount=5_000
+        refunds.take_back, "back", refund_id="r", provider_refund_id="yr", amount=5_000
     )
     for item in await empty_db.write(outbox.claim):
         await empty_db.write(outbox.retry, item.id, delay_ms=0)
@@ -88,6 +88,8 @@ BREAKS: dict[str, tuple[str, str, str]] = {
     "returned more than was taken": ("I3", "back", "UPDATE payments SET refunded_amount = 4000 WHERE id = 'back'"),
     "a return without a debt": ("I3", "r", "DELETE FROM debts"),
     "a return without its debit": ("I3", "r", "UPDATE ledger SET amount = -1 WHERE reason = 'takeback'"),
+    "a canceled return not given back": ("I3", "r", "UPDATE refunds SET status = 'canceled'"),
+    "a return that nobody finishes": ("I6", "r", "UPDATE refunds SET status = 'sent'"),
     "an entry gone": ("I4", "3", "DELETE FROM ledger WHERE id = 2"),
     "a shadow that drifted": ("I5", "7002", "UPDATE balances SET balance = 101 WHERE user_id = 7002"),
     "a shadow that missed an entry": ("I5", "7002", "UPDATE balances SET entries = 5 WHERE user_id = 7002"),

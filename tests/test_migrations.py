@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from database import jobs, ledger, legacy_values, payments, schema
+from database import jobs, ledger, legacy_values, payments, refunds, schema
 from database.engine import SqliteFile
 from database.models import (
     Database,
@@ -206,7 +206,7 @@ async def test_a_legacy_payment_can_be_taken_back(database_path: Path) -> None:
     make(database_path)
     db = await migrated(database_path)
     await db.write(
-        payments.take_back, "v1_3-2d-paid", refund_id="r", provider_refund_id="yr", amount=10_000
+        refunds.take_back, "v1_3-2d-paid", refund_id="r", provider_refund_id="yr", amount=10_000
     )
     assert await db.get_balance(1) == 5_075
     await assert_books(db)
@@ -510,17 +510,38 @@ async def test_killed_at_any_moment_and_run_again(tmp_path: Path) -> None:
 
 
 def schema_of(path: Path) -> dict[tuple[str, str], list[str]]:
-    """Every table, index, trigger and view of a file without layout; a table's constraints in a fixed order."""
+    """Every table, index, trigger and view of a file without layout; a table's constraints in a fixed order.
+
+    A column that was added later stands behind the constraints in the file's text, so the two are told apart.
+    """
     with file_of(path) as connection:
         found = connection.execute(
             "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
         ).fetchall()
     schema_found = {}
     for kind, name, sql in found:
-        plain = " ".join(re.sub(r"([(),])", r" \1 ", sql).split()).removesuffix(") STRICT")
-        columns, *constraints = plain.split(", CONSTRAINT ") if kind == "table" else [plain]
-        schema_found[kind, name] = [columns, *sorted(constraint.strip() for constraint in constraints)]
+        plain = " ".join(re.sub(r"([(),])", r" \1 ", sql).split())
+        if kind == "table":
+            parts = parts_of(plain.partition(" ( ")[2].removesuffix(" STRICT").removesuffix(" )"))
+            columns = [part for part in parts if not part.startswith("CONSTRAINT ")]
+            constraints = sorted(part for part in parts if part.startswith("CONSTRAINT "))
+            schema_found[kind, name] = [plain.partition(" ( ")[0], *columns, *constraints]
+        else:
+            schema_found[kind, name] = [plain]
     return schema_found
+
+
+def parts_of(body: str) -> list[str]:
+    """What stands between the commas of a CREATE TABLE, those inside brackets left alone."""
+    parts: list[list[str]] = [[]]
+    depth = 0
+    for word in body.split():
+        depth += {"(": 1, ")": -1}.get(word, 0)
+        if word == "," and depth == 0:
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return [" ".join(part) for part in parts]
 
 
 async def test_the_revisions_make_the_schema_of_the_program(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from database import ledger, payments
+from database import ledger, payments, refunds
 from database.models import (
     BrokenRule,
     Database,
@@ -45,7 +45,7 @@ async def payment_of(db: Database, payment_id: str = "p") -> Payment:
 
 async def returned(db: Database, refund_id: str, amount: int, payment_id: str = "p") -> bool:
     _, new = await db.write(
-        payments.take_back, payment_id, refund_id=f"r-{refund_id}", provider_refund_id=refund_id, amount=amount
+        refunds.take_back, payment_id, refund_id=f"r-{refund_id}", provider_refund_id=refund_id, amount=amount
     )
     return new
 

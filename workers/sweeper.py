@@ -60,7 +60,10 @@ class Duty:
 class Sweeper:
     """Runs the duties while it holds the lease."""
 
-    def __init__(self, here: Runtime, queue: Queue, payments: Payments) -> None:
+    def __init__(
+        self, here: Runtime, queue: Queue, payments: Payments, more: Sequence[Duty] = ()
+    ) -> None:
+        """`more` are duties of services that only the composition root knows."""
         self._here = here
         self._queue = queue
         self._payments = payments
@@ -71,10 +74,10 @@ class Sweeper:
             Duty("holds", 5.0, self.release_overdue_holds),
             Duty("notifications", 2.0, payments.handle_due_notifications),
             Duty("payments", 2.0, payments.look_at_due),
-            Duty("reconciliation", 3600.0, payments.reconcile),
             Duty("expired files", 60.0, self.delete_expired_assets),
             Duty("old rows", 600.0, self.forget_old_rows),
             Duty("orphans", 3600.0, self._delete_orphans),
+            *more,
         ]
 
     async def run(self, stop: asyncio.Event) -> None:

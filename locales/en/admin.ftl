@@ -9,6 +9,10 @@ admin-panel =
     /ban <code>id</code> · /unban <code>id</code>
     /job <code>id</code> — the story of an order
     /refund <code>id [note]</code> — money back for an order
+    /refund_payment <code>id [rubles]</code> — return a payment to where it came from
+    /reconcile <code>[days]</code> — compare payments with YooKassa
+    /fix — differences that wait for a decision
+    /export <code>ledger from to</code> — the books as CSV (also payments, refunds)
     /maintenance <code>on</code> or <code>off</code> — pause new orders
 admin-stats =
     📊 <b>The shop</b>
@@ -46,6 +50,7 @@ admin-user =
     Paid in all: { $paid }
     Orders: { $jobs }, being made { $open }
     { $marks }
+    { $payments }
 admin-user-banned = 🚫 no access
 admin-user-unreachable = 🔕 blocked the bot
 admin-user-fine = ✅ all is well
@@ -93,7 +98,6 @@ alert-quarantine = ⚠️ Payment <code>{ $payment_id }</code> does not match Yo
 alert-yookassa = ⚠️ YooKassa refuses our requests ({ $code }): { $detail }
 alert-refund = ⚠️ Refund <code>{ $refund }</code> of payment <code>{ $payment }</code> could not be booked: look at YooKassa’s cabinet.
 alert-refund-seen = ℹ️ YooKassa returned { $sum } of payment <code>{ $payment }</code>: taken from the balance of <code>{ $user }</code>.
-alert-unknown-payment = ⚠️ YooKassa has a payment <code>{ $payment }</code> ({ $status }) that we do not know. It was not credited: look at the cabinet.
 alert-hint-lost = ⚠️ YooKassa’s message <code>{ $hint }</code> could not be acted upon for days ({ $error }): look at the cabinet.
 alert-provider = ⚠️ The provider { $provider } does not work ({ $code }): { $detail }
 alert-storage = ⚠️ Results cannot be stored: look at the disk.

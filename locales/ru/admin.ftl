@@ -9,6 +9,10 @@ admin-panel =
     /ban <code>id</code> · /unban <code>id</code>
     /job <code>номер</code> — история заказа
     /refund <code>номер [заметка]</code> — вернуть деньги за заказ
+    /refund_payment <code>номер [рубли]</code> — вернуть платёж туда, откуда он пришёл
+    /reconcile <code>[дней]</code> — сверить платежи с ЮKassa
+    /fix — расхождения, которые ждут решения
+    /export <code>ledger с по</code> — операции в CSV (ещё payments, refunds)
     /maintenance <code>on</code> или <code>off</code> — пауза для новых заказов
 admin-stats =
     📊 <b>Магазин</b>
@@ -46,6 +50,7 @@ admin-user =
     Пополнил всего: { $paid }
     Заказов: { $jobs }, в работе { $open }
     { $marks }
+    { $payments }
 admin-user-banned = 🚫 доступ закрыт
 admin-user-unreachable = 🔕 бот заблокирован
 admin-user-fine = ✅ всё в порядке
@@ -93,7 +98,6 @@ alert-quarantine = ⚠️ Платёж <code>{ $payment_id }</code> не схо�
 alert-yookassa = ⚠️ ЮKassa отклоняет запросы ({ $code }): { $detail }
 alert-refund = ⚠️ Возврат <code>{ $refund }</code> по платежу <code>{ $payment }</code> не удалось провести: посмотрите в кабинете ЮKassa.
 alert-refund-seen = ℹ️ По платежу <code>{ $payment }</code> в ЮKassa вернули { $sum }: списали с баланса <code>{ $user }</code>.
-alert-unknown-payment = ⚠️ В ЮKassa есть платёж <code>{ $payment }</code> ({ $status }), которого нет у нас. Он не зачислен: посмотрите в кабинете.
 alert-hint-lost = ⚠️ Сообщение ЮKassa <code>{ $hint }</code> не удалось обработать несколько дней ({ $error }): посмотрите в кабинете.
 alert-provider = ⚠️ Поставщик { $provider } не работает ({ $code }): { $detail }
 alert-storage = ⚠️ Результаты некуда сохранять: проверьте место на диске.

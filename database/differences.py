@@ -1,0 +1,120 @@
+"""Where the provider's books and ours disagree, and what an admin decided about it: once, with an audit row.
+
+A difference is written down once however often it is found, and every admin hears of it once. Its proposal is the one
+entry that would settle it; booking it is a person's decision, because no program can know who is right.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from database import admin, ledger, outbox
+from database.engine import Tx
+from database.errors import IllegalMove, NotFound
+from database.payments import alert
+from database.rows import Difference
+from database.schema import differences
+from database.states import DifferenceState, Reason
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Kopecks to credit to (`amount` > 0) or to take from (`amount` < 0) a user."""
+
+    user_id: int
+    amount: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """A difference as it was found; `facts` are what a person must know, amounts in kopecks."""
+
+    kind: str
+    provider: str
+    about: str  # the provider's id of the payment or refund, or ours where the provider has none
+    payment_id: str | None = None
+    user_id: int | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    proposal: Proposal | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.provider}:{self.kind}:{self.about}"
+
+
+def note(tx: Tx, found: Found, *, admins: Sequence[int]) -> Difference | None:
+    """Write a difference down and owe the admins the news; None when it was known."""
+    values = {
+        "key": found.key,
+        "kind": found.kind,
+        "provider": found.provider,
+        "payment_id": found.payment_id,
+        "user_id": found.user_id,
+        "details": json.dumps({"about": found.about, **found.facts}, ensure_ascii=False, sort_keys=True),
+        "proposal": json.dumps(vars(found.proposal) if found.proposal else {}, sort_keys=True),
+        "created_at": tx.now,
+    }
+    row = tx.row(insert(differences).values(**values).on_conflict_do_nothing().returning(differences))
+    if row is None:
+        return None
+    difference = Difference.read(row)
+    alert(tx, admins, f"difference:{difference.id}", "alert-difference", id=str(difference.id), kind=found.kind)
+    return difference
+
+
+def get(tx: Tx, difference_id: int) -> Difference | None:
+    return Difference.maybe(tx.row(select(differences).where(differences.c.id == difference_id)))
+
+
+def still_open(tx: Tx, *, limit: int = 20) -> tuple[int, list[Difference]]:
+    """How many wait for a decision, and the oldest of them."""
+    waiting = differences.c.state == DifferenceState.OPEN
+    count = int(tx.execute(select(func.count()).where(waiting)).scalar() or 0)
+    rows = tx.rows(select(differences).where(waiting).order_by(differences.c.id).limit(limit))
+    return count, [Difference.read(row) for row in rows]
+
+
+def apply(tx: Tx, admin_id: int, difference_id: int) -> Difference:
+    """Book the proposed entry, once. Raises NotFound; IllegalMove when it is decided or proposes nothing."""
+    difference = _must(tx, difference_id)
+    if not difference.proposal:
+        raise IllegalMove(f"difference {difference_id} proposes no entry")
+    _decide(tx, admin_id, difference, DifferenceState.APPLIED)
+    user_id, amount = int(difference.proposal["user_id"]), int(difference.proposal["amount"])
+    key = f"fix:{difference_id}"
+    if amount > 0:
+        ledger.credit(tx, user_id, ledger.check_amount(amount), reason=Reason.CORRECTION, key=key)
+    else:
+        ledger.take_or_owe(tx, user_id, ledger.check_amount(-amount), reason=Reason.CORRECTION, cause=key)
+    outbox.post(tx, key, user_id, "corrected", payload={"amount": amount})
+    return _must(tx, difference_id)
+
+
+def dismiss(tx: Tx, admin_id: int, difference_id: int) -> Difference:
+    """Nothing is to be booked. Raises NotFound, IllegalMove when it is decided."""
+    _decide(tx, admin_id, _must(tx, difference_id), DifferenceState.DISMISSED)
+    return _must(tx, difference_id)
+
+
+def _decide(tx: Tx, admin_id: int, difference: Difference, state: DifferenceState) -> None:
+    moved = tx.changed(
+        update(differences)
+        .where(differences.c.id == difference.id, differences.c.state == DifferenceState.OPEN)
+        .values(state=state, decided_at=tx.now, decided_by=admin_id)
+    )
+    if not moved:
+        raise IllegalMove(f"difference {difference.id} is {difference.state}")
+    admin.log(tx, admin_id, f"difference_{state}", str(difference.id), kind=difference.kind, **difference.proposal)
+
+
+def _must(tx: Tx, difference_id: int) -> Difference:
+    found = get(tx, difference_id)
+    if found is None:
+        raise NotFound(f"difference {difference_id}")
+    return found

@@ -1,0 +1,169 @@
+"""What administrators do about money that went through a provider. Every act leaves an audit row."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from aiogram import Router
+from aiogram.exceptions import ClientDecodeError, TelegramAPIError
+from aiogram.filters import Command, CommandObject
+from aiogram.types import FSInputFile, Message
+
+from database import admin, differences
+from database.models import Database, Difference, IllegalMove, KeyReused, NotFound, Refund, RefundStatus, User
+from handlers.voice import Voice
+from services.export import WHAT, BadPeriod, Period, write_csv
+from services.i18n import Safe
+from services.notifier import Notifier
+from services.pricing import BadSum, parse_rubles
+from services.reconcile import MOST_DAYS, Reconciliation
+from services.refunds import Refunds
+from services.yookassa import YooKassaError
+
+router = Router(name="admin money")
+
+FREE: Final = {"rate_limit": False}
+LARGEST_SUM: Final = 10_000_000_000
+LONGEST_ID: Final = 100
+MOST_SHOWN: Final = 10
+MOST_SENT_BYTES: Final = 45_000_000  # a bot may send files of up to 50 MB
+_REFUND: Final = {
+    RefundStatus.TAKEN: "refund-waiting",
+    RefundStatus.SENT: "refund-waiting",
+    RefundStatus.SUCCEEDED: "refund-done",
+    RefundStatus.CANCELED: "refund-canceled",
+}
+
+
+@router.message(Command("refund_payment"), flags=FREE)
+async def refund_payment(
+    message: Message, command: CommandObject, person: User, voice: Voice, refunds: Refunds, notifier: Notifier
+) -> None:
+    """Give a payment back, or a part of it, once per message of the admin's, however often the update comes."""
+    payment_id, _, rest = (command.args or "").strip().partition(" ")
+    amount = None
+    try:
+        if rest.strip():
+            amount = parse_rubles(rest.strip(), minimum=1, maximum=LARGEST_SUM)
+    except BadSum:
+        payment_id = ""
+    if not 0 < len(payment_id) <= LONGEST_ID:
+        await message.answer(voice.t("refund-usage"))
+        return
+    refund_id = f"r-{message.chat.id}-{message.message_id}"
+    try:
+        refund = await refunds.refund(person.id, payment_id, amount, refund_id=refund_id)
+    except NotFound:
+        await message.answer(voice.t("admin-not-found"))
+    except (IllegalMove, KeyReused):
+        await message.answer(voice.t("refund-impossible"))
+    else:
+        await message.answer(_outcome(voice, refund))
+    notifier.nudge()
+
+
+@router.message(Command("reconcile"), flags=FREE)
+async def reconcile(
+    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, reconciliation: Reconciliation,
+    notifier: Notifier,
+) -> None:
+    """Compare with the provider's books now: since the last time, or so many days back."""
+    wanted = (command.args or "").strip()
+    if wanted and not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted[:6]) <= MOST_DAYS):
+        await message.answer(voice.t("reconcile-usage", days=MOST_DAYS))
+        return
+    await db.write(lambda tx: admin.log(tx, person.id, "reconcile", "shop", days=wanted))
+    try:
+        report = await reconciliation.run(int(wanted) if wanted else None)
+    except (YooKassaError, TelegramAPIError, ClientDecodeError):
+        await message.answer(voice.t("reconcile-unreachable"))
+        return
+    count, _ = await db.read(differences.still_open)
+    await message.answer(
+        voice.t(
+            "reconcile-done", payments=report.payments, refunds=report.refunds, settled=report.settled, open=count,
+            failed=report.failed,
+        )
+    )
+    notifier.nudge()
+
+
+@router.message(Command("fix"), flags=FREE)
+async def fix(
+    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, notifier: Notifier
+) -> None:
+    """List what waits for a decision, or decide: book the proposed entry or dismiss it, once."""
+    number, _, verdict = (command.args or "").strip().partition(" ")
+    verdict = verdict.strip().lower()
+    if not number:
+        await message.answer(_waiting(voice, *await db.read(differences.still_open, limit=MOST_SHOWN)))
+        return
+    act = {"apply": differences.apply, "dismiss": differences.dismiss}.get(verdict)
+    if act is None or not (number.isascii() and number.isdigit() and len(number) <= 12):
+        await message.answer(voice.t("fix-usage"))
+        return
+    try:
+        decided = await db.write(act, person.id, int(number))
+    except NotFound:
+        await message.answer(voice.t("admin-not-found"))
+    except IllegalMove:
+        await message.answer(voice.t("fix-impossible", id=number))
+    else:
+        await message.answer(voice.t(f"fix-{decided.state}", id=number, what=Safe(_proposal(voice, decided))))
+    notifier.nudge()
+
+
+@router.message(Command("export"), flags=FREE)
+async def export(message: Message, command: CommandObject, person: User, voice: Voice, db: Database) -> None:
+    """A period of the books as a file in the chat."""
+    words = (command.args or "").split()
+    try:
+        if len(words) != 3 or words[0] not in WHAT:
+            raise BadPeriod
+        what, period = words[0], Period.parse(words[1], words[2])
+    except BadPeriod:
+        await message.answer(voice.t("export-usage"))
+        return
+    await db.write(lambda tx: admin.log(tx, person.id, "export", what, first=words[1], last=words[2]))
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / f"{what}_{period.first}_{period.last}.csv"
+        written = await write_csv(db, what, period, target)
+        if target.stat().st_size > MOST_SENT_BYTES:
+            await message.answer(voice.t("export-too-big"))
+            return
+        caption = voice.t("export-done", count=written)
+        await message.answer_document(FSInputFile(target, filename=target.name), caption=caption)
+
+
+def _waiting(voice: Voice, count: int, waiting: list[Difference]) -> str:
+    if not waiting:
+        return voice.t("fix-none")
+    lines = [voice.t("fix-list", count=count)]
+    for one in waiting:
+        facts = dict(one.details)
+        lines += [
+            "",
+            voice.t(
+                "fix-line", id=str(one.id), when=voice.when(one.created_at),
+                what=Safe(voice.t(f"difference-{one.kind}")), payment=one.payment_id or str(facts.get("about", "–")),
+                theirs=voice.rubles(int(facts.get("theirs") or 0)), user=str(one.user_id or "–"),
+            ),
+            voice.t("fix-proposal", what=Safe(_proposal(voice, one))),
+        ]
+    return "\n".join(lines)
+
+
+def _proposal(voice: Voice, one: Difference) -> str:
+    """The entry that would settle it, in words (HTML)."""
+    amount = int(one.proposal.get("amount", 0))
+    if not amount:
+        return voice.t("fix-propose-nothing")
+    key = "fix-propose-credit" if amount > 0 else "fix-propose-take"
+    return voice.t(key, amount=voice.rubles(abs(amount)), user=str(one.proposal["user_id"]))
+
+
+def _outcome(voice: Voice, refund: Refund) -> str:
+    amount, reason = voice.rubles(refund.amount), refund.cancel_reason or "–"
+    return voice.t(_REFUND[refund.status], amount=amount, id=refund.payment_id, reason=reason)

@@ -1,0 +1,80 @@
+"""Paying in Telegram Stars, and what Telegram wants of every bot that sells: a way to ask, and terms."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiogram import Router
+from aiogram.filters import Command, CommandObject
+from aiogram.types import CallbackQuery, Message, Update
+
+from database import payments as rows
+from database.models import Database, User
+from handlers.callbacks import StarTap
+from handlers.middlewares import Tap
+from handlers.order import place
+from handlers.voice import Voice
+from services.stars import Stars
+from services.telegram import cut
+
+router = Router(name="stars")
+
+MESSAGE: Final = {"rate_limit": "message"}
+TOP_UP: Final = {"rate_limit": "topup"}
+LONGEST_QUESTION: Final = 1000
+
+
+class StarTill:
+    """Takes what Telegram says of Stars before any queue: the counter has ten seconds, and money waits for nobody."""
+
+    def __init__(self, stars: Stars) -> None:
+        self._stars = stars
+
+    async def take(self, update: Update) -> bool:
+        """Act on an update about money; False for every other. Raises DatabaseError: then it comes again."""
+        if update.pre_checkout_query is not None:
+            await self._stars.answer_checkout(update.pre_checkout_query)
+            return True
+        message = update.message
+        if message is None or message.from_user is None:
+            return False
+        if message.successful_payment is not None:
+            await self._stars.paid(message.from_user.id, message.successful_payment)
+            return True
+        if message.refunded_payment is not None:
+            await self._stars.returned(message.refunded_payment.telegram_payment_charge_id)
+            return True
+        return False
+
+
+@router.callback_query(StarTap.filter(), flags=TOP_UP)
+async def pay_in_stars(
+    query: CallbackQuery, callback_data: StarTap, tap: Tap, person: User, voice: Voice, stars: Stars
+) -> None:
+    """Send the invoice of a pack; a second tap sends the same order again, and it can be paid once."""
+    chat_id, message_id = place(query)
+    order_id = f"st-{chat_id}-{message_id or 0}-{callback_data.amount}-{query.id[-12:]}"
+    await stars.send_invoice(
+        person.id, callback_data.amount, chat_id=chat_id, language=voice.language, order_id=order_id,
+        draft_id=callback_data.draft or None,
+    )
+    await tap.say()
+
+
+@router.message(Command("paysupport"), flags=MESSAGE)
+async def support(
+    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, stars: Stars
+) -> None:
+    """A question about a payment goes to the administrators, once a message."""
+    words = cut((command.args or "").strip(), LONGEST_QUESTION)
+    if not words:
+        await message.answer(voice.t("support-usage"))
+        return
+    key = f"support:{message.chat.id}:{message.message_id}"
+    await db.write(rows.alert, stars.admins, key, "alert-support", user=str(person.id), text=words)
+    await message.answer(voice.t("support-sent"))
+
+
+@router.message(Command("terms"), flags=MESSAGE)
+async def terms(message: Message, voice: Voice) -> None:
+    await message.answer(voice.t("terms"))

@@ -1,0 +1,258 @@
+"""The provider's books and ours compared, both ways.
+
+What is certainly ours and certain is settled as any other word of the provider's: money that came is credited, money
+that went is taken back. Everything else is a difference, written down once with a proposed entry, for a person.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from database import differences, flags, ledger, refunds
+from database import payments as rows
+from database.differences import Found, Proposal
+from database.models import Database, Difference, Payment, PaymentStatus, Refund, RefundStatus, Tx
+from database.refunds import Undecided
+from services.log import event
+from services.payments import Payments
+from services.settlement import PROVIDER
+from services.yookassa import ErrorKind, GatewayPayment, GatewayRefund, YooKassaError, YooKassaGateway
+from services.yookassa_objects import moment
+
+COMPARED = "yookassa_compared_ms"  # up to when YooKassa's lists were compared with ours
+OVERLAP_SECONDS = 26 * 3600
+REFUND_OVERLAP_SECONDS = 8 * 24 * 3600  # a refund may take days from its creation to its success
+DAY_SECONDS = 24 * 3600
+MOST_DAYS = 3 * 365  # YooKassa lists the last three years
+FINAL = (PaymentStatus.PAID, PaymentStatus.REFUNDED)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Report:
+    """What a comparison saw: counts, what it settled by itself, and the differences that are new."""
+
+    payments: int = 0
+    refunds: int = 0
+    settled: int = 0
+    failed: int = 0
+    new: list[Difference] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Ours:
+    """Our side of a payment: its row, and what the ledger credited for it (kopecks, None for no entry)."""
+
+    payment: Payment
+    credited: int | None
+
+
+def ours(tx: Tx, provider_payment_id: str, order_id: str | None = None) -> Ours | None:
+    payment = rows.by_provider_id(tx, provider_payment_id) or (rows.get(tx, order_id) if order_id else None)
+    if payment is None:
+        return None
+    entry = ledger.find_entry(tx, f"payment:{payment.id}")
+    return Ours(payment, None if entry is None else entry.amount)
+
+
+Compare = Callable[[Report, float], Awaitable[None]]
+
+
+class Reconciliation:
+    """Compares with YooKassa's lists where there is a shop, and with those of the other rails."""
+
+    def __init__(
+        self, db: Database, gateway: YooKassaGateway | None, payments: Payments, *, admins: Sequence[int] = (),
+        others: Sequence[Compare] = (),
+    ) -> None:
+        """`others` compare the books of other rails, each from a time on (seconds since 1970)."""
+        self._db = db
+        self._gateway = gateway
+        self._payments = payments
+        self._admins = sorted(admins)
+        self._others = others
+
+    async def hourly(self) -> None:
+        """The sweeper's duty: from where the last one ended, with a day of overlap."""
+        await self.run()
+
+    async def run(self, days: float | None = None) -> Report:
+        """Compare the last `days`, or all since the last comparison and 26 hours before it.
+
+        Raises YooKassaError when a list can't be read to its end; the next comparison begins where the last one did.
+        """
+        report = Report()
+        started = time.time()
+        last = min(started, int(await self._db.read(flags.get, COMPARED) or started * 1000) / 1000)
+        reach = None if days is None else min(days, MOST_DAYS) * DAY_SECONDS
+        since = last - OVERLAP_SECONDS if reach is None else started - reach
+        if self._gateway is not None:
+            await self._payments_of(self._gateway, report, since)
+            since_refunds = last - REFUND_OVERLAP_SECONDS if reach is None else started - reach
+            await self._refunds_of(self._gateway, report, since_refunds)
+        await self._quarantined(report)
+        for compare in self._others:
+            await compare(report, since)
+        await self._db.write(flags.put, COMPARED, str(int(started * 1000)))
+        event(
+            _log, "reconcile.done", payments=report.payments, refunds=report.refunds, settled=report.settled,
+            failed=report.failed, new=len(report.new),
+        )
+        return report
+
+    # --- payments -------------------------------------------------------------------------------------
+
+    async def _payments_of(self, gateway: YooKassaGateway, report: Report, since: float) -> None:
+        seen: set[str] = set()
+        async for facts in gateway.list_payments(status="succeeded", captured_at__gte=moment(since)):
+            seen.add(facts.id)
+            report.payments += 1
+            try:
+                await self._payment_there(report, facts)
+            except Exception as error:  # one that can't be compared must not hide the others
+                self._failed(report, facts.id, error)
+        for payment in await self._db.read(rows.paid_since, PROVIDER, int(since * 1000)):
+            if payment.provider_payment_id not in seen:
+                try:
+                    await self._payment_here(gateway, report, payment)
+                except Exception as error:
+                    self._failed(report, payment.id, error)
+
+    async def _payment_there(self, report: Report, facts: GatewayPayment) -> None:
+        """YooKassa has the money of this payment: have we?"""
+        known = await self._db.read(ours, facts.id, facts.order_id)
+        if known is None or (known.payment.provider_payment_id or facts.id) != facts.id:
+            await self._payments.heard_of(facts.id)  # writes the difference down as for any notification
+            return
+        if known.payment.status not in FINAL and not known.payment.quarantined_reason:
+            event(_log, "payment.found_by_comparison", level=logging.WARNING, provider_payment_id=facts.id)
+            await self._payments.heard_of(facts.id)
+            known = await self._db.read(ours, facts.id, facts.order_id) or known
+            report.settled += known.payment.status in FINAL
+        payment = known.payment
+        if payment.quarantined_reason or payment.status not in FINAL or payment.legacy:
+            return
+        if facts.amount_kopecks != payment.amount or facts.currency != "RUB":
+            missing = facts.amount_kopecks - payment.amount if facts.currency == "RUB" else 0
+            await self._note(report, payment, "sum-differs", facts.id, facts.amount_kopecks, missing)
+        elif known.credited != payment.amount:
+            missing = payment.amount - (known.credited or 0)
+            await self._note(report, payment, "not-credited", facts.id, facts.amount_kopecks, missing)
+
+    async def _payment_here(self, gateway: YooKassaGateway, report: Report, payment: Payment) -> None:
+        """We credited it and YooKassa's list of the time does not hold it: ask about this one."""
+        about = payment.provider_payment_id or payment.id
+        try:
+            facts = await gateway.get_payment(about)
+        except YooKassaError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:
+                raise
+            await self._note(report, payment, "credited-unknown", about, 0, payment.refunded_amount - payment.amount)
+            return
+        if facts.status != "succeeded":
+            await self._note(report, payment, "credited-unpaid", about, 0, payment.refunded_amount - payment.amount)
+        else:
+            await self._payment_there(report, facts)
+
+    async def _quarantined(self, report: Report) -> None:
+        """What was set aside waits for a person: with the sum that YooKassa has, where it has one."""
+        for payment in await self._db.read(rows.quarantined):
+            paid = await self._paid_there(payment)
+            propose = paid if payment.status not in FINAL and not payment.legacy else 0
+            about = f"{payment.provider_payment_id or payment.id}:{paid}"  # money that comes later is news again
+            await self._note(report, payment, "quarantined", about, paid, propose)
+
+    async def _paid_there(self, payment: Payment) -> int:
+        """Kopecks that YooKassa holds for the payment now; 0 when it holds none or can't tell."""
+        if self._gateway is None or payment.provider != PROVIDER or payment.provider_payment_id is None:
+            return 0
+        try:
+            facts = await self._gateway.get_payment(payment.provider_payment_id)
+        except YooKassaError:
+            return 0
+        holds = facts.status == "succeeded" and facts.paid and facts.currency == "RUB"
+        is_ours = self._payments.is_of_our_shop(facts)
+        return facts.amount_kopecks - facts.refunded_kopecks if holds and is_ours else 0
+
+    # --- refunds --------------------------------------------------------------------------------------
+
+    async def _refunds_of(self, gateway: YooKassaGateway, report: Report, since: float) -> None:
+        seen: set[str] = set()
+        async for refund in gateway.list_refunds(status="succeeded", created_at__gte=moment(since)):
+            seen.add(refund.id)
+            report.refunds += 1
+            try:
+                await self._refund_there(report, refund)
+            except Undecided:
+                continue  # one of ours is under way: the next comparison knows more
+            except Exception as error:
+                self._failed(report, refund.id, error)
+        for row in await self._db.read(refunds.succeeded_since, PROVIDER, int(since * 1000)):
+            if row.provider_refund_id not in seen:
+                try:
+                    await self._refund_here(gateway, report, row)
+                except Exception as error:
+                    self._failed(report, row.id, error)
+
+    async def _refund_there(self, report: Report, refund: GatewayRefund) -> None:
+        """YooKassa gave money back: have we taken it back?"""
+        row = await self._db.read(refunds.by_provider_id, refund.id)
+        if row is None or not row.is_final:
+            await self._payments.heard_of_refund(refund.id)
+            row = await self._db.read(refunds.by_provider_id, refund.id)
+            report.settled += row is not None and row.is_final
+        payment = await self._db.read(rows.by_provider_id, refund.payment_id)
+        if payment is None:
+            found = Found("refund-of-unknown", PROVIDER, refund.id, facts={"theirs": refund.amount_kopecks})
+            await self._write(report, found)
+        elif row is None:
+            if not payment.quarantined_reason:
+                amount = refund.amount_kopecks
+                await self._note(report, payment, "refund-not-taken", refund.id, amount, -amount)
+        elif row.status is RefundStatus.CANCELED or row.amount != refund.amount_kopecks:
+            taken = row.amount if row.status is RefundStatus.SUCCEEDED else 0
+            amount = refund.amount_kopecks
+            await self._note(report, payment, "refund-sum-differs", refund.id, amount, taken - amount)
+
+    async def _refund_here(self, gateway: YooKassaGateway, report: Report, row: Refund) -> None:
+        """We took money back and YooKassa's list does not say that it gave it: ask about this one."""
+        try:
+            said = await gateway.get_refund(row.provider_refund_id or row.id)
+        except YooKassaError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:
+                raise
+        else:
+            if said.status == "succeeded" and said.amount_kopecks == row.amount:
+                return
+        payment = await self._db.read(rows.get, row.payment_id)
+        if payment is not None:
+            about = row.provider_refund_id or row.id
+            await self._note(report, payment, "refund-unknown", about, 0, row.amount)
+
+    # --- small parts ----------------------------------------------------------------------------------
+
+    async def _note(
+        self, report: Report, payment: Payment, kind: str, about: str, theirs: int, propose: int
+    ) -> None:
+        """Write a difference of one of our payments down; `propose` kopecks would settle it, 0: no entry would."""
+        found = Found(
+            kind, payment.provider, about, payment_id=payment.id, user_id=payment.user_id,
+            facts={"theirs": theirs, "ours": payment.amount, "status": payment.status.value},
+            proposal=Proposal(payment.user_id, propose) if propose else None,
+        )
+        await self._write(report, found)
+
+    async def _write(self, report: Report, found: Found) -> None:
+        new = await self._db.write(differences.note, found, admins=self._admins)
+        if new is not None:
+            event(_log, "difference.found", level=logging.ERROR, kind=found.kind, about=found.about)
+            report.new.append(new)
+
+    @staticmethod
+    def _failed(report: Report, name: str, error: Exception) -> None:
+        report.failed += 1
+        event(_log, "reconcile.item_failed", level=logging.ERROR, item=name, error=str(error)[:200])

@@ -1,0 +1,254 @@
+"""Telegram Stars, the second way to pay: invoices in XTR, credited once per charge, returned whole or not at all.
+
+A payment in Stars is a row like any other: opened before anybody is asked for money, settled when Telegram says that
+it was paid, taken back when it was returned. Telegram's own list of transactions is the books to compare with.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from aiogram import Bot
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramAPIError,
+    TelegramBadRequest,
+    TelegramForbiddenError,
+    TelegramNetworkError,
+    TelegramRetryAfter,
+    TelegramServerError,
+)
+from aiogram.types import LabeledPrice, PreCheckoutQuery, StarTransaction, SuccessfulPayment, TransactionPartnerUser
+
+from database import differences, flags, refunds, users
+from database import payments as rows
+from database.differences import Found, Proposal
+from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, PaymentStatus, Refund, Tx
+from services.errors import TopUpUnavailable
+from services.i18n import Texts
+from services.log import event
+from services.pricing import format_rubles
+from services.reconcile import Report
+from services.refunds import Done, Refused, Unsure, Word
+
+PROVIDER: Final = "stars"
+CURRENCY: Final = "XTR"
+STALE_SECONDS: Final = 24 * 3600.0  # an invoice of yesterday is refused at the counter; a new one is a tap away
+PAGE: Final = 100
+MOST_PAGES: Final = 10_000
+SCANNED: Final = "stars_scanned"  # where in Telegram's list the transactions begin that are still young
+YOUNG_SECONDS: Final = 48 * 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+class Stars:
+    """Top-ups in Stars. Without packs in the catalogue nobody is offered any; what was sold stays looked after."""
+
+    def __init__(
+        self, db: Database, bot: Bot, texts: Texts, packs: Sequence[tuple[int, int]], *, admins: Sequence[int] = ()
+    ) -> None:
+        """`packs` are pairs of kopecks credited and Stars they cost."""
+        self._db = db
+        self._bot = bot
+        self._texts = texts
+        self.packs = tuple(packs)
+        self.admins = sorted(admins)
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.packs)
+
+    # --- selling --------------------------------------------------------------------------------------
+
+    async def send_invoice(
+        self, user_id: int, amount: int, *, chat_id: int, language: str, order_id: str, draft_id: str | None = None
+    ) -> Payment:
+        """Open the order of `amount` kopecks and send its invoice; the same order again is the same row.
+
+        Raises TopUpUnavailable("off") for a sum that is not sold for Stars.
+        """
+        price = dict(self.packs).get(amount)
+        if price is None:
+            raise TopUpUnavailable("off")
+        order = rows.NewPayment(
+            id=order_id, user_id=user_id, provider=PROVIDER, amount=amount, idempotency_key=f"stars-{order_id}",
+            request_body=None, chat_id=chat_id, draft_id=draft_id, stars=price,
+        )
+        payment = await self._db.write(rows.open_payment, order, look_in_ms=None)
+        title = self._texts.plain(language, "stars-title", sum=format_rubles(amount, language))
+        await self._bot.send_invoice(
+            chat_id, title[:32], self._texts.plain(language, "stars-description")[:255], payment.id, CURRENCY,
+            [LabeledPrice(label=title[:32], amount=payment.stars or price)],
+        )
+        return payment
+
+    async def answer_checkout(self, query: PreCheckoutQuery) -> None:
+        """The last word before the money goes: yes only when order, person and price are as they were offered."""
+        fault = await self._db.read(_checkout_fault, query)
+        language = await self._db.read(_language, query.from_user.id)
+        try:
+            await self._bot.answer_pre_checkout_query(
+                query.id, ok=fault is None, error_message=fault and self._texts.plain(language, f"stars-{fault}")
+            )
+        except TelegramBadRequest:
+            event(_log, "stars.checkout_too_late", level=logging.WARNING)
+
+    # --- what Telegram says -----------------------------------------------------------------------------
+
+    async def paid(self, user_id: int, paid: SuccessfulPayment) -> bool:
+        """Telegram has the money: credit it once per charge. True if this call did."""
+        return await self._book(user_id, paid.invoice_payload, paid.telegram_payment_charge_id, paid.total_amount)
+
+    async def _book(self, user_id: int, order_id: str, charge_id: str, price: int) -> bool:
+        try:
+            payment, credited = await self._db.write(
+                rows.paid_in_stars, order_id, user_id=user_id, charge_id=charge_id, stars=price
+            )
+        except (NotFound, IllegalMove, KeyReused) as error:
+            event(_log, "stars.not_credited", level=logging.ERROR, error=str(error))
+            order = await self._db.read(rows.get, order_id)
+            facts = {"theirs": 0, "ours": order.amount if order else 0, "stars": price, "status": "paid"}
+            proposal = Proposal(user_id, order.amount) if order and order.stars == price else None
+            await self._note(Found("unknown-payment", PROVIDER, charge_id, None, user_id, facts, proposal))
+            return False
+        if credited:
+            event(_log, "payment.credited", payment_id=payment.id, amount=payment.amount, user_id=user_id)
+        return credited
+
+    async def returned(self, charge_id: str) -> bool:
+        """Telegram gave the Stars back, by our word or another's: take the sum back once. True if this call did."""
+        try:
+            return await self._db.write(_take_back, charge_id)
+        except (NotFound, IllegalMove, KeyReused) as error:
+            event(_log, "stars.not_taken_back", level=logging.ERROR, error=str(error))
+            payment = await self._db.read(rows.by_provider_id, charge_id)
+            proposal = Proposal(payment.user_id, -payment.amount) if payment else None
+            kind = "refund-not-taken" if payment else "refund-of-unknown"
+            owner = payment.user_id if payment else None
+            payment_id = payment.id if payment else None
+            await self._note(Found(kind, PROVIDER, charge_id, payment_id, owner, {}, proposal))
+            return False
+
+    # --- comparison -------------------------------------------------------------------------------------
+
+    async def compare(self, report: Report, since: float) -> None:
+        """Telegram's list of Star transactions and our rows, both ways, from `since` (seconds since 1970) on.
+
+        Raises TelegramAPIError when the list can't be read to its end.
+        """
+        if not self.enabled and not await self._db.read(rows.paid_since, PROVIDER, 0, limit=1):
+            return
+        came: set[str] = set()
+        went: set[str] = set()
+        async for one in self._transactions(since):
+            partner = one.source or one.receiver
+            if not isinstance(partner, TransactionPartnerUser) or partner.transaction_type != "invoice_payment":
+                continue
+            if one.source is not None:
+                came.add(one.id)
+                report.payments += 1
+                order_id = partner.invoice_payload or ""
+                report.settled += await self._book(partner.user.id, order_id, one.id, one.amount)
+            else:
+                went.add(one.id)
+                report.refunds += 1
+                report.settled += await self.returned(one.id)
+        for payment in await self._db.read(rows.paid_since, PROVIDER, int(since * 1000)):
+            if payment.provider_payment_id not in came:
+                lost = Proposal(payment.user_id, payment.refunded_amount - payment.amount)
+                await self._strange(report, "credited-unknown", payment, lost if lost.amount else None)
+        for refund in await self._db.read(refunds.succeeded_since, PROVIDER, int(since * 1000)):
+            known = await self._db.read(rows.get, refund.payment_id)
+            if known is not None and refund.provider_refund_id not in went:
+                await self._strange(report, "refund-unknown", known, Proposal(known.user_id, refund.amount))
+
+    async def _transactions(self, since: float) -> AsyncIterator[StarTransaction]:
+        """Those from `since` on, oldest first as Telegram lists them; where the young ones begin is remembered."""
+        now = time.time()
+        kept = int(await self._db.read(flags.get, SCANNED) or 0)
+        offset = kept if since >= now - YOUNG_SECONDS else 0
+        first_young: int | None = None
+        for _ in range(MOST_PAGES):
+            page = (await self._bot.get_star_transactions(offset=offset, limit=PAGE)).transactions
+            for place, one in enumerate(page, offset):
+                if first_young is None and one.date.timestamp() >= now - YOUNG_SECONDS:
+                    first_young = place
+                if one.date.timestamp() >= since:
+                    yield one
+            offset += len(page)
+            if len(page) < PAGE:
+                await self._db.write(flags.put, SCANNED, str(offset if first_young is None else first_young))
+                return
+
+    async def _strange(self, report: Report, kind: str, payment: Payment, proposal: Proposal | None) -> None:
+        facts: dict[str, Any] = {"theirs": 0, "ours": payment.amount, "status": payment.status.value}
+        about = payment.provider_payment_id or payment.id
+        found = Found(kind, PROVIDER, about, payment.id, payment.user_id, facts, proposal)
+        if (new := await self._note(found)) is not None:
+            report.new.append(new)
+
+    async def _note(self, found: Found) -> Any:
+        return await self._db.write(differences.note, found, admins=self.admins)
+
+
+class StarRail:
+    """Returns in Stars: the whole charge, once; Telegram says so itself when it was done before."""
+
+    def __init__(self, bot: Bot) -> None:
+        self._bot = bot
+
+    def body(self, payment: Payment, amount: int, refund_id: str) -> None:
+        if amount != payment.amount:
+            raise IllegalMove(f"payment {payment.id} in Stars is returned whole or not at all")
+
+    async def ask(self, payment: Payment, refund: Refund) -> Word:
+        charge_id = payment.provider_payment_id or ""
+        try:
+            await self._bot.refund_star_payment(payment.user_id, charge_id)
+        except TelegramBadRequest as error:
+            if "CHARGE_ALREADY_REFUNDED" in error.message:
+                return Done(charge_id)
+            return Refused(error.message[:100])
+        except TelegramForbiddenError as error:
+            return Refused(error.message[:100])
+        except (TelegramRetryAfter, TelegramNetworkError, TelegramServerError, ClientDecodeError) as error:
+            return Unsure(type(error).__name__)
+        except TelegramAPIError as error:
+            return Unsure(type(error).__name__)
+        return Done(charge_id)
+
+
+def _checkout_fault(tx: Tx, query: PreCheckoutQuery) -> str | None:
+    """Why the invoice can't be paid now: the name of a text, None when it can."""
+    order, person = rows.get(tx, query.invoice_payload), users.get(tx, query.from_user.id)
+    if order is None or order.provider != PROVIDER or order.user_id != query.from_user.id:
+        return "not-yours"
+    if person is not None and person.is_banned:
+        return "not-yours"
+    is_open = order.status is PaymentStatus.PENDING and order.provider_payment_id is None
+    if not is_open or order.quarantined_reason is not None or tx.now - order.created_at > STALE_SECONDS * 1000:
+        return "stale"
+    if (query.currency, query.total_amount) != (CURRENCY, order.stars):
+        return "stale"
+    return None
+
+
+def _language(tx: Tx, user_id: int) -> str | None:
+    person = users.get(tx, user_id)
+    return person.language if person else None
+
+
+def _take_back(tx: Tx, charge_id: str) -> bool:
+    payment = rows.by_provider_id(tx, charge_id)
+    if payment is None or payment.provider != PROVIDER:
+        raise NotFound("no payment of this charge")
+    own = [one for one in refunds.of_payment(tx, payment.id) if not one.is_final]
+    _, new = refunds.take_back(
+        tx, payment.id, refund_id=f"tg-{payment.id}", provider_refund_id=charge_id, amount=payment.amount,
+        own_id=own[0].id if own else None,
+    )
+    return new

@@ -1,0 +1,128 @@
+"""What administrators do about money in the chat, and what customers then see."""
+
+from __future__ import annotations
+
+import re
+
+from database import payments as rows
+from database.models import Payment, PaymentStatus
+from tests.bot_fixture import ADMIN, ANYA, House, until
+
+
+async def paid(house: House, user_id: int = ANYA, rubles: int = 500) -> Payment:
+    """A top-up that was paid and credited."""
+    order = await house.shop.payments.open_topup(
+        user_id, rubles * 100, chat_id=user_id, language="ru", order_id=f"order-{user_id}-{rubles}"
+    )
+    await house.pay(order.id)
+    return await house.shop.payments.settle(order.id)
+
+
+async def test_an_admin_returns_a_payment_found_on_the_persons_card(house: House) -> None:
+    """/user shows the payment's id, /refund_payment returns a part and then the rest; the customer is told."""
+    admin, anya = house.person(ADMIN), house.person(ANYA)
+    await anya.say("/start")
+    payment = await paid(house)
+    await admin.say(f"/user {ANYA}")
+    card = await admin.sees(payment.id, new=True)
+    assert "оплачен" in card["text"]
+    await admin.say(f"/refund_payment {payment.id} 200,50")
+    await admin.sees("Вернули 200,50", new=True)
+    await anya.sees("Платёж вернулся на карту: 200,50")
+    await admin.say(f"/user {ANYA}")
+    await admin.sees("возвращено 200,50", new=True)
+    await admin.say(f"/refund_payment {payment.id}")
+    await admin.sees("Вернули 299,50", new=True)
+    after = await house.db.read(rows.get, payment.id)
+    assert after is not None
+    assert after.status is PaymentStatus.REFUNDED
+    await admin.say(f"/refund_payment {payment.id}")
+    await admin.sees("столько вернуть нельзя", new=True)
+
+
+async def test_a_refusal_says_what_to_type(house: House) -> None:
+    """No id, no sum, an unknown payment: a sentence, and no money moves."""
+    admin = house.person(ADMIN)
+    await admin.say("/refund_payment")
+    await admin.sees("Так: /refund_payment", new=True)
+    await admin.say("/refund_payment p1 минус пять")
+    await admin.sees("Так: /refund_payment", new=True)
+    await admin.say("/refund_payment nothing")
+    await admin.sees("Не нашёл", new=True)
+
+
+async def test_a_return_that_waits_is_finished_by_the_bot_itself(house: House) -> None:
+    """YooKassa does not answer now: the admin hears that it goes on, and later that it is done."""
+    admin = house.person(ADMIN)
+    payment = await paid(house)
+
+    async def compared() -> bool:
+        return house.sandbox.calls("yookassa", "refunds") > 0
+
+    await until(compared, what="the comparison at start, which asks for refunds as well")
+    house.sandbox.fault("yookassa", "v3/refunds", times=1, status=500)
+    await admin.say(f"/refund_payment {payment.id}")
+    await admin.sees("начат", new=True)
+
+    def due(tx: object) -> None:
+        from sqlalchemy import text
+
+        tx.execute(text("UPDATE refunds SET next_look_at = 1 WHERE next_look_at IS NOT NULL"))  # type: ignore[attr-defined]
+
+    await house.db.write(due)
+    await admin.sees("вернули 500")
+
+
+async def test_people_have_no_such_commands(house: House) -> None:
+    """For everybody but administrators these commands do not exist."""
+    anya = house.person(ANYA)
+    payment = await paid(house)
+    await anya.say(f"/refund_payment {payment.id}")
+    answer = await anya.find("Вернули", new=True)
+    assert answer is None
+
+    async def answered() -> bool:
+        return any(not one.get("outgoing") and one["message_id"] > anya.last for one in await anya.messages())
+
+    await until(answered, what="an answer to an unknown command")
+    said = [one["text"] for one in await anya.messages() if one["message_id"] > anya.last]
+    assert not any(re.search("верн|возврат", text, re.IGNORECASE) for text in said)
+    after = await house.db.read(rows.get, payment.id)
+    assert after is not None
+    assert after.refunded_amount == 0
+
+
+async def test_an_admin_compares_and_decides(house: House) -> None:
+    """/reconcile counts, /fix lists what waits with its proposal, apply books it once, and the customer is told."""
+    admin, anya = house.person(ADMIN), house.person(ANYA)
+    await anya.say("/start")
+    payment = await paid(house)
+    await admin.say("/reconcile soon")
+    await admin.sees("Так: /reconcile", new=True)
+    await admin.say("/reconcile")
+    await admin.sees("платежей 1, возвратов 0", new=True)
+    await admin.say("/fix")
+    await admin.sees("Расхождений, которые ждут решения, нет", new=True)
+    house.sandbox.world.faces["yookassa"].payments[payment.provider_payment_id].amount += 5
+    await admin.say("/reconcile 7")
+    await admin.sees("Расхождение № 1")
+    await admin.say("/fix")
+    listed = await admin.sees("суммы не сходятся", new=True)
+    assert payment.id in listed["text"]
+    assert "начислить 5" in listed["text"].replace("\u00a0", " ")
+    await admin.say("/fix 1 maybe")
+    await admin.sees("Так: /fix", new=True)
+    await admin.say("/fix 1 apply")
+    await admin.sees("№ 1: сделано", new=True)
+    await anya.sees("Исправили ошибку в расчётах: начислено 5")
+    await admin.say("/fix 1 apply")
+    await admin.sees("решение уже принято", new=True)
+    assert await house.db.get_balance(ANYA) == 50_500
+
+
+async def test_a_silent_yookassa_is_said(house: House) -> None:
+    """The comparison could not be made: a sentence, nothing else."""
+    admin = house.person(ADMIN)
+    house.sandbox.fault("yookassa", "v3/payments", times=5, status=500)
+    await admin.say("/reconcile")
+    await admin.sees("не ответил до конца", new=True)

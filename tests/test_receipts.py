@@ -1,0 +1,163 @@
+"""Receipts of a shop that must send them: the address is asked for once, and is told to nobody but YooKassa."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from database import payments as rows
+from database import users
+from database.models import PaymentStatus, RefundStatus
+from services.errors import TopUpUnavailable
+from services.i18n import Texts
+from services.payments import Payments
+from services.receipts import BadEmail, parse_email, terms_of
+from services.refunds import CardRail, Refunds
+from tests.bot_fixture import ANYA, House, open_house
+from tests.edge_fixture import Till
+from tests.sandbox_fixture import ADMIN, Sandbox
+
+ADDRESS = "anna.k+bot@Example.org"
+KEPT = "anna.k+bot@example.org"
+
+
+def fiscal(till: Till) -> Payments:
+    """The till of a shop that sends receipts."""
+    terms = terms_of(till.sandbox.settings(Path("."), YOOKASSA_RECEIPTS="on", YOOKASSA_VAT_CODE="11"))
+    return Payments(
+        till.db, till.gateway, Texts(), shop_id="100500", test_mode=True, return_url=f"{till.sandbox.url}/",
+        receipt=terms,
+    )
+
+
+def sold(sandbox: Sandbox) -> list[Any]:
+    """What the simulated shop was given to register, payment by payment."""
+    return [payment.receipt for payment in sandbox.world.faces["yookassa"].payments.values()]
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        (ADDRESS, KEPT), (" a@b.ru ", "a@b.ru"), ("mailto:a@b.ru", "a@b.ru"),
+        ("a" * 64 + "@b.ru", "a" * 64 + "@b.ru"), ("o'neil@mail.example.com", "o'neil@mail.example.com"),
+    ],
+)
+def test_addresses_are_taken(typed: str, kept: str) -> None:
+    """What mail can reach is kept as typed, its domain in lower case."""
+    assert parse_email(typed) == kept
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["", "anna", "a@b", "@b.ru", "a@", "a@@b.ru", "a b@c.ru", "a@b..ru", ".a@b.ru", "a@-b.ru", "a@b.ru\nx@y.ru",
+     "анна@почта.рф", "a" * 65 + "@b.ru", "a@" + "b" * 250 + ".ru", "a@b.r", "a,b@c.ru", "<a@b.ru>", "a@1.2.3.4"],
+)  # fmt: skip
+def test_what_is_no_address_is_refused_without_being_repeated(typed: str) -> None:
+    """A clear no whose words hold nothing of what was typed."""
+    with pytest.raises(BadEmail) as caught:
+        parse_email(typed)
+    assert str(caught.value) == "no e-mail address"
+
+
+async def test_without_an_address_no_payment_is_opened(till: Till) -> None:
+    """The shop must send receipts and knows no address: a code for the chat to ask, and nothing is written."""
+    with pytest.raises(TopUpUnavailable) as caught:
+        await fiscal(till).open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
+    assert caught.value.code == "email"
+    assert await till.db.read(rows.get, "x") is None
+
+
+async def test_the_receipt_fits_the_payment(till: Till) -> None:
+    """With fiscalization on YooKassa takes our receipt: address, sum, tax code of the settings; no repr tells it."""
+    await till.control("/settings", fiscalization=True)
+    await till.db.write(users.set_email, 1, KEPT)
+    payments = fiscal(till)
+    order = await payments.open_topup(1, 49_990, chat_id=1, language="ru", order_id="x")
+    assert order.confirmation_url is not None
+    (receipt,) = sold(till.sandbox)
+    assert receipt["customer"] == {"email": KEPT}
+    (item,) = receipt["items"]
+    assert (item["amount"]["value"], item["vat_code"], item["payment_subject"], item["payment_mode"]) == (
+        "499.90", 11, "service", "full_payment",
+    )  # fmt: skip
+    assert KEPT not in repr(order)
+    assert KEPT not in repr(await till.db.read(users.get, 1))
+
+
+async def test_a_changed_address_does_not_change_what_was_sent(till: Till) -> None:
+    """The stored body goes again under the stored key, whatever the person types meanwhile."""
+    await till.control("/settings", fiscalization=True)
+    await till.db.write(users.set_email, 1, KEPT)
+    payments = fiscal(till)
+    till.sandbox.fault("yookassa", "v3/payments", times=2, drop="after")
+    with pytest.raises(TopUpUnavailable):
+        await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
+    await till.db.write(users.set_email, 1, "other@example.org")
+    order = await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
+    assert order.confirmation_url is not None
+    assert [receipt["customer"]["email"] for receipt in sold(till.sandbox)] == [KEPT]
+
+
+async def test_a_part_goes_back_with_its_receipt(till: Till) -> None:
+    """YooKassa refuses a partial return without a receipt: ours has one, to the address the payment's went to."""
+    await till.control("/settings", fiscalization=True)
+    await till.db.write(users.set_email, 1, KEPT)
+    payments = fiscal(till)
+    order = await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
+    await till.pay(order)
+    assert (await payments.settle("x")).status is PaymentStatus.PAID
+    terms = terms_of(till.sandbox.settings(Path("."), YOOKASSA_RECEIPTS="on"))
+    refunds = Refunds(till.db, {"yookassa": CardRail(till.db, till.gateway, receipt=terms)})
+    part = await refunds.refund(ADMIN, "x", 10_000, refund_id="r1")
+    rest = await refunds.refund(ADMIN, "x", refund_id="r2")
+    assert (part.status, rest.status) == (RefundStatus.SUCCEEDED, RefundStatus.SUCCEEDED)
+    assert KEPT not in repr(part)
+
+
+async def test_the_address_is_asked_for_once(
+    sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Top up, type the address, pay; the next time the link comes at once; no log line ever holds the address."""
+    sandbox.world.faces["yookassa"].settings.update({"fiscalization": True})
+    with caplog.at_level(logging.DEBUG):
+        async with open_house(sandbox, tmp_path, YOOKASSA_RECEIPTS="on") as house:
+            await _asked_once(house)
+    assert sold(sandbox)[0]["customer"] == {"email": KEPT}
+    ours = [record.getMessage() for record in caplog.records if not record.name.startswith("sandbox")]
+    assert not [line for line in ours if "anna.k" in line]
+
+
+async def _asked_once(house: House) -> None:
+    anya = house.person(ANYA)
+    await anya.say("/topup")
+    await anya.sees("Пополнить баланс", new=True)
+    await anya.press("500")
+    await anya.sees("На какую почту")
+    await anya.say("анна собака почта")
+    await anya.sees("Не похоже на адрес", new=True)
+    await anya.say(ADDRESS)
+    await anya.sees("Пополнение на 500", new=True)
+    assert "checkout" in await anya.link()
+    await anya.say("/topup")
+    await anya.sees("Пополнить баланс", new=True)
+    await anya.press("300")
+    await anya.sees("Пополнение на 300")
+    await anya.say("/email")
+    await anya.sees(KEPT, new=True)
+    await anya.say("new@example.org")
+    await anya.sees("Чеки будут приходить на new@example.org", new=True)
+    await anya.say("/email off")
+    await anya.sees("Адрес забыли", new=True)
+    person = await house.db.read(users.get, ANYA)
+    assert person is not None
+    assert person.email is None
+
+
+async def test_without_receipts_nobody_is_asked(house: House) -> None:
+    """A shop that sends none never asks for an address."""
+    anya = house.person(ANYA)
+    await anya.say("/email")
+    await anya.sees("Почта не нужна", new=True)

@@ -1,0 +1,234 @@
+"""The provider's books and ours compared, both ways: what is certain is settled, everything else is a person's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from database import differences, ledger, outbox
+from database import payments as rows
+from database.models import Difference, DifferenceState, IllegalMove, NotFound, PaymentStatus, Tx
+from services.yookassa import YooKassaError
+from tests.edge_fixture import Till
+from tests.sandbox_fixture import ADMIN
+
+
+async def entries(till: Till, user_id: int = 1) -> list[tuple[str, int]]:
+    lines = await till.db.read(ledger.history, user_id, limit=100)
+    return [(line.reason, line.amount) for line in reversed(lines)]
+
+
+async def change(till: Till, statement: str, **values: object) -> None:
+    def run(tx: Tx) -> None:
+        tx.execute(text(statement), values)
+
+    await till.db.write(run)
+
+
+async def found(till: Till, days: float | None = None) -> list[Difference]:
+    """The differences after two comparisons in a row: the second must find nothing new."""
+    await till.reconciliation.run(days)
+    assert (await till.reconciliation.run(days)).new == []
+    return (await till.db.read(differences.still_open))[1]
+
+
+async def alerts(till: Till) -> list[str]:
+    items = await till.db.write(outbox.claim, limit=1000)
+    return [str(item.payload["text"]) for item in items if item.kind == "alert"]
+
+
+def theirs(till: Till, provider_payment_id: str | None) -> Any:
+    """The simulated shop's own object, to change what it says."""
+    return till.sandbox.world.faces["yookassa"].payments[provider_payment_id]
+
+
+async def test_books_that_agree_say_nothing(till: Till) -> None:
+    """Paid, returned in part, still open: all of it known on both sides."""
+    paid = await till.paid()
+    await till.order()
+    await till.refunds.refund(ADMIN, paid.id, 10_000, refund_id="r1")
+    report = await till.reconciliation.run()
+    assert (report.payments, report.refunds, report.settled, report.failed, report.new) == (1, 1, 0, 0, [])
+
+
+async def test_what_was_paid_and_returned_unheard_is_settled(till: Till) -> None:
+    """Nobody told us of a payment nor of a return: both are booked as ever, once, and counted."""
+    waiting = await till.order()
+    await till.pay(waiting)
+    paid = await till.paid()
+    await till.control("/refunds", payment_id=paid.provider_payment_id, amount="200.00")
+    report = await till.reconciliation.run()
+    assert (report.settled, report.new) == (2, [])
+    assert sorted(await entries(till)) == [("takeback", -20_000), ("topup", 50_000), ("topup", 50_000)]
+    assert (await till.reconciliation.run()).settled == 0
+
+
+async def test_a_longer_window_reaches_further_back(till: Till) -> None:
+    """The bot was blind for a week: the ordinary window ends after a day, the longer one finds the money."""
+    order = await till.order()
+    await till.pay(order)
+    theirs(till, order.provider_payment_id).captured_at -= 5 * 86_400
+    assert (await till.reconciliation.run()).settled == 0
+    assert (await till.reconciliation.run(7)).settled == 1
+    assert await entries(till) == [("topup", 50_000)]
+
+
+async def test_a_strange_payment_is_named_and_nothing_is_proposed(till: Till) -> None:
+    """Nobody knows whose money it is, so there is no entry to propose; admins hear of it once."""
+    order = await till.order()
+    await till.pay(order)
+    theirs(till, order.provider_payment_id).metadata["order_id"] = "web-shop-7"
+    await change(till, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=order.id)
+    (difference,) = await found(till)
+    assert (difference.kind, difference.proposal) == ("unknown-payment", {})
+    with pytest.raises(IllegalMove):
+        await till.db.write(differences.apply, ADMIN, difference.id)
+    assert await alerts(till) == ["alert-difference"]
+
+
+async def test_an_order_that_was_paid_twice_proposes_the_second_credit(till: Till) -> None:
+    """Two payments of the shop stand for one order: the second is a person's to credit."""
+    first, second = await till.paid(), await till.order()
+    await till.pay(second)
+    theirs(till, second.provider_payment_id).metadata["order_id"] = first.id
+    await change(till, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=second.id)
+    (difference,) = await found(till)
+    assert (difference.kind, difference.proposal) == ("second-payment", {"user_id": 1, "amount": 50_000})
+    await till.db.write(differences.apply, ADMIN, difference.id)
+    assert await till.db.get_balance(1) == 100_000
+
+
+async def test_another_sum_proposes_the_missing_part(till: Till) -> None:
+    """Credited less than was paid there: the difference in kopecks, and the right sign."""
+    paid = await till.paid()
+    theirs(till, paid.provider_payment_id).amount += 25
+    (difference,) = await found(till)
+    assert (difference.kind, difference.proposal) == ("sum-differs", {"user_id": 1, "amount": 2_500})
+
+
+@pytest.mark.parametrize(("status", "kind"), [(None, "credited-unknown"), ("canceled", "credited-unpaid")])
+async def test_what_we_credited_and_they_did_not_take(till: Till, status: str | None, kind: str) -> None:
+    """Credited here, unknown or canceled there: the proposal takes it, and what is spent becomes a debt."""
+    paid = await till.paid()
+    if status is None:
+        await change(till, "UPDATE payments SET provider_payment_id = 'made-up' WHERE id = :id", id=paid.id)
+        del till.sandbox.world.faces["yookassa"].payments[paid.provider_payment_id]
+    else:
+        theirs(till, paid.provider_payment_id).status = status
+    await till.db.subtract_balance(1, 20_000, key="spent", reason="test")
+    (difference,) = await found(till)
+    assert (difference.kind, difference.proposal) == (kind, {"user_id": 1, "amount": -50_000})
+    await till.db.write(differences.apply, ADMIN, difference.id)
+    assert await till.db.get_balance(1) == 0
+    assert [debt.amount for debt in await till.db.read(ledger.open_debts, 1)] == [20_000]
+
+
+async def test_quarantined_money_is_proposed_as_it_came(till: Till) -> None:
+    """Paid another sum than ordered: set aside, and the proposal is the sum that really came."""
+    order = await till.order()
+    await till.pay(order)
+    theirs(till, order.provider_payment_id).amount -= 100
+    await till.payments.settle(order.id)
+    (difference,) = await found(till)
+    assert (difference.kind, difference.proposal) == ("quarantined", {"user_id": 1, "amount": 40_000})
+
+
+async def test_a_test_payment_in_quarantine_is_no_money(till: Till) -> None:
+    """Another shop's or a test payment is set aside for ever: nothing is proposed."""
+    order = await till.order()
+    await till.pay(order)
+    await till.control("/settings", payment_patch={"test": False})
+    await till.payments.settle(order.id)
+    (difference,) = await found(till)
+    assert (difference.kind, difference.proposal) == ("quarantined", {})
+
+
+async def test_a_return_of_more_than_we_credited_is_named(till: Till) -> None:
+    """What can't be taken back by the rules becomes a difference with the sum to take."""
+    paid = await till.paid()
+    theirs(till, paid.provider_payment_id).amount += 100
+    await till.control("/refunds", payment_id=paid.provider_payment_id)
+    kinds = {one.kind: one.proposal.get("amount") for one in await found(till)}
+    assert kinds == {"sum-differs": 10_000, "refund-not-taken": -60_000}
+
+
+async def test_a_return_that_they_do_not_know_proposes_the_money_back(till: Till) -> None:
+    """Taken back here for a return that never was: the proposal gives it back."""
+    paid = await till.paid()
+    await till.control("/refunds", payment_id=paid.provider_payment_id, amount="200.00")
+    await till.reconciliation.run()
+    shop = till.sandbox.world.faces["yookassa"]
+    shop.refunds.clear()
+    (difference,) = await found(till)
+    assert (difference.kind, difference.proposal) == ("refund-unknown", {"user_id": 1, "amount": 20_000})
+
+
+async def test_a_decision_is_taken_once(till: Till) -> None:
+    """Apply and dismiss exclude each other; each leaves its audit row; the customer is told of what moved."""
+    paid = await till.paid()
+    theirs(till, paid.provider_payment_id).amount += 25
+    (difference,) = await found(till)
+    applied = await till.db.write(differences.apply, ADMIN, difference.id)
+    assert applied.state is DifferenceState.APPLIED
+    for act in (differences.apply, differences.dismiss):
+        with pytest.raises(IllegalMove):
+            await till.db.write(act, ADMIN, difference.id)
+    with pytest.raises(NotFound):
+        await till.db.write(differences.dismiss, ADMIN, 999)
+    assert await entries(till) == [("topup", 50_000), ("correction", 2_500)]
+    log = await till.db.read(lambda tx: tx.execute(text("SELECT action, target FROM admin_log")).all())
+    assert [tuple(row) for row in log] == [("difference_applied", str(difference.id))]
+    assert "corrected" in [item.kind for item in await till.db.write(outbox.claim)]
+
+
+async def test_a_dismissed_difference_does_not_come_back(till: Till) -> None:
+    """An admin looked and knows why: the next comparisons are silent about it."""
+    paid = await till.paid()
+    theirs(till, paid.provider_payment_id).amount += 25
+    (difference,) = await found(till)
+    await till.db.write(differences.dismiss, ADMIN, difference.id)
+    assert await found(till) == []
+    assert await entries(till) == [("topup", 50_000)]
+
+
+async def test_a_list_that_breaks_off_leaves_the_next_one_its_beginning(till: Till) -> None:
+    """YooKassa did not answer to the end: the comparison says so and the next one looks at the same time again."""
+    order = await till.order()
+    await till.pay(order)
+    till.sandbox.fault("yookassa", "v3/payments", times=1, status=500)
+    with pytest.raises(YooKassaError):
+        await till.reconciliation.run()
+    assert (await till.reconciliation.run()).settled == 1
+
+
+async def test_one_that_can_not_be_looked_at_does_not_hide_the_others(till: Till) -> None:
+    """The answer about one payment breaks: the rest is compared, the failure is counted, the next time heals it."""
+    for _ in range(3):
+        await till.pay(await till.order())
+    till.sandbox.fault("yookassa", "v3/payments/", times=1, status=500)
+    report = await till.reconciliation.run()
+    assert (report.settled, report.failed) == (2, 1)
+    assert (await till.reconciliation.run()).settled == 1
+
+
+async def test_more_than_a_page_is_compared(till: Till) -> None:
+    """The list goes on behind its first hundred."""
+    for number in range(105):
+        await till.pay(await till.order(user_id=2, rubles=100, order_id=f"many-{number}"))
+    report = await till.reconciliation.run()
+    assert (report.payments, report.settled) == (105, 105)
+    assert await till.db.get_balance(2) == 105 * 10_000
+
+
+async def test_a_payment_that_vanished_proposes_what_is_left_of_it(till: Till) -> None:
+    """Credited and returned in part, then canceled there: what was taken back already is not taken again."""
+    paid = await till.paid()
+    await till.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
+    theirs(till, paid.provider_payment_id).status = "canceled"
+    kinds = {one.kind: one.proposal.get("amount") for one in await found(till)}
+    assert kinds == {"credited-unpaid": -30_000}
+    payment = await till.db.read(rows.get, paid.id)
+    assert payment is not None
+    assert payment.status is PaymentStatus.PAID

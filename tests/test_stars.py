@@ -1,0 +1,254 @@
+"""Paying in Telegram Stars: refused at the counter when it does not fit, credited once, returned whole, compared."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import text
+
+from database import differences, ledger
+from database import payments as rows
+from database.models import IllegalMove, NotFound, Payment, PaymentStatus, Tx
+from services.catalogue import SHIPPED, CatalogueError, load_catalogue
+from tests.bot_fixture import ADMIN, ANYA, BOB, House, Person, labels_of, open_house
+from tests.sandbox_fixture import Sandbox
+
+PACKS = "maximum = 10000000\nstars = [{ kopecks = 10000, price = 90 }, { kopecks = 50000, price = 440 }]"
+
+
+def with_packs(folder: Path, packs: str = PACKS) -> Path:
+    """The shipped catalogue with packs in Stars."""
+    words = SHIPPED.read_text("utf-8")
+    path = folder / "catalogue.toml"
+    begin = words.index("maximum = 10000000")
+    path.write_text(words[:begin] + packs + "\n" + words[words.index("\n", begin) :], "utf-8")
+    return path
+
+
+@pytest_asyncio.fixture
+async def starry(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[House]:
+    """The whole bot with packs in Stars on its shelf."""
+    async with open_house(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path))) as house:
+        yield house
+
+
+async def invoice(person: Person, label: str = "⭐ 90") -> dict[str, Any]:
+    """Top up in Stars up to the invoice."""
+    await person.say("/topup")
+    await person.sees("Пополнить баланс", new=True)
+    await person.press(label)
+    (sent,) = (await person.gets("invoice"))[-1:]
+    return sent
+
+
+async def pay(person: Person, message: dict[str, Any]) -> dict[str, Any]:
+    """Tap Pay on an invoice; what the client shows then. The counter's ten seconds are real ones here."""
+    person.sandbox.world.clock.set_speed(1.0)
+    url = f"{person.sandbox.url}/_chat/users/{person.id}/pay{person.query}"
+    async with person.sandbox.http.post(url, json={"message_id": message["message_id"]}) as answer:
+        told: dict[str, Any] = await answer.json()
+        assert answer.status in (200, 402), told
+        return told
+
+
+async def paid(house: House, person: Person) -> Payment:
+    """A pack of 100 rubles, paid and credited."""
+    told = await pay(person, await invoice(person))
+    assert told["ok"], told
+    await person.sees("Зачислено 100")
+    (payment,) = await house.db.read(rows.of_user, person.id, limit=1)
+    return payment
+
+
+async def entries(house: House, user_id: int = ANYA) -> list[tuple[str, int]]:
+    lines = await house.db.read(ledger.history, user_id, limit=100)
+    return [(line.reason, line.amount) for line in reversed(lines)]
+
+
+async def change(house: House, statement: str) -> None:
+    def run(tx: Tx) -> None:
+        tx.execute(text(statement))
+
+    await house.db.write(run)
+
+
+async def test_a_pack_is_paid_and_credited(starry: House) -> None:
+    """Choose, confirm in Telegram, and the rubles are there; the row knows its charge and its price."""
+    anya = starry.person()
+    payment = await paid(starry, anya)
+    assert (payment.provider, payment.status, payment.amount, payment.stars) == (
+        "stars", PaymentStatus.PAID, 10_000, 90,
+    )  # fmt: skip
+    assert (payment.provider_payment_id or "").startswith("stx_")
+    assert await entries(starry) == [("topup", 10_000)]
+
+
+async def test_without_packs_nobody_hears_of_stars(house: House) -> None:
+    """Hidden when the catalogue names none; a button of old answers that it is off."""
+    anya = house.person()
+    await anya.say("/topup")
+    screen = await anya.sees("Пополнить баланс", new=True)
+    assert not [label for label in labels_of(screen) if "⭐" in label]
+    assert "не подключено" in await anya.press_raw("x:10000:")
+    assert await house.db.read(rows.of_user, ANYA) == []
+
+
+async def test_stars_alone_are_enough_to_top_up(sandbox: Sandbox, tmp_path: Path) -> None:
+    """No shop at YooKassa: the packs in Stars are offered and nothing else."""
+    nothing = {"YOOKASSA_SHOP_ID": "", "YOOKASSA_SECRET_KEY": ""}
+    async with open_house(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path)), **nothing) as house:
+        anya = house.person()
+        await anya.say("/topup")
+        screen = await anya.sees("звёздами", new=True)
+        assert len(labels_of(screen)) == 2
+        assert (await pay(anya, await invoice(anya)))["ok"]
+        await anya.sees("Зачислено 100")
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE payments SET created_at = created_at - 90000000", "устарел"),
+        ("UPDATE payments SET stars = 91", "устарел"),
+        ("UPDATE payments SET quarantined_reason = 'x'", "устарел"),
+        ("UPDATE users SET is_banned = 1", "не для вас"),
+    ],
+)
+async def test_the_counter_refuses_what_does_not_fit(starry: House, statement: str, said: str) -> None:
+    """Stale, another price, in doubt, banned: a no with a reason within ten seconds, no money moves."""
+    anya = starry.person()
+    sent = await invoice(anya)
+    await change(starry, statement)
+    told = await pay(anya, sent)
+    assert told["ok"] is False
+    assert said in told["error"]
+    assert await entries(starry) == []
+
+
+async def test_a_busy_person_is_answered_at_the_counter(starry: House) -> None:
+    """Whatever else this person has in hand, the counter does not stand in that line: it answers in time."""
+    anya = starry.person()
+    sent = await invoice(anya)
+    lock = starry.shop.updates._dispatcher.fsm.events_isolation._locks  # type: ignore[attr-defined]
+    async with lock.hold(anya.id):
+        assert (await asyncio.wait_for(pay(anya, sent), 10))["ok"]
+        await anya.sees("Зачислено 100")
+
+
+async def test_a_repeated_update_credits_once(starry: House) -> None:
+    """The same charge told many times and at once is one credit."""
+    payment = await paid(starry, starry.person())
+    charge = str(payment.provider_payment_id)
+    told = [
+        starry.db.write(rows.paid_in_stars, payment.id, user_id=ANYA, charge_id=charge, stars=90) for _ in range(20)
+    ]
+    outcomes = await asyncio.gather(*told)
+    assert {new for _, new in outcomes} == {False}
+    assert await entries(starry) == [("topup", 10_000)]
+
+
+async def test_a_second_charge_of_an_order_is_a_second_credit(starry: House) -> None:
+    """Two charges are two payments, each with a row and a credit of its own, however often they are told."""
+    payment = await paid(starry, starry.person())
+    for _ in range(3):
+        await starry.db.write(rows.paid_in_stars, payment.id, user_id=ANYA, charge_id="stx_other", stars=90)
+    assert await entries(starry) == [("topup", 10_000), ("topup", 10_000)]
+
+
+async def test_a_charge_that_fits_no_order_credits_nobody(starry: House) -> None:
+    """Another person, another price, no order: refused by the row."""
+    payment = await paid(starry, starry.person())
+    for order_id, user_id, stars, error in (
+        (payment.id, BOB, 90, IllegalMove), (payment.id, ANYA, 91, IllegalMove), ("nothing", ANYA, 90, NotFound),
+    ):
+        with pytest.raises(error):
+            await starry.db.write(rows.paid_in_stars, order_id, user_id=user_id, charge_id="stx_new", stars=stars)
+    assert await entries(starry) == [("topup", 10_000)]
+
+
+async def test_an_admin_returns_stars_whole(starry: House) -> None:
+    """A part can't be returned; the whole is, once, also when Telegram's own message comes and the call is repeated."""
+    anya, admin = starry.person(), starry.person(ADMIN)
+    payment = await paid(starry, anya)
+    await admin.say(f"/refund_payment {payment.id} 50")
+    await admin.sees("столько вернуть нельзя", new=True)
+    await admin.say(f"/refund_payment {payment.id}")
+    await admin.sees("Вернули 100", new=True)
+    await anya.sees("Платёж вернулся")
+    after = await starry.db.read(rows.get, payment.id)
+    assert after is not None
+    assert (after.status, after.refunded_amount) == (PaymentStatus.REFUNDED, 10_000)
+    assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)]
+    assert starry.sandbox.calls("telegram", "refundStarPayment") == 1
+
+
+@pytest.mark.parametrize("how", [{"drop": "after"}, {"status": 500}, {"drop": "before"}])
+async def test_a_lost_answer_to_a_return_is_asked_again(starry: House, how: dict[str, Any]) -> None:
+    """Telegram says itself when it was done before, so asking again returns the Stars once."""
+    anya, admin = starry.person(), starry.person(ADMIN)
+    payment = await paid(starry, anya)
+    starry.sandbox.fault("telegram", "refundStarPayment", times=1, **how)
+    await admin.say(f"/refund_payment {payment.id}")
+    await admin.sees("100", new=True)
+    await change(starry, "UPDATE refunds SET next_look_at = 1 WHERE next_look_at IS NOT NULL")
+    await anya.sees("Платёж вернулся")
+    assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)]
+
+
+async def test_stars_returned_behind_our_back_are_taken_back(starry: House) -> None:
+    """Somebody else's call returned them: Telegram's message takes the sum back, what is spent becomes a debt."""
+    anya = starry.person()
+    payment = await paid(starry, anya)
+    await starry.db.subtract_balance(ANYA, 4_000, key="spent", reason="test")
+    await starry.shop.bot.refund_star_payment(ANYA, str(payment.provider_payment_id))
+    await anya.sees("долг 40")
+    assert await starry.db.get_balance(ANYA) == 0
+
+
+async def test_the_comparison_finds_what_nobody_told(starry: House) -> None:
+    """The message about a charge was lost: Telegram's list has it, and it is credited once; a strange one is named."""
+    anya = starry.person()
+    sent = await invoice(anya)
+    payment = (await starry.db.read(rows.of_user, ANYA))[0]
+    from sandbox.telegram.state import Payment as Charge
+
+    bot = starry.sandbox.world.faces["telegram"].bot(900)
+    now = starry.sandbox.world.clock.now()
+    bot.payments["stx_lost"] = Charge("stx_lost", ANYA, 90, payment.id, now, currency="XTR")
+    bot.payments["stx_strange"] = Charge("stx_strange", ANYA, 5, "no-such-order", now, currency="XTR")
+    for settled in (1, 0):
+        assert (await starry.shop.reconciliation.run()).settled == settled
+    assert await entries(starry) == [("topup", 10_000)]
+    count, (strange,) = await starry.db.read(differences.still_open)
+    assert (count, strange.kind, strange.user_id) == (1, "unknown-payment", ANYA)
+    del bot.payments["stx_lost"]
+    (gone,) = (await starry.shop.reconciliation.run()).new
+    assert (gone.kind, gone.proposal) == ("credited-unknown", {"user_id": ANYA, "amount": -10_000})
+    assert sent["invoice"]["total_amount"] == 90
+
+
+async def test_a_question_reaches_the_owner(starry: House) -> None:
+    """Telegram wants a way to ask: the words go to the administrators once; the terms are there."""
+    anya, admin = starry.person(), starry.person(ADMIN)
+    await admin.say("/start")
+    await anya.say("/paysupport")
+    await anya.sees("Вопрос об оплате?", new=True)
+    await anya.say("/paysupport где мои <b>деньги</b>?")
+    await anya.sees("Передали владельцу", new=True)
+    await admin.sees("где мои <b>деньги</b>?")
+    await anya.say("/terms")
+    await anya.sees("Условия", new=True)
+
+
+def test_a_sum_has_one_price_in_stars(tmp_path: Path) -> None:
+    """The catalogue says which packs there are; the same sum twice is a mistake told at start."""
+    assert load_catalogue(SHIPPED).top_ups.star_packs == ()
+    assert load_catalogue(with_packs(tmp_path)).top_ups.star_packs == ((10_000, 90), (50_000, 440))
+    twice = "maximum = 10000000\nstars = [{ kopecks = 10000, price = 90 }, { kopecks = 10000, price = 91 }]"
+    with pytest.raises(CatalogueError):
+        load_catalogue(with_packs(tmp_path, twice))
