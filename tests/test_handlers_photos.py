@@ -189,7 +189,7 @@ async def test_buttons_under_a_result(house: House) -> None:
     again = await anya.sees("Nano Banana 2.1")
     assert "рыжая лиса" in words_of(again)
     await anya.press("✏️ Изменить", on=result)
-    await anya.sees("Что сделать с фото?")
+    await anya.sees("Что изменить на этой картинке?")
     await anya.say("пусть идёт снег")
     assert "Правка фото" in words_of(await anya.sees("пусть идёт снег", new=True))
     await anya.press("Оживить", on=result)
@@ -211,7 +211,7 @@ async def test_a_result_is_edited_even_when_its_file_has_expired(house: House) -
     await house.db.write(jobs.asset_deleted, asset.id)
     await house.shop.runtime.assets.delete(asset.store_key)
     await anya.press("✏️ Изменить")
-    await anya.sees("Что сделать с фото?")
+    await anya.sees("Что изменить на этой картинке?")
 
 
 async def test_repeating_an_edit_whose_photo_is_gone(house: House) -> None:

@@ -284,3 +284,25 @@ async def test_stars_are_paid_after_the_bot_agrees(page: Page, bot: Bot) -> None
     await bot.call("answerPreCheckoutQuery", pre_checkout_query_id=checkout["id"], ok=True)
     assert (await bot.update("message"))["successful_payment"]["total_amount"] == 90
     await page.shows("Вы заплатили 90 ⭐", "#timeline")
+
+
+async def test_only_a_cut_quote_unfolds(page: Page, bot: Bot) -> None:
+    """A quote that fits has no button to unfold it; a long one has, and shows everything after a tap."""
+    await bot.say("<blockquote expandable>рыжая лиса</blockquote>", parse_mode="HTML")
+    await bot.say(f"<blockquote expandable>{'рыжая лиса ' * 60}</blockquote>", parse_mode="HTML")
+    await page.until("document.querySelectorAll('.fold').length === 2")
+    await page.until("document.querySelectorAll('.fold-toggle')[0].hidden")
+    await page.until("!document.querySelectorAll('.fold-toggle')[1].hidden")
+    await page.script("document.querySelectorAll('.fold-toggle')[1].click()")
+    await page.until("document.querySelectorAll('.fold-body')[1].clientHeight > 100")
+
+
+async def test_many_open_tabs_do_not_starve_each_other(page: Page, bot: Bot) -> None:
+    """A browser grants one address six connections: the eighth tab of the chat still shows what the bot says."""
+    for _ in range(7):
+        tab = await page.command("window/new", type="tab")
+        await page.command("window", handle=tab["handle"])
+        await page.open(f"{bot.url}/#{ANYA}")
+        await page.shows("Здравствуйте", "#timeline")
+    await bot.say("и последней вкладке")
+    await page.shows("и последней вкладке", "#timeline")
