@@ -47,6 +47,8 @@ def free_port(first: int) -> int:
     """The first free loopback port from `first` on. Raises DemoFailed when fifty in a row are taken."""
     for port in range(first, first + PORTS):
         with socket.socket() as probe, contextlib.suppress(OSError):
+            # As servers bind: the port of a demo that has just ended is free, so its address stays the same.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             return port
     raise DemoFailed(f"no free port between {first} and {first + PORTS - 1}")
