@@ -27,7 +27,7 @@ from services.errors import BadOrder
 from services.jobs import Jobs
 from services.keyed_lock import KeyedLock
 from services.payments import Payments
-from services.telegram import TROUBLE, Screen, change_or_show
+from services.telegram import TROUBLE, Screen, change_or_show, remove
 
 router = Router(name="order")
 
@@ -170,6 +170,8 @@ async def confirm(
             if message_id is None and tapped is not None:
                 with suppress(TelegramBadRequest):
                     await bot.edit_message_reply_markup(chat_id=chat_id, message_id=tapped)
+    if draft.message_id not in (None, tapped):
+        await remove(bot, chat_id, draft.message_id)  # its card stands elsewhere and would offer the order once more
     if (await state.get_data()).get("draft") == draft.id:
         await state.clear()
 

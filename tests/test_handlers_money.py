@@ -60,6 +60,24 @@ async def test_the_exact_sum_is_never_below_the_minimum(house: House) -> None:
     assert labels_of(await anya.sees("Nano Banana 2.1"))[0] == f"Создать · 12{NBSP}₽"
 
 
+async def test_an_order_goes_on_from_a_typed_sum_and_leaves_no_second_card(house: House) -> None:
+    """The sum was typed, so the receipt stands apart from the order's card: the card goes when the order goes on."""
+    anya = house.person()
+    await anya.say("рыжая лиса")
+    card = await anya.sees("рыжая лиса", new=True)
+    await anya.press("Создать")
+    await anya.press("Другая сумма")
+    await anya.say("150")
+    await anya.sees("Пополнение на 150", new=True)
+    (payment,) = await payments_of(house)
+    await house.pay(payment.id)
+    await anya.sees("Зачислено")
+    await anya.press("Продолжить заказ")
+    await anya.sees("Готово · списано")
+    assert card["message_id"] not in [message["message_id"] for message in await anya.messages()]
+    assert await house.db.get_balance(ANYA) == 13_800
+
+
 async def test_a_double_tap_on_a_pack_is_one_payment(house: House) -> None:
     """Two taps on the same sum find the same payment; once it is paid the next tap opens another."""
     anya = house.person()
