@@ -7,7 +7,7 @@ import { FAULTS } from "./faults.js";
 import { currentLanguage, t } from "./i18n.js";
 import { languageSelect } from "./people.js";
 
-const SPEEDS = [1, 10, 60, 300];
+const SPEEDS = [1, 4, 10, 60, 300];
 const JUMPS = [[60, "1", "minutes"], [15 * 60, "15", "minutes"], [3600, "1", "hours"], [86_400, "1", "days"]];
 const REFRESH_MS = 3000;
 

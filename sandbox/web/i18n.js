@@ -6,7 +6,7 @@ const RU = {
   switchLanguage: "Switch to English", otherLanguage: "English", newUser: "Новый пользователь", back: "К списку людей",
   openSandbox: "Настройки песочницы", attach: "Прикрепить фото, видео или файл", send: "Отправить",
   toggleKeyboard: "Показать или скрыть кнопки", dropHere: "Отпустите, чтобы прикрепить", start: "Запустить",
-  unblock: "Разблокировать бота", admin: "админ", customer: "клиент", blockedTag: "заблокировал бота",
+  unblock: "Разблокировать бота", admin: "админ", customer: "клиент", blockedTag: "бот заблокирован",
   writingAs: (name) => `Вы — ${name}`, bot: "бот", noBotName: "Бот", connecting: "соединение…",
   noBot: "Бот ещё не подключился. Запустите его с этим адресом Bot API:",
   offline: "Песочница не отвечает. Соединение восстановится само.",
