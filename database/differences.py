@@ -80,11 +80,27 @@ def still_open(tx: Tx, *, limit: int = 20) -> tuple[int, list[Difference]]:
     return count, [Difference.read(row) for row in rows]
 
 
+def booked(tx: Tx, payment_id: str, kind: str) -> int:
+    """Kopecks that admins' decisions have booked for a payment so far, credits less debits."""
+    rows = tx.rows(select(differences.c.proposal).where(*_decided(payment_id, kind)))
+    return sum(int(json.loads(row["proposal"])["amount"]) for row in rows)
+
+
+def _decided(payment_id: str, kind: str) -> tuple[Any, ...]:
+    same = (differences.c.payment_id == payment_id, differences.c.kind == kind)
+    return (*same, differences.c.state == DifferenceState.APPLIED)
+
+
 def apply(tx: Tx, admin_id: int, difference_id: int) -> Difference:
-    """Book the proposed entry, once. Raises NotFound; IllegalMove when it is decided or proposes nothing."""
+    """Book the proposed entry, once. Raises NotFound; IllegalMove when it is decided, proposes nothing, or was
+    proposed before another of its payment was booked: then its sum is out of date."""
     difference = _must(tx, difference_id)
     if not difference.proposal:
         raise IllegalMove(f"difference {difference_id} proposes no entry")
+    if difference.payment_id is not None:
+        later = differences.c.decided_at >= difference.created_at
+        if tx.row(select(differences.c.id).where(*_decided(difference.payment_id, difference.kind), later)):
+            raise IllegalMove(f"difference {difference_id} was overtaken by another decision on its payment")
     _decide(tx, admin_id, difference, DifferenceState.APPLIED)
     user_id, amount = int(difference.proposal["user_id"]), int(difference.proposal["amount"])
     key = f"fix:{difference_id}"

@@ -162,7 +162,10 @@ class Reconciliation:
         """What was set aside waits for a person: with the sum that YooKassa has, where it has one."""
         for payment in await self._db.read(rows.quarantined):
             paid = await self._paid_there(payment)
-            propose = paid if payment.status not in FINAL and not payment.legacy else 0
+            booked = await self._db.read(differences.booked, payment.id, "quarantined")
+            propose = paid - booked if payment.status not in FINAL and not payment.legacy else 0
+            if booked and not propose:
+                continue  # a person has settled it
             about = f"{payment.provider_payment_id or payment.id}:{paid}"  # money that comes later is news again
             await self._note(report, payment, "quarantined", about, paid, propose)
 

@@ -135,6 +135,27 @@ async def test_quarantined_money_is_proposed_as_it_came(till: Till) -> None:
     assert (difference.kind, difference.proposal) == ("quarantined", {"user_id": 1, "amount": 40_000})
 
 
+async def test_quarantined_money_is_booked_once_whatever_its_sum_becomes(till: Till) -> None:
+    """A decision stands: more money there proposes only what is missing, and an older proposal is out of date."""
+    order = await till.order()
+    await till.pay(order)
+    payment = theirs(till, order.provider_payment_id)
+    payment.amount -= 100
+    await till.payments.settle(order.id)
+    (older,) = await found(till)
+    payment.amount += 300
+    older, newer = await found(till)
+    await till.db.write(differences.apply, ADMIN, older.id)
+    with pytest.raises(IllegalMove):
+        await till.db.write(differences.apply, ADMIN, newer.id)
+    payment.amount += 200
+    *_, newest = await found(till)
+    assert newest.proposal == {"user_id": 1, "amount": 50_000}
+    await till.db.write(differences.apply, ADMIN, newest.id)
+    assert await till.db.get_balance(1) == 90_000
+    assert (await found(till)) == [newer]
+
+
 async def test_a_test_payment_in_quarantine_is_no_money(till: Till) -> None:
     """Another shop's or a test payment is set aside for ever: nothing is proposed."""
     order = await till.order()
