@@ -25,7 +25,6 @@ from services.local_redis import LocalRedisError, ensure_local_redis
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST_PORT = 8081
-FIRST_BOT_PORT = 8181
 PORTS = 50
 START_SECONDS = 60.0
 STOP_SECONDS = 8.0
@@ -52,6 +51,13 @@ def free_port(first: int) -> int:
             probe.bind(("127.0.0.1", port))
             return port
     raise DemoFailed(f"no free port between {first} and {first + PORTS - 1}")
+
+
+def any_port() -> int:
+    """A loopback port that the system has just found free: two demos that start together get two."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def environment(folder: Path, sandbox: str, bot_port: int, redis_url: str) -> dict[str, str]:
@@ -190,7 +196,7 @@ async def _run(folder: Path, sandbox_port: int, stop: asyncio.Event) -> int:
 
 async def _start_all(demo: Demo, sandbox_port: int, redis_url: str) -> str:
     address = f"http://127.0.0.1:{sandbox_port}"
-    bot_port = free_port(FIRST_BOT_PORT)
+    bot_port = any_port()
     sandbox = await demo.start(
         "sandbox", "-m", "sandbox", "--port", str(sandbox_port), "--speed", str(SPEED),
         "--bot-name", BOT_NAME, "--bot-username", BOT_USERNAME,
