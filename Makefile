@@ -17,7 +17,7 @@ WORKER_ARGS ?=
 
 help:
 	@echo "make demo    the whole shop on this machine, no account needed: prints one address"
-	@echo "make test    the whole test suite with coverage"
+	@echo "make test    the whole test suite"
 	@echo "make run     the bot (settings: .env, see .env.example)"
 	@echo "make worker  a worker (needs REDIS_URL)"
 	@echo "make check   ruff and mypy --strict"
@@ -39,7 +39,7 @@ demo: $(READY)
 	@exec $(BIN)/python main.py demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest tests/ -v --cov --cov-report=term $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests/ -v $(PYTEST_ARGS)
 
 run: $(READY)
 	@exec $(BIN)/python main.py

@@ -272,8 +272,8 @@ async def test_an_order_being_made_cannot_be_cancelled(house: House) -> None:
     await until(called, what="the call of the provider")
     job = (await jobs_of(house))[0]
     assert "Если не выйдет — вернём деньги" in await anya.press_raw(f"j:{job.id}:stop")
-    live = next(one for one in await anya.messages() if one["message_id"] == card["message_id"])
-    assert "Рисую" in words_of(live)
+    live = await anya.sees("Рисую")
+    assert live["message_id"] == card["message_id"]
     assert buttons_of(live) == []
     await anya.say("/cancel")
     listed = await anya.sees("Сейчас в работе")
