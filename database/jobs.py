@@ -109,10 +109,6 @@ def noted(tx: Tx, job_id: str, cause: str, *, after_attempt: int) -> int:
     return int(tx.execute(query).scalar() or 0)
 
 
-def by_external_key(tx: Tx, external_key: str) -> Job | None:
-    return Job.maybe(tx.row(select(jobs).where(jobs.c.external_key == external_key)))
-
-
 # --- start ----------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,6 @@ from services.telegram import Screen, cut
 PROMPT_SHOWN: Final = 700
 AS_PHOTO: Final = "photo"
 PICTURES: Final = (JobType.IMAGE, JobType.EDIT)
-WITH_PHOTOS: Final = (JobType.EDIT, JobType.ANIMATE)
 
 Quoter = Callable[[Draft], Quote]
 

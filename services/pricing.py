@@ -120,14 +120,15 @@ def quote_image(catalogue: Catalogue, model_key: str, options: ImageOptions, *, 
 def quote_video(catalogue: Catalogue, model_key: str, options: VideoOptions) -> Quote:
     """The price of a clip with normalised options."""
     model = catalogue.video(model_key)
-    price, cost = _second(model, options.duration, options.resolution, options.audio)
+    price = video_price(model, duration=options.duration, resolution=options.resolution, audio=options.audio)
+    _, cost = _second(model, options.duration, options.resolution, options.audio)
     params = {
         "duration": options.duration,
         "resolution": options.resolution,
         "ratio": options.ratio,
         "audio": options.audio,
     }
-    return Quote("video", model_key, price * options.duration, cost * options.duration, params)
+    return Quote("video", model_key, price, cost * options.duration, params)
 
 
 def normalise_image_options(
