@@ -149,7 +149,7 @@ class Shop:
             },
             updates=self.updates if self.settings.telegram_mode == "webhook" else None,
         )
-        async with _serving(create_web_app(edge), self.settings):
+        async with self.serving(create_web_app(edge)):
             await self._receive_how()
             parts = [part.run(self.stop) for part in (self.notifier, self.live, self.sweeper)]
             parts.append(self._catch_up())
@@ -160,6 +160,23 @@ class Shop:
             finally:  # also when a part broke: what is in hand must end before the database is closed
                 await edge.close(DRAIN_SECONDS)
                 await self.updates.drain(DRAIN_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def serving(self, app: web.Application) -> AsyncIterator[None]:
+        """The routes on HTTP_HOST and HTTP_PORT while the body runs."""
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+        await runner.setup()
+        try:
+            try:
+                await web.TCPSite(runner, self.settings.http_host, self.settings.http_port).start()
+            except OSError as error:
+                raise SystemExit(
+                    f"HTTP_PORT {self.settings.http_port}: {error.strerror}; choose another port"
+                ) from None
+            event(_log, "http.listening", address=str(runner.addresses[0]))
+            yield
+        finally:
+            await runner.cleanup()
 
     async def _receive_how(self) -> None:
         """Tell Telegram where updates go: to our webhook, or nowhere but to those who ask."""
@@ -228,21 +245,6 @@ def _test_mode(settings: Settings) -> bool | None:
     """Whether payments must be test ones: the secret key's own prefix tells (yookassa sheet, section 1)."""
     key = settings.yookassa_secret_key.get_secret_value() if settings.yookassa_secret_key else ""
     return {"test_": True, "live_": False}.get(key[:5])
-
-
-@contextlib.asynccontextmanager
-async def _serving(app: web.Application, settings: Settings) -> AsyncIterator[None]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, settings.http_host, settings.http_port).start()
-        except OSError as error:
-            raise SystemExit(f"HTTP_PORT {settings.http_port}: {error.strerror}; choose another port") from None
-        event(_log, "http.listening", address=str(runner.addresses[0]))
-        yield
-    finally:
-        await runner.cleanup()
 
 
 async def _until_stopped(stop: asyncio.Event, parts: list[Coroutine[Any, Any, None]]) -> None:

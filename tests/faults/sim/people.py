@@ -1,0 +1,148 @@
+"""People of a simulated world: they ask, tap what they see (also what is long past), pay, wait, and change their mind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tests.faults.sim.processes import Company
+from tests.faults.sim.providers import png
+from tests.faults.sim.world import ADMIN
+
+Json = dict[str, Any]
+JUNK = ("", "go:x:1", "c:::", "v:a:b", "j:none:stop", "t:-5:", "p|nothing", "on:d:999999999", "🦊", "go:" + "9" * 50)
+WORDS = ("/balance", "/history", "/help", "/topup", "/cancel", "/start", "/video", "/image", "/language", "/terms",
+         "/nonsense", "💰 Баланс", "500", "<b>hi</b> & bye", "я" * 3000)
+
+
+class Customer:
+    """Somebody with a phone and little patience."""
+
+    def __init__(self, company: Company, user_id: int, gift: int) -> None:
+        self.company = company
+        self.id = user_id
+        self.gift = gift
+        self.asked = 0
+        self._chance = company.world.chance
+        self._telegram = company.telegram
+
+    async def live(self, acts: int) -> None:
+        """So many things, with pauses that a person makes, or none."""
+        self._telegram.say(self.id, text="/start")
+        for _ in range(acts):
+            await asyncio.sleep(self._chance.choice((0.0, 0.3, 2.0, 15.0)))
+            await self._act()
+
+    async def _act(self) -> None:
+        roll = self._chance.random()
+        if roll < 0.22:
+            self._order()
+        elif roll < 0.70:
+            await self._tap_something(self._chance.choice((1, 1, 1, 2, 5)))
+        elif roll < 0.76:
+            self._send_photos()
+        elif roll < 0.84:
+            self._telegram.say(self.id, text=self._chance.choice(WORDS))
+        elif roll < 0.88:
+            self._telegram.tap(self.id, self._any_message(), self._chance.choice(JUNK))
+        elif roll < 0.92:
+            self._telegram.say(self.id, text="/topup")
+        elif roll < 0.94:
+            self._telegram.chats[self.id].blocked = not self._telegram.chats[self.id].blocked
+        else:
+            self._settle_payments()
+
+    def _order(self) -> None:
+        self.asked += 1
+        self._telegram.say(self.id, text=f"a red fox number {self.id}-{self.asked}")
+
+    def _send_photos(self) -> None:
+        album = {"media_group_id": f"album{self._telegram.last_update}"} if self._chance.random() < 0.4 else {}
+        for number in range(3 if album else 1):
+            words = {"caption": f"make it {self.id}-{self.asked}"} if number == 0 and self._chance.random() < 0.7 else {}
+            side = self._chance.choice((64, 400))
+            self._telegram.say(self.id, photo=self._telegram.photo(png(side), side), **album, **words)
+
+    def _any_message(self) -> Json:
+        newest = self._telegram.chats[self.id].newest()
+        return newest[0] if newest else {"message_id": 1, "date": 0, "chat": {"id": self.id, "type": "private"}}
+
+    async def _tap_something(self, times: int) -> None:
+        """A button: mostly of what came last, mostly the one that costs money."""
+        shown = [one for one in self._telegram.chats[self.id].newest() if "reply_markup" in one or "invoice" in one]
+        if not shown:
+            return
+        message = shown[0] if self._chance.random() < 0.75 else self._chance.choice(shown)
+        if "invoice" in message:
+            await self._telegram.pay_stars(self.id, message)
+            return
+        buttons = [one for row in message["reply_markup"]["inline_keyboard"] for one in row]
+        main = [one for one in buttons if one.get("callback_data", "").startswith(("go:", "on:"))]
+        button = self._chance.choice(main if main and self._chance.random() < 0.7 else buttons)
+        for _ in range(times):
+            if "url" in button:
+                self._open_link(button["url"])
+            else:
+                self._telegram.tap(self.id, message, button["callback_data"])
+            if self._chance.random() < 0.3:
+                await asyncio.sleep(self._chance.choice((0.05, 0.5)))
+
+    def _open_link(self, url: str) -> None:
+        number = url.rsplit("/", 1)[-1]
+        if number in self.company.yookassa.payments:
+            (self.company.yookassa.pay if self._chance.random() < 0.75 else self.company.yookassa.decline)(number)
+
+    def _settle_payments(self) -> None:
+        for number, payment in list(self.company.yookassa.payments.items()):
+            if payment["status"] == "pending" and str(self.id) in payment["metadata"].get("order_id", ""):
+                self.company.yookassa.pay(number)
+
+
+class Owner:
+    """The administrator, who gives money back, compares books, bans and forgives, at any moment."""
+
+    def __init__(self, company: Company, customers: list[Customer]) -> None:
+        self.company = company
+        self._customers = customers
+        self._chance = company.world.chance
+
+    async def live(self, acts: int) -> None:
+        telegram = self.company.telegram
+        telegram.say(ADMIN, text="/start")
+        for _ in range(acts):
+            await asyncio.sleep(self._chance.choice((1.0, 5.0, 20.0)))
+            await self._act()
+
+    async def _act(self) -> None:
+        company, chance = self.company, self._chance
+        someone = chance.choice(self._customers).id
+        payments = [one for one in company.yookassa.payments.values() if one["status"] == "succeeded"]
+        match chance.randrange(9):
+            case 0 | 1 if payments:
+                paid = chance.choice(payments)
+                part = chance.choice(("", " 10", " 33,33"))
+                self._say(f"/refund_payment {paid['metadata'].get('order_id', 'x')}{part}")
+            case 2 if payments:
+                paid = chance.choice(payments)
+                company.yookassa.refund_in_cabinet(paid["id"], chance.choice((1000, 5000, 10000)))
+            case 3 if company.telegram.charges:
+                company.telegram.return_stars(chance.choice(sorted(company.telegram.charges)))
+            case 4:
+                self._say(chance.choice(("/reconcile", "/fix", "/stats", "/admin", "/reconcile 3")))
+            case 5:
+                self._say(f"/user {someone}")
+            case 6:
+                self._say(f"/ban {someone}")
+                await asyncio.sleep(chance.choice((0.5, 4.0)))
+                self._say(f"/unban {someone}")
+            case 7 if (job := self._some_job()) is not None:
+                self._say(chance.choice((f"/job {job}", f"/refund {job}", f"/refund {job}")))
+            case _:
+                self._say(f"/grant {someone} {chance.choice((10, 50))} with thanks")
+
+    def _say(self, words: str) -> None:
+        self.company.telegram.say(ADMIN, text=words)
+
+    def _some_job(self) -> str | None:
+        done = sorted(self.company.telegram.originals)
+        return self._chance.choice(done) if done else None

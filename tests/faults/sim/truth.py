@@ -1,0 +1,146 @@
+"""What must hold: at every moment the books, at the end also that nobody was left without word, money or picture."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from database.checks import run_checks
+from database.engine import SqliteFile, Tx
+from tests.faults.sim.processes import Company
+from tests.faults.sim.yookassa import kopecks
+
+SECRETS = ("Traceback", "token-of-a-simulated-bot", "key-of-a-test-shop", "gemini-key", "kling-key", "sqlite")
+
+
+def books(company: Company) -> list[str]:
+    """The audit, as at any moment it must be clean: also in the middle of everything."""
+    file = SqliteFile.open(company.path)
+    try:
+        return file.read(lambda tx: [f"{one.check} {one.sentence}: {one.ids}" for one in run_checks(tx)])
+    finally:
+        file.close()
+
+
+def unfinished(company: Company) -> list[str]:
+    """What is still on its way; empty once the world may end."""
+    file = SqliteFile.open(company.path)
+    try:
+        return file.read(lambda tx: _unfinished(tx, company))
+    finally:
+        file.close()
+
+
+def _unfinished(tx: Tx, company: Company) -> list[str]:
+    def ids(sql: str) -> list[str]:
+        return [str(row[0]) for row in tx.connection.exec_driver_sql(sql)]
+
+    found = [f"job {one} is open" for one in ids("SELECT id FROM jobs WHERE status IN ('pending','processing')")]
+    found += [f"refund {one} is open" for one in ids("SELECT id FROM refunds WHERE status IN ('taken','sent')")]
+    found += [f"message {one} is owed" for one in ids("SELECT key FROM outbox WHERE due_at IS NOT NULL")]
+    found += [f"hold {one}" for one in ids("SELECT job_id FROM reservations WHERE state = 'reserved'")]
+    found += [f"note {one}" for one in ids("SELECT key FROM inbox WHERE due_at IS NOT NULL")]
+    waiting = ids("SELECT id FROM payments WHERE provider = 'yookassa' AND status = 'pending'"
+                  " AND quarantined_reason IS NULL")
+    found += [f"payment {one} is pending" for one in waiting]
+    if company.telegram.updates:
+        found.append("updates wait")
+    return found
+
+
+def ending(company: Company) -> list[str]:
+    """At the end of a world: what was paid is credited, what was charged is delivered, and the rest is given back."""
+    file = SqliteFile.open(company.path)
+    try:
+        return file.read(lambda tx: [*_money(tx, company), *_results(tx, company), *_words(tx, company)])
+    finally:
+        file.close()
+
+
+def _money(tx: Tx, company: Company) -> list[str]:
+    """Each balance, less what is owed, from what happened outside and what was delivered, without the ledger's help."""
+    expected: defaultdict[int, int] = defaultdict(int)
+    bad = []
+    orders = {str(row["id"]): row for row in _rows(tx, "SELECT * FROM payments")}
+    for paid in company.yookassa.payments.values():
+        order = orders.get(paid["metadata"].get("order_id", ""))
+        if paid["status"] != "succeeded" or paid["id"] in company.yookassa.odd:
+            if order is not None and order["provider_payment_id"] == paid["id"] and order["status"] in (
+                "paid", "refunded"
+            ):
+                bad.append(f"{order['id']} was credited though it must not be")
+            continue
+        if order is None:
+            bad.append(f"{paid['id']} was paid and stands for no order")
+            continue
+        returned = kopecks(paid["refunded_amount"]) if "refunded_amount" in paid else 0
+        expected[order["user_id"]] += kopecks(paid["amount"]) - returned
+        if order["refunded_amount"] != returned:
+            bad.append(f"{order['id']}: {returned} returned, {order['refunded_amount']} taken back")
+    for charge, body in company.telegram.charges.items():
+        order = orders[body["invoice_payload"]]
+        expected[order["user_id"]] += 0 if charge in company.telegram.refunded else order["amount"]
+    for row in _rows(tx, "SELECT user_id, SUM(amount) AS total FROM ledger"
+                         " WHERE reason IN ('gift', 'grant', 'compensation') GROUP BY user_id"):
+        expected[row["user_id"]] += row["total"]
+    for row in _rows(tx, "SELECT user_id, SUM(cost_actual) AS total FROM jobs WHERE status = 'completed'"
+                         " GROUP BY user_id"):
+        expected[row["user_id"]] -= row["total"]
+    owed = {row["user_id"]: row["left"] for row in
+            _rows(tx, "SELECT user_id, SUM(amount - settled) AS left FROM debts GROUP BY user_id")}
+    actual = {row["user_id"]: row["balance"] for row in _rows(tx, "SELECT user_id, balance FROM balances")}
+    for user_id in sorted({*expected, *actual}):
+        has = actual.get(user_id, 0) - owed.get(user_id, 0)
+        if has != expected[user_id]:
+            bad.append(f"user {user_id} has {has} kopecks instead of {expected[user_id]}")
+    return bad
+
+
+def _results(tx: Tx, company: Company) -> list[str]:
+    """One provider task an order, one original in the chat for each that was charged, none for any other."""
+    bad = [f"{key} was given to Kling {count} times" for key, count in company.kling.submitted.items() if count > 1]
+    drawn: Counter[str] = Counter(
+        row["prompt"] for row in _rows(tx, "SELECT prompt FROM jobs WHERE type IN ('image', 'edit')")
+    )
+    for prompt, count in company.gemini.made.items():
+        if count > 2 * drawn[prompt]:
+            bad.append(f"{prompt!r} was drawn {count} times for {drawn[prompt]} orders")
+    for job in _rows(tx, "SELECT * FROM jobs"):
+        came = company.telegram.originals[job["id"]]
+        chat = company.telegram.chats[job["user_id"]]
+        if job["status"] != "completed":
+            if came:
+                bad.append(f"{job['id']} is {job['status']} and was delivered")
+        elif job["delivered_at"] is not None and not came:
+            bad.append(f"{job['id']} counts as delivered and never came")
+        elif not came and not chat.blocked and job["delivered_at"] is None:
+            bad.append(f"{job['id']} was charged and never came")
+    return bad
+
+
+def _words(tx: Tx, company: Company) -> list[str]:
+    """Nobody reads a secret or the inside of the shop; nobody's order is left with a message that promises more."""
+    bad = []
+    for user_id, chat in company.telegram.chats.items():
+        for message in chat.messages.values():
+            words = str(message.get("text") or message.get("caption") or "")
+            bad += [f"user {user_id} read {word!r}: {words[:80]}" for word in SECRETS if word in words]
+    return bad
+
+
+def _rows(tx: Tx, sql: str) -> list[dict[str, Any]]:
+    return [dict(row._mapping) for row in tx.connection.exec_driver_sql(sql)]
+
+
+def tally(company: Company) -> dict[str, int]:
+    """How many jobs ended how, and how many payments: a world in which nothing happens proves nothing."""
+    file = SqliteFile.open(company.path)
+    try:
+        return file.read(lambda tx: {
+            **{f"{row['type']} {row['status']}": row["n"] for row in
+               _rows(tx, "SELECT type, status, COUNT(*) AS n FROM jobs GROUP BY type, status")},
+            **{f"{row['provider']} {row['status']}": row["n"] for row in
+               _rows(tx, "SELECT provider, status, COUNT(*) AS n FROM payments GROUP BY provider, status")},
+        })
+    finally:
+        file.close()
