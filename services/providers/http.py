@@ -7,8 +7,10 @@ import json
 import logging
 import math
 import re
+import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -85,6 +87,7 @@ class HttpClient:
             self._client = httpx.AsyncClient(
                 headers={"Accept-Encoding": "identity", **(headers or {})},
                 proxy=proxy or None,
+                verify=_tls(),
                 follow_redirects=False,  # a key never travels to another host
                 trust_env=False,
                 limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=0),
@@ -161,6 +164,12 @@ class HttpClient:
             if not refused:
                 raise
         return Answer(response.status_code, dict(response.headers), bytes(body))
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """One for all clients: reading the certificates takes longer than opening everything else a step needs."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -35,31 +35,61 @@ class Customer:
 
     async def _act(self) -> None:
         roll = self._chance.random()
-        if roll < 0.22:
-            self._order()
-        elif roll < 0.70:
-            await self._tap_something(self._chance.choice((1, 1, 1, 2, 5)))
-        elif roll < 0.76:
+        if roll < 0.35:
+            self._say_what_they_want()
+            await self._go_for_it()
+        elif roll < 0.45:
             self._send_photos()
-        elif roll < 0.84:
+            await self._go_for_it()
+        elif roll < 0.72:
+            await self._tap_something(self._chance.choice((1, 1, 1, 2, 5)))
+        elif roll < 0.80:
             self._telegram.say(self.id, text=self._chance.choice(WORDS))
-        elif roll < 0.88:
+        elif roll < 0.84:
             self._telegram.tap(self.id, self._any_message(), self._chance.choice(JUNK))
-        elif roll < 0.92:
+        elif roll < 0.90:
             self._telegram.say(self.id, text="/topup")
-        elif roll < 0.94:
+            await self._pay()
+        elif roll < 0.92:
             self._telegram.chats[self.id].blocked = not self._telegram.chats[self.id].blocked
         else:
             self._settle_payments()
 
-    def _order(self) -> None:
+    def _say_what_they_want(self) -> None:
         self.asked += 1
         self._telegram.say(self.id, text=f"a red fox number {self.id}-{self.asked}")
 
+    async def _go_for_it(self) -> None:
+        """Wait for the card, often make a clip of it, and confirm, once or impatiently; then pay what is missing."""
+        await self._wait_for("go:")
+        if self._chance.random() < 0.4:
+            await self._tap_something(1, "c:", ":kind")
+            await asyncio.sleep(self._chance.choice((0.5, 4.0)))
+        await self._tap_something(self._chance.choice((1, 1, 2, 4)), "go:")
+        if self._chance.random() < 0.5:
+            await self._pay()
+
+    async def _pay(self) -> None:
+        """Choose a sum, open the link, pay; or tap "check" before the money can have come."""
+        await self._wait_for("t:")
+        await self._tap_something(self._chance.choice((1, 1, 3)), "t:")
+        await self._wait_for("p|")
+        await self._tap_something(1, "https:")
+        await asyncio.sleep(self._chance.choice((0.0, 1.0, 6.0)))
+        await self._tap_something(1, "p|")
+
+    async def _wait_for(self, first: str) -> None:
+        for _ in range(8):
+            await asyncio.sleep(1.5)
+            shown = [one for one in self._telegram.chats[self.id].newest() if "reply_markup" in one]
+            if shown and any(_target(one).startswith(first) for one in _buttons(shown[0])):
+                return
+
     def _send_photos(self) -> None:
         album = {"media_group_id": f"album{self._telegram.last_update}"} if self._chance.random() < 0.4 else {}
+        self.asked += 1
         for number in range(3 if album else 1):
-            words = {"caption": f"make it {self.id}-{self.asked}"} if number == 0 and self._chance.random() < 0.7 else {}
+            words = {"caption": f"make it {self.id}-{self.asked}"} if number == 0 and self._chance.random() < 0.8 else {}
             side = self._chance.choice((64, 400))
             self._telegram.say(self.id, photo=self._telegram.photo(png(side), side), **album, **words)
 
@@ -67,18 +97,21 @@ class Customer:
         newest = self._telegram.chats[self.id].newest()
         return newest[0] if newest else {"message_id": 1, "date": 0, "chat": {"id": self.id, "type": "private"}}
 
-    async def _tap_something(self, times: int) -> None:
-        """A button: mostly of what came last, mostly the one that costs money."""
+    async def _tap_something(self, times: int, first: str = "", last: str = "") -> None:
+        """A button, several times perhaps: one that begins and ends so, else mostly of what came last."""
         shown = [one for one in self._telegram.chats[self.id].newest() if "reply_markup" in one or "invoice" in one]
         if not shown:
             return
-        message = shown[0] if self._chance.random() < 0.75 else self._chance.choice(shown)
+        message = shown[0] if first or self._chance.random() < 0.75 else self._chance.choice(shown)
         if "invoice" in message:
             await self._telegram.pay_stars(self.id, message)
             return
-        buttons = [one for row in message["reply_markup"]["inline_keyboard"] for one in row]
-        main = [one for one in buttons if one.get("callback_data", "").startswith(("go:", "on:"))]
-        button = self._chance.choice(main if main and self._chance.random() < 0.7 else buttons)
+        buttons = _buttons(message)
+        wanted = [one for one in buttons if _target(one).startswith(first or ("go:", "on:"))]
+        wanted = [one for one in wanted if _target(one).endswith(last)]
+        if first and not wanted:
+            return
+        button = self._chance.choice(wanted if wanted and (first or self._chance.random() < 0.5) else buttons)
         for _ in range(times):
             if "url" in button:
                 self._open_link(button["url"])
@@ -96,6 +129,14 @@ class Customer:
         for number, payment in list(self.company.yookassa.payments.items()):
             if payment["status"] == "pending" and str(self.id) in payment["metadata"].get("order_id", ""):
                 self.company.yookassa.pay(number)
+
+
+def _buttons(message: Json) -> list[Json]:
+    return [one for row in message["reply_markup"]["inline_keyboard"] for one in row]
+
+
+def _target(button: Json) -> str:
+    return str(button.get("callback_data") or button.get("url") or "")
 
 
 class Owner:

@@ -18,6 +18,7 @@ from database.engine import SqliteFile, Tx
 from database.migrate import migrate
 from database.models import Database, DatabaseUnavailable
 from main import Shop
+from services import live, notifier
 from services.assets import open_assets
 from services.catalogue import SHIPPED, Catalogue, load_catalogue
 from services.i18n import Texts
@@ -30,6 +31,7 @@ from tests.faults.sim.providers import SimGemini, SimKling, connect
 from tests.faults.sim.telegram import SimTelegram
 from tests.faults.sim.world import ADMIN, Machine, World, current
 from tests.faults.sim.yookassa import SHOP, SimYooKassa
+from workers import sweeper
 from workers.runtime import Runtime, install
 
 P = ParamSpec("P")
@@ -58,6 +60,12 @@ def catalogue(folder: Path) -> Catalogue:
     text = SHIPPED.read_text(encoding="utf-8")
     path.write_text(re.sub(r"^# stars = .*$", STARS, text, flags=re.MULTILINE), encoding="utf-8")
     return load_catalogue(path)
+
+
+def slow_down(factor: float) -> None:
+    """Loops that ask the database several times a second ask rarely: hours must pass in a moment."""
+    notifier.POLL_SECONDS, sweeper.TICK_SECONDS, live.ROUND_SECONDS = 2 * factor, 3 * factor, 7 * factor  # type: ignore[misc]
+    sweeper.LEASE_MS = int(10_000 * factor)  # type: ignore[misc]
 
 
 class SimDatabase(Database):
@@ -187,6 +195,7 @@ class Company:
     """All processes of one world, and the outside systems they talk to."""
 
     def __init__(self, world: World, templates: Path) -> None:
+        slow_down(2.0)
         self.world = world
         self.templates = templates
         self.path = fresh_file(world, templates)
@@ -273,7 +282,7 @@ class Company:
                 stack.push_async_callback(shop.db.close)
                 await shop.open()
                 await shop.run()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._fell(machine, error)
 
     def _fell(self, machine: Machine, error: BaseException) -> None:
@@ -290,7 +299,7 @@ class Company:
                 await self.world.seam("worker")
                 step = self.redis.pop()
                 if step is None:
-                    await asyncio.sleep(0.5)
+                    await asyncio.sleep(3.0)
                     continue
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(TIMEOUTS[step.name]):

@@ -201,4 +201,4 @@ def connect(providers: Providers, world: World, gemini: SimGemini, kling: SimKli
             for client in vars(provider).values():
                 if isinstance(client, HttpClient):
                     headers = client._client.headers
-                    client._client = httpx.AsyncClient(headers=headers, transport=SimWire(world, name, serve))
+                    client._client = httpx.AsyncClient(headers=headers, transport=SimWire(world, name, serve), verify=False)
