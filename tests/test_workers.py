@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from database import assets as asset_rows
+from database import clock
 from database import jobs as job_rows
 from database.models import CallOutcome, JobStatus, JobStep, JobType
 from services.i18n import Texts
@@ -183,6 +185,31 @@ async def test_a_worker_killed_between_intent_and_submit_searches_first(shop: Sh
     await video_worker.submit(job.id)
     assert shop.sandbox.calls("kling", "create") == 0
     assert (await shop.job(job.id)).step is JobStep.SUBMIT
+
+
+async def test_a_clip_that_was_accepted_is_never_ordered_again_even_when_it_cannot_be_found(shop: Shop) -> None:
+    """Killed between the provider's yes and the row: searched for long, then the money back, and no second order."""
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.VIDEO)
+    for _ in range(4):
+        claimed = await shop.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
+        assert claimed is not None
+        if claimed.attempt == 1:
+            call = await shop.db.write(job_rows.begin_call, job.id, 1, provider="kling", model="x")
+            assert call is not None
+            await shop.db.write(job_rows.end_call, call, CallOutcome.OK, cost_micro_usd=0)
+        await shop.db.write(job_rows.put_back, job.id, claimed.attempt, delay_ms=0, cause="killed", failed=False)
+        await video_worker.submit(job.id)
+        assert (await shop.job(job.id)).is_open
+    later = clock.use(clock.Source(wall=lambda: time.time() + 700))
+    try:
+        await video_worker.submit(job.id)
+    finally:
+        clock.use(later)
+    failed = await shop.job(job.id)
+    assert (failed.status, failed.error_code) == (JobStatus.FAILED, "unknown_outcome")
+    assert shop.sandbox.calls("kling", "create") == shop.sandbox.calls("kling", "text-to-video") == 0
+    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
 
 
 # (Kling's code, the word the person is told by, whether the owner has to act): each class of refusal, once.

@@ -157,7 +157,7 @@ async def recorded(
     provider: str,
     model: str,
     call: Callable[[], Awaitable[T]],
-    cost: Callable[[T], int],
+    cost_of: Callable[[T], int],
 ) -> T:
     """One paid call: the intent is written before it, the outcome after. An intent without an outcome is a doubt.
 
@@ -173,24 +173,29 @@ async def recorded(
     except ProviderError as error:
         doubt = error.failure is Failure.UNKNOWN or error.code is ErrorCode.DUPLICATE_TASK
         outcome = CallOutcome.UNKNOWN if doubt else CallOutcome.REFUSED
-        await _ended(here, call_id, outcome, code=error.code.value, cost_micro_usd=error.cost_micro_usd)
+        cost = error.cost_micro_usd
+        written = await _ended(here, call_id, outcome, code=error.code.value, cost_micro_usd=cost)
+        if not written and error.failure is Failure.TEMPORARY:
+            error.failure = Failure.UNKNOWN  # the row can't say that nothing was done, so nobody may act as if it did
         breaker.after_call(error)
         event(_log, "provider.refused", level=logging.WARNING, provider=provider, model=model, error=str(error))
         raise
-    await _ended(here, call_id, CallOutcome.OK, cost_micro_usd=cost(result))
+    await _ended(here, call_id, CallOutcome.OK, cost_micro_usd=cost_of(result))
     breaker.after_call(None)
     return result
 
 
 async def _ended(
     here: Runtime, call_id: int, outcome: CallOutcome, *, code: str | None = None, cost_micro_usd: int
-) -> None:
-    """Write the outcome beside the intent. When that fails the intent stays a doubt, which is safe; losing what the
-    call has brought would not be."""
+) -> bool:
+    """Write the outcome beside the intent; False when that failed. Then the intent stays a doubt, which is safe;
+    losing what the call has brought would not be."""
     try:
         await here.db.write(job_rows.end_call, call_id, outcome, code=code, cost_micro_usd=cost_micro_usd)
     except DatabaseError as error:
         event(_log, "provider.outcome_not_written", level=logging.ERROR, call_id=call_id, error=type(error).__name__)
+        return False
+    return True
 
 
 async def _tell_storage(here: Runtime) -> None:

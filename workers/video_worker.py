@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from database import assets as asset_rows
 from database import clock
@@ -24,6 +25,7 @@ from workers.step import again_later, complete, fail, fail_for, recorded, run_st
 FIRST_LOOK_MS = 10_000
 SEARCH_PAUSES_MS = (2_000, 10_000, 30_000)
 SEARCH_SECONDS = 42.0  # found nothing, again and again, for so long after the call's end: it did not arrive
+ACCEPTED_SECONDS = 600.0  # the same after the provider had said yes
 SUBMIT_SECONDS = 75.0  # a call whose end nobody saw (its worker was killed) may have gone on for so long
 NOT_FOUND = "not found yet"
 SHORTEST_CLIP_SECONDS = 300.0  # a clip ordered later than this before its hold's end would be made for nobody
@@ -52,17 +54,19 @@ async def _submit(here: Runtime, job: Job) -> None:
         await fail(here, job, ErrorCode.KEY_INVALID.value)
         return
     doubts = [call for call in await here.db.read(job_rows.calls, job.id) if call.outcome in _DOUBTFUL]
-    if doubts and not await _search(here, job, provider, doubts[-1]):
+    if doubts and not await _search(here, job, provider, doubts):
         return
     await _send(here, job, model, provider)
 
 
-_DOUBTFUL = (None, CallOutcome.UNKNOWN)
+# A yes counts as well: its task never came into the row, so it has to be found, never bought again.
+_DOUBTFUL = (None, CallOutcome.UNKNOWN, CallOutcome.OK)
 
 
-async def _search(here: Runtime, job: Job, provider: VideoProvider, last: ProviderCall) -> bool:
+async def _search(here: Runtime, job: Job, provider: VideoProvider, doubts: Sequence[ProviderCall]) -> bool:
     """An earlier submit may have arrived. True when it certainly did not, so that it may be sent again."""
-    key = job.external_key or job.id
+    key, last = job.external_key or job.id, doubts[-1]
+    accepted = any(call.outcome is CallOutcome.OK for call in doubts)
     try:
         task = (await provider.find([key])).get(key)
     except ProviderError as error:
@@ -77,9 +81,13 @@ async def _search(here: Runtime, job: Job, provider: VideoProvider, last: Provid
         return False
     earlier = await here.db.read(job_rows.noted, job.id, NOT_FOUND, after_attempt=last.attempt)
     ended = last.ended_at / 1000 if last.ended_at is not None else last.started_at / 1000 + SUBMIT_SECONDS
-    if earlier + 1 < len(SEARCH_PAUSES_MS) or clock.now() - ended < SEARCH_SECONDS:
+    if earlier + 1 < len(SEARCH_PAUSES_MS) or clock.now() - ended < (ACCEPTED_SECONDS if accepted else SEARCH_SECONDS):
         pause = SEARCH_PAUSES_MS[min(earlier, len(SEARCH_PAUSES_MS) - 1)]
         await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=NOT_FOUND)
+        return False
+    if accepted:
+        # The provider said yes and knows nothing of it: the money goes back, and nothing is bought twice.
+        await fail(here, job, "unknown_outcome")
         return False
     await here.db.write(job_rows.resolve_calls, job.id, CallOutcome.REFUSED, code="never_arrived")
     return True

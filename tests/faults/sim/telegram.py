@@ -18,8 +18,8 @@ from aiogram.exceptions import (
     TelegramServerError,
 )
 from aiogram.methods import TelegramMethod
-from aiogram.types import Message, StarTransactions, Update, User
 from aiogram.types import File as TelegramFile
+from aiogram.types import Message, StarTransactions, Update, User
 from aiogram.types.base import UNSET_TYPE
 
 from tests.faults.sim.world import World, current
@@ -169,9 +169,7 @@ class SimTelegram:
     async def _poll(self, bot: Bot, method: Any) -> list[Update]:
         """Long polling. A second poller throws the first out, as Telegram does with 409."""
         me = current.get()
-        if self.pollers and self.pollers[-1] is not me:
-            self.pollers.append(me)
-        elif not self.pollers:
+        if (self.pollers and self.pollers[-1] is not me) or not self.pollers:
             self.pollers.append(me)
         if method.offset is not None:
             self.updates = [one for one in self.updates if one["update_id"] >= method.offset]
