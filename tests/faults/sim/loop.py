@@ -1,4 +1,4 @@
-"""An event loop in virtual time: nothing is waited for, what waits longest simply comes last. No threads, no sockets."""
+"""An event loop in virtual time: nothing is waited for, what waits longest comes last. No threads, no sockets."""
 
 from __future__ import annotations
 

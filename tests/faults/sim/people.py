@@ -1,4 +1,4 @@
-"""People of a simulated world: they ask, tap what they see (also what is long past), pay, wait, and change their mind."""
+"""People of a simulated world: they ask, tap what they see (also what is long past), pay, and change their mind."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ class Customer:
         album = {"media_group_id": f"album{self._telegram.last_update}"} if self._chance.random() < 0.4 else {}
         self.asked += 1
         for number in range(3 if album else 1):
-            words = {"caption": f"make it {self.id}-{self.asked}"} if number == 0 and self._chance.random() < 0.8 else {}
+            described = number == 0 and self._chance.random() < 0.8
+            words = {"caption": f"make it {self.id}-{self.asked}"} if described else {}
             side = self._chance.choice((64, 400))
             self._telegram.say(self.id, photo=self._telegram.photo(png(side), side), **album, **words)
 

@@ -43,7 +43,8 @@ def _no_fence(patch: Callable[..., None]) -> None:
 def _no_intent(patch: Callable[..., None]) -> None:
     """The provider is called without a word in the database before."""
 
-    async def bare(here: Any, job: Any, provider: str, model: str, call: Callable[[], Awaitable[Any]], cost: Any) -> Any:
+    async def bare(*given: Any) -> Any:
+        call: Callable[[], Awaitable[Any]] = given[4]
         return await call()
 
     patch(step, "recorded", bare)
@@ -103,7 +104,7 @@ def _late_result_charges(patch: Callable[..., None]) -> None:
     finish = jobs.finish
 
     def revive(tx: Tx, job_id: str, attempt: int, asset: Any, **more: Any) -> Any:
-        with mock.patch.object(jobs, "_mine", lambda *_: job_table.c.id == job_id):
+        with mock.patch.object(jobs, "_mine", return_value=job_table.c.id == job_id):
             tx.execute(job_table.update().where(job_table.c.id == job_id, true()).values(attempt=attempt))
             return finish(tx, job_id, attempt, asset, **more)
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, TypeVar
 
 from aiohttp import StreamReader, web
 from aiohttp.test_utils import make_mocked_request
@@ -75,7 +75,7 @@ class SimDatabase(Database):
     answer may be lost afterwards.
     """
 
-    compiled: dict[Any, Any] = {}  # statements, shared by all worlds: compiling them again would be most of the time
+    compiled: ClassVar[dict[Any, Any]] = {}  # statements, shared by all worlds: compiling them is what takes longest
 
     def __init__(self, world: World, machine: Machine, path: Path) -> None:
         super().__init__(f"sqlite:///{path}")
@@ -164,7 +164,9 @@ class SimQueue(Queue):
 class SimShop(Shop):
     """A bot process. Everything but its way to the outside is the product's."""
 
-    def __init__(self, settings: Settings, stack: contextlib.AsyncExitStack, company: Company, machine: Machine) -> None:
+    def __init__(
+        self, settings: Settings, stack: contextlib.AsyncExitStack, company: Company, machine: Machine
+    ) -> None:
         self.settings = settings
         self._stack = stack
         self._company = company

@@ -200,5 +200,5 @@ def connect(providers: Providers, world: World, gemini: SimGemini, kling: SimKli
         for provider in made:
             for client in vars(provider).values():
                 if isinstance(client, HttpClient):
-                    headers = client._client.headers
-                    client._client = httpx.AsyncClient(headers=headers, transport=SimWire(world, name, serve), verify=False)
+                    wire = SimWire(world, name, serve)
+                    client._client = httpx.AsyncClient(headers=client._client.headers, transport=wire)

@@ -1,4 +1,4 @@
-"""One world from its first moment to its last: a storm in which everything goes wrong, then calm, then the reckoning."""
+"""One world from first to last: a storm in which everything goes wrong, then calm, then the reckoning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,13 +41,13 @@ class Outcome:
     trace: list[str] = field(default_factory=list)
 
 
-def run(seed: int, templates: Path, *, keep_trace: bool = False, plant: Callable[[Company], None] | None = None) -> Outcome:
-    """Live through the world of `seed`. `plant` may put a bug into the company before it opens."""
+def run(seed: int, templates: Path, *, keep_trace: bool = False) -> Outcome:
+    """Live through the world of `seed`; `templates` is a folder for what all worlds begin with."""
     folder = Path(tempfile.mkdtemp(prefix="world-", dir=MEMORY if MEMORY.is_dir() else None))
     world = World(seed, folder, keep_trace=keep_trace)
     loop = SimLoop(owner_of, world.width)
     loop.set_exception_handler(lambda *_: None)
-    story = Story(world, templates, plant)
+    story = Story(world, templates)
     logging.disable(logging.CRITICAL)
     gc_was = gc.isenabled()
     gc.disable()  # what is collected when must not decide what happens
@@ -69,17 +68,15 @@ def run(seed: int, templates: Path, *, keep_trace: bool = False, plant: Callable
 class Story:
     """Who lives in the world and what befalls them."""
 
-    def __init__(self, world: World, templates: Path, plant: Callable[[Company], None] | None) -> None:
+    def __init__(self, world: World, templates: Path) -> None:
         self.world = world
         self.templates = templates
-        self.plant = plant
+        self._letters: set[asyncio.Task[None]] = set()
         self.kills = 0
         self.jobs: dict[str, int] = {}
 
     async def tell(self) -> list[str]:
         company = Company(self.world, self.templates)
-        if self.plant is not None:
-            self.plant(company)
         try:
             return await self._tell(company)
         finally:
@@ -92,7 +89,8 @@ class Story:
     async def _tell(self, company: Company) -> list[str]:
         chance = self.world.chance
         crowd = self.world.seed % 30 == 29
-        customers = [Customer(company, 1001 + n, chance.choice((0, 5_000, 50_000))) for n in range(CROWD if crowd else chance.randint(2, 5))]
+        number = CROWD if crowd else chance.randint(2, 5)
+        customers = [Customer(company, 1001 + n, chance.choice((0, 5_000, 50_000))) for n in range(number)]
         _give(company, customers)
         names = ["bot1", *chance.sample(["worker1", "worker2", "bot2"], chance.randint(0, 3))]
         for name in names:
@@ -141,7 +139,7 @@ class Story:
             company.redis.away = not company.redis.away
 
     async def _settle(self, company: Company, names: list[str]) -> list[str]:
-        """Nothing goes wrong any more; people unblock the bot, unpaid orders end, and all that is under way with them."""
+        """Nothing goes wrong any more; people unblock the bot, unpaid orders end, and so must all that is under way."""
         world = self.world
         world.calm = True
         slow_down(6.0)
@@ -189,7 +187,9 @@ class Story:
                 if world.hits(0.2):
                     continue
                 for _ in range(world.chance.choice((1, 1, 2, 5)) if not world.calm else 1):
-                    asyncio.create_task(self._deliver(company, name, number))
+                    letter = asyncio.create_task(self._deliver(company, name, number))
+                    self._letters.add(letter)
+                    letter.add_done_callback(self._letters.discard)
 
     async def _deliver(self, company: Company, name: str, number: str) -> None:
         body = json.dumps({"type": "notification", "event": name, "object": {"id": number}}).encode()
@@ -227,7 +227,8 @@ class Story:
 
 
 def _word(event: str, number: str, **more: Any) -> bytes:
-    return json.dumps({"type": "notification", "event": event, "object": {"id": number, "status": "succeeded", **more}}).encode()
+    subject = {"id": number, "status": "succeeded", **more}
+    return json.dumps({"type": "notification", "event": event, "object": subject}).encode()
 
 
 def _give(company: Company, customers: list[Customer]) -> None:

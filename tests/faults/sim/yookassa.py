@@ -165,7 +165,8 @@ class SimYooKassa:
             return
         payment = self.payments[refund["payment_id"]]
         if kopecks(refund["amount"]) > self._left(payment) or self.world.hits(0.3):
-            refund |= {"status": "canceled", "cancellation_details": {"party": "yoo_money", "reason": "general_decline"}}
+            why = {"party": "yoo_money", "reason": "general_decline"}
+            refund |= {"status": "canceled", "cancellation_details": why}
             return
         refund["status"] = "succeeded"
         self._refunded(refund)
