@@ -33,6 +33,8 @@ from handlers import JobLetters, Shelf, build_dispatcher, set_commands
 from handlers.stars import StarTill
 from handlers.updates import Updates
 from handlers.webhook import Edge, create_web_app
+from services.backups import LIMIT_SECONDS as BACKUP_SECONDS
+from services.backups import Backups
 from services.catalogue import CatalogueError
 from services.check_config import Line, Wrong, check_config
 from services.delivery import Delivery
@@ -129,6 +131,7 @@ class Shop:
             [
                 Duty("refunds", 5.0, self.refunds.look_at_due),
                 Duty("reconciliation", 3600.0, self.reconciliation.hourly),
+                Duty("backups", 30.0, Backups(self.db, admins=admins).work, limit=BACKUP_SECONDS),
             ],
         )
 

@@ -101,4 +101,7 @@ alert-refund-seen = ℹ️ YooKassa returned { $sum } of payment <code>{ $paymen
 alert-hint-lost = ⚠️ YooKassa’s message <code>{ $hint }</code> could not be acted upon for days ({ $error }): look at the cabinet.
 alert-provider = ⚠️ The provider { $provider } does not work ({ $code }): { $detail }
 alert-storage = ⚠️ Results cannot be stored: look at the disk.
+alert-backup-failed = ⚠️ No backup was made: { $detail }. Earlier copies are safe. RUNBOOK.md, “Backup and restore”, says what to do.
+alert-backup-damaged = ⚠️ The backup is damaged: <code>{ $name }</code> was set aside in <code>{ $folder }</code>, earlier ones are safe. Look at the disk and run <code>python main.py audit</code>. { $detail }
+alert-backup-faulty = ⚠️ The books of the backup do not balance: <code>{ $name }</code> was set aside in <code>{ $folder }</code>, earlier ones are safe. Run <code>python main.py audit</code>. { $detail }
 alert-other = ⚠️ The shop needs a person: { $text }

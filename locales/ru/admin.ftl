@@ -101,4 +101,7 @@ alert-refund-seen = ℹ️ По платежу <code>{ $payment }</code> в ЮKa
 alert-hint-lost = ⚠️ Сообщение ЮKassa <code>{ $hint }</code> не удалось обработать несколько дней ({ $error }): посмотрите в кабинете.
 alert-provider = ⚠️ Поставщик { $provider } не работает ({ $code }): { $detail }
 alert-storage = ⚠️ Результаты некуда сохранять: проверьте место на диске.
+alert-backup-failed = ⚠️ Резервная копия не сделана: { $detail }. Прежние копии целы. Что делать — в RUNBOOK.md, «Backup and restore».
+alert-backup-damaged = ⚠️ Резервная копия повреждена: <code>{ $name }</code> отложена в <code>{ $folder }</code>, прежние целы. Проверьте диск и запустите <code>python main.py audit</code>. { $detail }
+alert-backup-faulty = ⚠️ В резервной копии не сходятся книги: <code>{ $name }</code> отложена в <code>{ $folder }</code>, прежние целы. Запустите <code>python main.py audit</code>. { $detail }
 alert-other = ⚠️ Магазину нужен человек: { $text }
