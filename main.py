@@ -5,7 +5,7 @@
     python main.py check-config         reach every outside system, say what is wrong
     python main.py audit                check the books; exit 1 when they do not balance
     python main.py reconcile [--days N] compare with YooKassa's books; exit 1 when a person must look
-    python main.py export ledger|payments|refunds --from DATE --to DATE FILE   the books as CSV
+    python main.py export ledger|payments|refunds|margin --from DATE --to DATE FILE   the books as CSV
     python main.py backup FILE          a whole copy while the shop is open
     python main.py restore FILE         put a copy where no database is, and check it
 """
@@ -35,16 +35,17 @@ from handlers.updates import Updates
 from handlers.webhook import Edge, create_web_app
 from services.backups import LIMIT_SECONDS as BACKUP_SECONDS
 from services.backups import Backups
-from services.catalogue import CatalogueError
+from services.catalogue import SHIPPED, CatalogueError, load_catalogue
 from services.check_config import Line, Wrong, check_config
 from services.delivery import Delivery
 from services.demo import run_demo
-from services.export import WHAT, BadPeriod, Period, write_csv
+from services.export import BadPeriod, Period
 from services.i18n import Texts
 from services.jobs import Jobs
 from services.keyed_lock import KeyedLock
 from services.live import LiveMessages
 from services.log import event, setup_logging
+from services.margin import BOOKS, write_book
 from services.metrics import Metrics
 from services.notifier import Notifier
 from services.payments import Payments
@@ -316,11 +317,12 @@ async def restore(db: Database, source: Path) -> int:
     return await audit(db)
 
 
-async def export(db: Database, what: str, first: str, last: str, target: Path) -> int:
+async def export(settings: Settings, db: Database, what: str, first: str, last: str, target: Path) -> int:
     """A period of the books as CSV, for the accountant; 1 when the days or the file won't do."""
+    rate = load_catalogue(settings.catalogue_path or SHIPPED).rubles_per_dollar
     try:
         await db.init_db()
-        written = await write_csv(db, what, Period.parse(first, last), target)
+        written = await write_book(db, what, Period.parse(first, last), target, rubles_per_dollar=rate)
     except (BadPeriod, OSError) as error:
         print(f"{target}: {error}" if isinstance(error, OSError) else str(error), file=sys.stderr)
         return 1
@@ -384,7 +386,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     commands.add_parser("check-config", help="check the settings and reach every outside system")
     commands.add_parser("audit", help="check the books, exit 1 when they do not balance")
     export = commands.add_parser("export", help="write a period of the books to a CSV file")
-    export.add_argument("what", choices=WHAT)
+    export.add_argument("what", choices=BOOKS)
     export.add_argument("--from", dest="first", required=True, metavar="DATE", help="the first day, as 2026-11-01")
     export.add_argument("--to", dest="last", required=True, metavar="DATE", help="the last day, included")
     export.add_argument("file", type=Path, metavar="FILE")
@@ -413,7 +415,7 @@ def main(argv: list[str] | None = None) -> int:
         case "check-config":
             work = check(settings)
         case "export":
-            work = export(db, options.what, options.first, options.last, options.file)
+            work = export(settings, db, options.what, options.first, options.last, options.file)
         case "reconcile":
             work = reconcile(settings, db, options.days)
         case _:

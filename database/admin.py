@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import func, insert, select
 
-from database import flags, jobs, ledger, outbox, users
+from database import flags, jobs, ledger, margin, outbox, users
 from database.engine import Tx
 from database.errors import NotFound
 from database.rows import Entry, User
@@ -116,6 +116,8 @@ class Stats:
     open_jobs: int
     undelivered: int
     quarantined: int
+    lost: int  # orders of all time whose provider worked and whose person did not pay
+    lost_today: int
     maintenance: bool
 
 
@@ -148,6 +150,8 @@ def stats(tx: Tx) -> Stats:
         open_jobs=_number(tx, select(func.count()).where(job_table.c.status.in_(OPEN_JOBS))),
         undelivered=_number(tx, select(func.count()).where(outbox_table.c.dead_reason.is_not(None))),
         quarantined=_number(tx, select(func.count()).where(payments.c.quarantined_reason.is_not(None))),
+        lost=margin.lost(tx),
+        lost_today=margin.lost(tx, day),
         maintenance=bool(flags.get(tx, flags.MAINTENANCE)),
     )
 

@@ -60,6 +60,7 @@ async def stats(message: Message, person: User, voice: Voice, db: Database) -> N
             open=seen.open_jobs,
             undelivered=seen.undelivered,
             quarantined=seen.quarantined,
+            lost=seen.lost_today,
             maintenance=voice.plain("admin-on" if seen.maintenance else "admin-off"),
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,11 +12,13 @@ from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 from aiogram.filters import Command, CommandObject
 from aiogram.types import FSInputFile, Message
 
-from database import admin, differences
+from database import admin, clock, differences
 from database.models import Database, Difference, IllegalMove, KeyReused, NotFound, Refund, RefundStatus, User
 from handlers.voice import Voice
-from services.export import WHAT, BadPeriod, Period, write_csv
+from services.catalogue import Catalogue, UnknownModel
+from services.export import BadPeriod, Period
 from services.i18n import Safe
+from services.margin import BOOKS, Margin, added_up, last_days, margins, write_book
 from services.notifier import Notifier
 from services.pricing import BadSum, parse_rubles
 from services.reconcile import MOST_DAYS, Reconciliation
@@ -29,6 +32,8 @@ LARGEST_SUM: Final = 10_000_000_000
 LONGEST_ID: Final = 100
 MOST_SHOWN: Final = 10
 MOST_SENT_BYTES: Final = 45_000_000  # a bot may send files of up to 50 MB
+USUAL_DAYS: Final = 7
+MOST_MARGIN_DAYS: Final = 31
 _REFUND: Final = {
     RefundStatus.TAKEN: "refund-waiting",
     RefundStatus.SENT: "refund-waiting",
@@ -116,11 +121,13 @@ async def fix(
 
 
 @router.message(Command("export"), flags=FREE)
-async def export(message: Message, command: CommandObject, person: User, voice: Voice, db: Database) -> None:
+async def export(
+    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, catalogue: Catalogue
+) -> None:
     """A period of the books as a file in the chat."""
     words = (command.args or "").split()
     try:
-        if len(words) != 3 or words[0] not in WHAT:
+        if len(words) != 3 or words[0] not in BOOKS:
             raise BadPeriod
         what, period = words[0], Period.parse(words[1], words[2])
     except BadPeriod:
@@ -129,12 +136,61 @@ async def export(message: Message, command: CommandObject, person: User, voice: 
     await db.write(lambda tx: admin.log(tx, person.id, "export", what, first=words[1], last=words[2]))
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / f"{what}_{period.first}_{period.last}.csv"
-        written = await write_csv(db, what, period, target)
+        written = await write_book(db, what, period, target, rubles_per_dollar=catalogue.rubles_per_dollar)
         if target.stat().st_size > MOST_SENT_BYTES:
             await message.answer(voice.t("export-too-big"))
             return
         caption = voice.t("export-done", count=written)
         await message.answer_document(FSInputFile(target, filename=target.name), caption=caption)
+
+
+@router.message(Command("margin"), flags=FREE)
+async def margin(
+    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, catalogue: Catalogue
+) -> None:
+    """What orders of the last days brought, less what providers took for them."""
+    wanted = (command.args or "").strip() or str(USUAL_DAYS)
+    if not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted[:3]) <= MOST_MARGIN_DAYS):
+        await message.answer(voice.t("margin-usage", days=MOST_MARGIN_DAYS))
+        return
+    await db.write(lambda tx: admin.log(tx, person.id, "margin", "shop", days=wanted))
+    period = last_days(int(wanted), clock.now_ms())
+    lines = [line async for line in margins(db, period, catalogue.rubles_per_dollar)]
+    await message.answer(_margin_screen(voice, catalogue, int(wanted), lines))
+
+
+def _margin_screen(voice: Voice, catalogue: Catalogue, days: int, lines: list[Margin]) -> str:
+    if not lines:
+        return voice.t("margin-none", days=days)
+    by_model = added_up(lines, lambda line: line.model)
+    by_day = added_up(lines, lambda line: line.day)
+    (total,) = added_up(lines, lambda line: "").values()
+    rate = voice.rubles(round(catalogue.rubles_per_dollar * 100))
+    return "\n".join([
+        voice.t("margin", days=days, rate=rate), _margin_line(voice, voice.plain("margin-total"), total),
+        *([voice.t("margin-lost", count=total.lost)] if total.lost else []),
+        *([voice.t("margin-open", count=total.open)] if total.open else []),
+        voice.t("margin-by-model"),
+        *(_margin_line(voice, _title(catalogue, model, voice), one) for model, one in sorted(by_model.items())),
+        voice.t("margin-by-day"),
+        *(_margin_line(voice, day.strftime("%d.%m"), one) for day, one in reversed(by_day.items())),
+    ])  # fmt: skip
+
+
+def _margin_line(voice: Voice, name: str, one: Margin) -> str:
+    share = "" if one.percent is None else voice.plain("margin-share", percent=one.percent)
+    return voice.t(
+        "margin-line", name=name, orders=one.orders, charged=voice.rubles(one.charged), cost=voice.rubles(one.cost),
+        margin=voice.rubles(one.margin), share=share,
+    )
+
+
+def _title(catalogue: Catalogue, key: str, voice: Voice) -> str:
+    """The model's title; the key of one that is not in the catalogue any more."""
+    for find in (catalogue.image, catalogue.video):
+        with suppress(UnknownModel):
+            return find(key).title.in_language(voice.language)
+    return key
 
 
 def _waiting(voice: Voice, count: int, waiting: list[Difference]) -> str:

@@ -290,6 +290,7 @@ class Catalogue(_Part):
 
     default_image_key: Key
     default_video_key: Key
+    rubles_per_dollar: Annotated[float, Field(gt=0, le=10_000)] = 95.0
     top_ups: TopUps
     holds: Holds
     retries: Retries

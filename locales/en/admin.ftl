@@ -12,7 +12,8 @@ admin-panel =
     /refund_payment <code>id [rubles]</code> — return a payment to where it came from
     /reconcile <code>[days]</code> — compare payments with YooKassa
     /fix — differences that wait for a decision
-    /export <code>ledger from to</code> — the books as CSV (also payments, refunds)
+    /margin <code>[days]</code> — the margin by model and day
+    /export <code>ledger from to</code> — the books as CSV (also payments, refunds, margin)
     /maintenance <code>on</code> or <code>off</code> — pause new orders
 admin-stats =
     📊 <b>The shop</b>
@@ -27,6 +28,7 @@ admin-stats =
     Earned: { $charged }
     Paid to providers: { $cost }
     Orders: { $jobs }
+    Made at your own cost: { $lost }
 
     Being made: { $open }
     Not delivered: { $undelivered }

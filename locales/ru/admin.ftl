@@ -12,7 +12,8 @@ admin-panel =
     /refund_payment <code>номер [рубли]</code> — вернуть платёж туда, откуда он пришёл
     /reconcile <code>[дней]</code> — сверить платежи с ЮKassa
     /fix — расхождения, которые ждут решения
-    /export <code>ledger с по</code> — операции в CSV (ещё payments, refunds)
+    /margin <code>[дней]</code> — маржа по моделям и дням
+    /export <code>ledger с по</code> — операции в CSV (ещё payments, refunds, margin)
     /maintenance <code>on</code> или <code>off</code> — пауза для новых заказов
 admin-stats =
     📊 <b>Магазин</b>
@@ -27,6 +28,7 @@ admin-stats =
     Заработано: { $charged }
     Расход у поставщиков: { $cost }
     Заказы: { $jobs }
+    Сделано за свой счёт: { $lost }
 
     В работе: { $open }
     Не доставлено: { $undelivered }
