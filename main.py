@@ -106,6 +106,7 @@ class Shop:
             return_url=settings.yookassa_return_url or f"https://t.me/{me}",
             admins=sorted(settings.admin_ids),
             receipt=terms_of(settings),
+            offered=catalogue.top_ups.card,
         )
         admins = sorted(settings.admin_ids)
         self.stars = Stars(self.db, self.bot, self.texts, catalogue.top_ups.star_packs, admins=admins)

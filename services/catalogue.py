@@ -215,6 +215,7 @@ class TopUps(_Part):
     packs: Annotated[tuple[Kopecks, ...], Field(min_length=1, max_length=12, strict=False)]
     minimum: Kopecks
     maximum: Kopecks
+    card: bool = True
     stars: Annotated[tuple[StarPack, ...], Field(max_length=12, strict=False)] = ()
 
     @property
