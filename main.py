@@ -133,6 +133,7 @@ class Shop:
             [
                 Duty("refunds", 5.0, self.refunds.look_at_due),
                 Duty("reconciliation", 3600.0, self.reconciliation.hourly),
+                Duty("stale invoices", 3600.0, self.stars.close_stale),
                 Duty("backups", 30.0, Backups(self.db, admins=admins).work, limit=BACKUP_SECONDS),
             ],
         )

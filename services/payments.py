@@ -85,6 +85,10 @@ class Payments:
         """Our shop and our mode: a test shop's payments are no money."""
         return self._settlement.is_of_our_shop(facts)
 
+    def fits(self, payment: Payment, facts: GatewayPayment) -> bool:
+        """Whether what YooKassa says is of exactly this order: id, sum, currency, order, shop and mode."""
+        return self._settlement.mismatch(payment, facts) is None
+
     # --- starting -----------------------------------------------------------------------------------
 
     async def open_topup(

@@ -301,3 +301,50 @@ def test_a_sum_has_one_price_in_stars(tmp_path: Path) -> None:
     twice = "maximum = 10000000\nstars = [{ kopecks = 10000, price = 90 }, { kopecks = 10000, price = 91 }]"
     with pytest.raises(CatalogueError):
         load_catalogue(with_packs(tmp_path, twice))
+
+
+async def test_an_unpaid_invoice_ends_and_a_late_charge_is_still_credited(starry: House) -> None:
+    """A day and a little later the order is canceled without a word; the counter refuses it; money that came counts."""
+    anya = starry.person()
+    message = await invoice(anya)
+    (order,) = await starry.db.read(rows.of_user, ANYA)
+    await starry.shop.stars.close_stale()
+    assert (await starry.db.read(rows.of_user, ANYA))[0].status is PaymentStatus.PENDING
+    await change(starry, "UPDATE payments SET created_at = created_at - 87100000")
+    await starry.shop.stars.close_stale()
+    (closed,) = await starry.db.read(rows.of_user, ANYA)
+    assert (closed.status, closed.cancel_reason) == (PaymentStatus.CANCELED, "stale")
+    assert not (await pay(anya, message))["ok"]
+    for _ in range(2):
+        await starry.db.write(rows.paid_in_stars, order.id, user_id=ANYA, charge_id="stx_late", stars=90)
+    await starry.shop.stars.close_stale()
+    assert await entries(starry) == [("topup", 10_000)]
+
+
+async def test_only_what_nobody_can_pay_any_more_is_closed(starry: House) -> None:
+    """Cards, paid orders and those in quarantine are not this duty's affair."""
+    await paid(starry, starry.person())
+    await starry.shop.payments.open_topup(ANYA, 50_000, chat_id=ANYA, language="ru", order_id="card-1")
+    await starry.shop.stars.send_invoice(ANYA, 10_000, chat_id=ANYA, language="ru", order_id="st-odd")
+    await change(starry, "UPDATE payments SET quarantined_reason = 'odd' WHERE id = 'st-odd'")
+    await change(starry, "UPDATE payments SET created_at = created_at - 87100000")
+    assert await starry.db.write(rows.close_stale, "stars", before=2**60) == 0
+
+
+@pytest.mark.parametrize(
+    ("order_id", "user_id", "price", "amount"),
+    [("st-1001-7-10000-aab12", ANYA, 90, 10_000), ("st-1001-7-10000-aab12", BOB, 90, None),
+     ("st-1001-7-10000-aab12", ANYA, 91, None), ("st-1001-7-77000-aab12", ANYA, 90, None), ("x", ANYA, 90, None)],
+)  # fmt: skip
+async def test_a_lost_star_order_proposes_its_pack(
+    starry: House, order_id: str, user_id: int, price: int, amount: int | None
+) -> None:
+    """Person, sum and price must all stand in the order's id and the catalogue; then /fix can give it, once."""
+    assert not await starry.shop.stars._book(user_id, order_id, "stx_lost", price)
+    _, (difference,) = await starry.db.read(differences.still_open)
+    assert difference.proposal.get("amount") == amount
+    if amount is not None:
+        await starry.db.write(differences.apply, ADMIN, difference.id)
+        await starry.shop.stars.send_invoice(ANYA, amount, chat_id=ANYA, language="ru", order_id=order_id)
+        assert not await starry.shop.stars._book(user_id, order_id, "stx_lost", price)
+        assert await entries(starry) == [("correction", amount)]

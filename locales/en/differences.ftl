@@ -14,6 +14,7 @@ fix-line = <b>No { $id }</b> of { $when }: { $what }. Payment <code>{ $payment }
 fix-proposal = Proposal: { $what }
 fix-propose-nothing = no entry, look at the cabinet
 fix-propose-credit = credit { $amount } to <code>{ $user }</code>
+fix-propose-settle = credit { $amount } as any other payment → <code>{ $user }</code>
 fix-propose-take = take { $amount } from <code>{ $user }</code>
 fix-applied = ✅ No { $id }: done, { $what }.
 fix-dismissed = No { $id } closed without an entry (the proposal was: { $what }).

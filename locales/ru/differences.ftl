@@ -14,6 +14,7 @@ fix-line = <b>№ { $id }</b> от { $when }: { $what }. Платёж <code>{ $p
 fix-proposal = Предлагаем: { $what }
 fix-propose-nothing = проводки нет, посмотрите в кабинете
 fix-propose-credit = начислить { $amount } → <code>{ $user }</code>
+fix-propose-settle = зачислить как обычный платёж { $amount } → <code>{ $user }</code>
 fix-propose-take = списать { $amount } с <code>{ $user }</code>
 fix-applied = ✅ № { $id }: сделано, { $what }.
 fix-dismissed = № { $id } закрыто без проводки (предлагалось: { $what }).
