@@ -222,7 +222,12 @@ async def refund(message: Message, command: CommandObject, person: User, voice: 
     except IllegalMove:
         await message.answer(voice.t("admin-refund-impossible"))
     else:
-        await message.answer(voice.t("admin-refunded", amount=voice.rubles(back), id=job_id))
+        amount = voice.rubles(back.amount)
+        if back.new:
+            await message.answer(voice.t("admin-refunded", amount=amount, id=job_id))
+        else:
+            when = voice.when(back.at)
+            await message.answer(voice.t("admin-refunded-before", amount=amount, id=job_id, when=when))
 
 
 @router.message(Command("maintenance"), flags=FREE)

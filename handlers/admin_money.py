@@ -7,13 +7,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from aiogram import Router
+from aiogram import Bot, Router
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 from aiogram.filters import Command, CommandObject
-from aiogram.types import FSInputFile, Message
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, FSInputFile, InlineKeyboardMarkup, Message
 
 from database import admin, clock, differences
 from database.models import Database, Difference, IllegalMove, KeyReused, NotFound, Refund, RefundStatus, User
+from handlers import keyboards
+from handlers.callbacks import RefundTap
+from handlers.middlewares import Tap
+from handlers.order import turn
 from handlers.voice import Voice
 from services.catalogue import Catalogue, UnknownModel
 from services.export import BadPeriod, Period
@@ -22,7 +27,8 @@ from services.margin import BOOKS, Margin, added_up, last_days, margins, write_b
 from services.notifier import Notifier
 from services.pricing import BadSum, parse_rubles
 from services.reconcile import MOST_DAYS, Reconciliation
-from services.refunds import Refunds
+from services.refunds import Offer, Refunds
+from services.telegram import Screen
 from services.yookassa import YooKassaError
 
 router = Router(name="admin money")
@@ -44,9 +50,10 @@ _REFUND: Final = {
 
 @router.message(Command("refund_payment"), flags=FREE)
 async def refund_payment(
-    message: Message, command: CommandObject, person: User, voice: Voice, refunds: Refunds, notifier: Notifier
+    message: Message, command: CommandObject, state: FSMContext, person: User, voice: Voice, refunds: Refunds,
+    notifier: Notifier,
 ) -> None:
-    """Give a payment back, or a part of it, once per message of the admin's, however often the update comes."""
+    """Give all that is left of a payment back, once; a part, which could be meant twice, is confirmed by a button."""
     payment_id, _, rest = (command.args or "").strip().partition(" ")
     amount = None
     try:
@@ -57,16 +64,75 @@ async def refund_payment(
     if not 0 < len(payment_id) <= LONGEST_ID:
         await message.answer(voice.t("refund-usage"))
         return
-    refund_id = f"r-{message.chat.id}-{message.message_id}"
+    nonce = f"{message.chat.id}-{message.message_id}"
     try:
-        refund = await refunds.refund(person.id, payment_id, amount, refund_id=refund_id)
+        if amount is None:
+            await message.answer(_outcome(voice, await refunds.refund(person.id, payment_id, refund_id=f"r-{nonce}")))
+        else:
+            offer = await refunds.offer(payment_id, amount)
+            asked = {"nonce": nonce, "payment": payment_id, "amount": amount, "left": offer.left}
+            await state.update_data(refund=asked)
+            await message.answer(_offered(voice, offer), reply_markup=_confirmation(voice, nonce, amount))
     except NotFound:
         await message.answer(voice.t("admin-not-found"))
     except (IllegalMove, KeyReused):
         await message.answer(voice.t("refund-impossible"))
-    else:
-        await message.answer(_outcome(voice, refund))
     notifier.nudge()
+
+
+@router.callback_query(RefundTap.filter(), flags=FREE)
+async def confirm_refund(
+    query: CallbackQuery, callback_data: RefundTap, tap: Tap, bot: Bot, state: FSMContext, person: User, voice: Voice,
+    refunds: Refunds, notifier: Notifier,
+) -> None:
+    """Return what the card says, once however often it is tapped, and only while nothing else was returned since."""
+    asked = (await state.get_data()).get("refund") or {}
+    refund_id = f"r-{callback_data.nonce}"
+    if asked.get("nonce") != callback_data.nonce:
+        await turn(query, tap, bot, Screen(await _reached(voice, refunds, refund_id)))
+        return
+    if callback_data.act == "no":
+        await state.update_data(refund=None)
+        await turn(query, tap, bot, Screen(voice.t("refund-dropped")))
+        return
+    try:
+        refund = await refunds.refund(
+            person.id, asked["payment"], asked["amount"], refund_id=refund_id, seen_left=asked["left"]
+        )
+    except IllegalMove:
+        text = voice.t("refund-overtaken", id=asked["payment"])
+    else:
+        text = _outcome(voice, refund)
+    await state.update_data(refund=None)
+    await turn(query, tap, bot, Screen(text))
+    notifier.nudge()
+
+
+async def _reached(voice: Voice, refunds: Refunds, refund_id: str) -> str:
+    """How far the return of an older card has come; a card that was replaced or dropped can't start one any more."""
+    try:
+        return _outcome(voice, await refunds.carry_on(refund_id))
+    except NotFound:
+        return voice.t("refund-stale")
+
+
+def _confirmation(voice: Voice, nonce: str, amount: int) -> InlineKeyboardMarkup:
+    label = voice.plain("refund-yes", amount=voice.rubles(amount))
+    yes = keyboards.button(label, RefundTap(nonce=nonce, act="yes"), style="danger")
+    return keyboards.keyboard([yes], [keyboards.button(voice.plain("refund-no"), RefundTap(nonce=nonce, act="no"))])
+
+
+def _offered(voice: Voice, offer: Offer) -> str:
+    lines = [
+        voice.t(
+            "refund-ask", amount=voice.rubles(offer.amount), id=offer.payment.id, user=str(offer.payment.user_id),
+            left=voice.rubles(offer.left), rest=voice.rubles(offer.left - offer.amount),
+        )
+    ]
+    for one in offer.earlier[-MOST_SHOWN:]:
+        key = "refund-earlier-same" if one.amount == offer.amount else "refund-earlier"
+        lines.append(voice.t(key, amount=voice.rubles(one.amount), when=voice.when(one.created_at)))
+    return "\n".join(lines)
 
 
 @router.message(Command("reconcile"), flags=FREE)

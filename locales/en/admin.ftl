@@ -74,6 +74,7 @@ admin-job-events = <b>Events</b>
 admin-job-calls = <b>Calls</b>
 admin-job-call = { $model }: { $outcome } { $code } { $cost }
 admin-refunded = { $amount } given back for <code>{ $id }</code>.
+admin-refunded-before = The money for <code>{ $id }</code> was given back on { $when } already: { $amount }. Nothing was given a second time.
 admin-refund-impossible = There is nothing to give back for this order.
 admin-maintenance-on = New orders are paused. Those under way will be finished.
 admin-maintenance-off = We take orders again.

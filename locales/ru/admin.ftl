@@ -74,6 +74,7 @@ admin-job-events = <b>События</b>
 admin-job-calls = <b>Вызовы</b>
 admin-job-call = { $model }: { $outcome } { $code } { $cost }
 admin-refunded = Вернули { $amount } за <code>{ $id }</code>.
+admin-refunded-before = За <code>{ $id }</code> деньги уже вернули { $when }: { $amount }. Второй раз ничего не начислено.
 admin-refund-impossible = За этот заказ возвращать нечего.
 admin-maintenance-on = Новые заказы на паузе. Начатые будут доделаны.
 admin-maintenance-off = Снова принимаем заказы.
