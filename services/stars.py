@@ -151,6 +151,10 @@ class Stars:
             await self._note(Found(kind, PROVIDER, charge_id, payment_id, owner, {}, proposal))
             return False
 
+    async def sold_any(self) -> bool:
+        """Whether there is anything to compare: Stars are sold, or once were."""
+        return self.enabled or bool(await self._db.read(rows.paid_since, PROVIDER, 0, limit=1))
+
     # --- comparison -------------------------------------------------------------------------------------
 
     async def compare(self, report: Report, since: float) -> None:
@@ -158,7 +162,7 @@ class Stars:
 
         Raises TelegramAPIError when the list can't be read to its end.
         """
-        if not self.enabled and not await self._db.read(rows.paid_since, PROVIDER, 0, limit=1):
+        if not await self.sold_any():
             return
         came: set[str] = set()
         went: set[str] = set()
