@@ -68,11 +68,11 @@ def test_commands_about_the_books_start_without_the_bots_library(tmp_path: Path)
     code = """
 import sys, main
 assert main.main(["audit"]) == 1
-main.main(["export", "ledger", "--from", "2026-01-01", "--to", "2026-01-02", "out.csv"])
+main.main(["export", "ledger", "--from", "2026-01-01", "--to", "2026-01-02", sys.argv[1]])
 print([name for name in ("aiogram", "aiohttp", "PIL", "rq", "yookassa") if name in sys.modules])
 """
     settings = {**os.environ, "BOT_TOKEN": "900:token", "DATABASE_URL": url_of(tmp_path / "bot.db")}
-    said = run_program(code, env={**settings, "PYTHONPATH": str(ROOT)})
+    said = run_program(code, tmp_path / "out.csv", env={**settings, "PYTHONPATH": str(ROOT)})
     assert said.splitlines()[-1] == "[]"
 
 
