@@ -17,7 +17,7 @@ from aiohttp.test_utils import make_mocked_request
 from database.engine import SqliteFile, Tx
 from database.migrate import migrate
 from database.models import Database, DatabaseUnavailable
-from main import Shop
+from handlers.shop import Shop
 from services import live, notifier
 from services.assets import open_assets
 from services.catalogue import SHIPPED, Catalogue, load_catalogue
