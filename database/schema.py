@@ -123,8 +123,11 @@ ledger = Table(
     Index("ix_ledger_user_id_amount", "user_id", "amount"),
     Index("ix_ledger_user_id_id", "user_id", "id"),
     Index(
-        "ix_ledger_job_id",
+        "ix_ledger_job_money",  # everything the audit asks about the money of a job, without a look at the rows
         "job_id",
+        "reason",
+        "amount",
+        "user_id",
         sqlite_where=Column("job_id", Text).is_not(None),
         postgresql_where=Column("job_id", Text).is_not(None),
     ),

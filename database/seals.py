@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import TextClause, func, insert, select, text
+from sqlalchemy import func, insert, select, text
 
 from database import flags
 from database.engine import Tx
@@ -39,8 +39,8 @@ _BY_ENTRY = text(
     " WHERE id BETWEEN :first AND :last ORDER BY id LIMIT :most"
 )
 _JOINED = text(
-    "SELECT COUNT(*) AS n, SUM(amount) AS total, CAST(group_concat(entry, '') AS BLOB) AS entries FROM ("
-    f"SELECT amount, {_ENTRY} AS entry FROM ledger NOT INDEXED WHERE id BETWEEN :first AND :last ORDER BY id)"  # noqa: S608
+    "SELECT COUNT(*) AS n, SUM(amount) AS total, CAST(group_concat(entry, '') AS BLOB) AS entries FROM ("  # noqa: S608
+    f"SELECT amount, {_ENTRY} AS entry FROM ledger NOT INDEXED WHERE id BETWEEN :first AND :last ORDER BY id)"
 )
 
 
@@ -88,10 +88,10 @@ def compute(tx: Tx, *, most: int = MOST_ENTRIES) -> NewSeal | None:
     head = newest(tx)
     after, prev = (head.upto_id, head.hash) if head else (0, NO_SEAL)
     digest, marks, n, total, last = hashlib.sha256(), bytearray(), 0, 0, after
-    for last, amount, entry in tx.execute(_BY_ENTRY, {"first": after + 1, "last": 2**63 - 1, "most": most}):
-        digest.update(entry)
-        marks += mark(entry)
-        n, total = n + 1, total + amount
+    for row in tx.execute(_BY_ENTRY, {"first": after + 1, "last": 2**63 - 1, "most": most}):
+        digest.update(row.entry)
+        marks += mark(row.entry)
+        n, total, last = n + 1, total + row.amount, row.id
     if not n:
         return None
     body = Body(n, total, digest.hexdigest())
@@ -167,14 +167,15 @@ def changes(tx: Tx, one: Seal) -> tuple[list[int], list[int]]:
     marks = tx.execute(select(seals.c.marks).where(seals.c.upto_id == one.upto_id)).scalar() or b""
     if one.n != one.upto_id - one.first_id + 1 or len(marks) != MARK_BYTES * one.n:
         return [], []
-    changed, missing, expected = [], [], one.first_id
-    rows = tx.execute(_BY_ENTRY, {"first": one.first_id, "last": one.upto_id, "most": one.n})
-    for number, _, entry in rows:
-        missing += range(expected, number)
-        place = MARK_BYTES * (number - one.first_id)
-        if mark(entry) != marks[place : place + MARK_BYTES]:
-            changed.append(number)
-        expected = number + 1
+    changed: list[int] = []
+    missing: list[int] = []
+    expected = one.first_id
+    for row in tx.execute(_BY_ENTRY, {"first": one.first_id, "last": one.upto_id, "most": one.n}):
+        missing += range(expected, row.id)
+        place = MARK_BYTES * (row.id - one.first_id)
+        if mark(row.entry) != marks[place : place + MARK_BYTES]:
+            changed.append(row.id)
+        expected = row.id + 1
     missing += range(expected, one.upto_id + 1)
     return missing, changed
 

@@ -37,6 +37,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("prev", name=op.f("uq_seals_prev")),
         sqlite_strict=True,
     )
+    # The audit of many millions of entries reads the money of each job; this index holds all of it.
+    op.drop_index("ix_ledger_job_id", "ledger")
+    op.create_index(
+        "ix_ledger_job_money", "ledger", ["job_id", "reason", "amount", "user_id"], unique=False,
+        sqlite_where=sa.text("job_id IS NOT NULL"),
+    )
     for trigger in TRIGGERS:
         op.get_bind().exec_driver_sql(trigger)
 
