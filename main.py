@@ -38,6 +38,7 @@ from handlers import JobLetters, Shelf, build_dispatcher, set_commands
 from handlers.stars import StarTill
 from handlers.updates import Updates
 from handlers.webhook import Edge, create_web_app
+from services.auditor import Auditor
 from services.catalogue import CatalogueError
 from services.check_config import Line, Wrong, check_config
 from services.delivery import Delivery
@@ -114,6 +115,7 @@ class Shop:
         self.reconciliation = Reconciliation(
             self.db, self.gateway, self.payments, admins=admins, others=[self.stars.compare]
         )
+        self.auditor = Auditor(self.db, admins=admins)
         self.refunds = Refunds(self.db, self._rails(), admins=sorted(settings.admin_ids))
         photos = Photos(self.db, self.runtime.assets, catalogue.limits)
         shelf = Shelf(catalogue, self.jobs.quote, pictures=settings.gemini_enabled, clips=settings.kling_enabled)
@@ -134,6 +136,8 @@ class Shop:
             [
                 Duty("refunds", 5.0, self.refunds.look_at_due),
                 Duty("reconciliation", 3600.0, self.reconciliation.hourly),
+                Duty("seals", 3600.0, self.auditor.seal),
+                Duty("audit", 60.0, self.auditor.daily, limit=3600.0),
             ],
         )
 
@@ -413,7 +417,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     demo.add_argument("--port", type=int, default=None, help="first port to try for the chat page")
     commands.add_parser("check-config", help="check the settings and reach every outside system")
     prove = commands.add_parser("audit", help="check the books, exit 1 when they do not balance")
-    prove.add_argument("--head", type=_head, metavar="HASH", help="a seal's head that was sent earlier: it must still be there")
+    prove.add_argument("--head", type=_head, metavar="HASH", help="a head that was sent earlier: is it still a seal?")
     prove.add_argument("--deep", action="store_true", default=None, help="compare each index of a large file, too")
     export = commands.add_parser("export", help="write a period of the books to a CSV file")
     export.add_argument("what", choices=WHAT)

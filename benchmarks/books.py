@@ -75,7 +75,10 @@ def _statements(size: Size) -> Iterator[str]:
     job = "printf('%08x%08x', (b * 2654435761 + {j} * 40503) & 4294967295, b * 8 + {j})"
     one, a_job, first = job.format(j="j"), job.format(j="(k - 1)"), job.format(j="1")
     when = f"{BEGAN_MS} + b * {STORY * 1000}"
-    state = f"CASE WHEN j > 1 THEN 'c' WHEN b % 10 = 0 THEN 'f' WHEN b % 10 = 1 THEN 'l' WHEN b % 1000 = 2 THEN 'o' ELSE 'c' END"  # noqa: E501
+    state = (
+        "CASE WHEN j > 1 THEN 'c' WHEN b % 10 = 0 THEN 'f' WHEN b % 10 = 1 THEN 'l' WHEN b % 1000 = 2 THEN 'o'"
+        " ELSE 'c' END"
+    )
     yield (
         f"INSERT INTO users (id, created_at) WITH RECURSIVE u(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM u"
         f" LIMIT {size.users}) SELECT n, {BEGAN_MS} FROM u"
@@ -89,7 +92,7 @@ def _statements(size: Size) -> Iterator[str]:
         "INSERT INTO jobs (id, user_id, type, model, prompt, params, status, progress, cost_estimate, cost_actual,"
         " attempt, created_at, started_at, completed_at, delivered_at, error_code, step, due_at, chat_id)"
         f" {stories}, {jobs}, x AS (SELECT b, j, {state} AS x FROM s, k)"
-        f" SELECT {one}, {user}, 'image', 'nano_banana', 'a red fox in the forest, number ' || b, '{{\"ratio\": \"1:1\"}}',"
+        f" SELECT {one}, {user}, 'image', 'nano_banana', 'a red fox in the forest, ' || b, '{{\"ratio\": \"1:1\"}}',"
         " CASE x WHEN 'f' THEN 'failed' WHEN 'o' THEN 'processing' ELSE 'completed' END, 100,"
         f" {PRICE}, CASE x WHEN 'c' THEN {PRICE} WHEN 'l' THEN {LESS} END, 1, {when}, {when}, {when},"
         f" CASE WHEN x IN ('c', 'l') THEN {when} END, CASE x WHEN 'f' THEN 'refused' END,"
@@ -116,8 +119,8 @@ def _statements(size: Size) -> Iterator[str]:
     yield (
         "INSERT INTO ledger (user_id, kind, amount, reason, job_id, payment_id, key, created_at)"
         f" {stories}, {entries}, x AS (SELECT b, k, CASE WHEN k = 1 THEN 'p' WHEN k <= {last_job} THEN 'r'"
-        " WHEN k = 9 AND b % 10 = 0 THEN 'f' WHEN k = 9 AND b % 10 = 1 THEN 'l' WHEN k % 2 = 0 THEN '+' ELSE '-' END AS x"
-        " FROM s, k)"
+        " WHEN k = 9 AND b % 10 = 0 THEN 'f' WHEN k = 9 AND b % 10 = 1 THEN 'l' WHEN k % 2 = 0 THEN '+' ELSE '-' END"
+        " AS x FROM s, k)"
         f" SELECT {user}, CASE x WHEN 'p' THEN 'credit' WHEN '+' THEN 'credit' WHEN 'r' THEN 'debit'"
         " WHEN '-' THEN 'debit' ELSE 'refund' END,"
         f" CASE x WHEN 'p' THEN {PAID} WHEN 'r' THEN -{PRICE} WHEN 'f' THEN {PRICE} WHEN 'l' THEN {PRICE - LESS}"

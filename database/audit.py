@@ -98,6 +98,24 @@ def run(
     )
 
 
+def seal_all(path: Path, *, most: int = seals.MOST_ENTRIES, stop: threading.Event | None = None) -> int:
+    """Seal everything that is not sealed yet; answers how many seals were written. Blocks, like `run`.
+
+    The hashes are computed from a snapshot, without a lock; only the finished row is written, if it still follows.
+    """
+    made = 0
+    file = SqliteFile.open(path)
+    try:
+        while stop is None or not stop.is_set():
+            new = file.read(lambda tx: seals.compute(tx, most=most))
+            if new is None:
+                break
+            made += file.write(partial(seals.add, new=new))
+    finally:
+        file.close()
+    return made
+
+
 def _has_seals(tx: Tx) -> bool:
     return tx.row(text("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'seals'")) is not None
 

@@ -226,7 +226,7 @@ def seals_are_chained(tx: Tx, chain: Sequence[Seal]) -> Iterator[Finding]:
     yield from _named("I4", sorted(lost), "these heads were sent to administrators and are no seals any more")
 
 
-TOLD_HEADS = """SELECT CASE WHEN json_valid(payload) THEN payload ->> '$.args.head' END AS head FROM outbox
+TOLD_HEADS = """SELECT CASE WHEN json_valid(payload) THEN payload ->> '$.head' END AS head FROM outbox
     WHERE key >= 'audit:' AND key < 'audit;'"""
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import func, insert, select, text
 
 from database import flags
 from database.engine import Tx
+from database.errors import BooksDisagree
 from database.rows import Row
 from database.schema import NO_SEAL, ledger, seals
 
@@ -101,8 +102,13 @@ def compute(tx: Tx, *, most: int = MOST_ENTRIES) -> NewSeal | None:
 
 
 def add(tx: Tx, new: NewSeal) -> bool:
-    """Write the seal if it still follows the newest one; False when somebody else sealed meanwhile."""
+    """Write the seal if it still follows the newest one; False when somebody else sealed meanwhile.
+
+    Raises BooksDisagree when the newest seal is not the one that was noted: to seal on would cover the traces.
+    """
     head = newest(tx)
+    if flags.get(tx, NEWEST) != (head.hash if head else ""):
+        raise BooksDisagree("the newest seal of the ledger is not the one that was noted when it was written")
     if new.seal.prev != (head.hash if head else NO_SEAL):
         return False
     tx.execute(insert(seals).values(**vars(new.seal), marks=new.marks))
@@ -140,6 +146,13 @@ def unsealed(tx: Tx) -> tuple[int, int | None]:
     waiting = tx.rows(query.where(ledger.c.id > (head.upto_id if head else 0)))[0]
     since = tx.execute(select(ledger.c.created_at).where(ledger.c.id == waiting["first"])).scalar()
     return int(waiting["n"]), since
+
+
+def unsealed_ids(tx: Tx) -> int:
+    """How many ids lie behind the newest seal, at once however many they are."""
+    newest_id = func.coalesce(select(func.max(ledger.c.id)).scalar_subquery(), 0)
+    sealed = func.coalesce(select(func.max(seals.c.upto_id)).scalar_subquery(), 0)
+    return max(0, int(tx.execute(select(newest_id - sealed)).scalar() or 0))
 
 
 def own_hash(tx: Tx, one: Seal) -> str:

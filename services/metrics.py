@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from database import admin
-from database.models import Database
+from database import admin, audits, seals
+from database.models import Database, Tx
 from services.queue import Queue
 
 
@@ -28,6 +30,9 @@ class Metrics:
                 "queue_depth": "Steps that wait for a worker",
                 "queue_healthy": "1 while steps go where they should",
                 "users": "Users known",
+                "audit_age_seconds": "Since the last daily audit of the books; NaN before the first",
+                "audit_sound": "1 when the last daily audit found the books sound; NaN before the first",
+                "ledger_unsealed": "Entries of the ledger that no seal covers yet",
             }.items()
         }
 
@@ -44,7 +49,18 @@ class Metrics:
             "queue_depth": await self._queue.depth(),
             "queue_healthy": int(await self._queue.healthy()),
             "users": stats.users,
+            **await self._db.read(_audited),
         }
         for name, value in values.items():
             self._gauges[name].set(value)
         return generate_latest(self._registry)
+
+
+def _audited(tx: Tx) -> dict[str, float]:
+    said = audits.last(tx)
+    known = said is not None and isinstance(said.get("at"), int)
+    return {
+        "audit_age_seconds": max(0, tx.now - said["at"]) / 1000 if said is not None and known else math.nan,
+        "audit_sound": float(bool(said.get("sound"))) if said is not None and known else math.nan,
+        "ledger_unsealed": seals.unsealed_ids(tx),
+    }

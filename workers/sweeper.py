@@ -53,6 +53,7 @@ class Duty:
     work: Callable[[], Awaitable[None]]
     due: float = 0.0
     task: asyncio.Task[None] | None = None
+    limit: float = DUTY_SECONDS  # one round may take so long
 
 
 class Sweeper:
@@ -111,7 +112,7 @@ class Sweeper:
 
     async def _do(self, duty: Duty) -> None:
         try:
-            async with asyncio.timeout(DUTY_SECONDS):
+            async with asyncio.timeout(duty.limit):
                 await duty.work()
         except Exception as error:  # one duty's trouble must not stop the others, nor its own next round
             event(_log, "sweeper.duty_failed", level=logging.ERROR, duty=duty.name, error=type(error).__name__)
