@@ -7,10 +7,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import money
+from benchmarks import audit, money
 from benchmarks.machine import describe
 
-BENCHMARKS = (money.holds, money.balances)
+BENCHMARKS = (money.holds, money.balances, audit.audits)
 
 
 async def main() -> None:

@@ -137,7 +137,6 @@ def _work(
     for share in seals.shares(chain, SHARES):
         yield "I4", partial(checks.sealed_entries_stay, chain=share)
     yield from checks.PIECES
-    yield "I4", partial(checks.seals_are_chained, chain=chain)
     yield "I7", partial(checks.provider_calls_are_bounded, repeats={**checks.REPEATS_BY_TYPE, **(repeats or {})})
     if head is not None:
         yield "I4", partial(checks.head_is_known, head=head)
