@@ -91,7 +91,7 @@ def _statements(size: Size) -> Iterator[str]:
     yield (
         "INSERT INTO jobs (id, user_id, type, model, prompt, params, status, progress, cost_estimate, cost_actual,"
         " attempt, created_at, started_at, completed_at, delivered_at, error_code, step, due_at, chat_id)"
-        f" {stories}, {jobs}, x AS (SELECT b, j, {state} AS x FROM s, k)"
+        f" {stories}, {jobs}, x AS (SELECT b, j, {state} AS x FROM s CROSS JOIN k)"
         f" SELECT {one}, {user}, 'image', 'nano_banana', 'a red fox in the forest, ' || b, '{{\"ratio\": \"1:1\"}}',"
         " CASE x WHEN 'f' THEN 'failed' WHEN 'o' THEN 'processing' ELSE 'completed' END, 100,"
         f" {PRICE}, CASE x WHEN 'c' THEN {PRICE} WHEN 'l' THEN {LESS} END, 1, {when}, {when}, {when},"
@@ -100,7 +100,7 @@ def _statements(size: Size) -> Iterator[str]:
     )
     yield (
         "INSERT INTO reservations (job_id, user_id, amount, charged, state, hold_until, created_at, closed_at)"
-        f" {stories}, {jobs}, x AS (SELECT b, j, {state} AS x FROM s, k)"
+        f" {stories}, {jobs}, x AS (SELECT b, j, {state} AS x FROM s CROSS JOIN k)"
         f" SELECT {one}, {user}, {PRICE}, CASE x WHEN 'c' THEN {PRICE} WHEN 'l' THEN {LESS} ELSE 0 END,"
         " CASE x WHEN 'f' THEN 'refunded' WHEN 'o' THEN 'reserved' ELSE 'charged' END,"
         f" {when} + 900000, {when}, {when} FROM x"
@@ -108,11 +108,11 @@ def _statements(size: Size) -> Iterator[str]:
     yield (
         "INSERT INTO provider_calls (job_id, attempt, provider, model, outcome, started_at, ended_at)"
         f" {stories}, {jobs} SELECT {one}, 1, 'nano_banana', 'm', CASE WHEN j = 1 AND b % 10 = 0 THEN 'refused'"
-        f" ELSE 'ok' END, {when}, {when} FROM s, k"
+        f" ELSE 'ok' END, {when}, {when} FROM s CROSS JOIN k"
     )
     yield (
         "INSERT INTO assets (id, user_id, job_id, role, store_key, sha256, mime, size, width, height, created_at,"
-        f" expires_at) {stories}, {jobs}, x AS (SELECT b, j, {state} AS x FROM s, k)"
+        f" expires_at) {stories}, {jobs}, x AS (SELECT b, j, {state} AS x FROM s CROSS JOIN k)"
         f" SELECT 'a' || {one}, {user}, {one}, 'result', 'results/' || {one} || '.png', printf('%064d', b),"
         f" 'image/png', 100000, 1024, 1024, {when}, {when} FROM x WHERE x IN ('c', 'l')"
     )
@@ -120,7 +120,7 @@ def _statements(size: Size) -> Iterator[str]:
         "INSERT INTO ledger (user_id, kind, amount, reason, job_id, payment_id, key, created_at)"
         f" {stories}, {entries}, x AS (SELECT b, k, CASE WHEN k = 1 THEN 'p' WHEN k <= {last_job} THEN 'r'"
         " WHEN k = 9 AND b % 10 = 0 THEN 'f' WHEN k = 9 AND b % 10 = 1 THEN 'l' WHEN k % 2 = 0 THEN '+' ELSE '-' END"
-        " AS x FROM s, k)"
+        " AS x FROM s CROSS JOIN k)"
         f" SELECT {user}, CASE x WHEN 'p' THEN 'credit' WHEN '+' THEN 'credit' WHEN 'r' THEN 'debit'"
         " WHEN '-' THEN 'debit' ELSE 'refund' END,"
         f" CASE x WHEN 'p' THEN {PAID} WHEN 'r' THEN -{PRICE} WHEN 'f' THEN {PRICE} WHEN 'l' THEN {PRICE - LESS}"

@@ -394,7 +394,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
 """Columns whose words end in a chat or a log, by table."""
 LEAK = re.compile(
     r"Traceback \(most recent call last\)|File \\?\"[^\"]+\", line \d+"  # a stack trace of ours
-    r"|\b\d{6,12}:[A-Za-z0-9_-]{30,}"  # a bot's token
+    r"|(?<!\d)\d{6,12}:[A-Za-z0-9_-]{30,}"  # a bot's token
     r"|\b(?:live|test)_[A-Za-z0-9_-]{20,}|\bAIza[A-Za-z0-9_-]{30,}|\bsk-[A-Za-z0-9_-]{20,}"  # keys of providers
     r"|\b(?:Bearer|Basic) +[A-Za-z0-9._~+/=-]{12,}|-----BEGIN"
     r"|[a-z]+://[^\s/:@]+:[^\s/@]+@"  # an address with its password

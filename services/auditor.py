@@ -32,7 +32,7 @@ class Auditor:
     async def seal(self) -> None:
         """Seal what was written since the last time. Raises BooksDisagree when the newest seal is not there."""
         path = self._db.path
-        made = await _apart(lambda stop: audit.seal_all(path, stop=stop))
+        made = await apart(lambda stop: audit.seal_all(path, stop=stop))
         if made:
             event(_log, "ledger.sealed", seals=made)
 
@@ -50,7 +50,7 @@ class Auditor:
             event(_log, "ledger.not_sealed", level=logging.ERROR, error=type(error).__name__, detail=str(error))
         path = self._db.path
         # One thread: the other processor is for the people who order meanwhile.
-        books = await _apart(lambda stop: audit.run(path, threads=1, stop=stop))
+        books = await apart(lambda stop: audit.run(path, threads=1, stop=stop))
         if await self._db.write(audits.record, planned, verdict(books), self._admins):
             level = logging.INFO if books.sound else logging.CRITICAL
             broken = [finding.check for finding in books.findings]
@@ -77,7 +77,7 @@ def verdict(books: Books) -> dict[str, Any]:
     }
 
 
-async def _apart(work: Callable[[threading.Event], T]) -> T:
+async def apart(work: Callable[[threading.Event], T]) -> T:
     """Run `work(stop)` in a thread; when the caller is cancelled the work is told to stop."""
     stop = threading.Event()
     try:
