@@ -1,4 +1,4 @@
-"""`python -m benchmarks` (or `make bench`): every ratio, in about half a minute, on a folder that is removed."""
+"""`python -m benchmarks` (or `make bench`): every ratio, in less than a minute, on a folder that is removed."""
 
 from __future__ import annotations
 

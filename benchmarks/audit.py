@@ -47,7 +47,7 @@ for finding in books.findings:
 
 
 async def audits(folder: Path) -> list[str]:
-    """For `python -m benchmarks`: a small shop, so that all of it stays within half a minute."""
+    """For `python -m benchmarks`: a small shop, so that all of it stays within a minute."""
     return await measure(folder, SMALL)
 
 
