@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +26,7 @@ from sqlalchemy import Connection, CursorResult, Engine, Executable, RowMapping,
 from sqlalchemy import exc as driver_errors
 from sqlalchemy.pool import StaticPool
 
+from database.clock import now_ms
 from database.errors import BrokenRule, DatabaseError, DatabaseUnavailable, InsufficientFunds, UnsupportedDatabase
 
 P = ParamSpec("P")
@@ -57,10 +57,6 @@ class Tx:
     def changed(self, statement: Executable) -> bool:
         """Run a conditional UPDATE or INSERT; did it touch exactly one row (or more)?"""
         return self.connection.execute(statement).rowcount > 0
-
-
-def wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def url_from_environment() -> str:
@@ -96,14 +92,14 @@ class SqliteFile:
     """One connection to the file with its gate, for use on one thread only."""
 
     @classmethod
-    def open(cls, path: Path, clock: Callable[[], int] = wall_clock_ms) -> SqliteFile:
+    def open(cls, path: Path, clock: Callable[[], int] = now_ms) -> SqliteFile:
         """Raises UnsupportedDatabase for a file of another kind, DatabaseUnavailable when it can't be opened."""
         try:
             return cls(path, clock)
         except (sqlite.Error, OSError) as error:
             raise _in_our_words(error, f"{path}: ") from error
 
-    def __init__(self, path: Path, clock: Callable[[], int] = wall_clock_ms) -> None:
+    def __init__(self, path: Path, clock: Callable[[], int] = now_ms) -> None:
         check_library()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._clock = clock
@@ -217,7 +213,7 @@ class Door:
         self,
         url: str | None = None,
         *,
-        clock: Callable[[], int] = wall_clock_ms,
+        clock: Callable[[], int] = now_ms,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._url = url

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from database import backup
+from database import backup, clock
 from database import legacy_values as read
 from database.engine import SqliteFile
 from database.errors import MigrationFailed, UnsupportedDatabase
@@ -53,7 +52,7 @@ def examine(connection: Connection) -> None:
     if conflicts and (not old or set(conflicts) & set(MONEY_TABLES)):
         names = ", ".join(conflicts)
         raise UnsupportedDatabase(f"this file has tables of another program ({names}): choose another DATABASE_URL")
-    _read(connection, old, _now()).raise_faults()
+    _read(connection, old, clock.now_ms()).raise_faults()
 
 
 def back_up(file: SqliteFile) -> None:
@@ -61,7 +60,7 @@ def back_up(file: SqliteFile) -> None:
 
     Raises BackupFailed. The caller holds the gate, so nobody takes the name meanwhile.
     """
-    stem = f"{file.path.name}.v1_3-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    stem = f"{file.path.name}.v1_3-{datetime.fromtimestamp(clock.now(), UTC):%Y%m%dT%H%M%S}"
     target, number = file.path.with_name(f"{stem}.bak"), 1
     while target.exists():
         number += 1
@@ -88,7 +87,7 @@ def step_aside(connection: Connection) -> dict[str, str] | None:
 
 def carry_over(connection: Connection, old: Mapping[str, str]) -> None:
     """Copy every row into the new tables, then drop the old ones except `wallets` and tables we know nothing of."""
-    now = _now()
+    now = clock.now_ms()
     rows = _read(connection, {name: old[name] for name in OLD_TABLES if name in old}, now)
     rows.raise_faults()
     _insert(connection, "users", rows.users.values())
@@ -357,7 +356,3 @@ def _report(connection: Connection, old: _Old, now: int) -> None:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

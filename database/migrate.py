@@ -14,9 +14,9 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from database import legacy
+from database import clock, legacy
 from database.checks import check_file, run_checks
-from database.engine import SqliteFile, Tx, translated, wall_clock_ms
+from database.engine import SqliteFile, Tx, translated
 from database.errors import MigrationFailed, UnsupportedDatabase
 
 SCRIPTS = Path(__file__).parent / "migrations"
@@ -81,7 +81,7 @@ def _tolerant_of_old_files(file: SqliteFile) -> Iterator[None]:
 
 
 def _check_books(connection: Connection) -> None:
-    tx = Tx(connection, wall_clock_ms())
+    tx = Tx(connection, clock.now_ms())
     findings = run_checks(tx) + check_file(tx)
     if findings:
         raise MigrationFailed([f"{found.check}: {found.sentence} ({', '.join(found.ids)})" for found in findings])

@@ -87,6 +87,7 @@ def build_dispatcher(
         notifier=notifier,
         letters=letters,
         chats=chats,
+        admins=settings.admin_ids,
         drafts=drafts,
         cards=cards,
         group_notices=Notices(fallback.GROUP_NOTICE_SECONDS),

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Final
 
 from aiogram import Bot
-from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramForbiddenError
+from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramBadRequest, TelegramForbiddenError
 from aiogram.types import BotCommand, BotCommandScopeAllPrivateChats, BotCommandScopeChat
 
 from database import flags
@@ -22,7 +22,7 @@ PEOPLE: Final = ("start", "image", "video", "balance", "topup", "history", "lang
                  "help")
 ADMINS: Final = (
     "admin", "stats", "user", "grant", "ban", "unban", "job", "refund", "refund_payment", "reconcile", "fix",
-    "export",    "maintenance",
+    "export", "maintenance",
 )
 FLAG: Final = "commands"
 
@@ -32,15 +32,14 @@ _log = logging.getLogger(__name__)
 async def set_commands(bot: Bot, admin_ids: Iterable[int], *, db: Database, texts: Texts) -> bool:
     """Bring Telegram's menus up to date; True when anything was sent. Telegram's refusal is logged, not raised."""
     admins = sorted(admin_ids)
-    wanted = {language: [(name, texts.plain(language, f"command-{name}")) for name in PEOPLE + ADMINS]
-              for language in LANGUAGES}
+    wanted = _described(texts)
     digest = hashlib.sha256(json.dumps([bot.id, admins, wanted], ensure_ascii=False).encode()).hexdigest()
     if await db.read(flags.get, FLAG) == digest:
         return False
     try:
         for language, described in wanted.items():
             listed = [BotCommand(command=name, description=text) for name, text in described]
-            await _set_lists(bot, listed, admins, None if language == "en" else language)
+            await _set_lists(bot, listed, admins, _code(language))
     except TelegramAPIError as error:
         event(_log, "commands.not_set", level=logging.WARNING, error=str(error))
         return False
@@ -48,11 +47,32 @@ async def set_commands(bot: Bot, admin_ids: Iterable[int], *, db: Database, text
     return True
 
 
+async def greet_admin(bot: Bot, admin: int, *, texts: Texts) -> None:
+    """The longer list for an administrator whose chat may be younger than the bot's last start. Never raises."""
+    try:
+        for language, described in _described(texts).items():
+            listed = [BotCommand(command=name, description=text) for name, text in described]
+            await bot.set_my_commands(listed, scope=BotCommandScopeChat(chat_id=admin), language_code=_code(language))
+    except (TelegramAPIError, ClientDecodeError) as error:
+        event(_log, "commands.not_set", level=logging.WARNING, error=type(error).__name__)
+
+
+def _described(texts: Texts) -> dict[str, list[tuple[str, str]]]:
+    return {
+        language: [(name, texts.plain(language, f"command-{name}")) for name in PEOPLE + ADMINS]
+        for language in LANGUAGES
+    }
+
+
+def _code(language: str) -> str | None:
+    """Telegram's language code; the list without one is for everybody whose language has no list of its own."""
+    return None if language == "en" else language
+
+
 async def _set_lists(bot: Bot, listed: list[BotCommand], admins: list[int], language: str | None) -> None:
-    """One language; without a code it is for everybody whose language has no list of its own."""
     people = listed[: len(PEOPLE)]
     await bot.set_my_commands(people, scope=BotCommandScopeAllPrivateChats(), language_code=language)
     for admin in admins:
-        # An administrator who has never started the bot has no chat yet.
+        # An administrator who has never started the bot has no chat yet; their /start brings the list.
         with suppress(TelegramBadRequest, TelegramForbiddenError):
             await bot.set_my_commands(listed, scope=BotCommandScopeChat(chat_id=admin), language_code=language)

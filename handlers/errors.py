@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from contextlib import suppress
 from typing import Final
 
@@ -12,7 +11,7 @@ from aiogram.enums import ChatType
 from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter
 from aiogram.types import CallbackQuery, ErrorEvent, Message
 
-from database import users
+from database import clock, users
 from database.models import (
     Banned,
     Database,
@@ -103,7 +102,7 @@ async def tell(failure: ErrorEvent, bot: Bot, db: Database, catalogue: Catalogue
     if isinstance(error, DatabaseUnavailable):
         event(_log, "database.unavailable", level=logging.ERROR)
     if text is None:
-        incident = secrets.token_hex(3)
+        incident = clock.token(3)
         event(_log, "update.failed", level=logging.ERROR, incident=incident, error=type(error).__name__)
         text = voice.plain("error-incident-plain", incident=incident)
     chat = getattr(update.event, "chat", None) or getattr(getattr(update.event, "message", None), "chat", None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -13,7 +12,7 @@ from aiogram.enums import ChatType
 from aiogram.exceptions import TelegramBadRequest
 from aiogram.types import CallbackQuery, Chat, Message, TelegramObject, Update, User
 
-from database import outbox, users
+from database import clock, outbox, users
 from database.models import Database, Tx
 from database.models import User as Person
 from handlers.voice import Voice
@@ -63,7 +62,7 @@ class Notices:
         self._until: OrderedDict[int, float] = OrderedDict()
 
     def due(self, key: int) -> bool:
-        now = time.monotonic()
+        now = clock.steady()
         if self._until.get(key, 0.0) > now:
             return False
         self._until[key] = now + self._seconds

@@ -14,6 +14,7 @@ from database import outbox, users
 from database.models import Database, JobStatus, JobType, User
 from handlers import keyboards
 from handlers.callbacks import GoTap, JobTap, LanguageTap, SampleTap
+from handlers.commands import greet_admin
 from handlers.drafts import Cards, Drafts, Stale, token
 from handlers.messages import title_of
 from handlers.middlewares import Tap
@@ -44,7 +45,7 @@ class MenuWord(Filter):
 @router.message(CommandStart(), flags=MESSAGE)
 async def start(
     message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, db: Database,
-    notifier: Notifier,
+    notifier: Notifier, texts: Texts, admins: frozenset[int],
 ) -> None:
     """Greet, show the menu; results that could not be delivered while the chat was closed come now."""
     await state.clear()
@@ -54,6 +55,8 @@ async def start(
     greeting = voice.t("welcome", name=name) if name else voice.t("welcome-anonymous")
     await show(bot, message.chat.id, Screen(greeting, keyboards.main_menu(voice)))
     await show(bot, message.chat.id, await start_screen(voice, drafts, db, person.id))
+    if person.id in admins:
+        await greet_admin(bot, person.id, texts=texts)
 
 
 async def start_screen(voice: Voice, drafts: Drafts, db: Database, user_id: int) -> Screen:

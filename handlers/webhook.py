@@ -11,14 +11,13 @@ import hmac
 import ipaddress
 import json
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aiohttp import web
 
-from database import inbox
+from database import clock, inbox
 from database import jobs as job_rows
 from database.models import Database, DatabaseError, Tx
 from handlers.updates import Updates
@@ -165,7 +164,7 @@ class Routes:
             _require(edge.settings.kling_enabled, 404)
             raw = await _body(request, SMALL_BODY)
             if secret is not None:
-                signed = verify_webhook_signature(secret.get_secret_value(), request.headers, raw, now=time.time())
+                signed = verify_webhook_signature(secret.get_secret_value(), request.headers, raw, now=clock.now())
                 _require(signed, 403)
             try:
                 task = parse_callback(raw)

@@ -11,13 +11,13 @@ import errno
 import hashlib
 import os
 import re
-import secrets
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
+
+from database import clock
 
 _KEY = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{64}-[0-9a-f]{16}\.[a-z0-9]{1,8}")
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
@@ -76,7 +76,7 @@ class LocalAssets:
         if not _SUFFIX.fullmatch(suffix):
             raise ValueError(f"a suffix is a dot and 1 to 8 of a-z and 0-9, not {suffix!r}")
         digest = hashlib.sha256(data).hexdigest() if len(data) < 65_536 else await asyncio.to_thread(_sha256, data)
-        key = f"{digest[:2]}/{digest[2:4]}/{digest}-{secrets.token_hex(8)}{suffix}"
+        key = f"{digest[:2]}/{digest[2:4]}/{digest}-{clock.token(8)}{suffix}"
         await asyncio.to_thread(_write, self.root, self.path(key), data)
         return StoredAsset(key=key, sha256=digest, size=len(data))
 
@@ -116,7 +116,7 @@ class LocalAssets:
         are looked at, because a younger one may be waiting for its row. Returns how many files were removed.
         """
         removed = 0
-        walk = _files(self.root, time.time() - older_than)
+        walk = _files(self.root, clock.now() - older_than)
         while batch := await asyncio.to_thread(_next_batch, walk):
             keys = [path.relative_to(self.root).as_posix() for path in batch if path.suffix != _TEMPORARY]
             keep = await known(keys) if keys else set()

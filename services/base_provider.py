@@ -7,14 +7,14 @@ matters for money: may the same call be made again?
 from __future__ import annotations
 
 import asyncio
-import random as random_module
-import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
+
+from database import clock
 
 T = TypeVar("T")
 
@@ -223,8 +223,8 @@ async def generate_with_retry(
     *,
     policy: RetryPolicy,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    clock: Callable[[], float] = time.monotonic,
-    random: Callable[[], float] = random_module.random,
+    clock: Callable[[], float] = clock.steady,
+    random: Callable[[], float] = clock.chance,
     before_each: Callable[[], Awaitable[None]] | None = None,
     after_each: Callable[[ProviderError | None], Awaitable[None]] | None = None,
 ) -> T:
@@ -346,7 +346,7 @@ class CircuitBreaker:
         threshold: int = 5,
         pause: float = 60.0,
         operator_pause: float = 300.0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock.steady,
     ) -> None:
         self._threshold = threshold
         self._pause = pause

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -15,7 +14,7 @@ from typing import Final, Protocol
 from aiogram import Bot
 from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter
 
-from database import flags, jobs, users
+from database import clock, flags, jobs, users
 from database.models import Database, DatabaseError, Job, JobStatus, Tx
 from services.keyed_lock import KeyedLock, TooManyWaiting
 from services.log import event
@@ -70,7 +69,7 @@ class LiveMessages:
         self._letters = letters
         self._chats = chats
         self._shown: dict[str, _Shown] = {}
-        self._holder = secrets.token_hex(8)
+        self._holder = clock.token(8)
         self._leader_until = 0.0
         self._slots = asyncio.Semaphore(AT_ONCE)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import secrets
 from contextlib import aclosing
 from typing import Final
 
@@ -13,6 +12,7 @@ from aiogram.exceptions import TelegramBadRequest
 from aiohttp import ClientError, ClientResponseError
 
 from database import assets as asset_rows
+from database import clock
 from database.models import Asset, Database
 from services.assets import AssetError, AssetNotFound, AssetStore
 from services.base_provider import Photo
@@ -126,7 +126,7 @@ class Photos:
         except AssetError as error:
             raise PhotoUnavailable(str(error)) from error
         asset = asset_rows.NewAsset(
-            id=asset_id or secrets.token_hex(12),
+            id=asset_id or clock.token(12),
             user_id=user_id,
             store_key=stored.key,
             sha256=stored.sha256,

@@ -13,7 +13,6 @@ import asyncio
 import importlib
 import logging
 import re
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from database import clock
 from services.log import event, log_context
 
 StepName = Literal["image", "submit", "finish"]
@@ -200,12 +200,12 @@ class _RedisLink:
 
     def _call(self, function: Callable[[Redis], _Answer], probe: bool) -> _Answer:
         # Asked here and not in the loop, so that calls which queued up behind a failing one give up at once.
-        if not probe and time.monotonic() < self._down_until:
+        if not probe and clock.steady() < self._down_until:
             raise RedisAway
         try:
             answer = function(self._client)
         except (RedisError, OSError) as error:
-            self._down_until = time.monotonic() + self._pause
+            self._down_until = clock.steady() + self._pause
             if not self._is_down:
                 event(_log, "queue.redis_down", level=logging.WARNING, error=type(error).__name__, detail=str(error))
             self._is_down = True

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from database import clock
 from services.log import event
 
 WINDOW_SECONDS: Final = 60
@@ -79,7 +79,7 @@ class RateLimiter:
 
         A `cost` above the limit itself is never allowed.
         """
-        if self._redis is not None and time.monotonic() >= self._redis_down_until:
+        if self._redis is not None and clock.steady() >= self._redis_down_until:
             try:
                 verdict = await _hit(self._redis, self._limit, user_id, action, cost)
             except (RedisError, OSError) as error:
@@ -97,7 +97,7 @@ class RateLimiter:
             await self._pool.disconnect()
 
     def _redis_failed(self, error: Exception) -> None:
-        self._redis_down_until = time.monotonic() + self._redis_pause
+        self._redis_down_until = clock.steady() + self._redis_pause
         if not self._redis_is_down:
             event(_log, "rate_limiter.redis_down", level=logging.WARNING, error=type(error).__name__)
         self._redis_is_down = True
@@ -121,7 +121,7 @@ class MemoryWindows(Storage, MovingWindowSupport):
         window = self._fresh(key, expiry)
         if len(window) + amount > limit:
             return False
-        window.extend([time.monotonic()] * amount)
+        window.extend([clock.steady()] * amount)
         self._windows[key] = window
         self._windows.move_to_end(key)
         while len(self._windows) > self._most:
@@ -130,13 +130,13 @@ class MemoryWindows(Storage, MovingWindowSupport):
 
     async def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
         window = self._fresh(key, expiry)
-        age = time.monotonic() - window[0] if window else 0.0
-        return time.time() - age, len(window)
+        age = clock.steady() - window[0] if window else 0.0
+        return clock.now() - age, len(window)
 
     def _fresh(self, key: str, expiry: int) -> deque[float]:
         """The window of `key` without the hits that have left it."""
         window = self._windows.get(key, deque())
-        oldest = time.monotonic() - expiry
+        oldest = clock.steady() - expiry
         while window and window[0] <= oldest:
             window.popleft()
         if not window:
@@ -165,7 +165,7 @@ class MemoryWindows(Storage, MovingWindowSupport):
         return len(self._windows.get(key, ()))
 
     async def get_expiry(self, key: str) -> float:
-        return time.time()
+        return clock.now()
 
 
 def _pool(redis_url: str) -> ConnectionPool:
@@ -190,7 +190,7 @@ async def _hit(
     if await limiter.hit(limit, *names, cost=cost):
         return Verdict(allowed=True)
     stats = await limiter.get_window_stats(limit, *names)
-    seconds = math.ceil(stats.reset_time - time.time())
+    seconds = math.ceil(stats.reset_time - clock.now())
     return Verdict(allowed=False, retry_after_seconds=min(max(seconds, 1), limit.get_expiry()))
 
 
@@ -245,7 +245,7 @@ class RateLimitMiddleware(BaseMiddleware):
         return verdict
 
     async def _tell(self, event: TelegramObject, who: tuple[int, str], seconds: int) -> None:
-        now = time.monotonic()
+        now = clock.steady()
         if self._told.get(who, 0.0) <= now:
             _remember(self._told, who, now + self._limiter.window_seconds, self._MOST_REMEMBERED)
             await self._on_limited(event, seconds)

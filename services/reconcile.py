@@ -7,11 +7,10 @@ that went is taken back. Everything else is a difference, written down once with
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from database import differences, flags, ledger, refunds
+from database import clock, differences, flags, ledger, refunds
 from database import payments as rows
 from database.differences import Found, Proposal
 from database.models import Database, Difference, Payment, PaymentStatus, Refund, RefundStatus, Tx
@@ -86,7 +85,7 @@ class Reconciliation:
         Raises YooKassaError when a list can't be read to its end; the next comparison begins where the last one did.
         """
         report = Report()
-        started = time.time()
+        started = clock.now()
         last = min(started, int(await self._db.read(flags.get, COMPARED) or started * 1000) / 1000)
         reach = None if days is None else min(days, MOST_DAYS) * DAY_SECONDS
         since = last - OVERLAP_SECONDS if reach is None else started - reach

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from database import admin
+from database import admin, clock
 from database import payments as payment_rows
 from database import refunds as rows
 from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, Refund, Tx
@@ -225,7 +224,7 @@ class CardRail:
     async def _ask(self, payment: Payment, refund: Refund) -> Word:
         if refund.provider_refund_id is not None:
             return _word(payment, refund, await self._gateway.get_refund(refund.provider_refund_id))
-        if refund.sent_at is not None and time.time() - refund.sent_at / 1000 > KEY_LIVES_SECONDS:
+        if refund.sent_at is not None and clock.now() - refund.sent_at / 1000 > KEY_LIVES_SECONDS:
             if (found := await self._look_up(payment, refund)) is not None:
                 return _word(payment, refund, found)
             await self._db.write(rows.ask_anew, refund.id)

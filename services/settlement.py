@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Sequence
 
-from database import differences, refunds
+from database import clock, differences, refunds
 from database import payments as rows
 from database.differences import Found, Proposal
 from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, PaymentStatus
@@ -134,7 +133,7 @@ class Settlement:
     async def _refused(self, payment: Payment, error: YooKassaError) -> None:
         """A certain no: nothing exists at YooKassa, so the order is closed and the owner hears why."""
         await self._db.write(rows.close_unsent, payment.id, error.kind.value)
-        hour = time.time_ns() // 3_600_000_000_000
+        hour = clock.now_ms() // 3_600_000
         await self._db.write(
             rows.alert, self._admins, f"yookassa:{error.kind}:{hour}", "alert-yookassa", code=error.kind.value,
             detail=str(error)[:300],
@@ -266,4 +265,4 @@ class Settlement:
 
 def age(since_ms: int | None) -> float:
     """Seconds since a UTC time in milliseconds; 0 for None."""
-    return 0.0 if since_ms is None else time.time() - since_ms / 1000
+    return 0.0 if since_ms is None else clock.now() - since_ms / 1000

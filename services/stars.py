@@ -7,7 +7,6 @@ it was paid, taken back when it was returned. Telegram's own list of transaction
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
@@ -23,7 +22,7 @@ from aiogram.exceptions import (
 )
 from aiogram.types import LabeledPrice, PreCheckoutQuery, StarTransaction, SuccessfulPayment, TransactionPartnerUser
 
-from database import differences, flags, refunds, users
+from database import clock, differences, flags, refunds, users
 from database import payments as rows
 from database.differences import Found, Proposal
 from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, PaymentStatus, Refund, Tx
@@ -168,7 +167,7 @@ class Stars:
 
     async def _transactions(self, since: float) -> AsyncIterator[StarTransaction]:
         """Those from `since` on, oldest first as Telegram lists them; where the young ones begin is remembered."""
-        now = time.time()
+        now = clock.now()
         kept = int(await self._db.read(flags.get, SCANNED) or 0)
         offset = kept if since >= now - YOUNG_SECONDS else 0
         first_young: int | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +29,7 @@ from aiogram.methods.base import TelegramType
 from aiogram.types import InlineKeyboardMarkup, Message, ReplyKeyboardMarkup
 from aiohttp import ClientConnectorError
 
+from database import clock
 from services.settings import Settings
 
 OVERALL_PER_SECOND: Final = 25.0  # Telegram's own limit is about 30 (telegram sheet, section 2)
@@ -73,7 +73,7 @@ class Pace:
         per_second: float = OVERALL_PER_SECOND,
         chat_per_second: float = CHAT_PER_SECOND,
         chat_burst: int = CHAT_BURST,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock.steady,
     ) -> None:
         self._step = 1 / per_second
         self._slack = 1.0 - self._step  # a second's worth may go at once

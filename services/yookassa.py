@@ -13,7 +13,6 @@ import json
 import logging
 import re
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal, InvalidOperation
@@ -25,6 +24,7 @@ from requests.adapters import HTTPAdapter
 from yookassa.client import ApiClient
 from yookassa.configuration import Configuration
 
+from database import clock
 from services.yookassa_objects import (
     ODD,
     GatewayPayment,
@@ -273,13 +273,13 @@ class _Client(ApiClient):  # type: ignore[misc]  # the SDK ships no types, so it
 
     def _read_all(self, answer: requests.Response) -> bytes:
         """The whole body within both limits: a socket's timeout starts anew with every byte that drips in."""
-        deadline = time.monotonic() + self._limits[1]
+        deadline = clock.steady() + self._limits[1]
         body = bytearray()
         while chunk := answer.raw.read1(65536, decode_content=True):
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
                 raise ValueError("the answer is too large")
-            if time.monotonic() > deadline:
+            if clock.steady() > deadline:
                 raise TimeoutError("the answer is too slow")
         return bytes(body)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 
 from database import assets as asset_rows
+from database import clock
 from database import jobs as job_rows
 from database.models import Job, JobStep
 from services.assets import AssetNotFound
@@ -103,7 +103,7 @@ async def _store(here: Runtime, job: Job, result: ImageResult) -> None:
         raise ProviderError(ErrorCode.BAD_RESULT, Failure.UNKNOWN, Blame.PROVIDER, str(bad)) from bad
     stored = await here.assets.put(result.data, suffix=_SUFFIXES.get(info.mime, ".bin"))
     asset = asset_rows.NewAsset(
-        id=secrets.token_hex(8),
+        id=clock.token(8),
         user_id=job.user_id,
         store_key=stored.key,
         sha256=stored.sha256,

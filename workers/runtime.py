@@ -11,8 +11,8 @@ import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
 
 from database import jobs as job_rows
 from database import payments as payment_rows
@@ -95,20 +95,20 @@ def _providers(settings: Settings, catalogue: Catalogue) -> Providers:
     )
 
 
-_installed: WeakKeyDictionary[asyncio.AbstractEventLoop, Runtime] = WeakKeyDictionary()
+_installed: ContextVar[tuple[asyncio.AbstractEventLoop, Runtime] | None] = ContextVar("runtime", default=None)
 
 
 def install(runtime: Runtime) -> None:
-    """Let every step that runs in this event loop use `runtime`; its owner closes it."""
-    _installed[asyncio.get_running_loop()] = runtime
+    """Let every step started from here on, by this task or those it starts, use `runtime`; its owner closes it."""
+    _installed.set((asyncio.get_running_loop(), runtime))
 
 
 @contextlib.asynccontextmanager
 async def runtime() -> AsyncIterator[Runtime]:
-    """The installed runtime of this loop, else one of our own from the settings, closed at the end."""
-    shared = _installed.get(asyncio.get_running_loop())
-    if shared is not None:
-        yield shared
+    """The installed runtime, else one of our own from the settings, closed at the end."""
+    shared = _installed.get()
+    if shared is not None and shared[0] is asyncio.get_running_loop():  # not one from before a fork
+        yield shared[1]
         return
     settings = load_settings()
     setup_logging(settings.log_level, settings.log_format, settings.secret_values())

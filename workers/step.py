@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from database import assets as asset_rows
+from database import clock
 from database import jobs as job_rows
 from database import ledger as ledger_rows
 from database import payments as payment_rows
@@ -123,7 +123,7 @@ async def _complete(here: Runtime, job: Job, asset: asset_rows.NewAsset) -> Job 
 async def time_left(here: Runtime, job: Job) -> float:
     """Seconds until the hold ends and the money goes back, whatever is under way."""
     held = await here.db.read(ledger_rows.get_reservation, job.id)
-    return held.hold_until / 1000 - time.time() if held is not None else 0.0
+    return held.hold_until / 1000 - clock.now() if held is not None else 0.0
 
 
 async def fail(here: Runtime, job: Job, code: str) -> None:
@@ -134,13 +134,13 @@ async def fail(here: Runtime, job: Job, code: str) -> None:
 
 async def fail_for(here: Runtime, job: Job, error: ProviderError, provider: str, model: str) -> None:
     """A provider's final no: tell the owner when it is theirs to mend, and fail the job."""
-    await here.alert_operator(error, provider, model, now_ms=_now_ms())
+    await here.alert_operator(error, provider, model, now_ms=clock.now_ms())
     await fail(here, job, error.code.value)
 
 
 async def again_later(here: Runtime, job: Job, error: ProviderError, provider: str, model: str) -> None:
     """A temporary failure outlived its retries: wait in the row, or give up after a few rounds."""
-    await here.alert_operator(error, provider, model, now_ms=_now_ms())
+    await here.alert_operator(error, provider, model, now_ms=clock.now_ms())
     if error.code not in PATIENT and job.failures + 1 >= MAX_ROUNDS:
         await fail(here, job, error.code.value)
         return
@@ -195,9 +195,5 @@ async def _ended(
 
 async def _tell_storage(here: Runtime) -> None:
     await here.db.write(
-        payment_rows.alert, sorted(here.settings.admin_ids), f"storage:{_now_ms() // 3_600_000}", "alert-storage"
+        payment_rows.alert, sorted(here.settings.admin_ids), f"storage:{clock.now_ms() // 3_600_000}", "alert-storage"
     )
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -11,14 +11,12 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
 from database import assets as asset_rows
-from database import drafts, flags, inbox, outbox
+from database import clock, drafts, flags, inbox, outbox
 from database import jobs as job_rows
 from database import ledger as ledger_rows
 from database.models import Asset, DatabaseError, Job, Reservation, Tx
@@ -67,7 +65,7 @@ class Sweeper:
         self._here = here
         self._queue = queue
         self._payments = payments
-        self._holder = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._holder = f"{os.getpid()}-{clock.token(4)}"
         self._duties = [
             Duty("steps", 1.0, self.resend_lost_steps),
             Duty("clips", 1.0, self._watch),
@@ -104,7 +102,7 @@ class Sweeper:
 
     def _start_due_duties(self) -> None:
         """Each duty is a task of its own: a provider that hangs must not keep payments waiting."""
-        now = time.monotonic()
+        now = clock.steady()
         for duty in self._duties:
             running = duty.task is not None and not duty.task.done()
             if not running and duty.due <= now:
@@ -173,7 +171,7 @@ class Sweeper:
 
     async def forget_old_rows(self) -> None:
         """Bound what grows with every visitor: drafts, conversations, told messages, handled notifications."""
-        now = time.time_ns() // 1_000_000
+        now = clock.now_ms()
         await self._all_of(drafts.forget_old, before=now - DRAFTS_KEPT_MS)
         await self._all_of(drafts.forget_conversations, before=now - CONVERSATIONS_KEPT_MS)
         await self._all_of(outbox.forget_old, before=now - MESSAGES_KEPT_MS)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import time
 
 from database import assets as asset_rows
+from database import clock
 from database import jobs as job_rows
 from database.models import CallOutcome, Job, JobStep, ProviderCall
 from services.base_provider import ErrorCode, Failure, ProviderError, VideoProvider, VideoTask
@@ -78,7 +77,7 @@ async def _search(here: Runtime, job: Job, provider: VideoProvider, last: Provid
         return False
     earlier = await here.db.read(job_rows.noted, job.id, NOT_FOUND, after_attempt=last.attempt)
     ended = last.ended_at / 1000 if last.ended_at is not None else last.started_at / 1000 + SUBMIT_SECONDS
-    if earlier + 1 < len(SEARCH_PAUSES_MS) or time.time() - ended < SEARCH_SECONDS:
+    if earlier + 1 < len(SEARCH_PAUSES_MS) or clock.now() - ended < SEARCH_SECONDS:
         pause = SEARCH_PAUSES_MS[min(earlier, len(SEARCH_PAUSES_MS) - 1)]
         await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=NOT_FOUND)
         return False
@@ -151,7 +150,7 @@ async def _finish(here: Runtime, job: Job) -> None:
         return
     stored = await here.assets.put(data, suffix=".mp4")
     asset = asset_rows.NewAsset(
-        id=secrets.token_hex(8),
+        id=clock.token(8),
         user_id=job.user_id,
         store_key=stored.key,
         sha256=stored.sha256,

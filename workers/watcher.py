@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 
+from database import clock
 from database import jobs as job_rows
 from database.models import Job
 from services.base_provider import ErrorCode, ProviderError, TaskStatus, VideoTask
@@ -75,7 +75,7 @@ async def _ask(here: Runtime, name: str, jobs: Sequence[Job]) -> dict[str, Video
 
 
 async def _move(here: Runtime, queue: Queue, job: Job, task: VideoTask | None) -> None:
-    waited = time.time() - (job.started_at or job.created_at) / 1000
+    waited = clock.now() - (job.started_at or job.created_at) / 1000
     if task is not None and task.status is TaskStatus.FAILED:
         code = (task.error_code or ErrorCode.GENERATION_FAILED).value
         await here.db.write(job_rows.fail, job.id, code, attempt=job.attempt)

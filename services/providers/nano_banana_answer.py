@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from database import clock
 from services.base_provider import Blame, ErrorCode, Failure, ImageRequest, ImageResult, ProviderError, TokenRates
 from services.providers.http import JSON, Answer, as_count, as_dict, as_list, retry_after, seconds
 
@@ -129,7 +130,7 @@ def read_error(
     except ValueError:
         parsed = None
     error = as_dict(as_dict(_unwrapped(parsed)).get("error"))
-    return _ErrorReader(answer, error, scrub, with_photos, now or datetime.now(UTC)).verdict()
+    return _ErrorReader(answer, error, scrub, with_photos, now or datetime.fromtimestamp(clock.now(), UTC)).verdict()
 
 
 class _ErrorReader:
