@@ -38,7 +38,7 @@ def copy(source: Path, target: Path) -> None:
         _sync(scratch)
         os.link(scratch, target)  # fails where a rename would silently replace
         _sync(target.parent)
-    except (sqlite.Error, OSError) as error:
+    except (sqlite.Error, OSError, UnicodeDecodeError) as error:  # the last: its damage reached SQLite's own words
         raise BackupFailed(f"{source} was not copied: {error}") from error
     finally:
         scratch.unlink(missing_ok=True)
@@ -49,7 +49,7 @@ def holds_a_shop(path: Path) -> bool:
     try:
         with _opened(path) as connection:
             names = {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except (sqlite.Error, OSError) as error:
+    except (sqlite.Error, OSError, UnicodeDecodeError) as error:
         raise BackupFailed(f"{path} can't be read: {error}") from error
     return bool(names & {"ledger", "wallets"})
 

@@ -7,7 +7,6 @@ last transaction that was acknowledged, and the audit finds nothing.
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import shutil
 import tempfile
@@ -23,8 +22,9 @@ from database.migrate import migrate
 from database.models import JobType, Refusal
 from database.states import CallOutcome, JobStep
 from tests.faults.disk import Disk, Recorder, recording
+from tests.faults.examples import SOAK
 
-CUTS = int(os.environ.get("POWER_CUTS", "520"))
+CUTS = 520 * max(SOAK, 1)
 TABLES = (
     "users", "ledger", "balances", "reservations", "jobs", "payments", "refunds", "debts", "provider_calls", "assets",
     "inbox", "outbox",
