@@ -1,1 +1,1 @@
-"""The attack on the whole shop: kills, power cuts, a simulated world, fuzz, and mutants that the suite must catch."""
+"""Faults on purpose: kills, power cuts, storms, fuzz, simulated worlds, and mutants of our own rules."""
