@@ -93,6 +93,7 @@ class Story:
         customers = [Customer(company, 1001 + n, chance.choice((0, 5_000, 50_000))) for n in range(number)]
         _give(company, customers)
         names = ["bot1", *chance.sample(["worker1", "worker2", "bot2"], chance.randint(0, 3))]
+        company.redis.away = not _workers(names)  # a shop without workers has no Redis: the bot does it all
         for name in names:
             company.start(name)
         people = [asyncio.create_task(one.live(2 if crowd else chance.randint(3, 9))) for one in customers]
@@ -111,12 +112,13 @@ class Story:
         while not all(task.done() for task in people):
             await asyncio.sleep(chance.uniform(0.1, 8.0))
             company.supervise()
-            if chance.random() < fierce:
+            struck = chance.random() < fierce
+            if struck:
                 name = chance.choice(names)
                 if name in company.alive:
                     await self._strike(company, name)
-            self._redis(company)
-            if bad := truth.books(company):
+            self._redis(company, names)
+            if (struck or chance.random() < 0.1) and (bad := truth.books(company)):
                 return bad
         for task in people:
             task.result()
@@ -131,8 +133,10 @@ class Story:
         await asyncio.sleep(self.world.chance.choice((0.0, 1.0, 45.0)))
         company.start(name)
 
-    def _redis(self, company: Company) -> None:
+    def _redis(self, company: Company, names: list[str]) -> None:
         roll = self.world.chance.random()
+        if not _workers(names):
+            return
         if roll < 0.05:
             company.redis.flush()
         elif roll < 0.10:
@@ -143,7 +147,7 @@ class Story:
         world = self.world
         world.calm = True
         slow_down(6.0)
-        company.redis.away = False
+        company.redis.away = not _workers(names)
         for machine, _, _ in company.alive.values():
             machine.skew = 0.0
         for user_id, chat in company.telegram.chats.items():
@@ -224,6 +228,10 @@ class Story:
             one = self.world.chance.choice(sorted(company.kling.tasks))
             task |= {"id": one, "external_id": company.kling.tasks[one]["external_id"]}
         return task
+
+
+def _workers(names: list[str]) -> bool:
+    return any(name.startswith("worker") for name in names)
 
 
 def _word(event: str, number: str, **more: Any) -> bytes:
