@@ -1,6 +1,7 @@
 """Bugs put into the shop on purpose: a simulation that finds none of them would prove nothing by finding nothing.
 
-Each is a mistake that shops of this kind have made in public; each is found within a handful of seeds.
+Each is a mistake that shops of this kind have made in public. What the schema itself refuses (a second credit, a
+charge without its result, a refund after the charge) is not among them: the mutants see to that.
 """
 
 from __future__ import annotations
@@ -10,34 +11,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
-from sqlalchemy import true
-
 from database import jobs, outbox, payments, refunds
-from database.engine import Tx
-from database.schema import jobs as job_table
+from database.models import IllegalMove, Job, JobStatus, Tx
 from services.notifier import Notifier
 from services.payments import Payments
 from services.refunds import Refunds
 from services.settlement import Settlement
-from workers import image_worker, step
-
-
-def _charge_before_store(patch: Callable[..., None]) -> None:
-    """The price is taken before the picture is on the disk, in a transaction of its own."""
-    store = image_worker._store
-
-    async def early(here: Any, job: Any, result: Any) -> None:
-        await here.db.write(lambda tx: tx.execute(
-            job_table.update().where(job_table.c.id == job.id).values(status="completed", cost_actual=job.cost_estimate)
-        ))
-        await store(here, job, result)
-
-    patch(image_worker, "_store", early)
-
-
-def _no_fence(patch: Callable[..., None]) -> None:
-    """A worker that lost its lease may still close the job."""
-    patch(jobs, "_mine", lambda job_id, attempt: job_table.c.id == job_id)
+from workers import image_worker, step, video_worker
 
 
 def _no_intent(patch: Callable[..., None]) -> None:
@@ -99,23 +79,32 @@ def _returned_twice(patch: Callable[..., None]) -> None:
     patch(refunds, "succeed", lambda tx, refund_id, provider_id: (refunds.get(tx, refund_id), False))
 
 
-def _late_result_charges(patch: Callable[..., None]) -> None:
-    """A job that was given up is completed by whoever comes late."""
-    finish = jobs.finish
+def _bought_again(patch: Callable[..., None]) -> None:
+    """A clip whose submit ended in doubt is ordered again at once, without a search for the first."""
 
-    def revive(tx: Tx, job_id: str, attempt: int, asset: Any, **more: Any) -> Any:
-        with mock.patch.object(jobs, "_mine", return_value=job_table.c.id == job_id):
-            tx.execute(job_table.update().where(job_table.c.id == job_id, true()).values(attempt=attempt))
-            return finish(tx, job_id, attempt, asset, **more)
+    async def nothing_found(*_: Any) -> bool:
+        return True
 
-    patch(jobs, "finish", revive)
+    patch(video_worker, "_search", nothing_found)
+
+
+def _cancels_what_was_bought(patch: Callable[..., None]) -> None:
+    """An order is cancelled and paid back although the provider is drawing it."""
+
+    def cancel(tx: Tx, job_id: str, user_id: int) -> Job:
+        closed = jobs._close_unpaid(tx, job_id, JobStatus.CANCELLED, "cancelled")
+        if closed is None:
+            raise IllegalMove(job_id)
+        return closed
+
+    patch(jobs, "cancel", cancel)
 
 
 PLANTS: dict[str, Callable[[Callable[..., None]], None]] = {
     plant.__name__.strip("_").replace("_", " "): plant
     for plant in (
-        _charge_before_store, _no_fence, _no_intent, _believes_the_body, _sent_before_sending, _refunds_forgotten,
-        _cabinet_overlooked, _mismatch_overlooked, _returned_twice, _late_result_charges,
+        _no_intent, _believes_the_body, _sent_before_sending, _refunds_forgotten, _cabinet_overlooked,
+        _mismatch_overlooked, _returned_twice, _bought_again, _cancels_what_was_bought,
     )
 }
 

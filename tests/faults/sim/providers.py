@@ -146,13 +146,14 @@ class SimKling:
             status, code, message = chance.choice(_KLING_TROUBLE)
             return status, {"code": code, "message": message}
         key = body["options"]["external_task_id"]
-        if any(one["external_id"] == key for one in self.tasks.values()):
+        # The refusal of a repeat knows what a search would find, and a moment of that is missing.
+        if any(one["external_id"] == key and one["visible"] <= self.world.now() for one in self.tasks.values()):
             return 400, {"code": 1201, "message": "external_task_id already exists"}
         self.submitted[key] += 1
         now = self.world.now()
         task = {
             "id": f"9{len(self.tasks):017d}", "external_id": key, "status": "submitted", "message": "",
-            "visible": now + chance.choice((0.0, 0.0, 3.0)), "ends": now + chance.choice((5.0, 60.0, 200.0)),
+            "visible": now + chance.choice((0.0, 5.0, 20.0)), "ends": now + chance.choice((5.0, 60.0, 200.0)),
             "fails": self.world.hits(most / 3),
         }
         self.tasks[task["id"]] = task

@@ -105,6 +105,9 @@ def _results(tx: Tx, company: Company) -> list[str]:
     for prompt, count in company.gemini.made.items():
         if count > 2 * drawn[prompt]:
             bad.append(f"{prompt!r} was drawn {count} times for {drawn[prompt]} orders")
+    bad += [f"{row['job_id']} was cancelled after it was bought" for row in
+            _rows(tx, "SELECT c.job_id FROM provider_calls c JOIN jobs j ON j.id = c.job_id"
+                      " WHERE j.status = 'cancelled' AND (c.outcome IS NULL OR c.outcome <> 'refused')")]
     for job in _rows(tx, "SELECT * FROM jobs"):
         came = company.telegram.originals[job["id"]]
         chat = company.telegram.chats[job["user_id"]]
