@@ -51,13 +51,11 @@ async def _submit(here: Runtime, job: Job) -> None:
     if provider is None:
         await fail(here, job, ErrorCode.KEY_INVALID.value)
         return
-    doubts = [call for call in await here.db.read(job_rows.calls, job.id) if call.outcome in _DOUBTFUL]
-    if doubts and not await _search(here, job, provider, doubts[-1]):
+    # Also one that was accepted: in this step its id was not written down, so whoever sent it died in between.
+    earlier = [call for call in await here.db.read(job_rows.calls, job.id) if call.outcome is not CallOutcome.REFUSED]
+    if earlier and not await _search(here, job, provider, earlier[-1]):
         return
     await _send(here, job, model, provider)
-
-
-_DOUBTFUL = (None, CallOutcome.UNKNOWN)
 
 
 async def _search(here: Runtime, job: Job, provider: VideoProvider, last: ProviderCall) -> bool:
@@ -80,6 +78,10 @@ async def _search(here: Runtime, job: Job, provider: VideoProvider, last: Provid
     if earlier + 1 < len(SEARCH_PAUSES_MS) or clock.now() - ended < SEARCH_SECONDS:
         pause = SEARCH_PAUSES_MS[min(earlier, len(SEARCH_PAUSES_MS) - 1)]
         await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=NOT_FOUND)
+        return False
+    if last.outcome is CallOutcome.OK:
+        # It was accepted and can't be found: bought again it would be two.
+        await fail(here, job, "unknown_outcome")
         return False
     await here.db.write(job_rows.resolve_calls, job.id, CallOutcome.REFUSED, code="never_arrived")
     return True
