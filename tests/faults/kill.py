@@ -121,9 +121,10 @@ async def soak(kills: int, seed: int, at_once: int) -> int:
         for _ in range(at_once):
             group.create_task(_deaths(tally, clean))
     seconds = time.monotonic() - began
+    edges = 2 * len(points.find())
     print(
-        f"{tally.kills} kills in {tally.runs} runs of {len(LIST)} stories, {len(tally.hit)} of {2 * len(points.find())} "
-        f"edges hit, {tally.missed} not reached, {seconds:.0f} s ({tally.kills / seconds:.2f} kills/s), "
+        f"{tally.kills} kills in {tally.runs} runs of {len(LIST)} stories, {len(tally.hit)} of {edges} edges hit, "
+        f"{tally.missed} not reached, {seconds:.0f} s ({tally.kills / seconds:.2f} kills/s), "
         f"{len(tally.violations)} violations, seed {seed}"
     )
     return 1 if tally.violations else 0

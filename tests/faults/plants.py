@@ -56,7 +56,10 @@ def sent_first() -> None:
 
 def blind_submit() -> None:
     """A clip is submitted anew under another name, without looking whether the first submit arrived."""
-    video_worker._DOUBTFUL = ()  # type: ignore[assignment]
+    async def nothing(*_: Any) -> bool:
+        return True
+
+    video_worker._search = nothing
     start = jobs.claim
 
     def renamed(tx: Tx, job_id: str, wanted: Any) -> Job | None:

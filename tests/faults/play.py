@@ -27,7 +27,7 @@ from sandbox.world import World
 from tests.bot_fixture import ANYA
 from tests.faults import points
 from tests.faults.seams import AFTER, BEFORE, Trap
-from tests.faults.stage import PATIENCE, SPEED, Stage, Violation, Zygote
+from tests.faults.stage import PATIENCE, SPEED, Stage, Violation, Zygote, until
 from tests.redis_fixture import RedisServer
 from tests.sandbox_fixture import Sandbox
 from tests.shop_fixture import impatient_catalogue
@@ -150,7 +150,8 @@ class House:
         if story.redis or story.worker:
             settings["REDIS_URL"] = self.redis().url
         stage = Stage(
-            self.zygote, sandbox, room, settings=settings, trap=trap, plant=plant or story.plant, what=story.what, shots=shots
+            self.zygote, sandbox, room, settings=settings, trap=trap, plant=plant or story.plant, what=story.what,
+            shots=shots,
         )
         stage.with_worker = story.worker
         stage.flush = lambda: self.redis()
@@ -174,9 +175,7 @@ async def _play(stage: Stage, story: Story) -> None:
                 for task in beside:
                     task.cancel()
             if story.what == "bot":
-                status = await stage.stop()
-                if status != 0:
-                    raise Violation(f"the orderly stop ended with status {status}")
+                await _stop(stage, story)
     except* (AssertionError, TimeoutError) as group:
         error: BaseException = group
         while isinstance(error, BaseExceptionGroup):
@@ -189,10 +188,30 @@ async def _play(stage: Stage, story: Story) -> None:
         await stage.kill()
 
 
+async def _stop(stage: Stage, story: Story) -> None:
+    """Stop in order. A death in the last moment, or in the stop itself, has its successor as any other."""
+    await stage.settled()
+    status = await _quiet_end(stage, story)
+    if status == -signal.SIGKILL:
+        await stage.succeed()
+        status = await _quiet_end(stage, story)
+    if status != 0:
+        raise Violation(f"the orderly stop ended with status {status}")
+
+
+async def _quiet_end(stage: Stage, story: Story) -> int:
+    ticking = asyncio.create_task(stage.tick())
+    try:
+        await until(lambda: stage.is_quiet() or stage.life is None or stage.life.ended.done())
+    finally:
+        ticking.cancel()
+    return await stage.stop()
+
+
 async def _act(stage: Stage, story: Story) -> None:
     await story.act(stage)
     if story.what == "bot":
-        await stage.quiet(story.undelivered)
+        await until(stage.is_quiet)
 
 
 # --- what was promised ------------------------------------------------------------------------------
@@ -200,7 +219,10 @@ async def _act(stage: Stage, story: Story) -> None:
 
 def check(stage: Stage, story: Story) -> None:
     """Raises Violation, naming everything that is wrong."""
-    wrong = [*_unknown(stage), *_books(stage), *_ends(stage, story), *_providers(stage, story), *_deliveries(stage, story), *_log(stage, story)]
+    wrong = [
+        *_unknown(stage), *_books(stage), *_ends(stage, story), *_providers(stage, story),
+        *_deliveries(stage, story), *_log(stage, story),
+    ]
     if story.check is not None:
         try:
             story.check(stage)

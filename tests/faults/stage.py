@@ -8,34 +8,33 @@ import json
 import os
 import re
 import signal
-import sqlite3
 import sys
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from pysqlite3 import dbapi2 as sqlite
 
-from database.checks import check_file, run_checks
-from database.engine import SqliteFile
-from sandbox.app import serve
-from sandbox.world import World
 from tests.bot_fixture import ANYA, BOT_ID, Person
 from tests.database_fixture import ROOT
 from tests.faults.seams import AFTER, SharedClock, Trap
 from tests.process_fixture import free_port
 from tests.sandbox_fixture import ADMIN, Sandbox
-from tests.shop_fixture import impatient_catalogue
 
 SPEED = 5.0  # simulated seconds a real second, outside; the shop's own clock jumps where nothing happens
 PATIENCE = 60.0  # real seconds for a story, whatever the machine does beside it
 IDLE = 0.15  # real seconds for which nothing moved: what waits, waits for its time
 STOP_SECONDS = 40.0
 DEATH_SECONDS = 200.0  # after a death: every lease of the dead is over, what it had in hand is due
+
+
+async def until(condition: Callable[[], Any]) -> Any:
+    """Wait for something true and give it; a story's limit is its patience as a whole."""
+    while not (found := condition()):  # noqa: ASYNC110 - any condition, most of them are no event of ours
+        await asyncio.sleep(0.03)
+    return found
 
 
 class Violation(AssertionError):
@@ -136,7 +135,6 @@ class Stage:
     shots: Callable[[], float] | None = None
     with_worker: bool = False
     polls: bool = False  # time jumps to the next look at an unpaid payment as well
-    listens: bool = False
     flush: Callable[[], object] = field(default=lambda: None)
     verbs: list[Any] = field(default_factory=list)
 
@@ -146,6 +144,7 @@ class Stage:
         self.anya, self.admin = Person(ANYA, self.sandbox), Person(ADMIN, self.sandbox)
         self.life: Life | None = None
         self.worker: Life | None = None
+        self._succession: asyncio.Task[None] | None = None
         self._connection: sqlite.Connection | None = None
         self._moved = (0, time.monotonic())
 
@@ -180,24 +179,35 @@ class Stage:
         self.life = await self.zygote.fork(self.order(self.what, trap=trap, verbs=self.verbs))
         if self.with_worker and (self.worker is None or self.worker.ended.done()):
             self.worker = await self.zygote.fork(self.order("worker", trap=trap))
-        while _size(self.folder / "trace") == start and not self.life.ended.done():
-            await asyncio.sleep(0.01)
+        life = self.life
+        await until(lambda: _size(self.folder / "trace") > start or life.ended.done())
 
     async def keep(self) -> None:
         """Start the shop again whenever it was killed, as an operator's supervisor does; anything else is wrong."""
         while True:
             assert self.life is not None
             status = await asyncio.shield(self.life.ended)
-            self.disconnect()
             if self.what != "bot" and status == 0:
                 return
             if status != -signal.SIGKILL:
                 raise Violation(f"the shop ended by itself with status {status}")
-            self.deaths += 1
-            with (self.folder / "trace").open("a", encoding="utf-8") as trace:
-                trace.write("died\n")
-            self.clock.forward(DEATH_SECONDS)
-            await self.begin()
+            # Once begun it goes on, whatever becomes of who waits here: no birth is lost.
+            self._succession = asyncio.create_task(self.succeed())
+            await asyncio.shield(self._succession)
+
+    async def settled(self) -> None:
+        """Wait for a succession that is under way."""
+        if self._succession is not None:
+            await self._succession
+
+    async def succeed(self) -> None:
+        """The next life takes over, when all that the dead one held has run out."""
+        self.disconnect()
+        self.deaths += 1
+        with (self.folder / "trace").open("a", encoding="utf-8") as trace:
+            trace.write("died\n")
+        self.clock.forward(DEATH_SECONDS)
+        await self.begin()
 
     async def keep_worker(self) -> None:
         while self.worker is not None:
@@ -220,6 +230,8 @@ class Stage:
         return await self.life.end(signal.SIGTERM)
 
     async def kill(self) -> None:
+        with contextlib.suppress(AssertionError, TimeoutError):
+            await self.settled()
         for life in (self.life, self.worker):
             if life is not None:
                 await life.end(signal.SIGKILL)
@@ -275,16 +287,14 @@ class Stage:
             raise
 
     async def until(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Wait for rows; a story's limit is its patience as a whole."""
-        while not (found := self.now_rows(query, *values)):
-            await asyncio.sleep(0.03)
+        """Wait for rows."""
+        found: list[tuple[Any, ...]] = await until(lambda: self.now_rows(query, *values))
         return found
 
     async def saw(self, point: str) -> None:
         """Wait until some life has passed this point."""
         wanted = (AFTER, point)
-        while wanted not in self.passed:
-            await asyncio.sleep(0.03)
+        await until(lambda: wanted in self.passed)
 
     def write(self, statement: str) -> None:
         """Change rows behind the shop's back, as time would."""
@@ -292,10 +302,9 @@ class Stage:
         assert self._connection is not None
         self._connection.execute(statement)
 
-    async def answered(self, taps: int) -> None:
-        """Wait until so many taps have been answered."""
-        while self.sandbox.calls("telegram", "answerCallbackQuery") < taps:
-            await asyncio.sleep(0.03)
+    def answers(self) -> int:
+        """How many taps were answered so far."""
+        return self.sandbox.calls("telegram", "answerCallbackQuery")
 
     async def job(self, number: int = 1) -> tuple[str, str]:
         """Id and status of the n-th job once it is final."""
@@ -310,11 +319,11 @@ class Stage:
             assert answer.status == 200, await answer.text()
             return await answer.json()
 
-    async def quiet(self, undelivered: int = 0) -> None:
-        """Wait until nothing is open: no job, no message that is owed, no notification, no return, no update."""
+    def is_quiet(self) -> bool:
+        """Nothing is open: no job, no message that is owed, no notification, no return, no update."""
         telegram = self.sandbox.world.faces["telegram"]
-        while self._connection is None or self.open_rows() or len(telegram.bot(BOT_ID).updates):
-            await asyncio.sleep(0.03)
+        self._connect()
+        return self._connection is not None and not self.open_rows() and not len(telegram.bot(BOT_ID).updates)
 
     def open_rows(self) -> dict[str, list[Any]]:
         """What is under way, by kind."""
