@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import func, insert, select
 
-from database import flags, jobs, ledger, outbox, users
+from database import flags, jobs, ledger, margin, outbox, users
 from database.engine import Tx
 from database.errors import NotFound
 from database.rows import Entry, User
@@ -47,18 +47,42 @@ def set_maintenance(tx: Tx, admin_id: int, on: bool) -> None:
     log(tx, admin_id, "maintenance", "shop", on=on)
 
 
-def refund_job(tx: Tx, admin_id: int, job_id: str, *, note: str) -> int:
-    """Money of a job back by an admin's word: an open job fails, a completed one is compensated; kopecks given back."""
+@dataclass(frozen=True)
+class JobRefund:
+    """Money of a job that went back: kopecks, when (UTC milliseconds), and whether this call did it."""
+
+    amount: int
+    at: int
+    new: bool
+
+
+def refund_job(tx: Tx, admin_id: int, job_id: str, *, note: str) -> JobRefund:
+    """Money of a job back by an admin's word: an open job fails, a completed one is compensated, once.
+
+    Raises NotFound, IllegalMove when the job never took any.
+    """
     job = jobs.get(tx, job_id)
     if job is None:
         raise NotFound(f"job {job_id}")
+    if (earlier := _given_back(tx, job_id)) is not None:
+        log(tx, admin_id, "refund", job_id, amount=0, note=note)
+        return earlier
     if job.is_open:
         jobs.fail(tx, job_id, "refunded_by_admin")
         back = job.cost_estimate
     else:
         back = jobs.compensate(tx, job_id, "admin")
     log(tx, admin_id, "refund", job_id, amount=back, note=note)
-    return back
+    return JobRefund(back, tx.now, new=True)
+
+
+def _given_back(tx: Tx, job_id: str) -> JobRefund | None:
+    """The entry by which nothing of a job's price was left taken; None while something is."""
+    of_job = ledger_table.c.job_id == job_id
+    if tx.execute(select(func.sum(ledger_table.c.amount)).where(of_job)).scalar() != 0:
+        return None
+    last = tx.row(select(ledger_table).where(of_job).order_by(ledger_table.c.id.desc()).limit(1))
+    return None if last is None else JobRefund(int(last["amount"]), int(last["created_at"]), new=False)
 
 
 @dataclass(frozen=True)
@@ -116,6 +140,8 @@ class Stats:
     open_jobs: int
     undelivered: int
     quarantined: int
+    lost: int  # orders of all time whose provider worked and whose person did not pay
+    lost_today: int
     maintenance: bool
 
 
@@ -148,6 +174,8 @@ def stats(tx: Tx) -> Stats:
         open_jobs=_number(tx, select(func.count()).where(job_table.c.status.in_(OPEN_JOBS))),
         undelivered=_number(tx, select(func.count()).where(outbox_table.c.dead_reason.is_not(None))),
         quarantined=_number(tx, select(func.count()).where(payments.c.quarantined_reason.is_not(None))),
+        lost=margin.lost(tx),
+        lost_today=margin.lost(tx, day),
         maintenance=bool(flags.get(tx, flags.MAINTENANCE)),
     )
 

@@ -24,24 +24,46 @@ def copy(source: Path, target: Path) -> None:
     """
     if target.exists():
         raise BackupFailed(f"{target} exists; a backup never overwrites")
-    if not source.exists():
-        raise BackupFailed(f"{source} does not exist")
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with _opened(source) as origin, _opened(scratch) as made:
-            origin.backup(made, pages=-1)
-            made.execute("PRAGMA journal_mode=DELETE")
-            verdict = made.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if verdict != "ok":
+        duplicate(source, scratch)
+        if (verdict := damage(scratch)) is not None:
             raise BackupFailed(f"the copy of {source} is damaged: {verdict}")
-        _sync(scratch)
         os.link(scratch, target)  # fails where a rename would silently replace
-        _sync(target.parent)
-    except (sqlite.Error, OSError) as error:
+        sync(target.parent)
+    except OSError as error:
         raise BackupFailed(f"{source} was not copied: {error}") from error
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def duplicate(source: Path, target: Path) -> None:
+    """All pages of a database as they are at one moment, on disk when this returns; nobody has looked at them yet.
+
+    Writers go on meanwhile. Raises BackupFailed; what was begun is removed again.
+    """
+    if not source.exists():
+        raise BackupFailed(f"{source} does not exist")
+    try:
+        with _opened(source) as origin, _opened(target) as made:
+            origin.backup(made, pages=-1)
+            made.execute("PRAGMA journal_mode=DELETE")
+        sync(target)
+    except (sqlite.Error, OSError) as error:
+        for leftover in (target, target.with_name(f"{target.name}-journal")):
+            leftover.unlink(missing_ok=True)
+        raise BackupFailed(f"{source} was not copied: {error}") from error
+
+
+def damage(path: Path) -> str | None:
+    """The first thing SQLite finds wrong with the pages of a file, None when all is well."""
+    try:
+        with _opened(path) as connection:
+            verdict = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+    except (sqlite.Error, OSError) as error:
+        return str(error)
+    return None if verdict == "ok" else verdict
 
 
 def holds_a_shop(path: Path) -> bool:
@@ -63,7 +85,8 @@ def _opened(path: Path) -> Iterator[sqlite.Connection]:
         connection.close()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """What is written of a file, or the names in a folder, is on disk when this returns. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -14,13 +14,15 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from database import admin, ledger, outbox
+from database import admin, ledger, outbox, payments
 from database.engine import Tx
 from database.errors import IllegalMove, NotFound
-from database.payments import alert
 from database.rows import Difference
 from database.schema import differences
 from database.states import DifferenceState, Reason
+
+QUARANTINED = "quarantined"
+UNKNOWN = "unknown-payment"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def note(tx: Tx, found: Found, *, admins: Sequence[int]) -> Difference | None:
     if row is None:
         return None
     difference = Difference.read(row)
-    alert(tx, admins, f"difference:{difference.id}", "alert-difference", id=str(difference.id), kind=found.kind)
+    facts = {"id": str(difference.id), "kind": found.kind}
+    payments.alert(tx, admins, f"difference:{difference.id}", "alert-difference", **facts)
     return difference
 
 
@@ -101,8 +104,12 @@ def apply(tx: Tx, admin_id: int, difference_id: int) -> Difference:
         later = differences.c.decided_at >= difference.created_at
         if tx.row(select(differences.c.id).where(*_decided(difference.payment_id, difference.kind), later)):
             raise IllegalMove(f"difference {difference_id} was overtaken by another decision on its payment")
-    _decide(tx, admin_id, difference, DifferenceState.APPLIED)
     user_id, amount = int(difference.proposal["user_id"]), int(difference.proposal["amount"])
+    _refuse_what_is_known(tx, difference)
+    settled = difference.kind == QUARANTINED and _end_quarantine(tx, difference, whole=True)
+    _decide(tx, admin_id, difference, DifferenceState.APPLIED)
+    if settled:
+        return _must(tx, difference_id)
     key = f"fix:{difference_id}"
     if amount > 0:
         ledger.credit(tx, user_id, ledger.check_amount(amount), reason=Reason.CORRECTION, key=key)
@@ -114,8 +121,41 @@ def apply(tx: Tx, admin_id: int, difference_id: int) -> Difference:
 
 def dismiss(tx: Tx, admin_id: int, difference_id: int) -> Difference:
     """Nothing is to be booked. Raises NotFound, IllegalMove when it is decided."""
-    _decide(tx, admin_id, _must(tx, difference_id), DifferenceState.DISMISSED)
+    difference = _must(tx, difference_id)
+    if difference.kind == QUARANTINED:
+        _end_quarantine(tx, difference, whole=False)
+    _decide(tx, admin_id, difference, DifferenceState.DISMISSED)
     return _must(tx, difference_id)
+
+
+def _refuse_what_is_known(tx: Tx, difference: Difference) -> None:
+    """Money that had no order when it was found, and has one now, is credited by its order or not at all."""
+    if difference.kind != UNKNOWN:
+        return
+    about, order_id = str(difference.details["about"]), difference.details.get("order_id")
+    known = payments.by_provider_id(tx, about)
+    if known is None and order_id:
+        known = payments.get(tx, str(order_id))
+    if known is not None and known.provider_payment_id in (None, about):
+        raise IllegalMove(f"the money of difference {difference.id} has its order again: {known.id}")
+
+
+def _end_quarantine(tx: Tx, difference: Difference, *, whole: bool) -> bool:
+    """The mark goes with the decision, and the payment is closed; True when it was settled like any other instead.
+
+    That is so when `whole`, all fits by now, and nothing was decided about it before.
+    """
+    payment = payments.get(tx, difference.payment_id or "")
+    if payment is None:
+        raise NotFound(f"payment {difference.payment_id}")
+    earlier = payments.decision(tx, payment)
+    if not payments.lift_quarantine(tx, payment.id) and earlier is None:
+        raise IllegalMove(f"payment {payment.id} is not in quarantine")
+    as_ordered = difference.details.get("whole") and difference.proposal.get("amount") == payment.amount
+    if whole and as_ordered and earlier is None:
+        return payments.settle(tx, payment.id)[1]
+    payments.close_decided(tx, payment.id, difference.id)
+    return False
 
 
 def _decide(tx: Tx, admin_id: int, difference: Difference, state: DifferenceState) -> None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import and_, insert, or_, select, update
 
 from database import ledger, outbox, refunds, users
 from database.engine import Tx
 from database.errors import IllegalMove, KeyReused, NotFound
 from database.refunds import Returned
 from database.rows import Payment
-from database.schema import payments
-from database.states import PaymentStatus, Reason
+from database.schema import differences, payments
+from database.states import DifferenceState, PaymentStatus, Reason
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class NewPayment:
 
 
 ASKING_MS = 150_000  # a look taken by a process that died is taken again after this
+WATCHED_MS = 90 * 24 * 3600 * 1000  # how long the money of a decided quarantine is looked after
+FINAL = (PaymentStatus.PAID, PaymentStatus.REFUNDED)
 LONGEST_GAP_MS = 7 * 3600 * 1000  # a next look further ahead was written under a wrong clock
 
 
@@ -114,14 +116,18 @@ def settle(tx: Tx, payment_id: str, returned: Sequence[Returned] = ()) -> tuple[
     """The money has arrived: `paid` and one credit, together; answers the payment and whether this call did it.
 
     What was given back before we looked is taken back in the same transaction: nobody looks at a paid payment again.
-    Late is fine (a canceled payment may still be paid), twice is fine (nothing more happens). Raises IllegalMove for
-    a quarantined one, IllegalMove or KeyReused when the returns do not fit.
+    Late is fine (a canceled payment may still be paid), twice is fine (nothing more happens). Where an administrator
+    has decided about this money nothing is credited, and the order is closed. Raises IllegalMove for a quarantined
+    one, IllegalMove or KeyReused when the returns do not fit.
     """
     payment = _must(tx, payment_id)
     if payment.status in (PaymentStatus.PAID, PaymentStatus.REFUNDED):
         return payment, False
     if payment.quarantined_reason:
         raise IllegalMove(f"payment {payment_id} is in quarantine: {payment.quarantined_reason}")
+    if (number := decision(tx, payment)) is not None:
+        _close(tx, payment_id, f"difference {number}")
+        return _must(tx, payment_id), False
     moved = tx.changed(
         update(payments)
         .where(payments.c.id == payment_id, payments.c.status == payment.status)
@@ -172,6 +178,23 @@ def cancel(tx: Tx, payment_id: str, reason: str) -> bool:
     return moved
 
 
+def close_stale(tx: Tx, provider: str, *, before: int, limit: int = 500) -> int:
+    """Close orders that nobody paid and nobody can pay any more, opened before a UTC time in milliseconds.
+
+    Nobody is told: who left an invoice alone knows. A late success is credited all the same. Answers how many.
+    """
+    stale = select(payments.c.id).where(
+        payments.c.provider == provider, payments.c.status == PaymentStatus.PENDING, payments.c.created_at < before,
+        payments.c.provider_payment_id.is_(None), payments.c.quarantined_reason.is_(None),
+    )
+    closed = tx.execute(
+        update(payments)
+        .where(payments.c.id.in_(stale.limit(limit)), payments.c.status == PaymentStatus.PENDING)
+        .values(status=PaymentStatus.CANCELED, cancel_reason="stale", next_look_at=None)
+    )
+    return int(closed.rowcount)
+
+
 def close_unsent(tx: Tx, payment_id: str, reason: str) -> bool:
     """The provider refused to create it and has nothing of it: close the order. True if this call did."""
     return tx.changed(
@@ -185,8 +208,44 @@ def close_unsent(tx: Tx, payment_id: str, reason: str) -> bool:
     )
 
 
+def decision(tx: Tx, payment: Payment) -> int | None:
+    """The difference by which an administrator decided about a payment's money, before it had a row or in quarantine.
+
+    What was decided stands: nothing credits this money again.
+    """
+    set_aside = and_(differences.c.kind == "quarantined", differences.c.payment_id == payment.id)
+    unknown = differences.c.key == f"{payment.provider}:unknown-payment:{payment.provider_payment_id}"
+    query = select(differences.c.id).where(or_(set_aside, unknown), differences.c.state != DifferenceState.OPEN)
+    number = tx.execute(query.order_by(differences.c.id).limit(1)).scalar()
+    return None if number is None else int(number)
+
+
+def _close(tx: Tx, payment_id: str, reason: str) -> None:
+    """An order that will not be credited by itself any more; nobody is told, and nobody looks at it again."""
+    tx.execute(
+        update(payments)
+        .where(payments.c.id == payment_id, payments.c.status == PaymentStatus.PENDING)
+        .values(status=PaymentStatus.CANCELED, cancel_reason=reason[:100], next_look_at=None)
+    )
+
+
+def lift_quarantine(tx: Tx, payment_id: str) -> bool:
+    """Take the mark away, because its money is being decided about. True if there was one."""
+    marked = (payments.c.id == payment_id, payments.c.quarantined_reason.is_not(None))
+    return tx.changed(update(payments).where(*marked).values(quarantined_reason=None, next_look_at=None))
+
+
+def close_decided(tx: Tx, payment_id: str, number: int) -> None:
+    """Its money was decided about by difference `number`, whatever the provider says of it later."""
+    _close(tx, payment_id, f"difference {number}")
+
+
 def quarantine(tx: Tx, payment_id: str, reason: str, *, admins: Sequence[int]) -> None:
-    """What the provider says does not fit our row: credit nothing, tell the owner."""
+    """What the provider says does not fit our row: credit nothing, tell the owner; what they decided stands."""
+    payment = _must(tx, payment_id)
+    if payment.status not in FINAL and (number := decision(tx, payment)) is not None:
+        _close(tx, payment_id, f"difference {number}")
+        return
     moved = tx.changed(
         update(payments)
         .where(payments.c.id == payment_id, payments.c.quarantined_reason.is_(None))
@@ -223,10 +282,14 @@ def paid_since(tx: Tx, provider: str, since: int, *, limit: int = 20_000) -> lis
     return [Payment.read(row) for row in tx.rows(query)]
 
 
-def quarantined(tx: Tx, *, limit: int = 1_000) -> list[Payment]:
-    """Payments set aside because the provider's word did not fit the row."""
-    query = select(payments).where(payments.c.quarantined_reason.is_not(None)).order_by(payments.c.created_at.desc())
-    return [Payment.read(row) for row in tx.rows(query.limit(limit))]
+def set_aside(tx: Tx, *, limit: int = 1_000) -> list[Payment]:
+    """Payments in quarantine, and those whose quarantine ended of late without a credit: money may come after all."""
+    ended = select(differences.c.payment_id).where(
+        differences.c.kind == "quarantined", differences.c.decided_at > tx.now - WATCHED_MS
+    )
+    after_all = and_(payments.c.id.in_(ended), payments.c.status.not_in(FINAL))
+    query = select(payments).where(or_(payments.c.quarantined_reason.is_not(None), after_all))
+    return [Payment.read(row) for row in tx.rows(query.order_by(payments.c.created_at.desc()).limit(limit))]
 
 
 def take_due(tx: Tx, *, limit: int = 50) -> list[Payment]:

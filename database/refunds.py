@@ -74,10 +74,11 @@ def left(tx: Tx, payment_id: str) -> int:
     return max(0, payment.amount - payment.refunded_amount - int(under_way or 0))
 
 
-def begin(tx: Tx, new: NewRefund) -> tuple[Refund, bool]:
+def begin(tx: Tx, new: NewRefund, *, seen_left: int | None = None) -> tuple[Refund, bool]:
     """Take the money from the customer and write the order down, together; the same id again answers the same row.
 
-    Raises IllegalMove when the payment has not so much left to return, KeyReused for another payment or sum.
+    `seen_left`: what was left to return (kopecks) when it was decided; if that has changed since, it is refused.
+    Raises IllegalMove for that, and when the payment has not so much left; KeyReused for another payment or sum.
     """
     earlier = get(tx, new.id)
     if earlier is not None:
@@ -87,6 +88,8 @@ def begin(tx: Tx, new: NewRefund) -> tuple[Refund, bool]:
     payment = _payment(tx, new.payment_id)
     if payment.provider_payment_id is None or ledger.check_amount(new.amount) > left(tx, payment.id):
         raise IllegalMove(f"payment {payment.id} is {payment.status}, {new.amount} kopecks can't be returned")
+    if seen_left not in (None, left(tx, payment.id)):
+        raise IllegalMove(f"something of payment {payment.id} was returned since")
     taken, owed = _take(tx, payment, new.amount, new.id)
     values = {**vars(new), "taken": taken, "owed": owed, "status": RefundStatus.TAKEN}
     tx.execute(insert(refunds).values(**values, created_at=tx.now, next_look_at=tx.now + HANDLING_MS))

@@ -110,6 +110,7 @@ def _routers(admin_ids: frozenset[int]) -> list[Router]:
     administration = [deepcopy(admin.router), deepcopy(admin_money.router)]
     for router in administration:
         router.message.filter(F.from_user.id.in_(admin_ids))
+        router.callback_query.filter(F.from_user.id.in_(admin_ids))
     return [
         deepcopy(fallback.groups),
         deepcopy(errors.router),

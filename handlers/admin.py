@@ -60,6 +60,7 @@ async def stats(message: Message, person: User, voice: Voice, db: Database) -> N
             open=seen.open_jobs,
             undelivered=seen.undelivered,
             quarantined=seen.quarantined,
+            lost=seen.lost_today,
             maintenance=voice.plain("admin-on" if seen.maintenance else "admin-off"),
         )
     )
@@ -221,7 +222,12 @@ async def refund(message: Message, command: CommandObject, person: User, voice: 
     except IllegalMove:
         await message.answer(voice.t("admin-refund-impossible"))
     else:
-        await message.answer(voice.t("admin-refunded", amount=voice.rubles(back), id=job_id))
+        amount = voice.rubles(back.amount)
+        if back.new:
+            await message.answer(voice.t("admin-refunded", amount=amount, id=job_id))
+        else:
+            when = voice.when(back.at)
+            await message.answer(voice.t("admin-refunded-before", amount=amount, id=job_id, when=when))
 
 
 @router.message(Command("maintenance"), flags=FREE)

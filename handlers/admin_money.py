@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from aiogram import Router
+from aiogram import Bot, Router
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 from aiogram.filters import Command, CommandObject
-from aiogram.types import FSInputFile, Message
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, FSInputFile, InlineKeyboardMarkup, Message
 
-from database import admin, differences
+from database import admin, clock, differences
 from database.models import Database, Difference, IllegalMove, KeyReused, NotFound, Refund, RefundStatus, User
+from handlers import keyboards
+from handlers.callbacks import RefundTap
+from handlers.middlewares import Tap
+from handlers.order import turn
 from handlers.voice import Voice
-from services.export import WHAT, BadPeriod, Period, write_csv
+from services.catalogue import Catalogue, UnknownModel
+from services.export import BadPeriod, Period
 from services.i18n import Safe
+from services.margin import BOOKS, Margin, added_up, last_days, margins, write_book
 from services.notifier import Notifier
 from services.pricing import BadSum, parse_rubles
 from services.reconcile import MOST_DAYS, Reconciliation
-from services.refunds import Refunds
+from services.refunds import Offer, Refunds
+from services.telegram import Screen
 from services.yookassa import YooKassaError
 
 router = Router(name="admin money")
@@ -29,6 +38,8 @@ LARGEST_SUM: Final = 10_000_000_000
 LONGEST_ID: Final = 100
 MOST_SHOWN: Final = 10
 MOST_SENT_BYTES: Final = 45_000_000  # a bot may send files of up to 50 MB
+USUAL_DAYS: Final = 7
+MOST_MARGIN_DAYS: Final = 31
 _REFUND: Final = {
     RefundStatus.TAKEN: "refund-waiting",
     RefundStatus.SENT: "refund-waiting",
@@ -39,9 +50,10 @@ _REFUND: Final = {
 
 @router.message(Command("refund_payment"), flags=FREE)
 async def refund_payment(
-    message: Message, command: CommandObject, person: User, voice: Voice, refunds: Refunds, notifier: Notifier
+    message: Message, command: CommandObject, state: FSMContext, person: User, voice: Voice, refunds: Refunds,
+    notifier: Notifier,
 ) -> None:
-    """Give a payment back, or a part of it, once per message of the admin's, however often the update comes."""
+    """Give all that is left of a payment back, once; a part, which could be meant twice, is confirmed by a button."""
     payment_id, _, rest = (command.args or "").strip().partition(" ")
     amount = None
     try:
@@ -52,16 +64,75 @@ async def refund_payment(
     if not 0 < len(payment_id) <= LONGEST_ID:
         await message.answer(voice.t("refund-usage"))
         return
-    refund_id = f"r-{message.chat.id}-{message.message_id}"
+    nonce = f"{message.chat.id}-{message.message_id}"
     try:
-        refund = await refunds.refund(person.id, payment_id, amount, refund_id=refund_id)
+        if amount is None:
+            await message.answer(_outcome(voice, await refunds.refund(person.id, payment_id, refund_id=f"r-{nonce}")))
+        else:
+            offer = await refunds.offer(payment_id, amount)
+            asked = {"nonce": nonce, "payment": payment_id, "amount": amount, "left": offer.left}
+            await state.update_data(refund=asked)
+            await message.answer(_offered(voice, offer), reply_markup=_confirmation(voice, nonce, amount))
     except NotFound:
         await message.answer(voice.t("admin-not-found"))
     except (IllegalMove, KeyReused):
         await message.answer(voice.t("refund-impossible"))
-    else:
-        await message.answer(_outcome(voice, refund))
     notifier.nudge()
+
+
+@router.callback_query(RefundTap.filter(), flags=FREE)
+async def confirm_refund(
+    query: CallbackQuery, callback_data: RefundTap, tap: Tap, bot: Bot, state: FSMContext, person: User, voice: Voice,
+    refunds: Refunds, notifier: Notifier,
+) -> None:
+    """Return what the card says, once however often it is tapped, and only while nothing else was returned since."""
+    asked = (await state.get_data()).get("refund") or {}
+    refund_id = f"r-{callback_data.nonce}"
+    if asked.get("nonce") != callback_data.nonce:
+        await turn(query, tap, bot, Screen(await _reached(voice, refunds, refund_id)))
+        return
+    if callback_data.act == "no":
+        await state.update_data(refund=None)
+        await turn(query, tap, bot, Screen(voice.t("refund-dropped")))
+        return
+    try:
+        refund = await refunds.refund(
+            person.id, asked["payment"], asked["amount"], refund_id=refund_id, seen_left=asked["left"]
+        )
+    except IllegalMove:
+        text = voice.t("refund-overtaken", id=asked["payment"])
+    else:
+        text = _outcome(voice, refund)
+    await state.update_data(refund=None)
+    await turn(query, tap, bot, Screen(text))
+    notifier.nudge()
+
+
+async def _reached(voice: Voice, refunds: Refunds, refund_id: str) -> str:
+    """How far the return of an older card has come; a card that was replaced or dropped can't start one any more."""
+    try:
+        return _outcome(voice, await refunds.carry_on(refund_id))
+    except NotFound:
+        return voice.t("refund-stale")
+
+
+def _confirmation(voice: Voice, nonce: str, amount: int) -> InlineKeyboardMarkup:
+    label = voice.plain("refund-yes", amount=voice.rubles(amount))
+    yes = keyboards.button(label, RefundTap(nonce=nonce, act="yes"), style="danger")
+    return keyboards.keyboard([yes], [keyboards.button(voice.plain("refund-no"), RefundTap(nonce=nonce, act="no"))])
+
+
+def _offered(voice: Voice, offer: Offer) -> str:
+    lines = [
+        voice.t(
+            "refund-ask", amount=voice.rubles(offer.amount), id=offer.payment.id, user=str(offer.payment.user_id),
+            left=voice.rubles(offer.left), rest=voice.rubles(offer.left - offer.amount),
+        )
+    ]
+    for one in offer.earlier[-MOST_SHOWN:]:
+        key = "refund-earlier-same" if one.amount == offer.amount else "refund-earlier"
+        lines.append(voice.t(key, amount=voice.rubles(one.amount), when=voice.when(one.created_at)))
+    return "\n".join(lines)
 
 
 @router.message(Command("reconcile"), flags=FREE)
@@ -116,11 +187,13 @@ async def fix(
 
 
 @router.message(Command("export"), flags=FREE)
-async def export(message: Message, command: CommandObject, person: User, voice: Voice, db: Database) -> None:
+async def export(
+    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, catalogue: Catalogue
+) -> None:
     """A period of the books as a file in the chat."""
     words = (command.args or "").split()
     try:
-        if len(words) != 3 or words[0] not in WHAT:
+        if len(words) != 3 or words[0] not in BOOKS:
             raise BadPeriod
         what, period = words[0], Period.parse(words[1], words[2])
     except BadPeriod:
@@ -129,12 +202,61 @@ async def export(message: Message, command: CommandObject, person: User, voice: 
     await db.write(lambda tx: admin.log(tx, person.id, "export", what, first=words[1], last=words[2]))
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / f"{what}_{period.first}_{period.last}.csv"
-        written = await write_csv(db, what, period, target)
+        written = await write_book(db, what, period, target, rubles_per_dollar=catalogue.rubles_per_dollar)
         if target.stat().st_size > MOST_SENT_BYTES:
             await message.answer(voice.t("export-too-big"))
             return
         caption = voice.t("export-done", count=written)
         await message.answer_document(FSInputFile(target, filename=target.name), caption=caption)
+
+
+@router.message(Command("margin"), flags=FREE)
+async def margin(
+    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, catalogue: Catalogue
+) -> None:
+    """What orders of the last days brought, less what providers took for them."""
+    wanted = (command.args or "").strip() or str(USUAL_DAYS)
+    if not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted[:3]) <= MOST_MARGIN_DAYS):
+        await message.answer(voice.t("margin-usage", days=MOST_MARGIN_DAYS))
+        return
+    await db.write(lambda tx: admin.log(tx, person.id, "margin", "shop", days=wanted))
+    period = last_days(int(wanted), clock.now_ms())
+    lines = [line async for line in margins(db, period, catalogue.rubles_per_dollar)]
+    await message.answer(_margin_screen(voice, catalogue, int(wanted), lines))
+
+
+def _margin_screen(voice: Voice, catalogue: Catalogue, days: int, lines: list[Margin]) -> str:
+    if not lines:
+        return voice.t("margin-none", days=days)
+    by_model = added_up(lines, lambda line: line.model)
+    by_day = added_up(lines, lambda line: line.day)
+    (total,) = added_up(lines, lambda line: "").values()
+    rate = voice.rubles(round(catalogue.rubles_per_dollar * 100))
+    return "\n".join([
+        voice.t("margin", days=days, rate=rate), _margin_line(voice, voice.plain("margin-total"), total),
+        *([voice.t("margin-lost", count=total.lost)] if total.lost else []),
+        *([voice.t("margin-open", count=total.open)] if total.open else []),
+        voice.t("margin-by-model"),
+        *(_margin_line(voice, _title(catalogue, model, voice), one) for model, one in sorted(by_model.items())),
+        voice.t("margin-by-day"),
+        *(_margin_line(voice, day.strftime("%d.%m"), one) for day, one in reversed(by_day.items())),
+    ])  # fmt: skip
+
+
+def _margin_line(voice: Voice, name: str, one: Margin) -> str:
+    share = "" if one.percent is None else voice.plain("margin-share", percent=one.percent)
+    return voice.t(
+        "margin-line", name=name, orders=one.orders, charged=voice.rubles(one.charged), cost=voice.rubles(one.cost),
+        margin=voice.rubles(one.margin), share=share,
+    )
+
+
+def _title(catalogue: Catalogue, key: str, voice: Voice) -> str:
+    """The model's title; the key of one that is not in the catalogue any more."""
+    for find in (catalogue.image, catalogue.video):
+        with suppress(UnknownModel):
+            return find(key).title.in_language(voice.language)
+    return key
 
 
 def _waiting(voice: Voice, count: int, waiting: list[Difference]) -> str:
@@ -161,6 +283,8 @@ def _proposal(voice: Voice, one: Difference) -> str:
     if not amount:
         return voice.t("fix-propose-nothing")
     key = "fix-propose-credit" if amount > 0 else "fix-propose-take"
+    if one.kind == differences.QUARANTINED and one.details.get("whole"):
+        key = "fix-propose-settle"
     return voice.t(key, amount=voice.rubles(abs(amount)), user=str(one.proposal["user_id"]))
 
 

@@ -20,6 +20,7 @@ from handlers.start import MenuWord
 from handlers.voice import Voice
 from services.i18n import Safe
 from services.payments import Payments
+from services.stars import Stars
 from services.telegram import Screen, show
 
 router = Router(name="balance")
@@ -29,7 +30,7 @@ FREE: Final = {"rate_limit": False}
 PAGE: Final = 10
 
 
-async def balance_screen(voice: Voice, db: Database, payments: Payments, user_id: int) -> Screen:
+async def balance_screen(voice: Voice, db: Database, payments: Payments, stars: Stars, user_id: int) -> Screen:
     """What is there, what is held for orders, what is owed."""
     card = await db.read(admin.user_card, str(user_id))
     lines = [voice.t("balance", balance=voice.rubles(card.balance))]
@@ -37,22 +38,26 @@ async def balance_screen(voice: Voice, db: Database, payments: Payments, user_id
         lines.append(voice.t("balance-held", held=voice.rubles(card.held)))
     if card.debt:
         lines.append(voice.t("balance-debt", debt=voice.rubles(card.debt)))
-    if not payments.enabled:
+    can_pay = payments.offered or stars.enabled
+    if not can_pay:
         lines += ["", voice.t("topup-off")]
-    return Screen("\n".join(lines), keyboards.balance(voice, payments=payments.enabled))
+    return Screen("\n".join(lines), keyboards.balance(voice, payments=can_pay))
 
 
 @router.message(Command("balance"), flags=MESSAGE)
 @router.message(MenuWord("menu-balance"), flags=MESSAGE)
-async def balance(message: Message, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments) -> None:
-    await show(bot, message.chat.id, await balance_screen(voice, db, payments, person.id))
+async def balance(
+    message: Message, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments, stars: Stars
+) -> None:
+    await show(bot, message.chat.id, await balance_screen(voice, db, payments, stars, person.id))
 
 
 @router.callback_query(GoTap.filter(F.to == "balance"), flags=FREE)
 async def go_balance(
-    query: CallbackQuery, tap: Tap, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments
+    query: CallbackQuery, tap: Tap, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments,
+    stars: Stars,
 ) -> None:
-    await turn(query, tap, bot, await balance_screen(voice, db, payments, person.id))
+    await turn(query, tap, bot, await balance_screen(voice, db, payments, stars, person.id))
 
 
 @router.callback_query(PageTap.filter(F.what == "ledger"), flags=FREE)

@@ -79,6 +79,13 @@ class PayTap(CallbackData, prefix="p", sep="|"):
     payment: str
 
 
+class RefundTap(CallbackData, prefix="rp"):
+    """Confirm or drop the partial return of a payment that `nonce` (the chat and the command's message) asked for."""
+
+    nonce: str
+    act: Literal["yes", "no"]
+
+
 class PageTap(CallbackData, prefix="n"):
     """A page of the person's jobs (`at` is an offset) or of the statement (`at` is the id before which it begins)."""
 

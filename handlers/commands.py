@@ -22,7 +22,7 @@ PEOPLE: Final = ("start", "image", "video", "balance", "topup", "history", "lang
                  "help")
 ADMINS: Final = (
     "admin", "stats", "user", "grant", "ban", "unban", "job", "refund", "refund_payment", "reconcile", "fix",
-    "export", "maintenance",
+    "margin", "export", "maintenance",
 )
 FLAG: Final = "commands"
 

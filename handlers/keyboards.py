@@ -67,17 +67,29 @@ def languages() -> InlineKeyboardMarkup:
 
 
 def top_up(
-    voice: Voice, packs: Iterable[int], *, exact: int | None = None, draft: str = ""
+    voice: Voice, packs: Iterable[int], *, exact: int | None = None, draft: str = "",
+    star_packs: Iterable[tuple[int, int]] = (),
 ) -> InlineKeyboardMarkup:
-    """Sums in kopecks to choose from; `exact` is what an order lacks and stands first."""
+    """Sums in kopecks to choose from; `exact` is what an order lacks and stands first; then what Stars can buy."""
     first = []
     if exact is not None:
         label = voice.plain("button-topup-exact", price=voice.rubles(exact))
         first.append(button(label, TopUpTap(amount=exact, draft=draft), style="success"))
     rest = [button(voice.rubles(pack), TopUpTap(amount=pack, draft=draft)) for pack in packs if pack != exact]
     other = [button(voice.plain("topup-other"), TopUpTap(amount=-1, draft=draft))]
-    back = [button(voice.plain("button-back"), CardTap(draft=draft, act="show"))] if draft else []
-    return keyboard(first, *in_rows(rest, 3), other, back)
+    return keyboard(
+        first, *in_rows(rest, 3), other, *stars(voice, star_packs, draft=draft), back_to_card(voice, draft)
+    )
+
+
+def top_up_in_stars(voice: Voice, packs: Iterable[tuple[int, int]], *, draft: str = "") -> InlineKeyboardMarkup:
+    """The packs in Stars alone, where no card is taken."""
+    return keyboard(*stars(voice, packs, draft=draft), back_to_card(voice, draft))
+
+
+def back_to_card(voice: Voice, draft: str) -> list[InlineKeyboardButton]:
+    """Back to the order that waits for the money; nothing where none does."""
+    return [button(voice.plain("button-back"), CardTap(draft=draft, act="show"))] if draft else []
 
 
 def stars(

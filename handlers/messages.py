@@ -180,8 +180,10 @@ class JobLetters:
         voice = self._voice(language)
         why = voice.t(_CANCEL_REASONS.get(payment.cancel_reason or "", "cancel-reason-other"))
         text = voice.t("payment-canceled", amount=voice.rubles(payment.amount), why=Safe(why))
-        packs = self._shelf.catalogue.top_ups.packs
-        return Screen(text, keyboards.top_up(voice, packs, draft=payment.draft_id or ""))
+        offers, draft = self._shelf.catalogue.top_ups, payment.draft_id or ""
+        if not offers.card:
+            return Screen(text, keyboards.top_up_in_stars(voice, offers.star_packs, draft=draft))
+        return Screen(text, keyboards.top_up(voice, offers.packs, draft=draft, star_packs=offers.star_packs))
 
     def note(self, language: str, item: OutboxItem, balance: int, job: Job | None) -> Screen | None:
         """Messages of their own; None for a kind that nobody here knows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -193,11 +194,17 @@ async def _short_of_money(
     text = voice.t(
         "topup-missing", missing=voice.rubles(missing), price=voice.rubles(price), balance=voice.rubles(balance)
     )
-    if not payments.enabled:
-        back = keyboards.button(voice.plain("button-back"), CardTap(draft=draft.id, act="show"))
-        return Screen(f"{text}\n\n{voice.t('topup-off')}", keyboards.keyboard([back]))
+    stars = _enough(top_ups.star_packs, missing)
+    if not payments.offered:
+        words = text if stars else f"{text}\n\n{voice.t('topup-off')}"
+        return Screen(words, keyboards.top_up_in_stars(voice, stars, draft=draft.id))
     exact = min(max(top_ups.minimum, -(-missing // 100) * 100), top_ups.maximum)
     if missing < top_ups.minimum:
         text += " " + voice.t("topup-minimum", minimum=voice.rubles(top_ups.minimum))
     packs = [pack for pack in top_ups.packs if pack > exact]
-    return Screen(text, keyboards.top_up(voice, packs, exact=exact, draft=draft.id))
+    return Screen(text, keyboards.top_up(voice, packs, exact=exact, draft=draft.id, star_packs=stars))
+
+
+def _enough(packs: Sequence[tuple[int, int]], missing: int) -> list[tuple[int, int]]:
+    """Packs in Stars that bring at least `missing` kopecks; all of them where none does."""
+    return [pack for pack in packs if pack[0] >= missing] or list(packs)

@@ -44,14 +44,14 @@ async def choice_screen(
     voice: Voice, db: Database, payments: Payments, catalogue: Catalogue, user_id: int, draft: str = ""
 ) -> Screen:
     """The packs, in rubles and in Stars. Raises TopUpUnavailable when neither is taken."""
-    stars = keyboards.stars(voice, catalogue.top_ups.star_packs, draft=draft)
-    if not payments.enabled and not stars:
+    packs, stars = catalogue.top_ups.packs, catalogue.top_ups.star_packs
+    if not payments.offered and not stars:
         raise TopUpUnavailable("off")
     balance = voice.rubles(await db.get_balance(user_id))
-    if not payments.enabled:
-        return Screen(voice.t("topup-stars", balance=balance), keyboards.keyboard(*stars))
-    cards = keyboards.top_up(voice, catalogue.top_ups.packs, draft=draft)
-    return Screen(voice.t("topup", balance=balance), keyboards.keyboard(*cards.inline_keyboard, *stars))
+    if not payments.offered:
+        text = voice.t("topup-stars", balance=balance)
+        return Screen(text, keyboards.top_up_in_stars(voice, stars, draft=draft))
+    return Screen(voice.t("topup", balance=balance), keyboards.top_up(voice, packs, draft=draft, star_packs=stars))
 
 
 @router.message(Command("topup"), flags=MESSAGE)
@@ -75,7 +75,7 @@ async def ask_sum(
     query: CallbackQuery, callback_data: TopUpTap, state: FSMContext, tap: Tap, bot: Bot, voice: Voice,
     catalogue: Catalogue, payments: Payments,
 ) -> None:
-    if not payments.enabled:
+    if not payments.offered:
         raise TopUpUnavailable("off")
     await state.set_state(Waiting.amount)
     await state.set_data({"order": callback_data.draft})

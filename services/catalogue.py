@@ -215,6 +215,7 @@ class TopUps(_Part):
     packs: Annotated[tuple[Kopecks, ...], Field(min_length=1, max_length=12, strict=False)]
     minimum: Kopecks
     maximum: Kopecks
+    card: bool = True
     stars: Annotated[tuple[StarPack, ...], Field(max_length=12, strict=False)] = ()
 
     @property
@@ -290,6 +291,7 @@ class Catalogue(_Part):
 
     default_image_key: Key
     default_video_key: Key
+    rubles_per_dollar: Annotated[float, Field(gt=0, le=10_000)] = 95.0
     top_ups: TopUps
     holds: Holds
     retries: Retries

@@ -5,7 +5,9 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from database import admin
+from database.copies import Outcome
 from database.models import Database
+from services import backups
 from services.queue import Queue
 
 
@@ -27,14 +29,19 @@ class Metrics:
                 "quarantined_payments": "Payments that wait for the owner's decision",
                 "queue_depth": "Steps that wait for a worker",
                 "queue_healthy": "1 while steps go where they should",
+                "lost_results": "Orders whose provider worked and whose person did not pay: the owner's loss",
                 "users": "Users known",
+                "backup_age_seconds": "Since the last copy that proved itself; +Inf: there is none",
+                "backup_bytes": "Size of that copy",
+                "backup_verified": "1 when the last attempt at a copy ended with a verified one",
             }.items()
         }
 
     async def page(self) -> bytes:
         """The metrics page as bytes."""
         stats = await self._db.read(admin.stats)
-        values = {
+        copies = await self._db.read(backups.state)
+        values: dict[str, float] = {
             "open_jobs": stats.open_jobs,
             "held_kopecks": stats.held,
             "balances_kopecks": stats.balances,
@@ -43,7 +50,11 @@ class Metrics:
             "quarantined_payments": stats.quarantined,
             "queue_depth": await self._queue.depth(),
             "queue_healthy": int(await self._queue.healthy()),
+            "lost_results": stats.lost,
             "users": stats.users,
+            "backup_age_seconds": copies.age_seconds,
+            "backup_bytes": copies.good.size if copies.good else 0,
+            "backup_verified": int(copies.last is not None and copies.last.outcome is Outcome.VERIFIED),
         }
         for name, value in values.items():
             self._gauges[name].set(value)

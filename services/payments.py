@@ -53,13 +53,18 @@ class Payments:
         return_url: str = "https://t.me",
         admins: Sequence[int] = (),
         receipt: Receipt | None = None,
+        offered: bool = True,
     ) -> None:
-        """`receipt` holds the shop's own terms where every payment needs one; the customer's address is theirs."""
+        """`receipt` holds the shop's own terms where every payment needs one; the customer's address is theirs.
+
+        `offered` False: no new payment is begun, while those that were are looked after.
+        """
         self._db = db
         self._gateway = gateway
         self._texts = texts
         self._return_url = return_url
         self._receipt = receipt
+        self._offered = offered
         self._settlement = Settlement(db, gateway, shop_id=shop_id, test_mode=test_mode, admins=admins)
 
     @property
@@ -67,13 +72,22 @@ class Payments:
         return self._gateway is not None
 
     @property
+    def offered(self) -> bool:
+        """Whether people may begin to pay by card."""
+        return self._offered and self.enabled
+
+    @property
     def wants_email(self) -> bool:
         """Whether a customer must leave an address before they can pay."""
-        return self._gateway is not None and self._receipt is not None
+        return self.offered and self._receipt is not None
 
     def is_of_our_shop(self, facts: GatewayPayment) -> bool:
         """Our shop and our mode: a test shop's payments are no money."""
         return self._settlement.is_of_our_shop(facts)
+
+    def fits(self, payment: Payment, facts: GatewayPayment) -> bool:
+        """Whether what YooKassa says is of exactly this order: id, sum, currency, order, shop and mode."""
+        return self._settlement.mismatch(payment, facts) is None
 
     # --- starting -----------------------------------------------------------------------------------
 
@@ -90,11 +104,11 @@ class Payments:
     ) -> Payment:
         """A payment of `amount` kopecks with its link; the same `order_id` again answers the same payment.
 
-        Raises TopUpUnavailable: "off" without a shop, "refused" when the shop's settings are wrong (the owner is
-        told), "try_later" when YooKassa does not answer (the order stays and is looked after), "email" when the
-        shop sends receipts and knows no address of this person.
+        Raises TopUpUnavailable: "off" without a shop or while cards are not offered, "refused" when the shop's settings
+        are wrong (the owner is told), "try_later" when YooKassa does not answer (the order stays and is looked after),
+        "email" when the shop sends receipts and knows no address of this person.
         """
-        if self._gateway is None:
+        if not self.offered:
             raise TopUpUnavailable("off")
         if not _ORDER_ID.fullmatch(order_id):
             raise ValueError("an order id is 1 to 50 of A-Z, a-z, 0-9, _ and -")

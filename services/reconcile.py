@@ -159,26 +159,27 @@ class Reconciliation:
 
     async def _quarantined(self, report: Report) -> None:
         """What was set aside waits for a person: with the sum that YooKassa has, where it has one."""
-        for payment in await self._db.read(rows.quarantined):
-            paid = await self._paid_there(payment)
+        for payment in await self._db.read(rows.set_aside):
+            there = await self._held_there(payment)
+            paid = there.amount_kopecks - there.refunded_kopecks if there else 0
             booked = await self._db.read(differences.booked, payment.id, "quarantined")
             propose = paid - booked if payment.status not in FINAL and not payment.legacy else 0
             if booked and not propose:
                 continue  # a person has settled it
             about = f"{payment.provider_payment_id or payment.id}:{paid}"  # money that comes later is news again
-            await self._note(report, payment, "quarantined", about, paid, propose)
+            whole = there is not None and there.refunded_kopecks == 0 and self._payments.fits(payment, there)
+            await self._note(report, payment, "quarantined", about, paid, propose, whole=whole)
 
-    async def _paid_there(self, payment: Payment) -> int:
-        """Kopecks that YooKassa holds for the payment now; 0 when it holds none or can't tell."""
+    async def _held_there(self, payment: Payment) -> GatewayPayment | None:
+        """The payment as YooKassa has it, when it holds money of it that is ours; None as well when it can't tell."""
         if self._gateway is None or payment.provider != PROVIDER or payment.provider_payment_id is None:
-            return 0
+            return None
         try:
             facts = await self._gateway.get_payment(payment.provider_payment_id)
         except YooKassaError:
-            return 0
+            return None
         holds = facts.status == "succeeded" and facts.paid and facts.currency == "RUB"
-        is_ours = self._payments.is_of_our_shop(facts)
-        return facts.amount_kopecks - facts.refunded_kopecks if holds and is_ours else 0
+        return facts if holds and self._payments.is_of_our_shop(facts) else None
 
     # --- refunds --------------------------------------------------------------------------------------
 
@@ -212,7 +213,7 @@ class Reconciliation:
             found = Found("refund-of-unknown", PROVIDER, refund.id, facts={"theirs": refund.amount_kopecks})
             await self._write(report, found)
         elif row is None:
-            if not payment.quarantined_reason:
+            if not payment.quarantined_reason and await self._db.read(rows.decision, payment) is None:
                 amount = refund.amount_kopecks
                 await self._note(report, payment, "refund-not-taken", refund.id, amount, -amount)
         elif row.status is RefundStatus.CANCELED or row.amount != refund.amount_kopecks:
@@ -238,12 +239,15 @@ class Reconciliation:
     # --- small parts ----------------------------------------------------------------------------------
 
     async def _note(
-        self, report: Report, payment: Payment, kind: str, about: str, theirs: int, propose: int
+        self, report: Report, payment: Payment, kind: str, about: str, theirs: int, propose: int, *, whole: bool = False
     ) -> None:
-        """Write a difference of one of our payments down; `propose` kopecks would settle it, 0: no entry would."""
+        """Write a difference of one of our payments down; `propose` kopecks would settle it, 0: no entry would.
+
+        `whole`: it is exactly what was ordered, and may be settled like any other payment.
+        """
         found = Found(
             kind, payment.provider, about, payment_id=payment.id, user_id=payment.user_id,
-            facts={"theirs": theirs, "ours": payment.amount, "status": payment.status.value},
+            facts={"theirs": theirs, "ours": payment.amount, "status": payment.status.value, "whole": whole},
             proposal=Proposal(payment.user_id, propose) if propose else None,
         )
         await self._write(report, found)

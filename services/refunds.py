@@ -68,6 +68,16 @@ class Unsure:
     reason: str
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A partial return before it is confirmed; sums in kopecks, `left` before it, `earlier` without refused ones."""
+
+    payment: Payment
+    amount: int
+    left: int
+    earlier: tuple[Refund, ...]
+
+
 Word = Done | Waiting | Refused | Unsure
 
 
@@ -90,22 +100,40 @@ class Refunds:
         self._admins = sorted(admins)
         self._locks = KeyedLock(MOST_WAITING)
 
-    async def refund(self, admin_id: int, payment_id: str, amount: int | None = None, *, refund_id: str) -> Refund:
+    async def offer(self, payment_id: str, amount: int) -> Offer:
+        """What returning `amount` kopecks of a payment would mean. Raises NotFound, IllegalMove when that can't be."""
+        payment = await self._db.read(payment_rows.get, payment_id)
+        if payment is None:
+            raise NotFound(f"payment {payment_id}")
+        left = await self._db.read(rows.left, payment_id)
+        if amount > left:
+            raise IllegalMove(f"{left} kopecks of payment {payment_id} are left to return")
+        self._rail(payment).body(payment, amount, "offered")
+        earlier = [one for one in await self._db.read(rows.of_payment, payment_id) if not one.cancel_reason]
+        return Offer(payment, amount, left, tuple(earlier))
+
+    async def refund(
+        self, admin_id: int, payment_id: str, amount: int | None = None, *, refund_id: str,
+        seen_left: int | None = None,
+    ) -> Refund:
         """Return `amount` kopecks of a payment (None: all that is left); the same `refund_id` again goes on with it.
 
-        Answers the row in the state it has reached. Raises NotFound, IllegalMove when so much can't be returned.
+        `seen_left`: what the admin saw as left to return; a return since then makes this one impossible. Answers the
+        row in the state it has reached. Raises NotFound, IllegalMove when so much can't be returned.
         """
         payment = await self._db.read(payment_rows.get, payment_id)
         if payment is None:
             raise NotFound(f"payment {payment_id}")
         known = await self._db.read(rows.get, refund_id)
         if known is None:
-            await self._begin(admin_id, payment, amount, refund_id)
+            await self._begin(admin_id, payment, amount, refund_id, seen_left)
         elif known.payment_id != payment_id or amount not in (None, known.amount):
             raise KeyReused(f"refund {refund_id} stands for another payment or sum")
         return await self.carry_on(refund_id)
 
-    async def _begin(self, admin_id: int, payment: Payment, amount: int | None, refund_id: str) -> None:
+    async def _begin(
+        self, admin_id: int, payment: Payment, amount: int | None, refund_id: str, seen_left: int | None
+    ) -> None:
         wanted = await self._db.read(rows.left, payment.id) if amount is None else amount
         if wanted <= 0:
             raise IllegalMove(f"nothing is left to return of payment {payment.id}")
@@ -120,7 +148,7 @@ class Refunds:
         )
 
         def begin(tx: Tx) -> None:
-            _, is_new = rows.begin(tx, new)
+            _, is_new = rows.begin(tx, new, seen_left=seen_left)
             if is_new:
                 admin.log(tx, admin_id, "refund_payment", payment.id, amount=wanted, refund=refund_id)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Sequence
 
 from database import clock, differences, refunds
@@ -26,6 +27,8 @@ CREATE_TRIES = 2
 FIRST_LOOK_MS = 10_000
 MOST_WAITING = 1_000  # questions about one payment that may stand in line; what is true is decided in the database
 
+# As handlers/topup.py makes them: the chat, which is the person's own, the message, the sum in kopecks, a repetition.
+_ORDER_ID = re.compile(r"(?P<user>[1-9][0-9]{0,15})-[0-9]{1,15}-(?P<amount>[1-9][0-9]{0,11})(?:-[0-9]{1,3})?")
 _UNSURE = (ErrorKind.UNKNOWN_OUTCOME, ErrorKind.RATE_LIMITED)
 _log = logging.getLogger(__name__)
 
@@ -158,7 +161,7 @@ class Settlement:
                 return await self.fresh(payment_id)
 
     async def _apply(self, payment: Payment, facts: GatewayPayment) -> None:
-        if fault := self._mismatch(payment, facts):
+        if fault := self.mismatch(payment, facts):
             event(_log, "payment.quarantined", level=logging.ERROR, reason=fault)
             await self._db.write(rows.quarantine, payment.id, fault, admins=self._admins)
         elif facts.status == "succeeded" and facts.paid:
@@ -178,7 +181,7 @@ class Settlement:
         ):
             event(_log, "payment.canceled", reason=facts.cancel_reason)
 
-    def _mismatch(self, payment: Payment, facts: GatewayPayment) -> str | None:
+    def mismatch(self, payment: Payment, facts: GatewayPayment) -> str | None:
         """What does not fit between our row and YooKassa's word; None when all does."""
         checks = {
             "id": facts.id == payment.provider_payment_id,
@@ -238,14 +241,23 @@ class Settlement:
 
     async def _difference(self, kind: str, facts: GatewayPayment, order: Payment | None = None) -> None:
         """Money at YooKassa that stands for none of our orders, or for one that has its money: a person decides."""
+        owner = order.user_id if order else self._named_in(facts)
+        kept = facts.amount_kopecks - facts.refunded_kopecks
         found = Found(
             kind, PROVIDER, facts.id,
             payment_id=order.id if order else None,
-            user_id=order.user_id if order else None,
-            facts={"theirs": facts.amount_kopecks, "ours": 0, "status": facts.status},
-            proposal=Proposal(order.user_id, facts.amount_kopecks - facts.refunded_kopecks) if order else None,
+            user_id=owner,
+            facts={"theirs": facts.amount_kopecks, "ours": 0, "status": facts.status, "order_id": facts.order_id},
+            proposal=Proposal(owner, kept) if owner is not None and kept > 0 else None,
         )
         await self._db.write(differences.note, found, admins=self._admins)
+
+    def _named_in(self, facts: GatewayPayment) -> int | None:
+        """Whose lost order this money is: our order ids hold the person and the sum, and both must stand there."""
+        parts = _ORDER_ID.fullmatch(facts.order_id or "")
+        if parts is None or int(parts["amount"]) != facts.amount_kopecks or not self.is_of_our_shop(facts):
+            return None
+        return int(parts["user"]) if (facts.status, facts.currency) == ("succeeded", "RUB") else None
 
     def is_of_our_shop(self, facts: GatewayPayment) -> bool:
         """Our shop and our mode: a test shop's payments are no money."""

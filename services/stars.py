@@ -7,6 +7,7 @@ it was paid, taken back when it was returned. Telegram's own list of transaction
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
@@ -36,11 +37,14 @@ from services.refunds import Done, Refused, Unsure, Word
 PROVIDER: Final = "stars"
 CURRENCY: Final = "XTR"
 STALE_SECONDS: Final = 24 * 3600.0  # an invoice of yesterday is refused at the counter; a new one is a tap away
+STALE_MARGIN_SECONDS: Final = 600.0  # who paid in the last moment is heard of before the order is closed
 PAGE: Final = 100
 MOST_PAGES: Final = 10_000
 SCANNED: Final = "stars_scanned"  # where in Telegram's list the transactions begin that are still young
 YOUNG_SECONDS: Final = 48 * 3600.0
 
+# As handlers/stars.py makes them: the chat, which is the person's own, the message, the sum in kopecks, the tap.
+_ORDER_ID = re.compile(r"st-(?P<user>[1-9][0-9]{0,15})-[0-9]{1,15}-(?P<amount>[1-9][0-9]{0,11})-.{1,12}")
 _log = logging.getLogger(__name__)
 
 
@@ -111,12 +115,27 @@ class Stars:
             event(_log, "stars.not_credited", level=logging.ERROR, error=str(error))
             order = await self._db.read(rows.get, order_id)
             facts = {"theirs": 0, "ours": order.amount if order else 0, "stars": price, "status": "paid"}
-            proposal = Proposal(user_id, order.amount) if order and order.stars == price else None
+            amount = self._sold(user_id, order_id, price) if order is None else order.amount
+            proposal = Proposal(user_id, amount) if amount and (order is None or order.stars == price) else None
             await self._note(Found("unknown-payment", PROVIDER, charge_id, None, user_id, facts, proposal))
             return False
         if credited:
             event(_log, "payment.credited", payment_id=payment.id, amount=payment.amount, user_id=user_id)
         return credited
+
+    def _sold(self, user_id: int, order_id: str, price: int) -> int:
+        """Kopecks of a lost order: its id holds person and sum, and the pack must still cost so much; else 0."""
+        parts = _ORDER_ID.fullmatch(order_id)
+        if parts is None or int(parts["user"]) != user_id:
+            return 0
+        amount = int(parts["amount"])
+        return amount if dict(self.packs).get(amount) == price else 0
+
+    async def close_stale(self) -> None:
+        """The sweeper's duty: invoices that the counter refuses by now end as canceled."""
+        before = clock.now_ms() - int((STALE_SECONDS + STALE_MARGIN_SECONDS) * 1000)
+        while await self._db.write(rows.close_stale, PROVIDER, before=before):
+            pass
 
     async def returned(self, charge_id: str) -> bool:
         """Telegram gave the Stars back, by our word or another's: take the sum back once. True if this call did."""
@@ -132,6 +151,10 @@ class Stars:
             await self._note(Found(kind, PROVIDER, charge_id, payment_id, owner, {}, proposal))
             return False
 
+    async def sold_any(self) -> bool:
+        """Whether there is anything to compare: Stars are sold, or once were."""
+        return self.enabled or bool(await self._db.read(rows.paid_since, PROVIDER, 0, limit=1))
+
     # --- comparison -------------------------------------------------------------------------------------
 
     async def compare(self, report: Report, since: float) -> None:
@@ -139,7 +162,7 @@ class Stars:
 
         Raises TelegramAPIError when the list can't be read to its end.
         """
-        if not self.enabled and not await self._db.read(rows.paid_since, PROVIDER, 0, limit=1):
+        if not await self.sold_any():
             return
         came: set[str] = set()
         went: set[str] = set()

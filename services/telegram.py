@@ -208,6 +208,13 @@ async def remove(bot: Bot, chat_id: int, message_id: int | None) -> None:
             await bot.delete_message(chat_id, message_id)
 
 
+def telegram_fault(error: Exception) -> str:
+    """What to do about Telegram's answer, in a sentence."""
+    if type(error).__name__ in ("TelegramUnauthorizedError", "TelegramNotFound"):
+        return "the token is refused; take a new BOT_TOKEN from @BotFather"
+    return f"no usable answer ({type(error).__name__}); check TELEGRAM_API_URL and the firewall"
+
+
 def cut(text: str, limit: int) -> str:
     """At most `limit` UTF-16 units, as Telegram counts, never half a character; an ellipsis says that it was longer."""
     if len(text.encode("utf-16-le")) // 2 <= limit:

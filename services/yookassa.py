@@ -25,6 +25,7 @@ from yookassa.client import ApiClient
 from yookassa.configuration import Configuration
 
 from database import clock
+from services.settings import Settings
 from services.yookassa_objects import (
     ODD,
     GatewayPayment,
@@ -337,3 +338,18 @@ def _read(read: Callable[[Any], T], item: Any) -> T:
         raise YooKassaError(
             ErrorKind.UNKNOWN_OUTCOME, f"odd object {str(name)[:64]!r}: {type(error).__name__} {error!s:.100}"
         ) from None
+
+
+def gateway_of(settings: Settings) -> YooKassaGateway | None:
+    """The shop that the settings name; None when they name none."""
+    if settings.yookassa_shop_id is None or settings.yookassa_secret_key is None:
+        return None
+    return YooKassaGateway(
+        settings.yookassa_shop_id, settings.yookassa_secret_key.get_secret_value(), settings.yookassa_api_url
+    )
+
+
+def expects_test_payments(settings: Settings) -> bool | None:
+    """Whether payments must be test ones: the secret key's own prefix tells (yookassa sheet, section 1)."""
+    key = settings.yookassa_secret_key.get_secret_value() if settings.yookassa_secret_key else ""
+    return {"test_": True, "live_": False}.get(key[:5])

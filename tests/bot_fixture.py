@@ -16,7 +16,7 @@ import pytest_asyncio
 from PIL import Image
 
 from database.models import Database
-from main import Shop
+from handlers.shop import Shop
 from services.telegram import Pace
 from tests.database_fixture import assert_books
 from tests.sandbox_fixture import ADMIN, TOKEN, Sandbox

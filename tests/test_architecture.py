@@ -24,6 +24,9 @@ MAY_IMPORT = {
 }
 """The layers. `services/queue.py` names the workers' functions by dotted path, which is no import."""
 
+ROOTS = ("main", "handlers.shop")
+"""What puts the layers together: the commands, and the bot's process. Nobody imports these but each other and tests."""
+
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("database/",),
     "alembic": ("database/",),
@@ -125,11 +128,13 @@ def _late(tree: ast.Module) -> Iterator[ast.AST]:
 
 def layers(modules: list[Module]) -> Iterator[str]:
     for module in modules:
-        allowed = MAY_IMPORT.get(module.top)
+        allowed = set(PRODUCT) if module.name in ROOTS else MAY_IMPORT.get(module.top)
         for found in imports_of(module) if allowed is not None else ():
             top = found.names[0].partition(".")[0]
             if top in OURS and top not in (allowed or ()):
                 yield module.at(found.node, f"{module.top} must not import {top}")
+            elif module.top in PRODUCT and module.name not in ROOTS and set(ROOTS) & set(found.names):
+                yield module.at(found.node, f"{module.top} must not import what puts the layers together")
 
 
 def libraries(modules: list[Module]) -> Iterator[str]:
@@ -274,6 +279,8 @@ OFFENCES = {
         ("services/a.py", "from sandbox.app import serve", "services/a.py:1"),
         ("sandbox/a.py", "from database.models import db", "sandbox/a.py:1"),
         ("handlers/deep/a.py", "from ...tests import conftest", "handlers/deep/a.py:1"),
+        ("handlers/a.py", "from handlers import shop", "handlers/a.py:1"),
+        ("handlers/shop.py", "from sandbox.app import serve", "handlers/shop.py:1"),
     ],
     "libraries": [
         ("handlers/a.py", "from sqlalchemy import select", "handlers/a.py:1"),

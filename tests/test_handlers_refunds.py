@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from database import payments as rows
 from database.models import Payment, PaymentStatus
-from tests.bot_fixture import ADMIN, ANYA, House, until
+from tests.bot_fixture import ADMIN, ANYA, House, buttons_of, until
 
 
 async def paid(house: House, user_id: int = ANYA, rubles: int = 500) -> Payment:
@@ -27,6 +28,9 @@ async def test_an_admin_returns_a_payment_found_on_the_persons_card(house: House
     card = await admin.sees(payment.id, new=True)
     assert "оплачен" in card["text"]
     await admin.say(f"/refund_payment {payment.id} 200,50")
+    asked = await admin.sees("Вернуть 200,50", new=True)
+    assert (await rows_of(house, payment)).refunded_amount == 0
+    await admin.press("Вернуть 200,50", on=asked)
     await admin.sees("Вернули 200,50", new=True)
     await anya.sees("Платёж вернулся на карту: 200,50")
     await admin.say(f"/user {ANYA}")
@@ -38,6 +42,71 @@ async def test_an_admin_returns_a_payment_found_on_the_persons_card(house: House
     assert after.status is PaymentStatus.REFUNDED
     await admin.say(f"/refund_payment {payment.id}")
     await admin.sees("столько вернуть нельзя", new=True)
+
+
+async def rows_of(house: House, payment: Payment) -> Payment:
+    found = await house.db.read(rows.get, payment.id)
+    assert found is not None
+    return found
+
+
+def confirming(card: dict[str, Any]) -> str:
+    """What stands behind the first button of a card."""
+    return str(buttons_of(card)[0]["callback_data"])
+
+
+async def test_a_part_typed_twice_is_returned_once(house: House) -> None:
+    """Two equal commands make two cards; the newer is confirmed, the older starts nothing, nor do more taps."""
+    admin = house.person(ADMIN)
+    payment = await paid(house)
+    cards = []
+    for _ in range(2):
+        await admin.say(f"/refund_payment {payment.id} 100")
+        cards.append(await admin.sees("Вернуть 100", new=True))
+    await admin.press("Вернуть 100", on=cards[0])
+    await admin.sees("уже не действует")
+    assert (await rows_of(house, payment)).refunded_amount == 0
+    for tap in [admin.tap_raw(confirming(cards[1])) for _ in range(3)]:
+        await admin.answer_to(tap)
+    await admin.sees("Вернули 100")
+    assert (await rows_of(house, payment)).refunded_amount == 10_000
+    assert len(house.sandbox.world.faces["yookassa"].refunds) == 1
+
+
+async def test_two_administrators_do_not_return_the_same_part_twice(house: House) -> None:
+    """What a card shows must still be so when it is confirmed: a return in between makes it say so and do nothing."""
+    admin = house.person(ADMIN)
+    payment = await paid(house)
+    await admin.say(f"/refund_payment {payment.id} 100")
+    card = await admin.sees("Вернуть 100", new=True)
+    await house.shop.refunds.refund(ADMIN, payment.id, 10_000, refund_id="by-another")
+    await admin.press("Вернуть 100", on=card)
+    await admin.sees("за это время вернули что-то ещё")
+    assert (await rows_of(house, payment)).refunded_amount == 10_000
+    await admin.say(f"/refund_payment {payment.id} 100")
+    warned = await admin.sees("Столько же уже возвращали", new=True)
+    await admin.press("Не возвращать", on=warned)
+    await admin.sees("Ничего не вернули")
+    await admin.press_raw(confirming(warned))
+    assert (await rows_of(house, payment)).refunded_amount == 10_000
+    await admin.say(f"/refund_payment {payment.id}")
+    await admin.sees("Вернули 400", new=True)
+
+
+async def test_only_an_administrator_confirms(house: House) -> None:
+    """More than is left is refused at once; a forged tap of somebody else's moves nothing."""
+    admin = house.person(ADMIN)
+    payment = await paid(house)
+    await admin.say(f"/refund_payment {payment.id} 600")
+    await admin.sees("столько вернуть нельзя", new=True)
+    await admin.say(f"/refund_payment {payment.id} 50")
+    card = await admin.sees("Вернуть 50", new=True)
+    bob = house.person(ANYA)
+    await bob.say("/start")
+    await bob.press_raw(confirming(card))  # a person who forges the button
+    assert (await rows_of(house, payment)).refunded_amount == 0
+    await admin.press("Вернуть 50", on=card)
+    await admin.sees("Вернули 50")
 
 
 async def test_a_refusal_says_what_to_type(house: House) -> None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
-from tests.database_fixture import url_of
+from tests.bot_fixture import House
+from tests.database_fixture import ROOT, run_program, url_of
 from tests.edge_fixture import Till
 from tests.test_main import command
+from tests.test_stars import invoice, pay, starry
+
+__all__ = ["starry"]
 
 
 async def test_reconcile_says_what_differs_by_its_exit_status(till: Till, tmp_path: Path) -> None:
@@ -34,3 +42,52 @@ async def test_reconcile_without_a_shop_has_nothing_to_do(tmp_path: Path) -> Non
     settings = {"BOT_TOKEN": "900:token", "DATABASE_URL": url_of(tmp_path / "bot.db")}
     done = await command(tmp_path, settings, "reconcile")
     assert (done.status, "nothing to compare" in done.out) == (0, True)
+
+
+async def test_reconcile_compares_stars_and_says_when_telegram_is_silent(starry: House, tmp_path: Path) -> None:
+    """A charge that the bot never heard of is credited by the command; no answer of Telegram's is exit status 1."""
+    anya = starry.person()
+    told = await pay(anya, await invoice(anya))
+    assert told["ok"]
+    await anya.sees("Зачислено 100")
+    shelf = {"CATALOGUE_PATH": str(tmp_path / "catalogue.toml"), "DATABASE_URL": starry.db.url}
+    settings = starry.sandbox.environment(tmp_path, **shelf)
+    agreed = await command(tmp_path, settings, "reconcile")
+    assert (agreed.status, agreed.out.splitlines()[0]) == (
+        0, "1 payments and 0 refunds compared, 0 settled just now."
+    )
+    elsewhere = {**settings, "TELEGRAM_API_URL": "http://127.0.0.1:9"}
+    silent = await command(tmp_path, elsewhere, "reconcile")
+    assert silent.status == 1
+    assert "Telegram: no usable answer" in silent.err
+    assert "Traceback" not in silent.said
+
+
+def test_commands_about_the_books_start_without_the_bots_library(tmp_path: Path) -> None:
+    """An audit must not wait seconds for what only the bot needs."""
+    code = """
+import sys, main
+assert main.main(["audit"]) == 1
+main.main(["export", "ledger", "--from", "2026-01-01", "--to", "2026-01-02", sys.argv[1]])
+print([name for name in ("aiogram", "aiohttp", "PIL", "rq", "yookassa") if name in sys.modules])
+"""
+    settings = {**os.environ, "BOT_TOKEN": "900:token", "DATABASE_URL": url_of(tmp_path / "bot.db")}
+    said = run_program(code, tmp_path / "out.csv", env={**settings, "PYTHONPATH": str(ROOT)})
+    assert said.splitlines()[-1] == "[]"
+
+
+def test_ctrl_c_before_the_demo_begins_is_no_fault(tmp_path: Path) -> None:
+    """Interrupted while it is still being read in: no traceback."""
+    for sign in ("services.export", "services.margin", "services.local_redis"):
+        with subprocess.Popen(
+            [sys.executable, "-X", "importtime", "main.py", "demo"], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.DEVNULL, start_new_session=True,
+        ) as child:  # fmt: skip
+            assert child.stderr is not None
+            for line in child.stderr:
+                if sign in line:
+                    child.send_signal(signal.SIGINT)
+                    break
+            rest = child.stderr.read()
+            assert child.wait(60) in (0, 130)
+        assert "Traceback" not in rest

@@ -21,9 +21,11 @@ from tests.sandbox_fixture import Sandbox
 PACKS = "maximum = 10000000\nstars = [{ kopecks = 10000, price = 90 }, { kopecks = 50000, price = 440 }]"
 
 
-def with_packs(folder: Path, packs: str = PACKS) -> Path:
-    """The shipped catalogue with packs in Stars."""
-    words = SHIPPED.read_text("utf-8")
+
+
+def with_packs(folder: Path, packs: str = PACKS, *, card: bool = True) -> Path:
+    """The shipped catalogue with packs in Stars, and with or without the card."""
+    words = SHIPPED.read_text("utf-8").replace("card = true", f"card = {str(card).lower()}")
     path = folder / "catalogue.toml"
     begin = words.index("maximum = 10000000")
     path.write_text(words[:begin] + packs + "\n" + words[words.index("\n", begin) :], "utf-8")
@@ -108,6 +110,53 @@ async def test_stars_alone_are_enough_to_top_up(sandbox: Sandbox, tmp_path: Path
         assert len(labels_of(screen)) == 2
         assert (await pay(anya, await invoice(anya)))["ok"]
         await anya.sees("Зачислено 100")
+
+
+async def test_a_hidden_card_is_offered_nowhere(sandbox: Sandbox, tmp_path: Path) -> None:
+    """`card = false`: Stars in /topup, beside the balance and where money is missing; old buttons say it is off."""
+    shelf = with_packs(tmp_path, card=False)
+    async with open_house(sandbox, tmp_path, CATALOGUE_PATH=str(shelf)) as house:
+        anya = house.person()
+        await anya.say("/topup")
+        screen = await anya.sees("звёздами", new=True)
+        assert [label for label in labels_of(screen) if "⭐" not in label] == []
+        for old_button in ("t:10000:", "t:-1:"):
+            assert "не подключено" in await anya.press_raw(old_button)
+        await anya.say("/balance")
+        shown = await anya.sees("На балансе", new=True)
+        await anya.press("Пополнить", on=shown)
+        await anya.sees("звёздами")
+        await anya.say("рыжий лис")
+        await anya.press("Создать")
+        lacking = await anya.sees("Не хватает")
+        assert [label for label in labels_of(lacking) if "⭐" in label]
+        assert [label for label in labels_of(lacking) if "⭐" not in label] == ["‹ Назад"]
+        assert await house.db.read(rows.of_user, ANYA) == []
+
+
+async def test_card_payments_that_were_begun_are_finished_while_cards_are_hidden(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Opened before the switch, paid after it: credited by the notification, and returned by an administrator."""
+    async with open_house(sandbox, tmp_path) as house:
+        for rubles in (500, 300):
+            await house.shop.payments.open_topup(
+                ANYA, rubles * 100, chat_id=ANYA, language="ru", order_id=f"order-{rubles}"
+            )
+    async with open_house(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path, card=False))) as house:
+        anya, admin = house.person(), house.person(ADMIN)
+        await house.pay("order-500")
+        order = await house.db.read(rows.get, "order-500")
+        assert order is not None
+        assert house.shop.payments.enabled
+        await house.shop.payments.heard_of(str(order.provider_payment_id))  # as a notification says
+        await anya.sees("Зачислено 500")
+        await admin.say("/refund_payment order-500")
+        await admin.sees("Вернули 500", new=True)
+        canceled = await house.db.write(rows.cancel, "order-300", "expired_on_confirmation")
+        assert canceled
+        told = await anya.sees("300")
+        assert [label for label in labels_of(told) if "⭐" not in label] == []
 
 
 @pytest.mark.parametrize(
@@ -252,3 +301,50 @@ def test_a_sum_has_one_price_in_stars(tmp_path: Path) -> None:
     twice = "maximum = 10000000\nstars = [{ kopecks = 10000, price = 90 }, { kopecks = 10000, price = 91 }]"
     with pytest.raises(CatalogueError):
         load_catalogue(with_packs(tmp_path, twice))
+
+
+async def test_an_unpaid_invoice_ends_and_a_late_charge_is_still_credited(starry: House) -> None:
+    """A day and a little later the order is canceled without a word; the counter refuses it; money that came counts."""
+    anya = starry.person()
+    message = await invoice(anya)
+    (order,) = await starry.db.read(rows.of_user, ANYA)
+    await starry.shop.stars.close_stale()
+    assert (await starry.db.read(rows.of_user, ANYA))[0].status is PaymentStatus.PENDING
+    await change(starry, "UPDATE payments SET created_at = created_at - 87100000")
+    await starry.shop.stars.close_stale()
+    (closed,) = await starry.db.read(rows.of_user, ANYA)
+    assert (closed.status, closed.cancel_reason) == (PaymentStatus.CANCELED, "stale")
+    assert not (await pay(anya, message))["ok"]
+    for _ in range(2):
+        await starry.db.write(rows.paid_in_stars, order.id, user_id=ANYA, charge_id="stx_late", stars=90)
+    await starry.shop.stars.close_stale()
+    assert await entries(starry) == [("topup", 10_000)]
+
+
+async def test_only_what_nobody_can_pay_any_more_is_closed(starry: House) -> None:
+    """Cards, paid orders and those in quarantine are not this duty's affair."""
+    await paid(starry, starry.person())
+    await starry.shop.payments.open_topup(ANYA, 50_000, chat_id=ANYA, language="ru", order_id="card-1")
+    await starry.shop.stars.send_invoice(ANYA, 10_000, chat_id=ANYA, language="ru", order_id="st-odd")
+    await change(starry, "UPDATE payments SET quarantined_reason = 'odd' WHERE id = 'st-odd'")
+    await change(starry, "UPDATE payments SET created_at = created_at - 87100000")
+    assert await starry.db.write(rows.close_stale, "stars", before=2**60) == 0
+
+
+@pytest.mark.parametrize(
+    ("order_id", "user_id", "price", "amount"),
+    [("st-1001-7-10000-aab12", ANYA, 90, 10_000), ("st-1001-7-10000-aab12", BOB, 90, None),
+     ("st-1001-7-10000-aab12", ANYA, 91, None), ("st-1001-7-77000-aab12", ANYA, 90, None), ("x", ANYA, 90, None)],
+)  # fmt: skip
+async def test_a_lost_star_order_proposes_its_pack(
+    starry: House, order_id: str, user_id: int, price: int, amount: int | None
+) -> None:
+    """Person, sum and price must all stand in the order's id and the catalogue; then /fix can give it, once."""
+    assert not await starry.shop.stars._book(user_id, order_id, "stx_lost", price)
+    _, (difference,) = await starry.db.read(differences.still_open)
+    assert difference.proposal.get("amount") == amount
+    if amount is not None:
+        await starry.db.write(differences.apply, ADMIN, difference.id)
+        await starry.shop.stars.send_invoice(ANYA, amount, chat_id=ANYA, language="ru", order_id=order_id)
+        assert not await starry.shop.stars._book(user_id, order_id, "stx_lost", price)
+        assert await entries(starry) == [("correction", amount)]

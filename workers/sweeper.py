@@ -51,6 +51,7 @@ class Duty:
     name: str
     every: float
     work: Callable[[], Awaitable[None]]
+    limit: float = DUTY_SECONDS
     due: float = 0.0
     task: asyncio.Task[None] | None = None
 
@@ -111,7 +112,7 @@ class Sweeper:
 
     async def _do(self, duty: Duty) -> None:
         try:
-            async with asyncio.timeout(DUTY_SECONDS):
+            async with asyncio.timeout(duty.limit):
                 await duty.work()
         except Exception as error:  # one duty's trouble must not stop the others, nor its own next round
             event(_log, "sweeper.duty_failed", level=logging.ERROR, duty=duty.name, error=type(error).__name__)

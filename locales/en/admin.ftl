@@ -12,7 +12,8 @@ admin-panel =
     /refund_payment <code>id [rubles]</code> — return a payment to where it came from
     /reconcile <code>[days]</code> — compare payments with YooKassa
     /fix — differences that wait for a decision
-    /export <code>ledger from to</code> — the books as CSV (also payments, refunds)
+    /margin <code>[days]</code> — the margin by model and day
+    /export <code>ledger from to</code> — the books as CSV (also payments, refunds, margin)
     /maintenance <code>on</code> or <code>off</code> — pause new orders
 admin-stats =
     📊 <b>The shop</b>
@@ -27,6 +28,7 @@ admin-stats =
     Earned: { $charged }
     Paid to providers: { $cost }
     Orders: { $jobs }
+    Made at your own cost: { $lost }
 
     Being made: { $open }
     Not delivered: { $undelivered }
@@ -72,6 +74,7 @@ admin-job-events = <b>Events</b>
 admin-job-calls = <b>Calls</b>
 admin-job-call = { $model }: { $outcome } { $code } { $cost }
 admin-refunded = { $amount } given back for <code>{ $id }</code>.
+admin-refunded-before = The money for <code>{ $id }</code> was given back on { $when } already: { $amount }. Nothing was given a second time.
 admin-refund-impossible = There is nothing to give back for this order.
 admin-maintenance-on = New orders are paused. Those under way will be finished.
 admin-maintenance-off = We take orders again.
@@ -101,4 +104,7 @@ alert-refund-seen = ℹ️ YooKassa returned { $sum } of payment <code>{ $paymen
 alert-hint-lost = ⚠️ YooKassa’s message <code>{ $hint }</code> could not be acted upon for days ({ $error }): look at the cabinet.
 alert-provider = ⚠️ The provider { $provider } does not work ({ $code }): { $detail }
 alert-storage = ⚠️ Results cannot be stored: look at the disk.
+alert-backup-failed = ⚠️ No backup was made: { $detail }. Earlier copies are safe. RUNBOOK.md, “Backup and restore”, says what to do.
+alert-backup-damaged = ⚠️ The backup is damaged: <code>{ $name }</code> was set aside in <code>{ $folder }</code>, earlier ones are safe. Look at the disk and run <code>python main.py audit</code>. { $detail }
+alert-backup-faulty = ⚠️ The books of the backup do not balance: <code>{ $name }</code> was set aside in <code>{ $folder }</code>, earlier ones are safe. Run <code>python main.py audit</code>. { $detail }
 alert-other = ⚠️ The shop needs a person: { $text }

@@ -14,6 +14,7 @@ fix-line = <b>No { $id }</b> of { $when }: { $what }. Payment <code>{ $payment }
 fix-proposal = Proposal: { $what }
 fix-propose-nothing = no entry, look at the cabinet
 fix-propose-credit = credit { $amount } to <code>{ $user }</code>
+fix-propose-settle = credit { $amount } as any other payment → <code>{ $user }</code>
 fix-propose-take = take { $amount } from <code>{ $user }</code>
 fix-applied = ✅ No { $id }: done, { $what }.
 fix-dismissed = No { $id } closed without an entry (the proposal was: { $what }).
@@ -32,6 +33,6 @@ difference-refund-sum-differs = the sum of a return differs
 difference-refund-unknown = taken back here, and the payment service knows no return
 
 command-export = Export the books as CSV
-export-usage = Like this: /export ledger 2026-11-01 2026-11-30 (or payments, refunds; days in Moscow, both included)
+export-usage = Like this: /export ledger 2026-11-01 2026-11-30 (or payments, refunds, margin; days in Moscow, both included)
 export-done = 📄 Rows: { $count }
 export-too-big = The file is too big for the chat. Take a shorter period, or export on the server: python main.py export

@@ -1,6 +1,14 @@
 # Returning payments: what administrators read, and how it stands in a person's statement.
 
 refund-usage = Like this: /refund_payment payment-id or /refund_payment payment-id 100 (a part, in rubles)
+refund-ask = ↩️ Return <b>{ $amount }</b> of payment <code>{ $id }</code> (person <code>{ $user }</code>)? { $left } are left, { $rest } will be left after it.
+refund-earlier = Returned before: { $amount }, { $when }
+refund-earlier-same = ⚠️ As much was returned already: { $amount }, { $when }. This is one more return.
+refund-yes = Return { $amount }
+refund-no = Do not return
+refund-dropped = Nothing was returned.
+refund-overtaken = Something else of payment <code>{ $id }</code> was returned meanwhile, so this return was not started. Look at /user and send it again if need be.
+refund-stale = This button is no longer good: there is a newer command, or it was dropped. Nothing was returned.
 refund-done = ✅ { $amount } of payment <code>{ $id }</code> returned to where it came from.
 refund-waiting = ⏳ The return of { $amount } of payment <code>{ $id }</code> has begun: taken from the balance, the payment service has not answered yet. We will finish it and tell you.
 refund-canceled = ❌ The return of { $amount } of payment <code>{ $id }</code> was refused ({ $reason }). Everything is back on the balance.

@@ -12,7 +12,8 @@ admin-panel =
     /refund_payment <code>номер [рубли]</code> — вернуть платёж туда, откуда он пришёл
     /reconcile <code>[дней]</code> — сверить платежи с ЮKassa
     /fix — расхождения, которые ждут решения
-    /export <code>ledger с по</code> — операции в CSV (ещё payments, refunds)
+    /margin <code>[дней]</code> — маржа по моделям и дням
+    /export <code>ledger с по</code> — операции в CSV (ещё payments, refunds, margin)
     /maintenance <code>on</code> или <code>off</code> — пауза для новых заказов
 admin-stats =
     📊 <b>Магазин</b>
@@ -27,6 +28,7 @@ admin-stats =
     Заработано: { $charged }
     Расход у поставщиков: { $cost }
     Заказы: { $jobs }
+    Сделано за свой счёт: { $lost }
 
     В работе: { $open }
     Не доставлено: { $undelivered }
@@ -72,6 +74,7 @@ admin-job-events = <b>События</b>
 admin-job-calls = <b>Вызовы</b>
 admin-job-call = { $model }: { $outcome } { $code } { $cost }
 admin-refunded = Вернули { $amount } за <code>{ $id }</code>.
+admin-refunded-before = За <code>{ $id }</code> деньги уже вернули { $when }: { $amount }. Второй раз ничего не начислено.
 admin-refund-impossible = За этот заказ возвращать нечего.
 admin-maintenance-on = Новые заказы на паузе. Начатые будут доделаны.
 admin-maintenance-off = Снова принимаем заказы.
@@ -101,4 +104,7 @@ alert-refund-seen = ℹ️ По платежу <code>{ $payment }</code> в ЮKa
 alert-hint-lost = ⚠️ Сообщение ЮKassa <code>{ $hint }</code> не удалось обработать несколько дней ({ $error }): посмотрите в кабинете.
 alert-provider = ⚠️ Поставщик { $provider } не работает ({ $code }): { $detail }
 alert-storage = ⚠️ Результаты некуда сохранять: проверьте место на диске.
+alert-backup-failed = ⚠️ Резервная копия не сделана: { $detail }. Прежние копии целы. Что делать — в RUNBOOK.md, «Backup and restore».
+alert-backup-damaged = ⚠️ Резервная копия повреждена: <code>{ $name }</code> отложена в <code>{ $folder }</code>, прежние целы. Проверьте диск и запустите <code>python main.py audit</code>. { $detail }
+alert-backup-faulty = ⚠️ В резервной копии не сходятся книги: <code>{ $name }</code> отложена в <code>{ $folder }</code>, прежние целы. Запустите <code>python main.py audit</code>. { $detail }
 alert-other = ⚠️ Магазину нужен человек: { $text }

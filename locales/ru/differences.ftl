@@ -14,6 +14,7 @@ fix-line = <b>№ { $id }</b> от { $when }: { $what }. Платёж <code>{ $p
 fix-proposal = Предлагаем: { $what }
 fix-propose-nothing = проводки нет, посмотрите в кабинете
 fix-propose-credit = начислить { $amount } → <code>{ $user }</code>
+fix-propose-settle = зачислить как обычный платёж { $amount } → <code>{ $user }</code>
 fix-propose-take = списать { $amount } с <code>{ $user }</code>
 fix-applied = ✅ № { $id }: сделано, { $what }.
 fix-dismissed = № { $id } закрыто без проводки (предлагалось: { $what }).
@@ -32,6 +33,6 @@ difference-refund-sum-differs = сумма возврата не сходитс�
 difference-refund-unknown = списан здесь, а возврата у платёжного сервиса нет
 
 command-export = Выгрузить операции в CSV
-export-usage = Так: /export ledger 2026-11-01 2026-11-30 (или payments, refunds; дни по Москве, оба включительно)
+export-usage = Так: /export ledger 2026-11-01 2026-11-30 (или payments, refunds, margin; дни по Москве, оба включительно)
 export-done = 📄 Строк: { $count }
 export-too-big = Файл слишком большой для чата. Возьмите период короче или выгрузите на сервере: python main.py export

@@ -1,6 +1,14 @@
 # Returning payments: what administrators read, and how it stands in a person's statement.
 
 refund-usage = Так: /refund_payment номер-платежа или /refund_payment номер-платежа 100 (часть, в рублях)
+refund-ask = ↩️ Вернуть <b>{ $amount }</b> по платежу <code>{ $id }</code> (человек <code>{ $user }</code>)? Осталось { $left }, после возврата останется { $rest }.
+refund-earlier = Раньше вернули: { $amount }, { $when }
+refund-earlier-same = ⚠️ Столько же уже возвращали: { $amount }, { $when }. Это ещё один возврат.
+refund-yes = Вернуть { $amount }
+refund-no = Не возвращать
+refund-dropped = Ничего не вернули.
+refund-overtaken = По платежу <code>{ $id }</code> за это время вернули что-то ещё, поэтому этот возврат не начат. Посмотрите /user и повторите, если нужно.
+refund-stale = Эта кнопка уже не действует: есть команда новее или возврат отменён. Ничего не вернули.
 refund-done = ✅ Вернули { $amount } по платежу <code>{ $id }</code>: деньги ушли туда, откуда пришли.
 refund-waiting = ⏳ Возврат { $amount } по платежу <code>{ $id }</code> начат: с баланса списано, платёжный сервис ещё не ответил. Доведём до конца сами и напишем.
 refund-canceled = ❌ Возврат { $amount } по платежу <code>{ $id }</code> не прошёл ({ $reason }). На баланс всё вернулось.

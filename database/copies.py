@@ -1,0 +1,188 @@
+"""The copies that the shop makes of itself: each one restored for trial and audited before it counts, a few kept.
+
+    python -m database.copies data/bot.db data/backups 1763848800000
+
+is one round in a process of its own: it makes nobody wait, and may be killed or run out of disk at any line. What is
+unfinished lies in one folder that the next round clears; a copy gets its name only when it has proven itself. The
+answer is a line of JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from database import backup
+from database.backup import BackupFailed
+from database.checks import check_file, run_checks
+from database.engine import SqliteFile
+from database.errors import DatabaseError
+
+FOLDER = "backups"  # beside the database
+UNFINISHED = ".unfinished"
+LOCK = ".lock"
+HOURLY, DAILY, WEEKLY = 24, 7, 4
+SET_ASIDE = 2
+ROOM_TO_SPARE = 64 * 1024 * 1024  # the shop that is copied needs room to write, too
+_NAME = re.compile(r"(\d{8}-\d{6})\.db")
+_DOUBTFUL = re.compile(r"(\d{8}-\d{6})-(?:damaged|faulty)\.db")
+
+
+class Outcome(StrEnum):
+    """How a round ended."""
+
+    VERIFIED = "verified"  # restored for trial, and its books balance
+    DAMAGED = "damaged"  # a copy was made and can't be read as a database; set aside
+    FAULTY = "faulty"  # a copy was made and its books or its schema are wrong; set aside
+    FAILED = "failed"  # no copy could be made
+    BUSY = "busy"  # another process is at it
+
+
+@dataclass(frozen=True)
+class Round:
+    """What came of a round: the copy's name and bytes where there is one, and what was wrong."""
+
+    outcome: Outcome
+    name: str = ""
+    size: int = 0
+    detail: str = ""
+
+
+def make(source: Path, folder: Path, *, now_ms: int) -> Round:
+    """Copy `source` into `folder`, prove the copy, and only then let older ones go."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder) as alone:
+            return _round(source, folder, now_ms) if alone else Round(Outcome.BUSY)
+    except (OSError, BackupFailed) as error:
+        return Round(Outcome.FAILED, detail=str(error))
+
+
+def _round(source: Path, folder: Path, now_ms: int) -> Round:
+    moment = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%d-%H%M%S")
+    scratch = folder / UNFINISHED
+    shutil.rmtree(scratch, ignore_errors=True)  # of a round that was killed
+    scratch.mkdir()
+    try:
+        _require_room(source, folder)
+        made = scratch / f"{moment}.db"
+        backup.duplicate(source, made)
+        outcome, detail = _prove(made, scratch / "restored.db")
+        name = made.name if outcome is Outcome.VERIFIED else f"{moment}-{outcome}.db"
+        if (folder / name).exists():
+            raise BackupFailed(f"{folder / name} exists; a backup never overwrites")
+        size = made.stat().st_size
+        made.rename(folder / name)
+        backup.sync(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    _let_go(folder, verified=outcome is Outcome.VERIFIED)
+    return Round(outcome, name, size, detail)
+
+
+def _prove(made: Path, restored: Path) -> tuple[Outcome, str]:
+    """Restore the copy as an operator would, and audit what comes of it. Raises BackupFailed for want of room."""
+    if (fault := backup.damage(made)) is not None:
+        return Outcome.DAMAGED, fault
+    backup.copy(made, restored)
+    try:
+        faults = _audit(restored)
+    except DatabaseError as error:
+        return Outcome.DAMAGED, str(error)
+    return (Outcome.FAULTY, "; ".join(faults)) if faults else (Outcome.VERIFIED, "")
+
+
+def _audit(path: Path) -> list[str]:
+    from database.migrate import current_revision, newest_revision  # Alembic, which the shop need not know for this
+
+    file = SqliteFile.open(path)
+    try:
+        with file.reading() as connection:
+            revision, newest = current_revision(connection), newest_revision()
+            if revision != newest:
+                return [f"its schema is {revision}, the program's {newest}"]
+        found = file.read(run_checks) + file.read(check_file)
+    finally:
+        file.close()
+    return [f"{one.check}: {one.sentence} ({', '.join(one.ids)})" for one in found]
+
+
+def _require_room(source: Path, folder: Path) -> None:
+    """Two copies are made, one to keep and one for trial; a copy must not take the shop's last room."""
+    wal = source.with_name(f"{source.name}-wal")
+    size = source.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
+    needed, free = 2 * size + ROOM_TO_SPARE, shutil.disk_usage(folder).free
+    if free < needed:
+        raise BackupFailed(f"the disk is nearly full: {needed >> 20} MB are needed, {free >> 20} MB are free")
+
+
+# --- what is kept ---------------------------------------------------------------------------------
+
+
+def verified(folder: Path) -> list[str]:
+    """Names of the copies that proved themselves, oldest first."""
+    return sorted(one.name for one in folder.iterdir() if _NAME.fullmatch(one.name))
+
+
+def kept(names: list[str]) -> set[str]:
+    """Which of the verified copies stay: the newest of each of the last 24 hours, 7 days and 4 weeks that have one.
+
+    Counted by copies, not by the clock: no time that passes without a copy makes an old one go.
+    """
+    keep: set[str] = set()
+    for pattern, most in (("%Y%m%d%H", HOURLY), ("%Y%m%d", DAILY), ("%G%V", WEEKLY)):
+        newest: dict[str, str] = {}
+        for name in sorted(names):
+            newest[_moment(name).strftime(pattern)] = name
+        keep.update(sorted(newest.values())[-most:])
+    return keep
+
+
+def _moment(name: str) -> datetime:
+    return datetime.strptime(name[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+
+
+def _let_go(folder: Path, *, verified: bool) -> None:
+    """Delete what a newer copy replaces: after a verified one older verified ones, else only older doubtful ones."""
+    names = sorted(one.name for one in folder.iterdir())
+    proven = [name for name in names if _NAME.fullmatch(name)]
+    old = set(proven) - kept(proven) if verified else set()
+    old.update([name for name in names if _DOUBTFUL.fullmatch(name)][:-SET_ASIDE])
+    for name in old:
+        (folder / name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Whether nobody else makes a copy here; the kernel frees the lock when we die."""
+    with (folder / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def main(arguments: list[str]) -> int:
+    """One round as a process; 0 whatever came of it, because the answer says it."""
+    source, folder, now_ms = arguments
+    os.umask(0o077)  # the books are nobody else's
+    os.nice(10)
+    print(json.dumps(dataclasses.asdict(make(Path(source), Path(folder), now_ms=int(now_ms)))))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,242 @@
+"""One bot process put together: settings → database → clients → services → dispatcher and routes, and its orderly stop.
+
+Together with `main.py` the one place that knows all layers; nobody else imports it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from aiogram import Bot
+from aiogram.exceptions import ClientDecodeError, TelegramAPIError
+from aiohttp import web
+
+from database.models import DatabaseError
+from handlers import JobLetters, Shelf, build_dispatcher, set_commands
+from handlers.stars import StarTill
+from handlers.updates import Updates
+from handlers.webhook import Edge, create_web_app
+from services.backups import LIMIT_SECONDS as BACKUP_SECONDS
+from services.backups import Backups
+from services.delivery import Delivery
+from services.i18n import Texts
+from services.jobs import Jobs
+from services.keyed_lock import KeyedLock
+from services.live import LiveMessages
+from services.log import event
+from services.metrics import Metrics
+from services.notifier import Notifier
+from services.payments import Payments
+from services.photos import Photos
+from services.queue import Queue
+from services.rate_limiter import RateLimiter
+from services.receipts import terms_of
+from services.reconcile import Reconciliation
+from services.refunds import CardRail, RefundRail, Refunds
+from services.settings import Settings, feature_notes
+from services.stars import StarRail, Stars
+from services.telegram import make_bot, telegram_fault
+from services.yookassa import expects_test_payments, gateway_of
+from workers.runtime import Runtime, install
+from workers.sweeper import Duty, Sweeper
+
+DRAIN_SECONDS = 20.0
+_log = logging.getLogger("shop")
+
+
+class Shop:
+    """Everything of one bot process, made in order and closed in the reverse order."""
+
+    def __init__(self, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
+        self.settings = settings
+        self._stack = stack
+        self.stop = asyncio.Event()
+        self.runtime = Runtime.open(settings)
+        stack.push_async_callback(self.runtime.close)
+        self.db = self.runtime.db
+        self.bot = make_bot(settings)
+        stack.push_async_callback(self.bot.session.close)
+        self.queue = Queue(settings.redis_url)
+        stack.push_async_callback(self.queue.close, DRAIN_SECONDS)
+        self.texts = Texts()
+        self.limiter = RateLimiter(settings.rate_limit_per_minute, redis_url=settings.redis_url)
+        stack.push_async_callback(self.limiter.close)
+        self.gateway = gateway_of(settings)
+        if self.gateway is not None:
+            stack.push_async_callback(self.gateway.close)
+
+    async def open(self) -> None:
+        """Bring the database up to date, learn who the bot is, and put the services together."""
+        await self.db.init_db()
+        install(self.runtime)
+        me = await _me(self.bot)
+        event(_log, "bot.known", username=me)
+        settings, catalogue = self.settings, self.runtime.catalogue
+        self.jobs = Jobs(
+            self.db, self.queue, catalogue,
+            max_active=settings.max_active_jobs_per_user,
+            images_on=settings.gemini_enabled, videos_on=settings.kling_enabled,
+        )
+        self.payments = Payments(
+            self.db, self.gateway, self.texts,
+            shop_id=settings.yookassa_shop_id or "",
+            test_mode=expects_test_payments(settings),
+            return_url=settings.yookassa_return_url or f"https://t.me/{me}",
+            admins=sorted(settings.admin_ids),
+            receipt=terms_of(settings),
+            offered=catalogue.top_ups.card,
+        )
+        admins = sorted(settings.admin_ids)
+        self.stars = Stars(self.db, self.bot, self.texts, catalogue.top_ups.star_packs, admins=admins)
+        self.reconciliation = Reconciliation(
+            self.db, self.gateway, self.payments, admins=admins, others=[self.stars.compare]
+        )
+        self.refunds = Refunds(self.db, self._rails(), admins=sorted(settings.admin_ids))
+        photos = Photos(self.db, self.runtime.assets, catalogue.limits)
+        shelf = Shelf(catalogue, self.jobs.quote, pictures=settings.gemini_enabled, clips=settings.kling_enabled)
+        letters = JobLetters(self.texts, shelf)
+        delivery = Delivery(self.db, self.runtime.assets, letters)
+        chats = KeyedLock()
+        self.notifier = Notifier(self.bot, self.db, delivery, letters, chats)
+        self.live = LiveMessages(self.bot, self.db, letters, chats)
+        dispatcher = build_dispatcher(
+            settings=settings, db=self.db, catalogue=catalogue, texts=self.texts, limiter=self.limiter,
+            jobs=self.jobs, payments=self.payments, refunds=self.refunds,
+            reconciliation=self.reconciliation, stars=self.stars, photos=photos, delivery=delivery,
+            notifier=self.notifier, letters=letters, shelf=shelf, chats=chats,
+        )
+        self.updates = Updates(self.bot, dispatcher, self.db, StarTill(self.stars))
+        self.sweeper = Sweeper(
+            self.runtime, self.queue, self.payments,
+            [
+                Duty("refunds", 5.0, self.refunds.look_at_due),
+                Duty("reconciliation", 3600.0, self.reconciliation.hourly),
+                Duty("stale invoices", 3600.0, self.stars.close_stale),
+                Duty("backups", 30.0, Backups(self.db, admins=admins).work, limit=BACKUP_SECONDS),
+            ],
+        )
+
+    def _rails(self) -> dict[str, RefundRail]:
+        """Who can give money back, by the provider it came through."""
+        rails: dict[str, RefundRail] = {"stars": StarRail(self.bot)}
+        if self.gateway is not None:
+            rails["yookassa"] = CardRail(self.db, self.gateway, receipt=terms_of(self.settings))
+        return rails
+
+    async def run(self) -> None:
+        """Serve until `stop` is set or a part of the shop breaks; then let what is in hand end."""
+        edge = Edge(
+            settings=self.settings, db=self.db, payments=self.payments,
+            metrics=Metrics(self.db, self.queue).page,
+            checks={
+                "database": self._database_answers, "queue": self._queue_answers, "telegram": self._telegram_answers,
+            },
+            updates=self.updates if self.settings.telegram_mode == "webhook" else None,
+        )
+        async with _serving(create_web_app(edge), self.settings):
+            await self._receive_how()
+            parts = [part.run(self.stop) for part in (self.notifier, self.live, self.sweeper)]
+            parts.append(self._catch_up())
+            if self.settings.telegram_mode == "polling":
+                parts.append(self.updates.poll(self.stop))
+            try:
+                await _until_stopped(self.stop, parts)
+            finally:  # also when a part broke: what is in hand must end before the database is closed
+                await edge.close(DRAIN_SECONDS)
+                await self.updates.drain(DRAIN_SECONDS)
+
+    async def _receive_how(self) -> None:
+        """Tell Telegram where updates go: to our webhook, or nowhere but to those who ask."""
+        if self.settings.telegram_mode == "webhook":
+            await self.bot.set_webhook(
+                f"{self.settings.public_url}/webhooks/telegram", secret_token=self.settings.telegram_webhook_token,
+                allowed_updates=self.updates.kinds,
+            )
+        else:
+            await self.bot.delete_webhook()
+        try:
+            await set_commands(self.bot, self.settings.admin_ids, db=self.db, texts=self.texts)
+        except (TelegramAPIError, ClientDecodeError) as error:  # a menu is no reason to stay closed
+            event(_log, "commands.not_set", level=logging.WARNING, error=type(error).__name__)
+
+    async def _catch_up(self) -> None:
+        """Updates that a dead process wrote down and did not handle."""
+        while not self.stop.is_set():
+            with contextlib.suppress(DatabaseError):
+                await self.updates.take_due()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stop.wait(), timeout=5)
+
+    async def _database_answers(self) -> str | None:
+        try:
+            await self.db.get_balance(0)
+        except DatabaseError as error:
+            return type(error).__name__
+        return None
+
+    async def _queue_answers(self) -> str | None:
+        return None if await self.queue.healthy() else "Redis does not answer; jobs run inside the bot"
+
+    async def _telegram_answers(self) -> str | None:
+        try:
+            await self.bot.get_me(request_timeout=5)
+        except (TelegramAPIError, ClientDecodeError) as error:
+            return type(error).__name__
+        return None
+
+
+async def _me(bot: Bot) -> str:
+    """The bot's own name. Raises SystemExit with a sentence when Telegram refuses the token."""
+    try:
+        return (await bot.me()).username or "bot"
+    except (TelegramAPIError, ClientDecodeError) as error:
+        raise SystemExit(f"Telegram: {telegram_fault(error)}") from None
+
+
+@contextlib.asynccontextmanager
+async def _serving(app: web.Application, settings: Settings) -> AsyncIterator[None]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, settings.http_host, settings.http_port).start()
+        except OSError as error:
+            raise SystemExit(f"HTTP_PORT {settings.http_port}: {error.strerror}; choose another port") from None
+        event(_log, "http.listening", address=str(runner.addresses[0]))
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _until_stopped(stop: asyncio.Event, parts: list[Coroutine[Any, Any, None]]) -> None:
+    """Run the parts side by side; when one breaks, all stop and its error comes out."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    done, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    if running:
+        await asyncio.wait(running, timeout=DRAIN_SECONDS)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def run_bot(settings: Settings) -> int:
+    """The bot, until SIGTERM or Ctrl-C."""
+    async with contextlib.AsyncExitStack() as stack:
+        shop = Shop(settings, stack)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, shop.stop.set)
+        await shop.open()
+        for note in feature_notes(settings):
+            _log.info(note)
+        await shop.run()
+    event(_log, "bot.stopped")
+    return 0

@@ -1,0 +1,147 @@
+"""Copies of the database by themselves, every hour: when one is due, what came of it, and who must hear of it.
+
+The work is done by a process of its own (`database/copies.py`). When the next one is due is a row, moved forward before
+the work begins, so that no restart repeats or skips a copy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from database import flags
+from database.copies import FOLDER, Outcome, Round
+from database.models import Database, Tx
+from database.payments import alert
+from services.log import event
+
+EVERY_MS = 3600 * 1000
+AGAIN_MS = 600 * 1000  # after one that failed, or whose process died
+FIRST_MS = 300 * 1000  # a shop that opens for the first time has other things to do
+LIMIT_SECONDS = 3600.0
+DUE = "backup_due_ms"
+LAST = "backup_last"  # how the last one ended
+GOOD = "backup_verified"  # the last one that proved itself
+ROOT = Path(__file__).resolve().parent.parent
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A round and when it began (UTC milliseconds)."""
+
+    at: int
+    outcome: Outcome
+    name: str
+    size: int
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class State:
+    """The last round, the last that proved itself, and the time of asking (UTC milliseconds)."""
+
+    last: Ended | None
+    good: Ended | None
+    now: int
+
+    @property
+    def age_seconds(self) -> float:
+        """Since the last verified copy; infinite while there is none."""
+        return float("inf") if self.good is None else max(0.0, (self.now - self.good.at) / 1000)
+
+
+def state(tx: Tx) -> State:
+    """What the rows say of copies."""
+    return State(_ended(flags.get(tx, LAST)), _ended(flags.get(tx, GOOD)), tx.now)
+
+
+def _ended(value: str) -> Ended | None:
+    if not value:
+        return None
+    told = json.loads(value)
+    return Ended(**{**told, "outcome": Outcome(told["outcome"])})
+
+
+class Backups:
+    """Keeps copies beside the database; the sweeper asks often, a row says when."""
+
+    def __init__(self, db: Database, *, admins: Sequence[int] = ()) -> None:
+        self._db = db
+        self._admins = sorted(admins)
+
+    @property
+    def folder(self) -> Path:
+        return self._db.path.absolute().parent / FOLDER
+
+    async def work(self) -> None:
+        """Make a copy if one is due."""
+        began = await self._db.write(_claim)
+        if began is None:
+            return
+        ended = await self._round(began)
+        if ended.outcome is Outcome.BUSY:
+            return
+        event(
+            _log, "backup.ended", level=logging.INFO if ended.outcome is Outcome.VERIFIED else logging.ERROR,
+            outcome=ended.outcome, name=ended.name, bytes=ended.size, detail=ended.detail[:500],
+        )
+        await self._db.write(self._note, ended)
+
+    async def _round(self, began: int) -> Ended:
+        command = (sys.executable, "-m", "database.copies", str(self._db.path.absolute()), str(self.folder), str(began))
+        child = await asyncio.create_subprocess_exec(
+            *command, cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            said, complained = await child.communicate()
+        finally:
+            if child.returncode is None:  # the bot stops: what is unfinished is cleared by the next round
+                with contextlib.suppress(ProcessLookupError):
+                    child.kill()
+                await child.wait()
+        if child.returncode:
+            last = complained.decode(errors="replace").strip().rpartition("\n")[2]
+            return _of(began, Round(Outcome.FAILED, detail=f"the process ended with {child.returncode}: {last}"))
+        told = json.loads(said)
+        return _of(began, Round(**{**told, "outcome": Outcome(told["outcome"])}))
+
+    def _note(self, tx: Tx, ended: Ended) -> None:
+        """Write the outcome down; administrators hear of the first of a row of bad ones."""
+        good = flags.get(tx, GOOD)
+        told = json.dumps(dataclasses.asdict(ended), ensure_ascii=False)
+        flags.put(tx, LAST, told)
+        if ended.outcome is Outcome.VERIFIED:
+            flags.put(tx, GOOD, told)
+            flags.put(tx, DUE, str(ended.at + EVERY_MS))
+            return
+        since = json.loads(good)["at"] if good else 0
+        alert(
+            tx, self._admins, f"backup:{ended.outcome}:{since}", f"alert-backup-{ended.outcome}",
+            name=ended.name or "–", folder=str(self.folder), detail=ended.detail[:300] or "–",
+        )
+
+
+def _claim(tx: Tx) -> int | None:
+    """The moment of a copy that is due now (UTC milliseconds), put off as if it had failed; None when none is due."""
+    due = int(flags.get(tx, DUE) or 0)
+    if due == 0:
+        flags.put(tx, DUE, str(tx.now + FIRST_MS))
+        return None
+    if tx.now < due <= tx.now + 2 * EVERY_MS:  # further ahead it was written under a wrong clock
+        return None
+    flags.put(tx, DUE, str(tx.now + AGAIN_MS))
+    return tx.now
+
+
+def _of(began: int, round_: Round) -> Ended:
+    return Ended(began, round_.outcome, round_.name, round_.size, round_.detail)
