@@ -125,6 +125,9 @@ class Code:
             inner = Place(module.name, node.lineno, (*place.around, node))
             return {f"{module.name}.{inner.qualname}"}
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id == "self":
+                (owner, *_) = [one.name for one in place.around if isinstance(one, ast.ClassDef)]
+                return self._known(f"{module.name}.{owner}.{node.attr}")
             return self._known(f"{module.imports.get(node.value.id, '?')}.{node.attr}")
         if isinstance(node, ast.Name):
             return self._named(module, node.id, place)

@@ -28,9 +28,9 @@ from aiogram import Bot
 from aiogram.client.session.base import BaseSession
 from alembic.runtime import migration as alembic_migration
 
-import main
 from database import clock, migrate
 from database.engine import Door, SqliteFile, Tx
+from handlers import shop
 from services.assets import LocalAssets
 from services.providers.http import HttpClient
 from services.queue import Queue
@@ -241,7 +241,7 @@ def _of_product(call: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def quicken() -> None:
     """The sandbox's clock is quick, and so may the bot be: its pace toward Telegram is the simulated one's."""
-    make = main.make_bot
+    make = shop.make_bot
 
     def made(settings: Any) -> Bot:
         bot = make(settings)
@@ -250,4 +250,4 @@ def quicken() -> None:
         )
         return bot
 
-    main.make_bot = made
+    shop.make_bot = made

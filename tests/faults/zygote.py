@@ -27,9 +27,9 @@ from aiogram import methods
 from aiogram.methods import Response
 from PIL import Image
 
-import main
 from database import clock
 from database.models import Database
+from handlers import shop
 from services.i18n import Texts
 from services.log import setup_logging
 from services.settings import load_settings
@@ -62,7 +62,7 @@ def live(order: dict[str, Any]) -> int:
     seams.watch(folder / "trace", seams.Trap(*order["trap"]) if order.get("trap") else None)
     match order["what"]:
         case "bot":
-            return asyncio.run(main.run_bot(settings))
+            return asyncio.run(shop.run_bot(settings))
         case "migrate":
             asyncio.run(Database(settings.database_url).init_db())
         case "verbs":
@@ -104,7 +104,7 @@ def born(order: dict[str, Any], zygote: int) -> None:
 def warm() -> None:
     """Make once what every life would make anew, as long as it holds no state: words, types, certificates, modules."""
     texts = Texts()
-    main.Texts = lambda: texts  # type: ignore[assignment, misc]
+    shop.Texts = lambda: texts  # type: ignore[assignment, misc]
     ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
     # Held, because pydantic forgets types that nobody holds.
     _kept.extend(Response[getattr(methods, name).__returning__] for name in SPOKEN)  # type: ignore[misc]
