@@ -3,7 +3,7 @@
     python main.py                      the bot
     python main.py demo                 the whole shop on simulators, one address printed
     python main.py check-config         reach every outside system, say what is wrong
-    python main.py audit                check the books; exit 1 when they do not balance
+    python main.py audit                check the books; exit 1 when they do not balance (--head HASH, --deep)
     python main.py reconcile [--days N] compare with YooKassa's and Telegram's books; exit 1 when a person must look
     python main.py export ledger|payments|refunds|margin --from DATE --to DATE FILE   the books as CSV
     python main.py backup FILE          a whole copy while the shop is open
@@ -16,36 +16,62 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
-from collections.abc import Coroutine
+import threading
+from collections.abc import Coroutine, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from database.audit import Books
     from database.models import Database, Difference
     from services.reconcile import Report
     from services.settings import Settings
 
 
-async def audit(db: Database) -> int:
-    """One line for each rule of the books; 1 when one is broken."""
-    from database.checks import RULES, check_file, run_checks
+async def audit(db: Database, *, head: str | None = None, deep: bool | None = None) -> int:
+    """One line for each rule of the books, then the head of the seals; 1 when a rule is broken.
+
+    `head`: one that was told earlier and must still be a seal. `deep`: compare each index (None: in small files).
+    """
+    from database import audit as books_audit
+    from database.checks import RULES
 
     if not db.path.exists():
         print(f"{db.path} does not exist: there is nothing to audit. Is DATABASE_URL right?", file=sys.stderr)
         return 1
+    stop = threading.Event()
     try:
-        findings = [*await db.read(run_checks), *await db.read(check_file)]
+        books = await asyncio.to_thread(books_audit.run, db.path, head=head, deep=deep, stop=stop)
     finally:
-        await db.close()
-    broken = {finding.check for finding in findings}
+        stop.set()
+    broken = {finding.check for finding in books.findings}
     for check, rule in RULES.items():
         print(f"{'FAIL' if check in broken else 'ok  '}  {check}  {rule}")
-        for finding in (one for one in findings if one.check == check):
-            print(f"      {finding.sentence}: {', '.join(finding.ids)}")
-    for finding in (one for one in findings if one.check not in RULES):
-        print(f"FAIL  {finding.check}  {finding.sentence}: {', '.join(finding.ids)}")
-    return 1 if findings else 0
+        for finding in (one for one in books.findings if one.check == check):
+            print(f"      {finding}")
+    for finding in (one for one in books.findings if one.check not in RULES):
+        print(f"FAIL  {finding.check}  {finding}")
+    for line in _description(books, head):
+        print(line)
+    return 0 if books.sound else 1
+
+
+def _description(books: Books, told: str | None) -> Iterator[str]:
+    """The head of the seals, to be compared with what left this machine earlier, and the numbers of the books."""
+    if books.head is None:
+        yield f"head  none: no entry is sealed yet, {books.unsealed} wait for the bot's hourly seal"
+    else:
+        when = datetime.fromtimestamp(books.head.created_at / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        yield f"head  {books.head.hash}  {books.seals} seals over entries 1-{books.head.upto_id}, the newest of {when}"
+        yield f"      {books.unsealed} entries are not sealed yet"
+    if told is not None and not any("no seal has this hash" in one.sentence for one in books.findings):
+        yield f"      {told} is one of the seals: what it covers is as it was then"
+    yield f"sums  {books.entries} entries, {books.balances} kopecks on balances, {books.held} held"
+    how = "each index row by row" if books.deep else "its pages and rows; --deep compares each index as well"
+    yield f"file  {how}; {books.seconds:.1f} s in all"
 
 
 async def back_up(db: Database, target: Path) -> int:
@@ -166,6 +192,13 @@ async def check(settings: Settings) -> int:
     return 0 if all(line.fine for line in lines) else 1
 
 
+def _head(word: str) -> str:
+    """A seal's hash, or enough of its beginning to mean one. Raises argparse.ArgumentTypeError."""
+    if not re.fullmatch(r"[0-9a-fA-F]{16,64}", word):
+        raise argparse.ArgumentTypeError("a head has 64 hexadecimal digits; at least the first 16 are needed")
+    return word.lower()
+
+
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     from services.margin import BOOKS
 
@@ -174,7 +207,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     demo = commands.add_parser("demo", help="the whole shop on simulators")
     demo.add_argument("--port", type=int, default=None, help="first port to try for the chat page")
     commands.add_parser("check-config", help="check the settings and reach every outside system")
-    commands.add_parser("audit", help="check the books, exit 1 when they do not balance")
+    prove = commands.add_parser("audit", help="check the books, exit 1 when they do not balance")
+    prove.add_argument("--head", type=_head, metavar="HASH", help="a head that was sent earlier: is it still a seal?")
+    prove.add_argument("--deep", action="store_true", default=None, help="compare each index of a large file, too")
     export = commands.add_parser("export", help="write a period of the books to a CSV file")
     export.add_argument("what", choices=BOOKS)
     export.add_argument("--from", dest="first", required=True, metavar="DATE", help="the first day, as 2026-11-01")
@@ -211,7 +246,7 @@ def main(argv: list[str] | None = None) -> int:
 def _work(options: argparse.Namespace, settings: Settings, db: Database) -> Coroutine[Any, Any, int]:
     match options.command:
         case "audit":
-            return audit(db)
+            return audit(db, head=options.head, deep=options.deep)
         case "backup":
             return back_up(db, options.file)
         case "restore":

@@ -23,9 +23,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from database import backup
+from database import audit, backup
 from database.backup import BackupFailed
-from database.checks import check_file, run_checks
 from database.engine import SqliteFile
 from database.errors import DatabaseError
 
@@ -112,10 +111,9 @@ def _audit(path: Path) -> list[str]:
             revision, newest = current_revision(connection), newest_revision()
             if revision != newest:
                 return [f"its schema is {revision}, the program's {newest}"]
-        found = file.read(run_checks) + file.read(check_file)
     finally:
         file.close()
-    return [f"{one.check}: {one.sentence} ({', '.join(one.ids)})" for one in found]
+    return [f"{one.check}: {one}" for one in audit.run(path, threads=1, deep=True).findings]
 
 
 def _require_room(source: Path, folder: Path) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -45,6 +46,9 @@ State = TypeVar("State", bound=StrEnum)
 
 MAX_AMOUNT = 10**11
 """The largest sum of one entry: 10¹¹ kopecks, a milliard rubles."""
+
+NO_SEAL = "0" * 64
+"""What stands for the hash before the first seal."""
 
 metadata = MetaData(
     naming_convention={
@@ -119,8 +123,11 @@ ledger = Table(
     Index("ix_ledger_user_id_amount", "user_id", "amount"),
     Index("ix_ledger_user_id_id", "user_id", "id"),
     Index(
-        "ix_ledger_job_id",
+        "ix_ledger_job_money",  # everything the audit asks about the money of a job, without a look at the rows
         "job_id",
+        "reason",
+        "amount",
+        "user_id",
         sqlite_where=Column("job_id", Text).is_not(None),
         postgresql_where=Column("job_id", Text).is_not(None),
     ),
@@ -139,6 +146,25 @@ ledger = Table(
         sqlite_where=Column("kind", Text) == "credit",
         postgresql_where=Column("kind", Text) == "credit",
     ),
+    sqlite_strict=True,
+)
+
+seals = Table(
+    "seals",
+    metadata,
+    Column("upto_id", Big, primary_key=True, autoincrement=False),  # the last entry it covers
+    Column("first_id", Big, nullable=False),  # the first: always the one after the seal before
+    Column("n", Big, nullable=False),
+    Column("total", Big, nullable=False),
+    Column("entries_hash", Text, nullable=False),  # of the entries alone
+    Column("prev", Text, nullable=False),
+    Column("hash", Text, nullable=False),  # of all other columns: what the next seal builds on
+    Column("created_at", Big, nullable=False),
+    Column("marks", LargeBinary, nullable=False),  # four bytes of each entry's own hash, to name one that changed
+    UniqueConstraint("prev"),
+    UniqueConstraint("hash"),
+    CheckConstraint("n > 0 AND first_id > 0 AND upto_id >= first_id", name="covers_entries"),
+    CheckConstraint("length(hash) = 64 AND length(prev) = 64 AND length(entries_hash) = 64", name="hashes_are_whole"),
     sqlite_strict=True,
 )
 
@@ -514,6 +540,13 @@ SQLITE_TRIGGERS: list[str] = [
         BEGIN INSERT INTO balances (user_id, balance, entries, last_id) VALUES (NEW.id, 0, 0, 0); END""",
     *_append_only("ledger"),
     *_append_only("admin_log"),
+    *_append_only("seals"),
+    # Two that seal at once made their hashes from the same head: the second one is refused, whoever wrote the first.
+    f"""CREATE TRIGGER seals_chain BEFORE INSERT ON seals
+        WHEN NEW.prev <> COALESCE((SELECT hash FROM seals ORDER BY upto_id DESC LIMIT 1), '{NO_SEAL}')
+          OR NEW.first_id <> (SELECT COALESCE(MAX(upto_id), 0) + 1 FROM seals)
+          OR EXISTS (SELECT 1 FROM seals WHERE hash = NEW.hash)
+        BEGIN SELECT RAISE(ABORT, 'seals: this one does not follow the newest'); END""",  # noqa: S608 - zeros of ours
     # INSERT OR REPLACE deletes the row it collides with, and without recursive_triggers no DELETE trigger fires. So
     # each unique key is looked at before the insert. NEW.id is -1 here when the id is left to SQLite.
     """CREATE TRIGGER ledger_no_rewrite BEFORE INSERT ON ledger

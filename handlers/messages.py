@@ -8,6 +8,7 @@ from typing import Final
 
 from database.models import Draft, Job, OutboxItem, Payment
 from handlers import keyboards
+from handlers.audit import audit_letter
 from handlers.card import PICTURES, Shelf, voice_quote
 from handlers.voice import Voice
 from services.errors import BadOrder
@@ -204,6 +205,8 @@ class JobLetters:
                 title = title_of(voice, job) if job else "–"
                 key = "compensated-undelivered" if told.get("cause") == "undelivered" else "compensated-admin"
                 text = voice.t(key, amount=voice.rubles(told["amount"]), title=title)
+            case "audit":
+                text = audit_letter(voice, told)
             case "alert":
                 text = self._alert(language, str(told.get("text", "")), dict(told.get("args") or {}))
             case _:

@@ -21,6 +21,7 @@ from handlers import JobLetters, Shelf, build_dispatcher, set_commands
 from handlers.stars import StarTill
 from handlers.updates import Updates
 from handlers.webhook import Edge, create_web_app
+from services.auditor import Auditor
 from services.backups import LIMIT_SECONDS as BACKUP_SECONDS
 from services.backups import Backups
 from services.delivery import Delivery
@@ -96,6 +97,7 @@ class Shop:
         self.reconciliation = Reconciliation(
             self.db, self.gateway, self.payments, admins=admins, others=[self.stars.compare]
         )
+        self.auditor = Auditor(self.db, admins=admins)
         self.refunds = Refunds(self.db, self._rails(), admins=sorted(settings.admin_ids))
         photos = Photos(self.db, self.runtime.assets, catalogue.limits)
         shelf = Shelf(catalogue, self.jobs.quote, pictures=settings.gemini_enabled, clips=settings.kling_enabled)
@@ -116,6 +118,8 @@ class Shop:
             [
                 Duty("refunds", 5.0, self.refunds.look_at_due),
                 Duty("reconciliation", 3600.0, self.reconciliation.hourly),
+                Duty("seals", 3600.0, self.auditor.seal),
+                Duty("audit", 60.0, self.auditor.daily, limit=3600.0),
                 Duty("stale invoices", 3600.0, self.stars.close_stale),
                 Duty("backups", 30.0, Backups(self.db, admins=admins).work, limit=BACKUP_SECONDS),
             ],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from database import admin
+from database import admin, audits, seals
 from database.copies import Outcome
-from database.models import Database
+from database.models import Database, Tx
 from services import backups
 from services.queue import Queue
 
@@ -34,6 +36,9 @@ class Metrics:
                 "backup_age_seconds": "Since the last copy that proved itself; +Inf: there is none",
                 "backup_bytes": "Size of that copy",
                 "backup_verified": "1 when the last attempt at a copy ended with a verified one",
+                "audit_age_seconds": "Since the last daily audit of the books; NaN before the first",
+                "audit_sound": "1 when the last daily audit found the books sound; NaN before the first",
+                "ledger_unsealed": "Entries of the ledger that no seal covers yet",
             }.items()
         }
 
@@ -55,7 +60,18 @@ class Metrics:
             "backup_age_seconds": copies.age_seconds,
             "backup_bytes": copies.good.size if copies.good else 0,
             "backup_verified": int(copies.last is not None and copies.last.outcome is Outcome.VERIFIED),
+            **await self._db.read(_audited),
         }
         for name, value in values.items():
             self._gauges[name].set(value)
         return generate_latest(self._registry)
+
+
+def _audited(tx: Tx) -> dict[str, float]:
+    said = audits.last(tx)
+    known = said is not None and isinstance(said.get("at"), int)
+    return {
+        "audit_age_seconds": max(0, tx.now - said["at"]) / 1000 if said is not None and known else math.nan,
+        "audit_sound": float(bool(said.get("sound"))) if said is not None and known else math.nan,
+        "ledger_unsealed": seals.unsealed_ids(tx),
+    }

@@ -257,7 +257,7 @@ async def test_only_a_verified_copy_lets_older_ones_go(shop: Database, folder: P
     await round_of(shop, folder)
     assert verified(folder) == sorted(old)
     with sqlite.connect(str(shop.path)) as other:
-        other.execute("UPDATE alembic_version SET version_num = '0002'")
+        other.execute("UPDATE alembic_version SET version_num = '0003'")
     done = await round_of(shop, folder, START + HOUR)
     assert set(verified(folder)) == kept([*old, done.name])
     assert (folder / "notes.txt").exists()

@@ -96,6 +96,27 @@ BREAKS: dict[str, tuple[str, str, str]] = {
     "a shadow gone": ("I5", "7002", "DELETE FROM balances WHERE user_id = 7002"),
     "an open job that nobody looks after": ("I6", "working", "UPDATE jobs SET due_at = NULL WHERE id = 'working'"),
     "a hold that ended before it began": ("I6", "working", "UPDATE reservations SET hold_until = 5"),
+    "a token among the reasons": (
+        "I9", "paid",
+        "UPDATE payments SET quarantined_reason = 'asked bot123456789:AAHabcdefghijklmnopqrstuvwxyz0123456'"
+        " WHERE id = 'paid'",
+    ),
+    "a stack trace in a message": (
+        "I9", "1", "UPDATE outbox SET payload = json_object('x', 'Traceback (most recent call last):') WHERE id = 1"
+    ),
+    "a password in an error": (
+        "I9", "77",
+        "INSERT INTO inbox (id, source, key, body, received_at, error)"
+        " VALUES (77, 'kling', 'k', '', 1, 'redis://shop:hunter2@10.0.0.1:6379 refused')",
+    ),
+    "a key in an error code": ("I9", "failed", "UPDATE jobs SET error_code = 'live_abcdefghijklmnopqrstuvwx'"
+                               " WHERE id = 'failed'"),
+    "a message about another's order": ("I9", "900", "INSERT INTO outbox (id, key, user_id, kind, job_id, created_at)"
+                                        " VALUES (900, 'x', 7002, 'failed', 'failed', 1)"),
+    "a message about another's payment": (
+        "I9", "900", "INSERT INTO outbox (id, key, user_id, kind, payment_id, created_at)"
+        " VALUES (900, 'x', 7002, 'credited', 'paid', 1)",
+    ),
     "a charge without a result": ("I8", "done", "DELETE FROM assets"),
 }  # fmt: skip
 
@@ -146,6 +167,19 @@ async def test_legacy_rows_stand_outside(shop: Database, database_path: Path) ->
         "VALUES ('old', 7001, 'image', 'm', 'completed', 100, 1, 1), ('older', 7001, 'edit', 'm', 'failed', 0, 1, 1)",
         "INSERT INTO payments (id, user_id, provider, amount, status, created_at, idempotency_key, legacy) "
         "VALUES ('old', 7001, 'yookassa', 100, 'paid', 1, 'x', 1)",
+    )
+    await assert_books(shop)
+    await shop.close()
+
+
+async def test_words_of_people_and_of_providers_are_no_leak(shop: Database, database_path: Path) -> None:
+    """What a person wrote to the owner, an address without a password, ids and codes are as they should be."""
+    tamper(
+        database_path,
+        "INSERT INTO outbox (key, user_id, kind, payload, created_at) VALUES"
+        " ('support:1:2', 1, 'alert', json_object('text', 'Traceback (most recent call last): why?'), 1),"
+        " ('a', 1, 'alert', json_object('detail', 'see https://example.org/a:b and live_video, test_mode'), 1),"
+        " ('b', 1, 'alert', json_object('payment', '32961061-000f-5000-8000-479122827736', 'at', '20261122:abc'), 1)",
     )
     await assert_books(shop)
     await shop.close()

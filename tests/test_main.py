@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ import pytest
 from pysqlite3 import dbapi2 as sqlite
 
 import main
+from database import audit as books_audit
 from database.checks import RULES
 from database.models import Database
 from tests.database_fixture import assert_books, url_of
@@ -129,7 +131,8 @@ async def test_audit_says_ok_to_every_rule_of_a_sound_book(tmp_path: Path) -> No
     await db.close()
     done = await command(tmp_path, plain(tmp_path / "bot.db"), "audit")
     assert (done.status, done.err) == (0, "")
-    assert [line.split()[:2] for line in done.lines] == [["ok", rule] for rule in RULES]
+    assert [line.split()[:2] for line in done.lines[: len(RULES)]] == [["ok", rule] for rule in RULES]
+    assert list(RULES) == [f"I{number}" for number in range(1, 10)]
 
 
 BREAKAGES = {
@@ -163,6 +166,27 @@ async def test_audit_names_the_broken_rule_and_ends_with_1(
     assert done.status == 1
     assert rule in {line.split()[1] for line in done.lines if line.startswith("FAIL")}
     assert "Traceback" not in done.said
+
+
+async def test_audit_prints_the_head_and_compares_one_of_earlier(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The head is a line of the audit; a head that was sent is known or is a failure; a typing mistake is told."""
+    path = tmp_path / "bot.db"
+    db = await filled(path)
+    assert "none" in next(line for line in (await inside(main.audit(db), capsys)).lines if line.startswith("head"))
+    assert books_audit.seal_all(path) == 1
+    line = next(line for line in (await inside(main.audit(db), capsys)).lines if line.startswith("head"))
+    head = line.split()[1]
+    assert re.fullmatch("[0-9a-f]{64}", head)
+    known = await command(tmp_path, plain(path), "audit", "--head", head[:20].upper(), "--deep")
+    assert (known.status, known.err) == (0, "")
+    assert "is one of the seals" in known.out
+    other = await inside(main.audit(db, head="0" * 64), capsys)
+    assert other.status == 1
+    assert "FAIL  I4" in other.out
+    assert "is one of the seals" not in other.out
+    assert (await command(tmp_path, plain(path), "audit", "--head", "abc")).status == 2
 
 
 async def test_audit_of_no_database_says_so_and_makes_none(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ class Duty:
     name: str
     every: float
     work: Callable[[], Awaitable[None]]
-    limit: float = DUTY_SECONDS
+    limit: float = DUTY_SECONDS  # one round may take so long
     due: float = 0.0
     task: asyncio.Task[None] | None = None
 
