@@ -100,14 +100,16 @@ class Code:
     # --- commits ------------------------------------------------------------------------------------
 
     def commits(self) -> Iterator[tuple[str, Place]]:
-        """The function of every `db.write(function, …)`, wherever it comes from."""
+        """The function of every `db.write(function, …)` and `file.write(…)`, wherever it comes from."""
         for module in self.modules:
             for call, place in module.calls if module.name != THE_DOOR else ():
                 if not (isinstance(call.func, ast.Attribute) and call.func.attr == "write" and call.args):
                     continue
                 found = self._functions(module, call.args[0], place)
                 if not self._is_door(module, call.func.value):
-                    if found:
+                    if found and ast.unparse(call.func.value) == "file":
+                        yield from ((f"commit {name}", place) for name in found)
+                    elif found:
                         raise NotUnderstood(f"{place}: is this write one of the database's? Its receiver is unknown")
                     continue
                 if not found:
@@ -121,6 +123,8 @@ class Code:
 
     def _functions(self, module: Module, node: ast.expr, place: Place) -> set[str]:
         """The names of the functions that an argument may stand for."""
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "partial":
+            return self._functions(module, node.args[0], place)
         if isinstance(node, ast.Lambda):
             inner = Place(module.name, node.lineno, (*place.around, node))
             return {f"{module.name}.{inner.qualname}"}

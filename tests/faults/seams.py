@@ -143,7 +143,18 @@ def _commits() -> None:
 
     def committed(self: SqliteFile, function: Callable[[Tx], Any]) -> Any:
         _here.name = None
-        answer = whole(self, function)
+        target = function.func if isinstance(function, functools.partial) else function
+        if target.__module__ != Door.__module__:  # not by way of the door: somebody's own connection
+
+            def run(tx: Tx) -> Any:
+                answer = function(tx)
+                _here.name = f"commit {target.__module__}.{target.__qualname__}"
+                passes(_here.name, BEFORE)
+                return answer
+
+            answer = whole(self, run)
+        else:
+            answer = whole(self, function)
         if _here.name is not None:
             passes(_here.name, AFTER)
         return answer

@@ -542,6 +542,13 @@ async def copied(stage: Stage) -> None:
         await until(lambda deaths=deaths: noted in stage.passed or stage.deaths > deaths)
 
 
+async def audited(stage: Stage) -> None:
+    """The shop audits its books once a day and tells the owner."""
+    await stage.saw("commit database.audits.due")
+    stage.clock.forward(2 * DAY)
+    await stage.saw("commit database.audits.record")
+
+
 async def at_home(stage: Stage) -> None:
     """Language, address, a question to the owner, an order dropped."""
     await stage.anya.say("/email anya@example.com")
@@ -684,6 +691,7 @@ LIST = (
     ),
     Story("exported", exported),
     Story("copied", copied),
+    Story("audited", audited),
     Story("at home", at_home),
     Story("migration", to_the_end, what="migrate", prepare=of_version_1_3, check=carried_over),
     Story("verbs", to_the_end, what="verbs", prepare=called_from_outside, check=counted),
