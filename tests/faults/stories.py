@@ -521,10 +521,11 @@ async def administrated(stage: Stage) -> None:
         f"/user {ANYA}": "Баланс",
         f"/job {job}": "списано",
         "/margin": "Маржа",
-        f"/refund {job} извините": "Вернули",
     }.items():
         await admin.say(command)
         await admin.sees(seen, new=True)
+    await admin.say(f"/refund {job} извините")
+    await stage.until("SELECT 1 FROM ledger WHERE reason = 'compensation'")
 
 
 async def exported(stage: Stage) -> None:
@@ -611,6 +612,12 @@ def counted(stage: Stage) -> None:
     assert len(stage.after("SELECT 1 FROM ledger WHERE user_id = 7")) == 6
 
 
+def one_paid(stage: Stage) -> None:
+    """A tap that is handled again after its payment is another order, which nobody has paid."""
+    states = sorted(row[0] for row in stage.after("SELECT status FROM payments"))
+    assert states in (["paid"], ["paid", "pending"]), states
+
+
 def nothing_open(stage: Stage) -> None:
     """A tap that is handled again after a refusal is another order, which is refused as well."""
     assert {row[0] for row in stage.after("SELECT status FROM payments")} == {"canceled"}
@@ -649,7 +656,7 @@ LIST = (
     Story("told again", told_again, DRAWN, ("completed",)),
     Story("years later", years_later, DRAWN, ("completed",)),
     Story("by webhook", a_picture, DRAWN, ("completed",), settings=(("TELEGRAM_MODE", "webhook"),)),
-    Story("topup by notification", by_notification, IN, payments=("paid",)),
+    Story("topup by notification", by_notification, IN, payments=None, check=one_paid),
     Story("topup by a late notification", by_a_late_notification, IN, payments=("paid",)),
     Story("topup by asking", by_asking, IN, payments=("paid",)),
     Story("topup by the poller", by_the_poller, IN, payments=("paid",)),
@@ -690,7 +697,7 @@ LIST = (
         "administrated", administrated, (*DRAWN, ("grant", 5_000), ("compensation", PICTURE)), ("completed",),
     ),
     Story("exported", exported),
-    Story("copied", copied),
+    Story("copied", copied, expects=frozenset({"sweeper.duty_failed"})),
     Story("audited", audited),
     Story("at home", at_home),
     Story("migration", to_the_end, what="migrate", prepare=of_version_1_3, check=carried_over),
