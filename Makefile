@@ -1,4 +1,4 @@
-# make demo | test | run | worker | check | bench
+# make demo | test | run | worker | check | bench | mutants
 #
 # Each makes `.venv` and installs the requirements when they have changed. Nothing else is needed but Python 3.11+.
 
@@ -13,7 +13,7 @@ PYTEST_ARGS ?=
 WORKER_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test run worker check bench
+.PHONY: help demo test run worker check bench mutants
 
 help:
 	@echo "make demo    the whole shop on this machine, no account needed: prints one address"
@@ -22,6 +22,7 @@ help:
 	@echo "make worker  a worker (needs REDIS_URL)"
 	@echo "make check   ruff and mypy --strict"
 	@echo "make bench   the benchmarks"
+	@echo "make mutants each rule of money broken on purpose: its tests must notice"
 
 $(READY): requirements.txt
 	@test -x $(BIN)/python || for python in $(PYTHONS); do \
@@ -53,3 +54,6 @@ check: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks
+
+mutants: $(READY)
+	@$(BIN)/python -m tests.faults.mutants

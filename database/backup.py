@@ -12,6 +12,8 @@ from pysqlite3 import dbapi2 as sqlite
 
 from database.errors import DatabaseUnavailable
 
+UNREADABLE = (sqlite.Error, OSError, UnicodeDecodeError)  # the last: the damage reached SQLite's own words
+
 
 class BackupFailed(DatabaseUnavailable):
     """The copy was not made, or is not sound; the source is untouched and no half copy is left behind."""
@@ -50,7 +52,7 @@ def duplicate(source: Path, target: Path) -> None:
             origin.backup(made, pages=-1)
             made.execute("PRAGMA journal_mode=DELETE")
         sync(target)
-    except (sqlite.Error, OSError) as error:
+    except UNREADABLE as error:
         for leftover in (target, target.with_name(f"{target.name}-journal")):
             leftover.unlink(missing_ok=True)
         raise BackupFailed(f"{source} was not copied: {error}") from error
@@ -61,7 +63,7 @@ def damage(path: Path) -> str | None:
     try:
         with _opened(path) as connection:
             verdict = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
-    except (sqlite.Error, OSError) as error:
+    except UNREADABLE as error:
         return str(error)
     return None if verdict == "ok" else verdict
 
@@ -71,7 +73,7 @@ def holds_a_shop(path: Path) -> bool:
     try:
         with _opened(path) as connection:
             names = {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except (sqlite.Error, OSError) as error:
+    except UNREADABLE as error:
         raise BackupFailed(f"{path} can't be read: {error}") from error
     return bool(names & {"ledger", "wallets"})
 

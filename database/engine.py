@@ -96,7 +96,7 @@ class SqliteFile:
         """Raises UnsupportedDatabase for a file of another kind, DatabaseUnavailable when it can't be opened."""
         try:
             return cls(path, clock)
-        except (sqlite.Error, OSError) as error:
+        except (sqlite.Error, OSError, UnicodeDecodeError) as error:
             raise _in_our_words(error, f"{path}: ") from error
 
     def __init__(self, path: Path, clock: Callable[[], int] = now_ms) -> None:
@@ -189,7 +189,7 @@ def translated() -> Iterator[None]:
         if "ck_balances_never_negative" in str(error.orig):
             raise InsufficientFunds(balance=0, needed=0) from error
         raise BrokenRule(str(error.orig)) from error
-    except (driver_errors.DBAPIError, sqlite.Error, OSError) as error:
+    except (driver_errors.DBAPIError, sqlite.Error, OSError, UnicodeDecodeError) as error:
         raise _in_our_words(getattr(error, "orig", error)) from error
 
 
@@ -197,7 +197,7 @@ def _in_our_words(error: BaseException, prefix: str = "") -> DatabaseError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte names the kind, the rest says more of it
     if code == sqlite.SQLITE_NOTADB:
         return UnsupportedDatabase(f"{prefix}this file is no SQLite database")
-    if code == sqlite.SQLITE_CORRUPT:
+    if code == sqlite.SQLITE_CORRUPT or isinstance(error, UnicodeDecodeError):  # bytes of a damaged schema, quoted
         return DatabaseUnavailable(f"{prefix}the database file is damaged ({error}): restore a backup")
     return DatabaseUnavailable(f"{prefix}{error}")
 

@@ -222,6 +222,39 @@ def ledger_writers(modules: list[Module]) -> Iterator[str]:
                 yield module.at(node, "only database/ledger.py writes entries")
 
 
+OUTCOMES = {"changed", "claim", "begin_call", "take_lease"}
+"""Calls that may say no without raising, or that say how it went: to drop their answer is to act on a wish."""
+REFUSES_ALOUD = (
+    "add_entry", "settle_debts", "take_or_owe", "credit", "add_balance", "subtract_balance", "reserve_balance",
+    "charge_reserved_balance", "refund_balance", "reserve", "charge", "refund",
+)
+"""Where money moves. None of these may say no by its answer: what was not taken is an error that nobody overlooks."""
+
+
+def outcomes(modules: list[Module]) -> Iterator[str]:
+    """A debit that did not happen can't be overlooked: it raises, and a conditional change's answer is always read."""
+    for module in modules:
+        if module.top not in PRODUCT:
+            continue
+        for node in ast.walk(module.tree):
+            dropped = node.value if isinstance(node, ast.Expr) else None
+            dropped = dropped.value if isinstance(dropped, ast.Await) else dropped
+            if isinstance(dropped, ast.Call) and (name := _asked_for(dropped)) in OUTCOMES:
+                yield module.at(node, f"the answer of {name} is dropped")
+            if module.path == "database/ledger.py" and isinstance(node, ast.FunctionDef) and node.name in REFUSES_ALOUD:
+                words = ast.unparse(node.returns) if node.returns else "nothing"
+                if "bool" in words.replace("tuple[Entry, bool]", "") or ("None" in words and words != "None"):
+                    yield module.at(node, f"{node.name} says no by its answer ({words}) and must raise")
+
+
+def _asked_for(call: ast.Call) -> str:
+    """The function a call ends in; `db.write(rows.claim, ...)` ends in `claim`."""
+    name = ast.unparse(call.func).rpartition(".")[2]
+    if name in ("write", "read") and call.args:
+        return ast.unparse(call.args[0]).rpartition(".")[2]
+    return name
+
+
 def annotations(modules: list[Module]) -> Iterator[str]:
     for module in modules:
         code = [node for node in module.tree.body if not isinstance(node, ast.Expr)]
@@ -254,6 +287,7 @@ RULES: dict[str, Callable[[list[Module]], Iterator[str]]] = {
     "blocking": blocking_calls,
     "environment": environment,
     "ledger": ledger_writers,
+    "outcomes": outcomes,
     "annotations": annotations,
     "tests": test_rules,
 }
@@ -291,6 +325,12 @@ OFFENCES = {
     "blocking": [("services/a.py", "import time\nasync def f():\n    time.sleep(1)", "services/a.py:3")],
     "environment": [("services/a.py", "import os\nx = os.environ['A']", "services/a.py:2")],
     "ledger": [("database/a.py", "from database.schema import ledger as l\nx = insert(l)", "database/a.py:2")],
+    "outcomes": [
+        ("database/a.py", "def f(tx):\n    tx.changed(1)", "database/a.py:2"),
+        ("workers/a.py", "async def f(db):\n    await db.write(jobs.claim, 1)", "workers/a.py:2"),
+        ("database/ledger.py", "def reserve(tx) -> bool:\n    return False", "database/ledger.py:1"),
+        ("database/ledger.py", "def refund(tx) -> Entry | None:\n    return None", "database/ledger.py:1"),
+    ],
     "annotations": [("services/a.py", "x = 1", "services/a.py:1")],
     "tests": [
         ("tests/test_a.py", "def test_x():\n    assert True", "tests/test_a.py:1"),

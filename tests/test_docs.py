@@ -122,6 +122,20 @@ def test_the_specification_has_a_test_for_each_demand() -> None:
     assert sum("tests/" in row[2] for row in rows) > 45
 
 
+def test_each_scenario_has_tests_that_are_run() -> None:
+    """Each row of the table of scenarios names tests: functions called so, or a rule that the tree is held to."""
+    table = text_of("docs/testing.md").partition("## Scenarios\n")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith("| behaviour")]
+    assert len(rows) >= 32
+    for row in rows:
+        named = [word.partition("::") for word in code_span.findall(row)]
+        assert named, row
+        for path, _, test in named:
+            is_rule = path == "tests/test_architecture.py" and f'"{test}": {test},' in text_of(path)
+            assert test in defined_in(path), row
+            assert test.startswith("test_") or is_rule, row
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_make_targets_and_commands_exist(name: str) -> None:
     """Each `make` target and each command of main.py that a document names is one."""

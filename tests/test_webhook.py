@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -16,6 +15,7 @@ from database import jobs
 from database.models import JobStep, JobType, Tx
 from tests.database_fixture import Clock, assert_books, snapshot
 from tests.edge_fixture import Till
+from tests.faults.examples import drawn
 from tests.route_fixture import (
     LIMITS,
     RAILS,
@@ -387,14 +387,7 @@ async def test_no_body_whatever_makes_a_500_or_moves_money(sandbox: Sandbox, tmp
     """Any bytes, from a trusted sender even: an answer of the contract, no stack trace, no row of money."""
     async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
         before = await snapshot(shop.db)
-        bodies: list[bytes] = []
-
-        @settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-        @given(BODIES)
-        def collect(body: bytes) -> None:
-            bodies.append(body)
-
-        collect()
+        bodies = drawn(BODIES, 150)
         for rail in RAILS:
             for body in bodies:
                 async with sandbox.http.post(

@@ -1,1 +1,1 @@
-"""The shop under faults: killed at every step, power cuts, arbitrary input, mutants of its own code."""
+"""Faults on purpose: kills, power cuts, storms, fuzz, simulated worlds, and mutants of our own rules."""
