@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
+from sqlalchemy import text
 
 from database import assets as asset_rows
-from database import clock
 from database import jobs as job_rows
-from database.models import CallOutcome, JobStatus, JobStep, JobType
+from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
 from services.i18n import Texts
 from services.payments import Payments
 from tests.shop_fixture import Shop, until
@@ -187,29 +186,45 @@ async def test_a_worker_killed_between_intent_and_submit_searches_first(shop: Sh
     assert (await shop.job(job.id)).step is JobStep.SUBMIT
 
 
-async def test_a_clip_that_was_accepted_is_never_ordered_again_even_when_it_cannot_be_found(shop: Shop) -> None:
-    """Killed between the provider's yes and the row: searched for long, then the money back, and no second order."""
+async def change(shop: Shop, statement: str) -> None:
+    def run(tx: Tx) -> None:
+        tx.execute(text(statement))
+
+    await shop.db.write(run)
+
+
+# As if the worker had died between the record of its call and the record of the task's id.
+ID_LOST = "UPDATE jobs SET step = 'submit', external_id = NULL, lease_until = NULL"
+
+
+async def test_a_worker_killed_before_the_tasks_id_was_written_searches_first(shop: Shop) -> None:
+    """The call is on record as accepted, the task's id is not: the task is found by our id, and not bought again."""
     await shop.give(1, 100)
     job = await shop.order(type=JobType.VIDEO)
-    for _ in range(4):
-        claimed = await shop.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
-        assert claimed is not None
-        if claimed.attempt == 1:
-            call = await shop.db.write(job_rows.begin_call, job.id, 1, provider="kling", model="x")
-            assert call is not None
-            await shop.db.write(job_rows.end_call, call, CallOutcome.OK, cost_micro_usd=0)
-        await shop.db.write(job_rows.put_back, job.id, claimed.attempt, delay_ms=0, cause="killed", failed=False)
+    await video_worker.submit(job.id)
+    await change(shop, ID_LOST)
+    await video_worker.submit(job.id)
+    assert (await shop.job(job.id)).step is JobStep.WATCH
+    assert shop.sandbox.calls("kling", "create") == 1
+    await finish_clip(shop, job.id)
+    assert await shop.entries() == BOUGHT
+
+
+async def test_an_accepted_task_that_cannot_be_found_is_not_bought_again(shop: Shop) -> None:
+    """Kling said yes once: when it knows nothing of it later, the person has their money back, at the owner's cost."""
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.VIDEO)
+    await video_worker.submit(job.id)
+    await change(shop, ID_LOST)
+    shop.sandbox.world.faces["kling"].store.tasks.clear()
+    for _ in range(3):
+        assert (await shop.job(job.id)).step is JobStep.SUBMIT
+        await change(shop, "UPDATE provider_calls SET started_at = 1, ended_at = 1")
         await video_worker.submit(job.id)
-        assert (await shop.job(job.id)).is_open
-    later = clock.use(clock.Source(wall=lambda: time.time() + 700))
-    try:
-        await video_worker.submit(job.id)
-    finally:
-        clock.use(later)
-    failed = await shop.job(job.id)
-    assert (failed.status, failed.error_code) == (JobStatus.FAILED, "unknown_outcome")
-    assert shop.sandbox.calls("kling", "create") == shop.sandbox.calls("kling", "text-to-video") == 0
-    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+    ended = await shop.job(job.id)
+    assert (ended.status, ended.error_code) == (JobStatus.FAILED, "unknown_outcome")
+    assert shop.sandbox.calls("kling", "create") == 1
+    assert await shop.balance() == 10_000
 
 
 # (Kling's code, the word the person is told by, whether the owner has to act): each class of refusal, once.

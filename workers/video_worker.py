@@ -53,14 +53,11 @@ async def _submit(here: Runtime, job: Job) -> None:
     if provider is None:
         await fail(here, job, ErrorCode.KEY_INVALID.value)
         return
-    doubts = [call for call in await here.db.read(job_rows.calls, job.id) if call.outcome in _DOUBTFUL]
+    # A yes is a doubt as well: its task never came into the row, so it has to be found, never bought again.
+    doubts = [call for call in await here.db.read(job_rows.calls, job.id) if call.outcome is not CallOutcome.REFUSED]
     if doubts and not await _search(here, job, provider, doubts):
         return
     await _send(here, job, model, provider)
-
-
-# A yes counts as well: its task never came into the row, so it has to be found, never bought again.
-_DOUBTFUL = (None, CallOutcome.UNKNOWN, CallOutcome.OK)
 
 
 async def _search(here: Runtime, job: Job, provider: VideoProvider, doubts: Sequence[ProviderCall]) -> bool:

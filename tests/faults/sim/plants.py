@@ -71,7 +71,7 @@ def _cabinet_overlooked(patch: Callable[..., None]) -> None:
 
 def _mismatch_overlooked(patch: Callable[..., None]) -> None:
     """Another sum than the order's is credited as if it were the order's."""
-    patch(Settlement, "_mismatch", lambda self, payment, facts: None)
+    patch(Settlement, "mismatch", lambda self, payment, facts: None)
 
 
 def _returned_twice(patch: Callable[..., None]) -> None:
