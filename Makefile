@@ -1,4 +1,4 @@
-# make demo | test | run | worker | check | bench | mutants
+# make demo | test | run | worker | check | bench | mutants | soak
 #
 # Each makes `.venv` and installs the requirements when they have changed. Nothing else is needed but Python 3.11+.
 
@@ -13,7 +13,12 @@ PYTEST_ARGS ?=
 WORKER_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test run worker check bench mutants
+# How much `make soak` tries: worlds, real kills, and how many times the usual number of random inputs.
+SEEDS ?= 5000
+KILLS ?= 1000
+TIMES ?= 20
+
+.PHONY: help demo test run worker check bench mutants soak
 
 help:
 	@echo "make demo    the whole shop on this machine, no account needed: prints one address"
@@ -23,6 +28,7 @@ help:
 	@echo "make check   ruff and mypy --strict"
 	@echo "make bench   the benchmarks"
 	@echo "make mutants each rule of money broken on purpose: its tests must notice"
+	@echo "make soak    thousands of simulated worlds and real kills: takes more than an hour"
 
 $(READY): requirements.txt
 	@test -x $(BIN)/python || for python in $(PYTHONS); do \
@@ -57,3 +63,9 @@ bench: $(READY)
 
 mutants: $(READY)
 	@$(BIN)/python -m tests.faults.mutants
+
+soak: $(READY)
+	@$(BIN)/python -m tests.faults.sim --seeds $(SEEDS)
+	@$(BIN)/python -m tests.faults.kill --kills $(KILLS)
+	@SOAK=$(TIMES) $(BIN)/python -m pytest -q tests/faults/test_fuzz_chat.py tests/faults/test_fuzz_money.py \
+	  tests/faults/test_fuzz_files.py tests/faults/test_power_cuts.py

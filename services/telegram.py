@@ -13,6 +13,7 @@ from typing import Any, Final
 from aiogram import Bot
 from aiogram.client.default import DefaultBotProperties
 from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.session.base import BaseSession
 from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.enums import ParseMode
@@ -168,9 +169,9 @@ class Outgoing(BaseRequestMiddleware):
             await asyncio.sleep(delay)
 
 
-def make_bot(settings: Settings, *, pace: Pace | None = None) -> Bot:
+def make_bot(settings: Settings, *, pace: Pace | None = None, session: BaseSession | None = None) -> Bot:
     """The bot of these settings. Nothing is sent yet; close it with `await bot.session.close()`."""
-    session = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
+    session = session or AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
     session.middleware(Outgoing(pace))
     defaults = DefaultBotProperties(parse_mode=ParseMode.HTML, link_preview_is_disabled=True)
     return Bot(settings.bot_token.get_secret_value(), session=session, default=defaults)

@@ -248,14 +248,25 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "a clip is submitted again without a search", "workers/video_worker.py",
-        "    if doubts and not await _search(here, job, provider, doubts[-1]):\n        return\n", "",
+        "    if doubts and not await _search(here, job, provider, doubts):\n        return\n", "",
         "test_workers.py::test_a_submit_whose_answer_was_lost_is_found_and_not_sent_again",
+    ),
+    _one(
+        "a clip that was accepted and not written down is bought again", "workers/video_worker.py",
+        "if call.outcome is not CallOutcome.REFUSED]", "if call.outcome in (None, CallOutcome.UNKNOWN)]",
+        "test_workers.py::test_a_worker_killed_before_the_tasks_id_was_written_searches_first",
     ),
     _one(
         "a clip not found at the first look is bought again", "workers/video_worker.py",
         "    if earlier + 1 < len(SEARCH_PAUSES_MS) or ", "    if ",
         "test_attack_jobs.py::test_a_submit_goes_out_again_only_after_the_third_empty_look",
         "test_attack_jobs.py::test_a_submit_that_timed_out_is_not_sent_anew_after_one_empty_look",
+    ),
+    _one(
+        "the seals go on over a cut off end", "database/seals.py",
+        '        raise BooksDisagree("the newest seal of the ledger is not the one that was',
+        '        str("the newest seal of the ledger is not the one that was',
+        "test_seals.py::test_a_cut_off_end_of_the_chain_is_found_and_not_sealed_over",
     ),
     _one(
         "all causes of a compensation share one key", _JOBS,

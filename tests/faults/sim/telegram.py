@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiogram import Bot
+from aiogram.client.session.base import BaseSession
 from aiogram.exceptions import (
     TelegramBadRequest,
     TelegramConflictError,
@@ -41,8 +42,25 @@ class ChatState:
         return [one for one in reversed(self.messages.values()) if one["from"]["id"] == BOT["id"]]
 
 
+class Line(BaseSession):
+    """A bot's connection to the server."""
+
+    def __init__(self, server: SimTelegram) -> None:
+        super().__init__()
+        self._server = server
+
+    async def make_request(self, bot: Bot, method: TelegramMethod[Any], timeout: int | None = None) -> Any:
+        return await self._server.serve(bot, method)
+
+    async def stream_content(self, url: str, *_: Any, **__: Any) -> AsyncGenerator[bytes, None]:
+        yield await self._server.content(url)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
 class SimTelegram:
-    """The server. People act through `say`, `tap`, `pay`; the bots through `make_request`."""
+    """The server. People act through `say`, `tap` and `pay_stars`, bots through a `line`."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -145,7 +163,10 @@ class SimTelegram:
 
     # --- the bots -------------------------------------------------------------------------------------
 
-    async def make_request(self, bot: Bot, method: TelegramMethod[Any], timeout: int | None = None) -> Any:
+    def line(self) -> Line:
+        return Line(self)
+
+    async def serve(self, bot: Bot, method: TelegramMethod[Any]) -> Any:
         """One call of the Bot API, with what may go wrong on its way there and back."""
         world, name = self.world, type(method).__name__
         await world.seam(f"telegram {name}")
@@ -187,15 +208,12 @@ class SimTelegram:
             raise TelegramNetworkError(method=method, message="ServerDisconnectedError")
         return [Update.model_validate(one, context={"bot": bot}) for one in self.updates[:100]]
 
-    async def stream_content(self, url: str, *_: Any, **__: Any) -> AsyncGenerator[bytes, None]:
+    async def content(self, url: str) -> bytes:
         """A file that a person sent, by its address."""
         await self.world.seam("telegram file")
         if self.world.hits(self.world.chances.telegram):
             raise OSError("connection reset")
-        yield self.files[url.rsplit("/", 1)[1]]
-
-    async def close(self) -> None:
-        """As the session it stands for."""
+        return self.files[url.rsplit("/", 1)[1]]
 
     def _apply(self, bot: Bot, method: Any, name: str) -> Any:
         chat_id = getattr(method, "chat_id", None)
