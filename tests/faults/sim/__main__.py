@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import tempfile
 import time
@@ -11,7 +12,10 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from tests.faults.sim.plants import PLANTS, planted
 from tests.faults.sim.story import Outcome, run
+
+FOUND_WITHIN = 40
 
 
 def main() -> int:
@@ -19,6 +23,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=300, help="how many worlds")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--one", type=int, help="replay this seed and print its trace")
+    parser.add_argument("--plants", action="store_true", help="put each known bug into the shop and find it")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -28,6 +33,8 @@ def main() -> int:
             print(*outcome.trace, sep="\n")
             print(outcome.seed, outcome.digest, f"{outcome.seconds:.0f} s", outcome.jobs, *outcome.bad, sep="\n")
             return bool(outcome.bad)
+        if options.plants:
+            return bugs(templates, options.processes)
         return many(range(options.first, options.first + options.seeds), templates, options.processes)
 
 
@@ -36,7 +43,7 @@ def many(seeds: range, templates: Path, processes: int) -> int:
     began, jobs = time.monotonic(), Counter[str]()
     steps = seconds = kills = 0
     broken: list[Outcome] = []
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes, initializer=gc.freeze) as pool:
         for outcome in pool.map(partial(run, templates=templates), seeds, chunksize=5):
             jobs.update(outcome.jobs)
             steps, kills = steps + outcome.steps, kills + outcome.kills
@@ -53,6 +60,25 @@ def many(seeds: range, templates: Path, processes: int) -> int:
     if broken:
         print(f"again: python -m tests.faults.sim --one {broken[0].seed}")
     return bool(broken)
+
+
+def bugs(templates: Path, processes: int) -> int:
+    """Look for each planted bug; 1 when one stays hidden."""
+    hidden = 0
+    with ProcessPoolExecutor(processes, initializer=gc.freeze) as pool:
+        for name, seed in pool.map(partial(found_at, templates=templates), PLANTS):
+            hidden += seed is None
+            print(f"{name}: " + ("NOT seen" if seed is None else f"found at seed {seed}"), flush=True)
+    return bool(hidden)
+
+
+def found_at(name: str, templates: Path) -> tuple[str, int | None]:
+    """The first seed whose world shows the bug."""
+    with planted(name):
+        for seed in range(FOUND_WITHIN):
+            if run(seed, templates).bad:
+                return name, seed
+    return name, None
 
 
 if __name__ == "__main__":
