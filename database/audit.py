@@ -86,7 +86,7 @@ def run(
         file.close()
     if deep is None:
         deep = path.stat().st_size <= DEEP_BYTES
-    work = deque(_work(chain, repeats, head, deep))
+    work = deque(enumerate(_work(chain, repeats, head, deep)))
     found = _share(path, work, max(1, threads), stop)
     if stop.is_set():
         raise Stopped("the audit was stopped")
@@ -147,9 +147,12 @@ def _work(
     yield "file", partial(checks.check_table, table="sqlite_schema", deep=deep)
 
 
-def _share(path: Path, work: deque[tuple[str, Check]], threads: int, stop: threading.Event) -> list[Finding]:
-    """Let `threads` threads take the work one by one; the first trouble that is no finding comes out."""
-    found: list[Finding] = []
+def _share(
+    path: Path, work: deque[tuple[int, tuple[str, Check]]], threads: int, stop: threading.Event
+) -> list[Finding]:
+    """Let `threads` threads take the work one by one; what they find comes in the order of the work, whoever was
+    quicker. The first trouble that is no finding is raised."""
+    found: dict[int, list[Finding]] = {}
     trouble: list[BaseException] = []
 
     def go() -> None:
@@ -159,8 +162,8 @@ def _share(path: Path, work: deque[tuple[str, Check]], threads: int, stop: threa
                 file.raw.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
                 file.raw.set_progress_handler(stop.is_set, STEPS_BETWEEN_LOOKS)
                 while not stop.is_set():
-                    rule, check = work.popleft()
-                    found.extend(_carefully(file, rule, check))
+                    number, (rule, check) = work.popleft()
+                    found[number] = _carefully(file, rule, check)
             finally:
                 file.close()
         except IndexError:
@@ -176,7 +179,7 @@ def _share(path: Path, work: deque[tuple[str, Check]], threads: int, stop: threa
         runner.join()
     if trouble:
         raise trouble[0]
-    return found
+    return [finding for number in sorted(found) for finding in found[number]]
 
 
 def _carefully(file: SqliteFile, rule: str, check: Check) -> list[Finding]:
