@@ -109,7 +109,7 @@ BREAKS: dict[str, tuple[str, str, str]] = {
         "INSERT INTO inbox (id, source, key, body, received_at, error)"
         " VALUES (77, 'kling', 'k', '', 1, 'redis://shop:hunter2@10.0.0.1:6379 refused')",
     ),
-    "a key in an error code": ("I9", "failed", "UPDATE jobs SET error_code = 'live_abcdefghijklmnopqrstuvwx'"
+    "a key in an error code": ("I9", "failed", "UPDATE jobs SET error_code = 'live_aBcdefgh1jklmnopqrstuvwx'"
                                " WHERE id = 'failed'"),
     "a message about another's order": ("I9", "900", "INSERT INTO outbox (id, key, user_id, kind, job_id, created_at)"
                                         " VALUES (900, 'x', 7002, 'failed', 'failed', 1)"),
