@@ -75,7 +75,7 @@ def bugs(templates: Path, processes: int) -> int:
 def found_at(name: str, templates: Path) -> tuple[str, int | None]:
     """The first seed whose world shows the bug."""
     with planted(name):
-        for seed in range(FOUND_WITHIN):
+        for seed in (PLANTS[name][1], *range(FOUND_WITHIN)):
             if run(seed, templates).bad:
                 return name, seed
     return name, None

@@ -164,6 +164,7 @@ class Owner:
                 paid = chance.choice(payments)
                 part = chance.choice(("", " 10", " 33,33"))
                 self._say(f"/refund_payment {paid['metadata'].get('order_id', 'x')}{part}")
+                await self._confirm()
             case 2 if payments:
                 paid = chance.choice(payments)
                 company.yookassa.refund_in_cabinet(paid["id"], chance.choice((1000, 5000, 10000)))
@@ -184,6 +185,16 @@ class Owner:
 
     def _say(self, words: str) -> None:
         self.company.telegram.say(ADMIN, text=words)
+
+    async def _confirm(self) -> None:
+        """A part is returned by a button; impatient fingers tap it twice."""
+        telegram = self.company.telegram
+        for _ in range(self._chance.choice((2, 4))):
+            await asyncio.sleep(3.0)
+            shown = [one for one in telegram.chats[ADMIN].newest() if "reply_markup" in one]
+            for button in _buttons(shown[0])[:1] if shown else []:
+                for _ in range(self._chance.choice((1, 1, 2))):
+                    telegram.tap(ADMIN, shown[0], _target(button))
 
     def _some_job(self) -> str | None:
         done = sorted(self.company.telegram.originals)

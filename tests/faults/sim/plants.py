@@ -15,7 +15,6 @@ from database import jobs, outbox, payments, refunds
 from database.models import IllegalMove, Job, JobStatus, Tx
 from services.notifier import Notifier
 from services.payments import Payments
-from services.refunds import Refunds
 from services.settlement import Settlement
 from workers import image_worker, step, video_worker
 
@@ -51,14 +50,6 @@ def _sent_before_sending(patch: Callable[..., None]) -> None:
         await attempt(self, item)
 
     patch(Notifier, "_attempt", hasty)
-
-
-def _refunds_forgotten(patch: Callable[..., None]) -> None:
-    """A return that was cut off is nobody's to finish."""
-
-    async def nothing(self: Any) -> None: ...
-
-    patch(Refunds, "look_at_due", nothing)
 
 
 def _cabinet_overlooked(patch: Callable[..., None]) -> None:
@@ -100,18 +91,19 @@ def _cancels_what_was_bought(patch: Callable[..., None]) -> None:
     patch(jobs, "cancel", cancel)
 
 
-PLANTS: dict[str, Callable[[Callable[..., None]], None]] = {
-    plant.__name__.strip("_").replace("_", " "): plant
-    for plant in (
-        _no_intent, _believes_the_body, _sent_before_sending, _refunds_forgotten, _cabinet_overlooked,
-        _mismatch_overlooked, _returned_twice, _bought_again, _cancels_what_was_bought,
+PLANTS: dict[str, tuple[Callable[[Callable[..., None]], None], int]] = {
+    plant.__name__.strip("_").replace("_", " "): (plant, seed)
+    for plant, seed in (
+        (_no_intent, 2), (_believes_the_body, 0), (_sent_before_sending, 6), (_cabinet_overlooked, 9),
+        (_mismatch_overlooked, 14), (_returned_twice, 9), (_bought_again, 33), (_cancels_what_was_bought, 15),
     )
 }
+"""Each with a seed whose world has shown it, where the search begins."""
 
 
 @contextmanager
 def planted(name: str) -> Iterator[None]:
     """The bug of that name is in the shop while the body runs."""
     with ExitStack() as stack:
-        PLANTS[name](lambda place, attribute, value: stack.enter_context(mock.patch.object(place, attribute, value)))
+        PLANTS[name][0](lambda place, attribute, value: stack.enter_context(mock.patch.object(place, attribute, value)))
         yield
