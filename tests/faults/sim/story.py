@@ -62,8 +62,6 @@ def run(seed: int, templates: Path, *, keep_trace: bool = False) -> Outcome:
             gc.enable()
         asyncio.set_event_loop(None)
         loop.close()
-        del story, world
-        gc.collect()
         shutil.rmtree(folder, ignore_errors=True)
 
 
