@@ -11,7 +11,7 @@ import pytest
 from tests.faults.sim.plants import PLANTS
 
 WORLDS = 300
-pytestmark = pytest.mark.timeout(1200)  # a quarter of it on two processors with nothing else to do
+pytestmark = pytest.mark.timeout(2400)  # a tenth of it on two processors with nothing else to do
 
 
 def simulate(*arguments: str, hashing: str = "random") -> subprocess.CompletedProcess[str]:
@@ -19,7 +19,7 @@ def simulate(*arguments: str, hashing: str = "random") -> subprocess.CompletedPr
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     return subprocess.run(
         [sys.executable, "-m", "tests.faults.sim", *arguments], env={**kept, "PYTHONHASHSEED": hashing},
-        capture_output=True, text=True, check=False, timeout=1100,
+        capture_output=True, text=True, check=False, timeout=2300,
     )
 
 
