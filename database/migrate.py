@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,9 @@ def config(connection: Connection | None = None) -> Config:
     return settings
 
 
+_ALONE = threading.Lock()  # Alembic keeps the connection it works on in globals
+
+
 def newest_revision() -> str:
     head = ScriptDirectory.from_config(config()).get_current_head()
     assert head is not None
@@ -46,7 +50,7 @@ def migrate(file: SqliteFile) -> None:
     UnsupportedDatabase for a schema made by a newer or another program.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    with translated(), file.gate():
+    with _ALONE, translated(), file.gate():
         with file.reading() as connection:
             revision = current_revision(connection)
         if revision == newest_revision():

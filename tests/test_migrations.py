@@ -706,3 +706,12 @@ async def test_urls_that_name_no_file(url: str) -> None:
     """A DATABASE_URL that we can't serve is refused with a sentence that says what would do."""
     with pytest.raises(UnsupportedDatabase, match="DATABASE_URL"):
         await Database(url).init_db()
+
+
+async def test_several_databases_are_made_at_once_in_one_process(tmp_path: Path) -> None:
+    """The library that migrates keeps its connection in globals: one file's schema never goes into another."""
+    shops = [Database(f"sqlite:///{tmp_path / f'{number}.db'}") for number in range(6)]
+    await asyncio.gather(*(shop.init_db() for shop in shops))
+    for shop in shops:
+        assert await shop.get_balance(1) == 0
+        await shop.close()
