@@ -317,3 +317,15 @@ async def test_a_hold_that_ran_out_pays_back_and_a_later_result_changes_nothing(
 async def _released(shop: Shop, sweeper: Sweeper, job_id: str) -> bool:
     await sweeper.release_overdue_holds()
     return (await shop.job(job_id)).status is JobStatus.FAILED
+
+
+async def test_a_failure_that_could_not_be_written_down_is_not_repeated_as_if_it_had_been(shop: Shop) -> None:
+    """The row does not say that the provider did nothing, so the step may not call again on the strength of that."""
+    await shop.give(1, 100)
+    job = await shop.order(prompt="a fox #sim:503_overloaded")
+    await change(shop, "CREATE TRIGGER deaf BEFORE UPDATE ON provider_calls BEGIN SELECT RAISE(ABORT, 'deaf'); END")
+    await image_worker.run(job.id)
+    await change(shop, "DROP TRIGGER deaf")
+    assert shop.sandbox.calls("gemini", "generateContent") == 1
+    assert len(await shop.db.read(job_rows.calls, job.id)) == 1
+    assert (await shop.job(job.id)).is_open

@@ -247,6 +247,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "test_workers.py::test_a_lost_answer_is_repeated_once_at_the_owners_cost_then_refunded",
     ),
     _one(
+        "a failure that could not be written down is repeated", "workers/step.py",
+        "        if not written and error.failure is Failure.TEMPORARY:\n", "        if False:\n",
+        "test_workers.py::test_a_failure_that_could_not_be_written_down_is_not_repeated_as_if_it_had_been",
+    ),
+    _one(
         "a clip is submitted again without a search", "workers/video_worker.py",
         "    if doubts and not await _search(here, job, provider, doubts):\n        return\n", "",
         "test_workers.py::test_a_submit_whose_answer_was_lost_is_found_and_not_sent_again",
