@@ -98,15 +98,24 @@ async def an_edit(stage: Stage) -> None:
     await stage.job()
 
 
-async def clip(stage: Stage, prompt: str) -> None:
+async def begun(stage: Stage, prompt: str) -> None:
     await stage.anya.say("🎬 Клип")
     await stage.anya.sees("Что снять", new=True)
     await order(stage, prompt)
+
+
+async def clip(stage: Stage, prompt: str) -> None:
+    await begun(stage, prompt)
     await stage.job()
 
 
 async def a_clip(stage: Stage) -> None:
-    await clip(stage, "волна у берега #sim:slow=4")
+    """Kling takes its time until the shop has asked once in vain, however slow or quick this machine is."""
+    await begun(stage, "волна у берега #sim:slow")
+    await stage.saw("commit database.jobs.look_later")
+    for task in stage.sandbox.world.faces["kling"].store.tasks:
+        await stage.post(f"/_control/kling/tasks/{task}/succeed")
+    await stage.job()
 
 
 async def brought_to_life(stage: Stage) -> None:
