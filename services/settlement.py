@@ -243,11 +243,15 @@ class Settlement:
         """Money at YooKassa that stands for none of our orders, or for one that has its money: a person decides."""
         owner = order.user_id if order else self._named_in(facts)
         kept = facts.amount_kopecks - facts.refunded_kopecks
+        whole = order is None and owner is not None and facts.paid and facts.refunded_kopecks == 0
         found = Found(
             kind, PROVIDER, facts.id,
             payment_id=order.id if order else None,
             user_id=owner,
-            facts={"theirs": facts.amount_kopecks, "ours": 0, "status": facts.status, "order_id": facts.order_id},
+            facts={
+                "theirs": facts.amount_kopecks, "ours": 0, "status": facts.status, "order_id": facts.order_id,
+                "whole": whole,
+            },
             proposal=Proposal(owner, kept) if owner is not None and kept > 0 else None,
         )
         await self._db.write(differences.note, found, admins=self._admins)

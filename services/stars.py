@@ -116,8 +116,10 @@ class Stars:
             order = await self._db.read(rows.get, order_id)
             facts = {"theirs": 0, "ours": order.amount if order else 0, "stars": price, "status": "paid"}
             amount = self._sold(user_id, order_id, price) if order is None else order.amount
+            if order is None and amount:
+                facts |= {"order_id": order_id, "whole": True}
             proposal = Proposal(user_id, amount) if amount and (order is None or order.stars == price) else None
-            await self._note(Found("unknown-payment", PROVIDER, charge_id, None, user_id, facts, proposal))
+            await self._note(Found(differences.UNKNOWN, PROVIDER, charge_id, None, user_id, facts, proposal))
             return False
         if credited:
             event(_log, "payment.credited", payment_id=payment.id, amount=payment.amount, user_id=user_id)
@@ -145,10 +147,11 @@ class Stars:
             event(_log, "stars.not_taken_back", level=logging.ERROR, error=str(error))
             payment = await self._db.read(rows.by_provider_id, charge_id)
             proposal = Proposal(payment.user_id, -payment.amount) if payment else None
-            kind = "refund-not-taken" if payment else "refund-of-unknown"
+            kind = "refund-not-taken" if payment else differences.RETURN_OF_UNKNOWN
             owner = payment.user_id if payment else None
             payment_id = payment.id if payment else None
-            await self._note(Found(kind, PROVIDER, charge_id, payment_id, owner, {}, proposal))
+            facts = {} if payment else {"payment": charge_id}
+            await self._note(Found(kind, PROVIDER, charge_id, payment_id, owner, facts, proposal))
             return False
 
     async def sold_any(self) -> bool:
