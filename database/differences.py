@@ -83,10 +83,10 @@ def still_open(tx: Tx, *, limit: int = 20) -> tuple[int, list[Difference]]:
     return count, [Difference.read(row) for row in rows]
 
 
-def booked(tx: Tx, payment_id: str, kind: str) -> int:
-    """Kopecks that admins' decisions have booked for a payment so far, credits less debits."""
-    rows = tx.rows(select(differences.c.proposal).where(*_decided(payment_id, kind)))
-    return sum(int(json.loads(row["proposal"])["amount"]) for row in rows)
+def booked(tx: Tx, payment_id: str, kind: str) -> list[int]:
+    """Kopecks that each of the admins' decisions has booked for a payment so far; what was taken is negative."""
+    rows = tx.rows(select(differences.c.proposal).where(*_decided(payment_id, kind)).order_by(differences.c.id))
+    return [int(json.loads(row["proposal"])["amount"]) for row in rows]
 
 
 def _decided(payment_id: str, kind: str) -> tuple[Any, ...]:

@@ -160,23 +160,34 @@ class Reconciliation:
     async def _quarantined(self, report: Report) -> None:
         """What was set aside waits for a person: with the sum that YooKassa has, where it has one."""
         for payment in await self._db.read(rows.set_aside):
-            there = await self._held_there(payment)
-            paid = there.amount_kopecks - there.refunded_kopecks if there else 0
-            booked = await self._db.read(differences.booked, payment.id, "quarantined")
-            propose = paid - booked if payment.status not in FINAL and not payment.legacy else 0
-            if booked and not propose:
-                continue  # a person has settled it
-            about = f"{payment.provider_payment_id or payment.id}:{paid}"  # money that comes later is news again
-            whole = there is not None and there.refunded_kopecks == 0 and self._payments.fits(payment, there)
-            await self._note(report, payment, "quarantined", about, paid, propose, whole=whole)
+            if payment.provider == PROVIDER and self._gateway is None:
+                continue  # nobody can be asked, and that says nothing of the money
+            try:
+                await self._held(report, payment)
+            except YooKassaError as error:
+                self._failed(report, payment.id, error)
+
+    async def _held(self, report: Report, payment: Payment) -> None:
+        there = await self._held_there(payment)
+        paid = there.amount_kopecks - there.refunded_kopecks if there else 0
+        booked = await self._db.read(differences.booked, payment.id, "quarantined")
+        propose = paid - sum(booked) if payment.status not in FINAL and not payment.legacy else 0
+        if (booked or payment.quarantined_reason is None) and not propose:
+            return  # a person has settled it
+        # Money that comes or goes later is news again, and so is a sum that was seen before the last booking.
+        about = f"{payment.provider_payment_id or payment.id}:{paid}" + (f":{len(booked)}" if booked else "")
+        whole = there is not None and there.refunded_kopecks == 0 and self._payments.fits(payment, there)
+        await self._note(report, payment, "quarantined", about, paid, propose, whole=whole)
 
     async def _held_there(self, payment: Payment) -> GatewayPayment | None:
-        """The payment as YooKassa has it, when it holds money of it that is ours; None as well when it can't tell."""
+        """The payment as YooKassa has it, when it holds money of it that is ours. Raises YooKassaError: can't tell."""
         if self._gateway is None or payment.provider != PROVIDER or payment.provider_payment_id is None:
             return None
         try:
             facts = await self._gateway.get_payment(payment.provider_payment_id)
-        except YooKassaError:
+        except YooKassaError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:
+                raise
             return None
         holds = facts.status == "succeeded" and facts.paid and facts.currency == "RUB"
         return facts if holds and self._payments.is_of_our_shop(facts) else None

@@ -130,6 +130,34 @@ async def test_a_return_of_decided_money_is_proposed_once(till: Till) -> None:
     assert await open_ones(till) == []
 
 
+async def test_a_return_of_decided_money_is_proposed_though_it_was_unpaid_when_first_seen(till: Till) -> None:
+    """Set aside before anybody paid, then paid, accepted and returned: none of it there is news again."""
+    order = await till.order()
+    theirs(till, order).amount -= 100
+    await till.payments.settle(order.id)
+    (unpaid,) = await open_ones(till)
+    assert unpaid.proposal == {}
+    await till.pay(order)
+    _, came = await open_ones(till)
+    await till.db.write(differences.apply, ADMIN, came.id)
+    await till.control("/refunds", payment_id=order.provider_payment_id)
+    _, back = await open_ones(till)
+    assert back.proposal == {"user_id": 1, "amount": -40_000}
+    await till.db.write(differences.apply, ADMIN, back.id)
+    assert await till.db.get_balance(1) == 0
+    assert await open_ones(till) == [unpaid]
+
+
+async def test_an_answer_that_does_not_come_says_nothing_of_money(till: Till) -> None:
+    """Accepted and there: a question that YooKassa leaves open proposes to take nothing away."""
+    payment, difference = await set_aside(till)
+    await till.db.write(differences.apply, ADMIN, difference.id)
+    theirs(till, payment).captured_at -= 5 * 86_400  # the list of the last day does not hold it any more
+    till.sandbox.fault("yookassa", f"v3/payments/{payment.provider_payment_id}", times=1, status=429)
+    assert await open_ones(till) == []
+    assert (await till.reconciliation.run()).new == []
+
+
 # --- orders that the books have lost ----------------------------------------------------------------
 
 
