@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from database import admin, ledger, outbox, payments
+from database import admin, ledger, outbox, payments, refunds
 from database.engine import Tx
 from database.errors import IllegalMove, NotFound
 from database.rows import Difference
@@ -23,6 +23,10 @@ from database.states import DifferenceState, Reason
 
 QUARANTINED = "quarantined"
 UNKNOWN = "unknown-payment"
+SECOND = "second-payment"
+NOT_TAKEN = "refund-not-taken"
+MISSING_THERE = ("credited-unknown", "credited-unpaid")
+"""Credited here and not paid there, by two names: the proposal takes all that is left of the payment."""
 
 
 @dataclass(frozen=True)
@@ -95,17 +99,14 @@ def _decided(payment_id: str, kind: str) -> tuple[Any, ...]:
 
 
 def apply(tx: Tx, admin_id: int, difference_id: int) -> Difference:
-    """Book the proposed entry, once. Raises NotFound; IllegalMove when it is decided, proposes nothing, or was
-    proposed before another of its payment was booked: then its sum is out of date."""
+    """Book the proposed entry, once. Raises NotFound; IllegalMove when it is decided, proposes nothing, or our books
+    have moved on since it was proposed, so that its sum is out of date."""
     difference = _must(tx, difference_id)
     if not difference.proposal:
         raise IllegalMove(f"difference {difference_id} proposes no entry")
-    if difference.payment_id is not None:
-        later = differences.c.decided_at >= difference.created_at
-        if tx.row(select(differences.c.id).where(*_decided(difference.payment_id, difference.kind), later)):
-            raise IllegalMove(f"difference {difference_id} was overtaken by another decision on its payment")
     user_id, amount = int(difference.proposal["user_id"]), int(difference.proposal["amount"])
     _refuse_what_is_known(tx, difference)
+    _refuse_what_is_overtaken(tx, difference, amount)
     settled = difference.kind == QUARANTINED and _end_quarantine(tx, difference, whole=True)
     _decide(tx, admin_id, difference, DifferenceState.APPLIED)
     if settled:
@@ -138,6 +139,26 @@ def _refuse_what_is_known(tx: Tx, difference: Difference) -> None:
         known = payments.get(tx, str(order_id))
     if known is not None and known.provider_payment_id in (None, about):
         raise IllegalMove(f"the money of difference {difference.id} has its order again: {known.id}")
+
+
+def _refuse_what_is_overtaken(tx: Tx, difference: Difference, amount: int) -> None:
+    """A proposal is as old as its difference: another decision, or a return, may have moved the same money since.
+
+    Differences of other kinds are each about a payment or a return of their own, even beside the same order.
+    """
+    payment_id = difference.payment_id or ""
+    if difference.kind == QUARANTINED:
+        later = differences.c.decided_at >= difference.created_at
+        gone = tx.row(select(differences.c.id).where(*_decided(payment_id, QUARANTINED), later)) is not None
+    elif difference.kind in MISSING_THERE:
+        twice = any(tx.row(select(differences).where(*_decided(payment_id, kind))) for kind in MISSING_THERE)
+        gone = twice or -amount != refunds.left(tx, payment_id)
+    elif difference.kind == NOT_TAKEN:
+        gone = refunds.by_provider_id(tx, str(difference.details["about"])) is not None
+    else:
+        gone = False
+    if gone:
+        raise IllegalMove(f"difference {difference.id} was overtaken: its money has moved since")
 
 
 def _end_quarantine(tx: Tx, difference: Difference, *, whole: bool) -> bool:

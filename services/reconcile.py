@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 from database import clock, differences, flags, ledger, refunds
 from database import payments as rows
 from database.differences import Found, Proposal
-from database.models import Database, Difference, Payment, PaymentStatus, Refund, RefundStatus, Tx
+from database.models import (
+    Database,
+    Difference,
+    DifferenceState,
+    IllegalMove,
+    Payment,
+    PaymentStatus,
+    Refund,
+    RefundStatus,
+    Tx,
+)
 from database.refunds import Undecided
 from services.log import event
 from services.payments import Payments
@@ -27,6 +37,8 @@ REFUND_OVERLAP_SECONDS = 8 * 24 * 3600  # a refund may take days from its creati
 DAY_SECONDS = 24 * 3600
 MOST_DAYS = 3 * 365  # YooKassa lists the last three years
 FINAL = (PaymentStatus.PAID, PaymentStatus.REFUNDED)
+HELD_THERE = (differences.QUARANTINED, differences.UNKNOWN, differences.SECOND)
+"""Kinds of difference whose proposal is made of what YooKassa holds of a payment."""
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +114,44 @@ class Reconciliation:
             failed=report.failed, new=len(report.new),
         )
         return report
+
+    # --- decisions ------------------------------------------------------------------------------------
+
+    async def apply(self, admin_id: int, difference_id: int) -> Difference:
+        """Book the proposed entry, once, while YooKassa still has what it was proposed from.
+
+        Raises NotFound; IllegalMove when it is decided or out of date; YooKassaError when that can't be asked.
+        """
+        difference = await self._db.read(differences.get, difference_id)
+        if difference is not None and difference.state is DifferenceState.OPEN and difference.proposal:
+            await self._refuse_what_changed(difference)
+        return await self._db.write(differences.apply, admin_id, difference_id)
+
+    async def _refuse_what_changed(self, difference: Difference) -> None:
+        """Money that waits for a decision may be returned in the cabinet meanwhile, and no row of ours shows it."""
+        if difference.provider != PROVIDER or difference.kind not in HELD_THERE:
+            return
+        if self._gateway is None:
+            raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, "no shop is connected")
+        about, _, _ = str(difference.details["about"]).partition(":")
+        there = await self._found(self._gateway, about)
+        kept = there.amount_kopecks - there.refunded_kopecks if there and there.status == "succeeded" else 0
+        if difference.kind == differences.QUARANTINED:
+            then = int(difference.details["theirs"])
+        else:
+            then = int(difference.proposal["amount"])
+        if kept != then:
+            raise IllegalMove(f"difference {difference.id} is out of date: YooKassa holds {kept} kopecks by now")
+
+    @staticmethod
+    async def _found(gateway: YooKassaGateway, provider_payment_id: str) -> GatewayPayment | None:
+        """The payment as YooKassa has it; None when it has no such payment. Raises YooKassaError: can't tell."""
+        try:
+            return await gateway.get_payment(provider_payment_id)
+        except YooKassaError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:
+                raise
+            return None
 
     # --- payments -------------------------------------------------------------------------------------
 
@@ -183,14 +233,10 @@ class Reconciliation:
         """The payment as YooKassa has it, when it holds money of it that is ours. Raises YooKassaError: can't tell."""
         if self._gateway is None or payment.provider != PROVIDER or payment.provider_payment_id is None:
             return None
-        try:
-            facts = await self._gateway.get_payment(payment.provider_payment_id)
-        except YooKassaError as error:
-            if error.kind is not ErrorKind.NOT_FOUND:
-                raise
+        facts = await self._found(self._gateway, payment.provider_payment_id)
+        if facts is None or facts.status != "succeeded" or not facts.paid or facts.currency != "RUB":
             return None
-        holds = facts.status == "succeeded" and facts.paid and facts.currency == "RUB"
-        return facts if holds and self._payments.is_of_our_shop(facts) else None
+        return facts if self._payments.is_of_our_shop(facts) else None
 
     # --- refunds --------------------------------------------------------------------------------------
 
