@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from database import admin, ledger, outbox, payments
+from database import admin, ledger, outbox, payments, refunds
 from database.engine import Tx
 from database.errors import IllegalMove, NotFound
 from database.refunds import Returned
@@ -25,6 +25,10 @@ from database.states import DifferenceState, Reason
 QUARANTINED = "quarantined"
 UNKNOWN = "unknown-payment"
 RETURN_OF_UNKNOWN = "refund-of-unknown"
+SECOND = "second-payment"
+NOT_TAKEN = "refund-not-taken"
+MISSING_THERE = ("credited-unknown", "credited-unpaid")
+"""Credited here and not paid there, by two names: the proposal takes all that is left of the payment."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,10 @@ def still_open(tx: Tx, *, limit: int = 20) -> tuple[int, list[Difference]]:
     return count, [Difference.read(row) for row in rows]
 
 
-def booked(tx: Tx, payment_id: str, kind: str) -> int:
-    """Kopecks that admins' decisions have booked for a payment so far, credits less debits."""
-    rows = tx.rows(select(differences.c.proposal).where(*_decided(payment_id, kind)))
-    return sum(int(json.loads(row["proposal"])["amount"]) for row in rows)
+def booked(tx: Tx, payment_id: str, kind: str) -> list[int]:
+    """Kopecks that each of the admins' decisions has booked for a payment so far; what was taken is negative."""
+    rows = tx.rows(select(differences.c.proposal).where(*_decided(payment_id, kind)).order_by(differences.c.id))
+    return [int(json.loads(row["proposal"])["amount"]) for row in rows]
 
 
 def _decided(payment_id: str, kind: str) -> tuple[Any, ...]:
@@ -97,19 +101,16 @@ def _decided(payment_id: str, kind: str) -> tuple[Any, ...]:
 
 
 def apply(tx: Tx, admin_id: int, difference_id: int) -> Difference:
-    """Book the proposed entry, once. Raises NotFound; IllegalMove when it is decided, proposes nothing, or was
-    proposed before another of its payment was booked: then its sum is out of date."""
+    """Book the proposed entry, once. Raises NotFound; IllegalMove when it is decided, proposes nothing, or our books
+    have moved on since it was proposed, so that its sum is out of date."""
     difference = _must(tx, difference_id)
     if difference.state is not DifferenceState.OPEN:
         raise IllegalMove(f"difference {difference_id} is {difference.state}")
     if not difference.proposal:
         raise IllegalMove(f"difference {difference_id} proposes no entry")
-    if difference.payment_id is not None:
-        later = differences.c.decided_at >= difference.created_at
-        if tx.row(select(differences.c.id).where(*_decided(difference.payment_id, difference.kind), later)):
-            raise IllegalMove(f"difference {difference_id} was overtaken by another decision on its payment")
     user_id, amount = int(difference.proposal["user_id"]), int(difference.proposal["amount"])
     _refuse_what_is_known(tx, difference)
+    _refuse_what_is_overtaken(tx, difference, amount)
     settled = difference.kind == UNKNOWN and _adopt(tx, admin_id, difference)
     settled = settled or (difference.kind == QUARANTINED and _end_quarantine(tx, difference, whole=True))
     _decide(tx, admin_id, difference, DifferenceState.APPLIED)
@@ -157,7 +158,7 @@ def _adopt(tx: Tx, admin_id: int, difference: Difference) -> bool:
     lost = payments.NewPayment(
         str(order_id), owner, difference.provider, amount, f"lost-{about}", None, stars=difference.details.get("stars")
     )
-    noted = [one for one in _open_of(tx, RETURN_OF_UNKNOWN) if one.details.get("payment") == about]
+    noted = _returns_of_lost(tx, about)
     payments.adopt(tx, lost, about, [_returned(one, amount) for one in noted])
     for one in noted:
         _decide(tx, admin_id, one, DifferenceState.APPLIED)
@@ -170,9 +171,35 @@ def _returned(noted: Difference, whole: int) -> Returned:
     return Returned(f"found-{about}", about, int(noted.details.get("theirs") or whole))
 
 
-def _open_of(tx: Tx, kind: str) -> list[Difference]:
-    waiting = (differences.c.kind == kind, differences.c.state == DifferenceState.OPEN)
-    return [Difference.read(row) for row in tx.rows(select(differences).where(*waiting).order_by(differences.c.id))]
+def _returns_of_lost(tx: Tx, provider_payment_id: str) -> list[Difference]:
+    waiting = (differences.c.kind == RETURN_OF_UNKNOWN, differences.c.state == DifferenceState.OPEN)
+    rows = tx.rows(select(differences).where(*waiting).order_by(differences.c.id))
+    return [one for one in map(Difference.read, rows) if one.details.get("payment") == provider_payment_id]
+
+
+def returned_of_lost(tx: Tx, provider_payment_id: str) -> int:
+    """Kopecks that came back of a payment without a row, as far as that was found and waits for a decision."""
+    return sum(int(one.details.get("theirs") or 0) for one in _returns_of_lost(tx, provider_payment_id))
+
+
+def _refuse_what_is_overtaken(tx: Tx, difference: Difference, amount: int) -> None:
+    """A proposal is as old as its difference: another decision, or a return, may have moved the same money since.
+
+    Differences of other kinds are each about a payment or a return of their own, even beside the same order.
+    """
+    payment_id = difference.payment_id or ""
+    if difference.kind == QUARANTINED:
+        later = differences.c.decided_at >= difference.created_at
+        gone = tx.row(select(differences.c.id).where(*_decided(payment_id, QUARANTINED), later)) is not None
+    elif difference.kind in MISSING_THERE:
+        twice = any(tx.row(select(differences).where(*_decided(payment_id, kind))) for kind in MISSING_THERE)
+        gone = twice or -amount != refunds.left(tx, payment_id)
+    elif difference.kind == NOT_TAKEN:
+        gone = refunds.by_provider_id(tx, str(difference.details["about"])) is not None
+    else:
+        gone = False
+    if gone:
+        raise IllegalMove(f"difference {difference.id} was overtaken: its money has moved since")
 
 
 def _end_quarantine(tx: Tx, difference: Difference, *, whole: bool) -> bool:

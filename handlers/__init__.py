@@ -109,7 +109,8 @@ def _routers(admin_ids: frozenset[int]) -> list[Router]:
     """
     administration = [deepcopy(admin.router), deepcopy(admin_money.router)]
     for router in administration:
-        router.message.filter(F.from_user.id.in_(admin_ids))
+        # What an administrator passes on was written by somebody else, who must not rule the shop by it.
+        router.message.filter(F.from_user.id.in_(admin_ids), ~F.forward_origin, ~F.via_bot)
         router.callback_query.filter(F.from_user.id.in_(admin_ids))
     return [
         deepcopy(fallback.groups),

@@ -130,7 +130,7 @@ async def grant(message: Message, command: CommandObject, person: User, voice: V
         amount = parse_rubles(words, minimum=1, maximum=MOST_GRANTED)
     except BadSum:
         amount = 0
-    if not is_user_id(target) or amount <= 0:
+    if not is_user_id(target) or amount <= 0 or _goes_on(words, note):
         await message.answer(voice.t("admin-usage-grant"))
         return
     user_id = int(target)
@@ -140,6 +140,15 @@ async def grant(message: Message, command: CommandObject, person: User, voice: V
     balance = await db.get_balance(user_id)
     text = voice.t("admin-granted", amount=voice.rubles(amount), id=target, balance=voice.rubles(balance))
     await message.answer(text if known else f"{text}\n{voice.t('admin-granted-stranger')}")
+
+
+def _goes_on(words: str, note: str) -> bool:
+    """Whether the sum may go on behind its space, as in `1 000`: then nobody can tell how much was meant."""
+    more = note.strip().partition(" ")[0]
+    try:
+        return more[:1].isdigit() and parse_rubles(f"{words} {more}", minimum=1, maximum=10**12) > 0
+    except BadSum:
+        return False
 
 
 @router.message(Command("ban", "unban"), flags=FREE)

@@ -163,7 +163,8 @@ async def reconcile(
 
 @router.message(Command("fix"), flags=FREE)
 async def fix(
-    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, notifier: Notifier
+    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, reconciliation: Reconciliation,
+    notifier: Notifier,
 ) -> None:
     """List what waits for a decision, or decide: book the proposed entry or dismiss it, once."""
     number, _, verdict = (command.args or "").strip().partition(" ")
@@ -171,16 +172,20 @@ async def fix(
     if not number:
         await message.answer(_waiting(voice, *await db.read(differences.still_open, limit=MOST_SHOWN)))
         return
-    act = {"apply": differences.apply, "dismiss": differences.dismiss}.get(verdict)
-    if act is None or not (number.isascii() and number.isdigit() and len(number) <= 12):
+    if verdict not in ("apply", "dismiss") or not (number.isascii() and number.isdigit() and len(number) <= 12):
         await message.answer(voice.t("fix-usage"))
         return
     try:
-        decided = await db.write(act, person.id, int(number))
+        if verdict == "apply":
+            decided = await reconciliation.apply(person.id, int(number))
+        else:
+            decided = await db.write(differences.dismiss, person.id, int(number))
     except NotFound:
         await message.answer(voice.t("admin-not-found"))
     except IllegalMove:
         await message.answer(voice.t("fix-impossible", id=number))
+    except YooKassaError:
+        await message.answer(voice.t("reconcile-unreachable"))
     else:
         await message.answer(voice.t(f"fix-{decided.state}", id=number, what=Safe(_proposal(voice, decided))))
     notifier.nudge()

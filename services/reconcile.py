@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 from database import clock, differences, flags, ledger, refunds
 from database import payments as rows
 from database.differences import Found, Proposal
-from database.models import Database, Difference, Payment, PaymentStatus, Refund, RefundStatus, Tx
+from database.models import (
+    Database,
+    Difference,
+    DifferenceState,
+    IllegalMove,
+    Payment,
+    PaymentStatus,
+    Refund,
+    RefundStatus,
+    Tx,
+)
 from database.refunds import Undecided
 from services.log import event
 from services.payments import Payments
@@ -27,6 +37,8 @@ REFUND_OVERLAP_SECONDS = 8 * 24 * 3600  # a refund may take days from its creati
 DAY_SECONDS = 24 * 3600
 MOST_DAYS = 3 * 365  # YooKassa lists the last three years
 FINAL = (PaymentStatus.PAID, PaymentStatus.REFUNDED)
+HELD_THERE = (differences.QUARANTINED, differences.UNKNOWN, differences.SECOND)
+"""Kinds of difference whose proposal is made of what YooKassa holds of a payment."""
 
 _log = logging.getLogger(__name__)
 
@@ -103,6 +115,46 @@ class Reconciliation:
         )
         return report
 
+    # --- decisions ------------------------------------------------------------------------------------
+
+    async def apply(self, admin_id: int, difference_id: int) -> Difference:
+        """Book the proposed entry, once, while YooKassa still has what it was proposed from.
+
+        Raises NotFound; IllegalMove when it is decided or out of date; YooKassaError when that can't be asked.
+        """
+        difference = await self._db.read(differences.get, difference_id)
+        if difference is not None and difference.state is DifferenceState.OPEN and difference.proposal:
+            await self._refuse_what_changed(difference)
+        return await self._db.write(differences.apply, admin_id, difference_id)
+
+    async def _refuse_what_changed(self, difference: Difference) -> None:
+        """Money that waits for a decision may be returned in the cabinet meanwhile, and no row of ours shows it."""
+        if difference.provider != PROVIDER or difference.kind not in HELD_THERE:
+            return
+        if self._gateway is None:
+            raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, "no shop is connected")
+        about, _, _ = str(difference.details["about"]).partition(":")
+        there = await self._found(self._gateway, about)
+        kept = there.amount_kopecks - there.refunded_kopecks if there and there.status == "succeeded" else 0
+        if difference.kind == differences.QUARANTINED:
+            then = int(difference.details["theirs"])
+        else:
+            then = int(difference.proposal["amount"])
+        if difference.details.get("whole") and difference.kind == differences.UNKNOWN:
+            then -= await self._db.read(differences.returned_of_lost, about)  # taken back together with the credit
+        if kept != then:
+            raise IllegalMove(f"difference {difference.id} is out of date: YooKassa holds {kept} kopecks by now")
+
+    @staticmethod
+    async def _found(gateway: YooKassaGateway, provider_payment_id: str) -> GatewayPayment | None:
+        """The payment as YooKassa has it; None when it has no such payment. Raises YooKassaError: can't tell."""
+        try:
+            return await gateway.get_payment(provider_payment_id)
+        except YooKassaError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:
+                raise
+            return None
+
     # --- payments -------------------------------------------------------------------------------------
 
     async def _payments_of(self, gateway: YooKassaGateway, report: Report, since: float) -> None:
@@ -160,26 +212,33 @@ class Reconciliation:
     async def _quarantined(self, report: Report) -> None:
         """What was set aside waits for a person: with the sum that YooKassa has, where it has one."""
         for payment in await self._db.read(rows.set_aside):
-            there = await self._held_there(payment)
-            paid = there.amount_kopecks - there.refunded_kopecks if there else 0
-            booked = await self._db.read(differences.booked, payment.id, "quarantined")
-            propose = paid - booked if payment.status not in FINAL and not payment.legacy else 0
-            if booked and not propose:
-                continue  # a person has settled it
-            about = f"{payment.provider_payment_id or payment.id}:{paid}"  # money that comes later is news again
-            whole = there is not None and there.refunded_kopecks == 0 and self._payments.fits(payment, there)
-            await self._note(report, payment, "quarantined", about, paid, propose, whole=whole)
+            if payment.provider == PROVIDER and self._gateway is None:
+                continue  # nobody can be asked, and that says nothing of the money
+            try:
+                await self._held(report, payment)
+            except YooKassaError as error:
+                self._failed(report, payment.id, error)
+
+    async def _held(self, report: Report, payment: Payment) -> None:
+        there = await self._held_there(payment)
+        paid = there.amount_kopecks - there.refunded_kopecks if there else 0
+        booked = await self._db.read(differences.booked, payment.id, "quarantined")
+        propose = paid - sum(booked) if payment.status not in FINAL and not payment.legacy else 0
+        if (booked or payment.quarantined_reason is None) and not propose:
+            return  # a person has settled it
+        # Money that comes or goes later is news again, and so is a sum that was seen before the last booking.
+        about = f"{payment.provider_payment_id or payment.id}:{paid}" + (f":{len(booked)}" if booked else "")
+        whole = there is not None and there.refunded_kopecks == 0 and self._payments.fits(payment, there)
+        await self._note(report, payment, "quarantined", about, paid, propose, whole=whole)
 
     async def _held_there(self, payment: Payment) -> GatewayPayment | None:
-        """The payment as YooKassa has it, when it holds money of it that is ours; None as well when it can't tell."""
+        """The payment as YooKassa has it, when it holds money of it that is ours. Raises YooKassaError: can't tell."""
         if self._gateway is None or payment.provider != PROVIDER or payment.provider_payment_id is None:
             return None
-        try:
-            facts = await self._gateway.get_payment(payment.provider_payment_id)
-        except YooKassaError:
+        facts = await self._found(self._gateway, payment.provider_payment_id)
+        if facts is None or facts.status != "succeeded" or not facts.paid or facts.currency != "RUB":
             return None
-        holds = facts.status == "succeeded" and facts.paid and facts.currency == "RUB"
-        return facts if holds and self._payments.is_of_our_shop(facts) else None
+        return facts if self._payments.is_of_our_shop(facts) else None
 
     # --- refunds --------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from services.yookassa import (
 )
 
 KEY_LIVES_SECONDS = 23 * 3600  # after 24 h the provider forgets the key and would return the money again
+CLOCK_SLACK_SECONDS = 60.0
 FIRST_GAP_MS = 15_000
 LONGEST_GAP_MS = 3600 * 1000
 MOST_WAITING = 100
@@ -252,7 +253,7 @@ class CardRail:
     async def _ask(self, payment: Payment, refund: Refund) -> Word:
         if refund.provider_refund_id is not None:
             return _word(payment, refund, await self._gateway.get_refund(refund.provider_refund_id))
-        if refund.sent_at is not None and clock.now() - refund.sent_at / 1000 > KEY_LIVES_SECONDS:
+        if not _key_lives(refund):
             if (found := await self._look_up(payment, refund)) is not None:
                 return _word(payment, refund, found)
             await self._db.write(rows.ask_anew, refund.id)
@@ -276,6 +277,14 @@ class CardRail:
             if listed.metadata.get(OWN_ID) == refund.id:
                 found = listed
         return found
+
+
+def _key_lives(refund: Refund) -> bool:
+    """Whether YooKassa must still know the key if it was ever sent. The row's own age counts: what a restored backup
+    holds as unsent may have been sent. A row of tomorrow was written under a wrong clock, so nobody knows its age.
+    """
+    since = min(refund.created_at, refund.sent_at or refund.created_at)
+    return -CLOCK_SLACK_SECONDS <= clock.now() - since / 1000 <= KEY_LIVES_SECONDS
 
 
 def _word(payment: Payment, refund: Refund, said: GatewayRefund) -> Word:

@@ -12,6 +12,7 @@ from database import admin, differences, ledger
 from database import payments as rows
 from database.checks import run_checks
 from database.models import Difference, DifferenceState, IllegalMove, Payment, PaymentStatus, Tx
+from services.yookassa import YooKassaError
 from tests.edge_fixture import Till
 from tests.sandbox_fixture import ADMIN
 
@@ -131,6 +132,50 @@ async def test_a_return_of_decided_money_is_proposed_once(till: Till) -> None:
     assert await open_ones(till) == []
 
 
+async def test_a_return_of_decided_money_is_proposed_though_it_was_unpaid_when_first_seen(till: Till) -> None:
+    """Set aside before anybody paid, then paid, accepted and returned: none of it there is news again."""
+    order = await till.order()
+    theirs(till, order).amount -= 100
+    await till.payments.settle(order.id)
+    (unpaid,) = await open_ones(till)
+    assert unpaid.proposal == {}
+    await till.pay(order)
+    _, came = await open_ones(till)
+    await till.db.write(differences.apply, ADMIN, came.id)
+    await till.control("/refunds", payment_id=order.provider_payment_id)
+    _, back = await open_ones(till)
+    assert back.proposal == {"user_id": 1, "amount": -40_000}
+    await till.db.write(differences.apply, ADMIN, back.id)
+    assert await till.db.get_balance(1) == 0
+    assert await open_ones(till) == [unpaid]
+
+
+async def test_an_answer_that_does_not_come_says_nothing_of_money(till: Till) -> None:
+    """Accepted and there: a question that YooKassa leaves open proposes to take nothing away."""
+    payment, difference = await set_aside(till)
+    await till.db.write(differences.apply, ADMIN, difference.id)
+    theirs(till, payment).captured_at -= 5 * 86_400  # the list of the last day does not hold it any more
+    till.sandbox.fault("yookassa", f"v3/payments/{payment.provider_payment_id}", times=1, status=429)
+    assert await open_ones(till) == []
+    assert (await till.reconciliation.run()).new == []
+
+
+async def test_differences_of_one_payment_are_decided_each_for_itself(till: Till) -> None:
+    """An order was paid three times: the second and the third credit are two decisions, and neither bars the other."""
+    first = await till.paid()
+    for number in (2, 3):
+        more = await till.order()
+        await till.pay(more)
+        theirs(till, more).metadata["order_id"] = first.id
+        lost = text("UPDATE payments SET provider_payment_id = :lost WHERE id = :id")
+        values = {"lost": f"lost-{number}", "id": more.id}
+        await till.db.write(lambda tx, lost=lost, values=values: tx.execute(lost, values) and None)
+    for difference in await open_ones(till):
+        assert difference.kind == "second-payment"
+        await till.db.write(differences.apply, ADMIN, difference.id)
+    assert await till.db.get_balance(1) == 150_000
+
+
 # --- orders that the books have lost ----------------------------------------------------------------
 
 
@@ -184,7 +229,7 @@ async def test_what_was_returned_before_the_decision_is_taken_back_with_it(till:
     (difference,) = await open_ones(till)
     await till.control("/refunds", payment_id=order.provider_payment_id, amount="200.00")
     assert [one.kind for one in await open_ones(till)] == ["unknown-payment", "refund-of-unknown"]
-    await till.db.write(differences.apply, ADMIN, difference.id)
+    await till.reconciliation.apply(ADMIN, difference.id)
     assert await open_ones(till) == []
     assert await entries(till, 1001) == [("topup", 50_000), ("takeback", -20_000)]
     assert (await till.payment(order.id)).refunded_amount == 20_000
@@ -249,3 +294,85 @@ async def test_an_open_order_stays_open_beside_a_decision_about_another(till: Ti
     assert (await till.payments.settle(other.id)).status is PaymentStatus.PAID
     assert await till.db.read(rows.decision, payment) == difference.id
     assert await till.db.read(rows.decision, other) is None
+
+
+# --- proposals that the world has overtaken -----------------------------------------------------------
+
+
+async def test_money_that_went_back_since_is_not_taken_once_more(till: Till) -> None:
+    """They did not have it, so it was to be taken; then they had it and gave it back: nothing of it is left to take."""
+    payment = await till.paid()
+    theirs(till, payment).status = "canceled"
+    (difference,) = await open_ones(till)
+    assert (difference.kind, difference.proposal) == ("credited-unpaid", {"user_id": 1, "amount": -50_000})
+    theirs(till, payment).status = "succeeded"
+    await till.control("/refunds", payment_id=payment.provider_payment_id)
+    assert await open_ones(till) == [difference]
+    with pytest.raises(IllegalMove):
+        await till.reconciliation.apply(ADMIN, difference.id)
+    assert await entries(till) == [("topup", 50_000), ("takeback", -50_000)]
+    assert await till.db.read(ledger.open_debts, 1) == []
+
+
+async def test_money_that_is_not_there_is_taken_once_under_whatever_name(till: Till) -> None:
+    """Canceled there at first, unknown later: two differences about the same money, one of them can be booked."""
+    payment = await till.paid()
+    theirs(till, payment).status = "canceled"
+    await open_ones(till)
+    del till.sandbox.world.faces["yookassa"].payments[payment.provider_payment_id]
+    unpaid, unknown = await open_ones(till)
+    await till.reconciliation.apply(ADMIN, unpaid.id)
+    with pytest.raises(IllegalMove):
+        await till.reconciliation.apply(ADMIN, unknown.id)
+    assert await entries(till) == [("topup", 50_000), ("correction", -50_000)]
+
+
+async def test_a_return_that_was_taken_back_since_is_not_taken_once_more(till: Till) -> None:
+    """The list told of a return while the payment still looked unpaid; both are settled by now."""
+    payment = await till.order()
+    await till.pay(payment)
+    await till.control("/refunds", payment_id=payment.provider_payment_id, amount="200.00")
+    theirs(till, payment).status = "pending"
+    (difference,) = await open_ones(till)
+    assert (difference.kind, difference.proposal) == ("refund-not-taken", {"user_id": 1, "amount": -20_000})
+    theirs(till, payment).status = "succeeded"
+    assert await open_ones(till) == [difference]
+    with pytest.raises(IllegalMove):
+        await till.reconciliation.apply(ADMIN, difference.id)
+    assert await entries(till) == [("topup", 50_000), ("takeback", -20_000)]
+
+
+@pytest.mark.parametrize("kind", ["quarantined", "unknown-payment", "second-payment"])
+async def test_money_that_was_returned_since_is_not_given(till: Till, kind: str) -> None:
+    """The administrator returned it in the cabinet: accepting the older proposal would give it a second time."""
+    if kind == "quarantined":
+        payment, difference = await set_aside(till)
+    elif kind == "unknown-payment":
+        payment = await lost(till)
+        (difference,) = await open_ones(till)
+    else:
+        payment, first = await till.order(), await till.paid()
+        await till.pay(payment)
+        theirs(till, payment).metadata["order_id"] = first.id
+        other = text("UPDATE payments SET provider_payment_id = 'other' WHERE id = :id")
+        await till.db.write(lambda tx: tx.execute(other, {"id": payment.id}) and None)
+        (difference,) = await open_ones(till)
+    user_id = int(difference.proposal["user_id"])
+    before = await entries(till, user_id)
+    assert difference.kind == kind
+    await till.control("/refunds", payment_id=payment.provider_payment_id)
+    with pytest.raises(IllegalMove):
+        await till.reconciliation.apply(ADMIN, difference.id)
+    assert await entries(till, user_id) == before
+    await till.db.write(differences.dismiss, ADMIN, difference.id)
+
+
+async def test_while_nobody_can_be_asked_nothing_is_given(till: Till) -> None:
+    """YooKassa is silent: the proposal stays and can be accepted later."""
+    payment, difference = await set_aside(till)
+    till.sandbox.fault("yookassa", f"v3/payments/{payment.provider_payment_id}", times=1, status=500)
+    with pytest.raises(YooKassaError):
+        await till.reconciliation.apply(ADMIN, difference.id)
+    assert await entries(till) == []
+    await till.reconciliation.apply(ADMIN, difference.id)
+    assert await entries(till) == [("correction", 40_000)]

@@ -44,11 +44,27 @@ async def test_the_same_grant_message_twice_gives_once(house: House) -> None:
     assert len([one for one in await audit(house) if one[0] == "grant"]) == 1
 
 
+@pytest.mark.parametrize("mark", [
+    {"forward_origin": {"type": "user", "date": 1, "sender_user": {"id": ANYA, "is_bot": False, "first_name": "Аня"}}},
+    {"via_bot": {"id": 77, "is_bot": True, "first_name": "helper"}},
+], ids=["forwarded", "by way of another bot"])  # fmt: skip
+async def test_somebody_elses_words_are_no_command(house: House, mark: dict[str, Any]) -> None:
+    """What an administrator passes on was written by another, who must not rule the shop by it."""
+    oleg = house.person(ADMIN)
+    sent = await oleg.say("/stats")
+    await oleg.sees("Магазин", new=True)
+    message = {name: value for name, value in sent.items() if name not in ("outgoing", "entities")}
+    message |= {"message_id": sent["message_id"] + 1000, "text": f"/grant {ANYA} 100", **mark}
+    house.sandbox.world.faces["telegram"].bot(900).updates.push("message", message, ADMIN)
+    await oleg.sees("Такой команды нет")
+    assert await house.db.get_balance(ANYA) == 0
+
+
 @pytest.mark.parametrize(
     "command",
     ["/user", "/grant", "/grant 1001", "/grant 1001 много", "/grant -5 100", "/grant 1001 -100", "/grant 1001 0",
-     "/grant abc 100", "/grant 1001 99999999", "/ban", "/ban @anya", "/unban x", "/job", "/refund", "/maintenance",
-     "/maintenance maybe"],
+     "/grant abc 100", "/grant 1001 99999999", "/grant 1001 1 000 за терпение", "/ban", "/ban @anya", "/unban x",
+     "/job", "/refund", "/maintenance", "/maintenance maybe"],
 )
 async def test_mistyped_commands_say_how(house: House, command: str) -> None:
     """A command without its parts, or with wrong ones, answers with an example and does nothing."""

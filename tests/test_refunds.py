@@ -240,6 +240,33 @@ async def test_after_the_keys_time_what_is_not_listed_is_sent(till: Till) -> Non
     assert len(await made(till)) == 1
 
 
+async def test_a_clock_set_back_by_a_year_neither_stops_a_return_nor_makes_it_twice(till: Till) -> None:
+    """Sent under a clock that ran ahead, its answer lost: it is due all the same, and its key's time proves nothing."""
+    paid = await till.paid()
+    till.sandbox.fault("yookassa", "v3/refunds", times=1, drop="after")
+    await till.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
+    ahead = "created_at = created_at + :ms, sent_at = sent_at + :ms, next_look_at = next_look_at + :ms"
+    await change(till, f"UPDATE refunds SET {ahead}", ms=365 * 86_400_000)
+    till.sandbox.world.clock.advance(90_000)
+    await till.refunds.look_at_due()
+    assert (await till.refund("r1")).status is RefundStatus.SUCCEEDED
+    assert len(await made(till)) == 1
+
+
+async def test_a_return_that_a_backup_holds_unsent_is_looked_for_before_it_is_sent(till: Till) -> None:
+    """Copied right before it was sent, restored days later: by then YooKassa has it and has forgotten the key."""
+    paid = await till.paid()
+    await begun(till, paid.id, 20_000)
+    unsent = await till.refund("r1")
+    assert till.gateway is not None
+    await till.gateway.create_refund(json.loads(unsent.request_body or ""), idempotency_key="refund-r1")
+    await change(till, "UPDATE refunds SET created_at = created_at - :ms", ms=2 * 86_400_000)
+    till.sandbox.world.clock.advance(2 * 86_400)
+    await sweep(till)
+    assert (await till.refund("r1")).status is RefundStatus.SUCCEEDED
+    assert len(await made(till)) == 1
+
+
 async def test_a_list_that_can_not_be_read_sends_nothing(till: Till) -> None:
     """Past the key's time and without the list nobody can tell: wait."""
     paid = await till.paid()

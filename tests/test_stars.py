@@ -281,6 +281,21 @@ async def test_the_comparison_finds_what_nobody_told(starry: House) -> None:
     assert sent["invoice"]["total_amount"] == 90
 
 
+@pytest.mark.parametrize("returned", [False, True], ids=["charge", "return"])
+async def test_what_was_heard_of_late_is_no_difference(starry: House, returned: bool) -> None:
+    """Charged (and returned) days ago, in our books only since a moment: Telegram has it, however short the window."""
+    await invoice(starry.person())
+    payment = (await starry.db.read(rows.of_user, ANYA))[0]
+    from sandbox.telegram.state import Payment as Charge
+
+    bot = starry.sandbox.world.faces["telegram"].bot(900)
+    then = starry.sandbox.world.clock.now() - 3 * 86_400
+    bot.payments["stx_late"] = Charge("stx_late", ANYA, 90, payment.id, then, then + 60 if returned else None)
+    assert (await starry.shop.reconciliation.run(7)).settled == 1 + returned
+    assert (await starry.shop.reconciliation.run()).new == []
+    assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)][: 1 + returned]
+
+
 async def test_a_question_reaches_the_owner(starry: House) -> None:
     """Telegram wants a way to ask: the words go to the administrators once; the terms are there."""
     anya, admin = starry.person(), starry.person(ADMIN)
