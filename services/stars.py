@@ -179,13 +179,32 @@ class Stars:
                 went.add(one.id)
                 report.refunds += 1
                 report.settled += await self.returned(one.id)
-        for payment in await self._db.read(rows.paid_since, PROVIDER, int(since * 1000)):
-            if payment.provider_payment_id not in came:
+        credited = [
+            payment for payment in await self._db.read(rows.paid_since, PROVIDER, int(since * 1000))
+            if payment.provider_payment_id not in came
+        ]
+        taken = [
+            refund for refund in await self._db.read(refunds.succeeded_since, PROVIDER, int(since * 1000))
+            if refund.provider_refund_id not in went
+        ]
+        await self._name_those_not_listed(report, credited, taken)
+
+    async def _name_those_not_listed(
+        self, report: Report, credited: Sequence[Payment], taken: Sequence[Refund]
+    ) -> None:
+        """Of these, what Telegram's whole list does not hold: it may have happened long before we heard of it."""
+        came = {payment.provider_payment_id for payment in credited}
+        went = {refund.provider_refund_id for refund in taken}
+        if came or went:
+            async for one in self._transactions(0.0):
+                (came if one.source is not None else went).discard(one.id)
+        for payment in credited:
+            if payment.provider_payment_id in came:
                 lost = Proposal(payment.user_id, payment.refunded_amount - payment.amount)
                 await self._strange(report, "credited-unknown", payment, lost if lost.amount else None)
-        for refund in await self._db.read(refunds.succeeded_since, PROVIDER, int(since * 1000)):
+        for refund in taken:
             known = await self._db.read(rows.get, refund.payment_id)
-            if known is not None and refund.provider_refund_id not in went:
+            if known is not None and refund.provider_refund_id in went:
                 await self._strange(report, "refund-unknown", known, Proposal(known.user_id, refund.amount))
 
     async def _transactions(self, since: float) -> AsyncIterator[StarTransaction]:
