@@ -5,7 +5,7 @@
     python main.py check-config         reach every outside system, say what is wrong
     python main.py audit                check the books; exit 1 when they do not balance (--head HASH, --deep)
     python main.py reconcile [--days N] compare with YooKassa's and Telegram's books; exit 1 when a person must look
-    python main.py export ledger|payments|refunds|margin --from DATE --to DATE FILE   the books as CSV
+    python main.py export ledger|payments|refunds|receipts|margin --from DATE --to DATE FILE   the books as CSV
     python main.py backup FILE          a whole copy while the shop is open
     python main.py restore FILE         put a copy where no database is, and check it
 
