@@ -28,7 +28,12 @@ KEPT = "anna.k+bot@example.org"
 
 def fiscal(till: Till) -> Payments:
     """The till of a shop that sends receipts."""
-    terms = terms_of(till.sandbox.settings(Path("."), YOOKASSA_RECEIPTS="on", YOOKASSA_VAT_CODE="11"))
+    terms = terms_of(
+        till.sandbox.settings(
+            Path("."), YOOKASSA_RECEIPTS="on", YOOKASSA_VAT_CODE="11", YOOKASSA_TAX_SYSTEM_CODE="2",
+            YOOKASSA_PAYMENT_SUBJECT="payment", YOOKASSA_PAYMENT_MODE="full_prepayment",
+        )
+    )
     return Payments(
         till.db, till.gateway, Texts(), shop_id="100500", test_mode=True, return_url=f"{till.sandbox.url}/",
         receipt=terms,
@@ -73,17 +78,17 @@ async def test_without_an_address_no_payment_is_opened(till: Till) -> None:
 
 
 async def test_the_receipt_fits_the_payment(till: Till) -> None:
-    """With fiscalization on YooKassa takes our receipt: address, sum, tax code of the settings; no repr tells it."""
+    """With fiscalization on YooKassa takes our receipt: address, sum, and all four settings; no repr tells it."""
     await till.control("/settings", fiscalization=True)
     await till.db.write(users.set_email, 1, KEPT)
     payments = fiscal(till)
     order = await payments.open_topup(1, 49_990, chat_id=1, language="ru", order_id="x")
     assert order.confirmation_url is not None
     (receipt,) = sold(till.sandbox)
-    assert receipt["customer"] == {"email": KEPT}
+    assert (receipt["customer"], receipt["tax_system_code"]) == ({"email": KEPT}, 2)
     (item,) = receipt["items"]
     assert (item["amount"]["value"], item["vat_code"], item["payment_subject"], item["payment_mode"]) == (
-        "499.90", 11, "service", "full_payment",
+        "499.90", 11, "payment", "full_prepayment",
     )  # fmt: skip
     assert KEPT not in repr(order)
     assert KEPT not in repr(await till.db.read(users.get, 1))
@@ -142,7 +147,7 @@ async def test_the_accountant_gets_a_line_for_each_receipt(till: Till, tmp_path:
         ("payment", "x", "500.00"), ("refund", "x", "123.45"), ("refund", "x", "376.55"),
     ]  # fmt: skip
     assert {(line["vat_code"], line["payment_subject"], line["payment_mode"]) for line in lines} == {
-        ("11", "service", "full_payment")
+        ("11", "payment", "full_prepayment")
     }
     assert "example.org" not in written
 
