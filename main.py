@@ -65,8 +65,8 @@ def _description(books: Books, told: str | None) -> Iterator[str]:
         yield f"head  none: no entry is sealed yet, {books.unsealed} wait for the bot's hourly seal"
     else:
         when = datetime.fromtimestamp(books.head.created_at / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        yield f"head  {books.head.hash}  {books.seals} seals over entries 1-{books.head.upto_id}, the newest of {when}"
-        yield f"      {books.unsealed} entries are not sealed yet"
+        yield f"head  {books.head.hash}  seals: {books.seals} over entries 1-{books.head.upto_id}, the newest of {when}"
+        yield f"      entries not sealed yet: {books.unsealed}"
     if told is not None and not any("no seal has this hash" in one.sentence for one in books.findings):
         yield f"      {told} is one of the seals: what it covers is as it was then"
     yield f"sums  {books.entries} entries, {books.balances} kopecks on balances, {books.held} held"
@@ -160,13 +160,19 @@ async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
 
 
 def _told(report: Report, count: int, waiting: list[Difference]) -> int:
-    print(f"{report.payments} payments and {report.refunds} refunds compared, {report.settled} settled just now.")
+    print(f"Compared: payments {report.payments}, refunds {report.refunds}. Settled just now: {report.settled}.")
     for one in waiting:
-        print(f"open  {one.id}  {one.kind}  {dict(one.details)}  proposal {dict(one.proposal) or 'none'}")
+        facts = " ".join(f"{name}={value}" for name, value in one.details.items())
+        print(f"open  {one.id}  {one.kind}  {facts}  proposal: {_proposed(one)}")
     if report.failed:
-        print(f"{report.failed} could not be compared; the log says why.")
-    print(f"{count} differences wait for an administrator (/fix).")
+        print(f"Could not be compared: {report.failed}; the log says why.")
+    print(f"Differences that wait for an administrator (/fix): {count}.")
     return 1 if count or report.failed else 0
+
+
+def _proposed(one: Difference) -> str:
+    """The entry that `/fix N apply` would make, in kopecks with its sign."""
+    return f"{one.proposal['amount']:+d} kopecks, user {one.proposal['user_id']}" if one.proposal else "none"
 
 
 async def check(settings: Settings) -> int:

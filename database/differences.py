@@ -17,12 +17,14 @@ from sqlalchemy.dialects.sqlite import insert
 from database import admin, ledger, outbox, payments
 from database.engine import Tx
 from database.errors import IllegalMove, NotFound
+from database.refunds import Returned
 from database.rows import Difference
 from database.schema import differences
 from database.states import DifferenceState, Reason
 
 QUARANTINED = "quarantined"
 UNKNOWN = "unknown-payment"
+RETURN_OF_UNKNOWN = "refund-of-unknown"
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def apply(tx: Tx, admin_id: int, difference_id: int) -> Difference:
     """Book the proposed entry, once. Raises NotFound; IllegalMove when it is decided, proposes nothing, or was
     proposed before another of its payment was booked: then its sum is out of date."""
     difference = _must(tx, difference_id)
+    if difference.state is not DifferenceState.OPEN:
+        raise IllegalMove(f"difference {difference_id} is {difference.state}")
     if not difference.proposal:
         raise IllegalMove(f"difference {difference_id} proposes no entry")
     if difference.payment_id is not None:
@@ -106,7 +110,8 @@ def apply(tx: Tx, admin_id: int, difference_id: int) -> Difference:
             raise IllegalMove(f"difference {difference_id} was overtaken by another decision on its payment")
     user_id, amount = int(difference.proposal["user_id"]), int(difference.proposal["amount"])
     _refuse_what_is_known(tx, difference)
-    settled = difference.kind == QUARANTINED and _end_quarantine(tx, difference, whole=True)
+    settled = difference.kind == UNKNOWN and _adopt(tx, admin_id, difference)
+    settled = settled or (difference.kind == QUARANTINED and _end_quarantine(tx, difference, whole=True))
     _decide(tx, admin_id, difference, DifferenceState.APPLIED)
     if settled:
         return _must(tx, difference_id)
@@ -138,6 +143,36 @@ def _refuse_what_is_known(tx: Tx, difference: Difference) -> None:
         known = payments.get(tx, str(order_id))
     if known is not None and known.provider_payment_id in (None, about):
         raise IllegalMove(f"the money of difference {difference.id} has its order again: {known.id}")
+
+
+def _adopt(tx: Tx, admin_id: int, difference: Difference) -> bool:
+    """A lost order whose money came as it was ordered gets its row again and is settled like any other; True then.
+
+    What was given back of it while it was lost is taken back with it: those differences are settled by this one.
+    """
+    order_id, about = difference.details.get("order_id"), str(difference.details["about"])
+    if not difference.details.get("whole") or payments.get(tx, str(order_id)) is not None:
+        return False
+    owner, amount = int(difference.proposal["user_id"]), int(difference.proposal["amount"])
+    lost = payments.NewPayment(
+        str(order_id), owner, difference.provider, amount, f"lost-{about}", None, stars=difference.details.get("stars")
+    )
+    noted = [one for one in _open_of(tx, RETURN_OF_UNKNOWN) if one.details.get("payment") == about]
+    payments.adopt(tx, lost, about, [_returned(one, amount) for one in noted])
+    for one in noted:
+        _decide(tx, admin_id, one, DifferenceState.APPLIED)
+    return True
+
+
+def _returned(noted: Difference, whole: int) -> Returned:
+    """The return that a difference tells of; one without a sum, in Stars, is of the `whole` payment (kopecks)."""
+    about = str(noted.details["about"])
+    return Returned(f"found-{about}", about, int(noted.details.get("theirs") or whole))
+
+
+def _open_of(tx: Tx, kind: str) -> list[Difference]:
+    waiting = (differences.c.kind == kind, differences.c.state == DifferenceState.OPEN)
+    return [Difference.read(row) for row in tx.rows(select(differences).where(*waiting).order_by(differences.c.id))]
 
 
 def _end_quarantine(tx: Tx, difference: Difference, *, whole: bool) -> bool:

@@ -71,6 +71,13 @@ def open_payment(tx: Tx, new: NewPayment, *, look_in_ms: int | None) -> Payment:
     return _must(tx, new.id)
 
 
+def adopt(tx: Tx, lost: NewPayment, provider_payment_id: str, returned: Sequence[Returned]) -> Payment:
+    """Write an order down again that these books have lost and that was paid, and settle it, all at once."""
+    order = open_payment(tx, lost, look_in_ms=None)
+    tx.execute(update(payments).where(payments.c.id == order.id).values(provider_payment_id=provider_payment_id))
+    return settle(tx, order.id, returned)[0]
+
+
 def sending(tx: Tx, payment_id: str) -> Payment:
     """Note when the request was first sent: its key is good for a day from then on."""
     tx.execute(update(payments).where(payments.c.id == payment_id, payments.c.sent_at.is_(None)).values(sent_at=tx.now))
@@ -126,7 +133,7 @@ def settle(tx: Tx, payment_id: str, returned: Sequence[Returned] = ()) -> tuple[
     if payment.quarantined_reason:
         raise IllegalMove(f"payment {payment_id} is in quarantine: {payment.quarantined_reason}")
     if (number := decision(tx, payment)) is not None:
-        _close(tx, payment_id, f"difference {number}")
+        close_decided(tx, payment_id, number)
         return _must(tx, payment_id), False
     moved = tx.changed(
         update(payments)
@@ -220,15 +227,6 @@ def decision(tx: Tx, payment: Payment) -> int | None:
     return None if number is None else int(number)
 
 
-def _close(tx: Tx, payment_id: str, reason: str) -> None:
-    """An order that will not be credited by itself any more; nobody is told, and nobody looks at it again."""
-    tx.execute(
-        update(payments)
-        .where(payments.c.id == payment_id, payments.c.status == PaymentStatus.PENDING)
-        .values(status=PaymentStatus.CANCELED, cancel_reason=reason[:100], next_look_at=None)
-    )
-
-
 def lift_quarantine(tx: Tx, payment_id: str) -> bool:
     """Take the mark away, because its money is being decided about. True if there was one."""
     marked = (payments.c.id == payment_id, payments.c.quarantined_reason.is_not(None))
@@ -236,15 +234,19 @@ def lift_quarantine(tx: Tx, payment_id: str) -> bool:
 
 
 def close_decided(tx: Tx, payment_id: str, number: int) -> None:
-    """Its money was decided about by difference `number`, whatever the provider says of it later."""
-    _close(tx, payment_id, f"difference {number}")
+    """Difference `number` decided about its money: nothing is credited by itself any more, and nobody is told."""
+    tx.execute(
+        update(payments)
+        .where(payments.c.id == payment_id, payments.c.status == PaymentStatus.PENDING)
+        .values(status=PaymentStatus.CANCELED, cancel_reason=f"difference {number}", next_look_at=None)
+    )
 
 
 def quarantine(tx: Tx, payment_id: str, reason: str, *, admins: Sequence[int]) -> None:
     """What the provider says does not fit our row: credit nothing, tell the owner; what they decided stands."""
     payment = _must(tx, payment_id)
     if payment.status not in FINAL and (number := decision(tx, payment)) is not None:
-        _close(tx, payment_id, f"difference {number}")
+        close_decided(tx, payment_id, number)
         return
     moved = tx.changed(
         update(payments)

@@ -283,7 +283,7 @@ def _proposal(voice: Voice, one: Difference) -> str:
     if not amount:
         return voice.t("fix-propose-nothing")
     key = "fix-propose-credit" if amount > 0 else "fix-propose-take"
-    if one.kind == differences.QUARANTINED and one.details.get("whole"):
+    if one.details.get("whole"):
         key = "fix-propose-settle"
     return voice.t(key, amount=voice.rubles(abs(amount)), user=str(one.proposal["user_id"]))
 

@@ -19,6 +19,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import quote
 
+from database.errors import Refusal
+
 HIDDEN = "***"
 _SHORTEST_SECRET = 4  # hiding shorter texts would make the log unreadable and protects nothing
 
@@ -66,12 +68,12 @@ def log_context(**fields: object) -> Iterator[None]:
 def event(logger: logging.Logger, name: str, /, *, level: int = logging.INFO, **fields: object) -> None:
     """Log that something happened: a constant `name` such as "job.claimed", what is known about it as fields.
 
-    Inside an `except` block at level ERROR or above the traceback comes along.
+    Inside an `except` block at level ERROR or above the traceback comes along, unless the error is the database's
+    plain no: that says all by itself.
     """
-    logger.log(
-        level, name, extra={"fields": fields}, exc_info=level >= logging.ERROR and sys.exc_info()[0] is not None,
-        stacklevel=2,
-    )
+    error = sys.exc_info()[1]
+    trace = level >= logging.ERROR and error is not None and not isinstance(error, Refusal)
+    logger.log(level, name, extra={"fields": fields}, exc_info=trace, stacklevel=2)
 
 
 def redactor(secrets: Iterable[str]) -> Redact:

@@ -210,7 +210,8 @@ class Reconciliation:
             report.settled += row is not None and row.is_final
         payment = await self._db.read(rows.by_provider_id, refund.payment_id)
         if payment is None:
-            found = Found("refund-of-unknown", PROVIDER, refund.id, facts={"theirs": refund.amount_kopecks})
+            facts = {"theirs": refund.amount_kopecks, "payment": refund.payment_id}
+            found = Found(differences.RETURN_OF_UNKNOWN, PROVIDER, refund.id, facts=facts)
             await self._write(report, found)
         elif row is None:
             if not payment.quarantined_reason and await self._db.read(rows.decision, payment) is None:

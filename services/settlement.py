@@ -222,7 +222,8 @@ class Settlement:
             raise
         order = await self._db.read(rows.get, facts.order_id or "")
         if order is None or order.provider != PROVIDER:
-            await self.not_ours(facts)
+            if await self._difference(differences.UNKNOWN, facts):
+                event(_log, "payment.not_ours", level=logging.ERROR, provider_payment_id=facts.id)
             return None
         try:
             return await self._db.write(
@@ -234,23 +235,25 @@ class Settlement:
                 await self._difference("second-payment", facts, order)
             return None
 
-    async def not_ours(self, facts: GatewayPayment) -> None:
-        """Of our shop and of none of our orders: the owner hears of it once."""
-        event(_log, "payment.not_ours", level=logging.ERROR, provider_payment_id=facts.id)
-        await self._difference("unknown-payment", facts)
+    async def _difference(self, kind: str, facts: GatewayPayment, order: Payment | None = None) -> bool:
+        """Money at YooKassa that stands for none of our orders, or for one that has its money: a person decides.
 
-    async def _difference(self, kind: str, facts: GatewayPayment, order: Payment | None = None) -> None:
-        """Money at YooKassa that stands for none of our orders, or for one that has its money: a person decides."""
+        True when this is news.
+        """
         owner = order.user_id if order else self._named_in(facts)
         kept = facts.amount_kopecks - facts.refunded_kopecks
+        whole = order is None and owner is not None and facts.paid and facts.refunded_kopecks == 0
         found = Found(
             kind, PROVIDER, facts.id,
             payment_id=order.id if order else None,
             user_id=owner,
-            facts={"theirs": facts.amount_kopecks, "ours": 0, "status": facts.status, "order_id": facts.order_id},
+            facts={
+                "theirs": facts.amount_kopecks, "ours": 0, "status": facts.status, "order_id": facts.order_id,
+                "whole": whole,
+            },
             proposal=Proposal(owner, kept) if owner is not None and kept > 0 else None,
         )
-        await self._db.write(differences.note, found, admins=self._admins)
+        return await self._db.write(differences.note, found, admins=self._admins) is not None
 
     def _named_in(self, facts: GatewayPayment) -> int | None:
         """Whose lost order this money is: our order ids hold the person and the sum, and both must stand there."""

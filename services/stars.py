@@ -112,12 +112,15 @@ class Stars:
                 rows.paid_in_stars, order_id, user_id=user_id, charge_id=charge_id, stars=price
             )
         except (NotFound, IllegalMove, KeyReused) as error:
-            event(_log, "stars.not_credited", level=logging.ERROR, error=str(error))
             order = await self._db.read(rows.get, order_id)
-            facts = {"theirs": 0, "ours": order.amount if order else 0, "stars": price, "status": "paid"}
+            facts: dict[str, Any] = {"theirs": 0, "stars": price, "status": "paid"}
+            facts["ours"] = order.amount if order else 0
             amount = self._sold(user_id, order_id, price) if order is None else order.amount
+            if order is None and amount:
+                facts |= {"order_id": order_id, "whole": True}
             proposal = Proposal(user_id, amount) if amount and (order is None or order.stars == price) else None
-            await self._note(Found("unknown-payment", PROVIDER, charge_id, None, user_id, facts, proposal))
+            if await self._note(Found(differences.UNKNOWN, PROVIDER, charge_id, None, user_id, facts, proposal)):
+                event(_log, "stars.not_credited", level=logging.ERROR, error=str(error))
             return False
         if credited:
             event(_log, "payment.credited", payment_id=payment.id, amount=payment.amount, user_id=user_id)
@@ -142,13 +145,14 @@ class Stars:
         try:
             return await self._db.write(_take_back, charge_id)
         except (NotFound, IllegalMove, KeyReused) as error:
-            event(_log, "stars.not_taken_back", level=logging.ERROR, error=str(error))
             payment = await self._db.read(rows.by_provider_id, charge_id)
             proposal = Proposal(payment.user_id, -payment.amount) if payment else None
-            kind = "refund-not-taken" if payment else "refund-of-unknown"
+            kind = "refund-not-taken" if payment else differences.RETURN_OF_UNKNOWN
             owner = payment.user_id if payment else None
             payment_id = payment.id if payment else None
-            await self._note(Found(kind, PROVIDER, charge_id, payment_id, owner, {}, proposal))
+            facts = {} if payment else {"payment": charge_id}
+            if await self._note(Found(kind, PROVIDER, charge_id, payment_id, owner, facts, proposal)):
+                event(_log, "stars.not_taken_back", level=logging.ERROR, error=str(error))
             return False
 
     async def sold_any(self) -> bool:

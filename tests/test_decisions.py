@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from database import admin, differences, ledger
 from database import payments as rows
+from database.checks import run_checks
 from database.models import Difference, DifferenceState, IllegalMove, Payment, PaymentStatus, Tx
 from tests.edge_fixture import Till
 from tests.sandbox_fixture import ADMIN
@@ -160,7 +161,34 @@ async def test_a_lost_order_proposes_its_money_to_its_person(till: Till) -> None
     with pytest.raises(IllegalMove):
         await till.db.write(differences.apply, ADMIN, difference.id)
     assert await open_ones(till) == []
-    assert await entries(till, 1001) == [("correction", 50_000)]
+    assert await entries(till, 1001) == [("topup", 50_000)]
+
+
+async def test_an_adopted_order_is_a_payment_like_any_other(till: Till) -> None:
+    """Its row is back: it stands in exports, can be returned, and the audit has nothing against it."""
+    order = await lost(till)
+    (difference,) = await open_ones(till)
+    await till.db.write(differences.apply, ADMIN, difference.id)
+    again = await till.payment(order.id)
+    assert (again.status, again.provider_payment_id) == (PaymentStatus.PAID, order.provider_payment_id)
+    await till.refunds.refund(ADMIN, order.id, refund_id="r1", amount=20_000)
+    await till.control("/refunds", payment_id=order.provider_payment_id, amount="300.00")
+    assert await open_ones(till) == []
+    assert await entries(till, 1001) == [("topup", 50_000), ("takeback", -20_000), ("takeback", -30_000)]
+    assert await till.db.read(run_checks) == []
+
+
+async def test_what_was_returned_before_the_decision_is_taken_back_with_it(till: Till) -> None:
+    """Found whole, returned in part while nobody decided: the credit and the take-back come together, once."""
+    order = await lost(till)
+    (difference,) = await open_ones(till)
+    await till.control("/refunds", payment_id=order.provider_payment_id, amount="200.00")
+    assert [one.kind for one in await open_ones(till)] == ["unknown-payment", "refund-of-unknown"]
+    await till.db.write(differences.apply, ADMIN, difference.id)
+    assert await open_ones(till) == []
+    assert await entries(till, 1001) == [("topup", 50_000), ("takeback", -20_000)]
+    assert (await till.payment(order.id)).refunded_amount == 20_000
+    assert await till.db.read(run_checks) == []
 
 
 @pytest.mark.parametrize("decide", [differences.apply, differences.dismiss])
@@ -168,7 +196,7 @@ async def test_a_row_that_reappears_after_the_decision_is_credited_no_more(till:
     """The person taps the old button: the same order, the same payment of YooKassa's, and no second credit."""
     order = await lost(till)
     (difference,) = await open_ones(till)
-    await till.db.write(decide, ADMIN, difference.id)
+    decided = await till.db.write(decide, ADMIN, difference.id)
     before = await entries(till, 1001)
     again = await till.order(user_id=1001, order_id=order.id)
     assert again.provider_payment_id == order.provider_payment_id
@@ -177,7 +205,9 @@ async def test_a_row_that_reappears_after_the_decision_is_credited_no_more(till:
         await till.payments.settle(order.id)
         await till.reconciliation.run()
     closed = await till.payment(order.id)
-    assert (closed.status, closed.cancel_reason) == (PaymentStatus.CANCELED, f"difference {difference.id}")
+    applied = decided.state is DifferenceState.APPLIED
+    assert closed.status is (PaymentStatus.PAID if applied else PaymentStatus.CANCELED)
+    assert closed.cancel_reason == (None if applied else f"difference {difference.id}")
     assert await entries(till, 1001) == before
 
 

@@ -361,4 +361,15 @@ async def test_a_lost_star_order_proposes_its_pack(
         await starry.db.write(differences.apply, ADMIN, difference.id)
         await starry.shop.stars.send_invoice(ANYA, amount, chat_id=ANYA, language="ru", order_id=order_id)
         assert not await starry.shop.stars._book(user_id, order_id, "stx_lost", price)
-        assert await entries(starry) == [("correction", amount)]
+        assert await entries(starry) == [("topup", amount)]
+
+
+async def test_a_lost_star_order_returned_by_telegram_is_taken_back_with_its_credit(starry: House) -> None:
+    """The charge was found, then Telegram gave the Stars back, then an administrator decided: in and out, once."""
+    assert not await starry.shop.stars._book(ANYA, "st-1001-7-10000-aab12", "stx_lost", 90)
+    assert not await starry.shop.stars.returned("stx_lost")
+    _, (difference, back) = await starry.db.read(differences.still_open)
+    await starry.db.write(differences.apply, ADMIN, difference.id)
+    assert not await starry.shop.stars.returned("stx_lost")
+    assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)]
+    assert (await starry.db.read(differences.get, back.id)).state == "applied"
