@@ -5,7 +5,7 @@
     python main.py check-config         reach every outside system, say what is wrong
     python main.py audit                check the books; exit 1 when they do not balance (--head HASH, --deep)
     python main.py reconcile [--days N] compare with YooKassa's and Telegram's books; exit 1 when a person must look
-    python main.py export ledger|payments|refunds|margin --from DATE --to DATE FILE   the books as CSV
+    python main.py export ledger|payments|refunds|receipts|margin --from DATE --to DATE FILE   the books as CSV
     python main.py backup FILE          a whole copy while the shop is open
     python main.py restore FILE         put a copy where no database is, and check it
 
@@ -90,10 +90,12 @@ async def restore(db: Database, source: Path) -> int:
     if source.exists() and not await asyncio.to_thread(backup.holds_a_shop, source):
         print(f"{source} holds no database of this shop; nothing was restored.", file=sys.stderr)
         return 1
-    await asyncio.to_thread(backup.copy, source, db.path)
+    await asyncio.to_thread(backup.restore, source, db.path)
     await db.init_db()
     print(f"{source} is restored to {db.path}:")
-    return await audit(db)
+    status = await audit(db)
+    print("The bot compares it with the books of the providers before it answers anybody.")
+    return status
 
 
 async def export(settings: Settings, db: Database, what: str, first: str, last: str, target: Path) -> int:

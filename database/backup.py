@@ -40,6 +40,28 @@ def copy(source: Path, target: Path) -> None:
         scratch.unlink(missing_ok=True)
 
 
+def restore(source: Path, target: Path) -> None:
+    """`copy`, with a mark beside it: what happened since the copy is not known here yet. Raises BackupFailed."""
+    if target.exists():
+        raise BackupFailed(f"{target} exists; a restore never overwrites")
+    mark = mark_of(target)
+    try:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+        sync(mark.parent)
+        copy(source, target)
+    except OSError as error:
+        raise BackupFailed(f"{source} was not restored: {error}") from error
+    finally:
+        if not target.exists():
+            mark.unlink(missing_ok=True)
+
+
+def mark_of(path: Path) -> Path:
+    """The file that stands beside a restored database until its books were compared with the providers'."""
+    return path.with_name(f"{path.name}.restored")
+
+
 def duplicate(source: Path, target: Path) -> None:
     """All pages of a database as they are at one moment, on disk when this returns; nobody has looked at them yet.
 

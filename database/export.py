@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, literal, null, or_, select, union_all
 
 from database.engine import Tx
 from database.schema import ledger, payments, refunds
+from database.states import PaymentStatus, RefundStatus
 
 Place = tuple[int, str]
 """Where a page ended: the time in UTC milliseconds and the id."""
@@ -39,6 +41,40 @@ def refunds_page(tx: Tx, since: int, until: int, after: Place, limit: int) -> li
         payments, payments.c.id == refunds.c.payment_id
     )
     return _page(tx, query, refunds, since, until, after, limit)
+
+
+def receipts_page(tx: Tx, since: int, until: int, after: Place, limit: int) -> list[Row]:
+    """Receipts of what was paid and returned in [since, until), by the terms that were sent; without the address.
+
+    A whole return repeats the payment's own receipt, so its terms are those of the payment (yookassa sheet, section 6).
+    """
+    sent = payments.c.request_body.like('%"receipt": {%')
+    paid = select(
+        payments.c.paid_at.label("created_at"), (literal("p:") + payments.c.id).label("id"),
+        literal("payment").label("kind"), payments.c.id.label("payment_id"), payments.c.provider_payment_id,
+        null().label("provider_refund_id"), payments.c.amount, payments.c.request_body,
+    ).where(sent, payments.c.status.in_([PaymentStatus.PAID, PaymentStatus.REFUNDED]))
+    returned = (
+        select(
+            func.coalesce(refunds.c.closed_at, refunds.c.created_at), literal("r:") + refunds.c.id, literal("refund"),
+            payments.c.id, payments.c.provider_payment_id, refunds.c.provider_refund_id, refunds.c.amount,
+            payments.c.request_body,
+        )
+        .join(payments, payments.c.id == refunds.c.payment_id)
+        .where(sent, refunds.c.status == RefundStatus.SUCCEEDED)
+    )
+    both = union_all(paid, returned).subquery()
+    return [_with_terms(row) for row in _page(tx, select(both), both, since, until, after, limit)]
+
+
+def _with_terms(row: Row) -> Row:
+    receipt = json.loads(row["request_body"])["receipt"]
+    item = receipt["items"][0]
+    terms = ("description", "vat_code", "payment_subject", "payment_mode")
+    return {
+        **{name: value for name, value in row.items() if name != "request_body"},
+        **{name: item.get(name) for name in terms}, "tax_system_code": receipt.get("tax_system_code"),
+    }
 
 
 def _page(tx: Tx, query: Any, table: Any, since: int, until: int, after: Place, limit: int) -> list[Row]:

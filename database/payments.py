@@ -264,10 +264,19 @@ def alert(tx: Tx, admins: Sequence[int], key: str, text: str, /, **args: object)
 
 
 def due(tx: Tx, *, limit: int = 50) -> list[Payment]:
-    """Payments to ask the provider about, by next look-up time: abandoned ones can never starve new ones."""
+    """Payments to ask the provider about, by next look-up time.
+
+    Where more are due than can be asked about, as after an outage, half of them are the newest: somebody waits for
+    those, and the abandoned ones of three months must not stand before them.
+    """
     its_time = or_(payments.c.next_look_at <= tx.now, payments.c.next_look_at > tx.now + LONGEST_GAP_MS)
-    query = select(payments).where(its_time).order_by(payments.c.next_look_at).limit(limit)
-    return [Payment.read(row) for row in tx.rows(query)]
+    query = select(payments).where(its_time)
+    found = [Payment.read(row) for row in tx.rows(query.order_by(payments.c.next_look_at).limit(limit))]
+    if len(found) < limit:
+        return found
+    longest = {payment.id: payment for payment in found[: limit - limit // 2]}
+    newest = (Payment.read(row) for row in tx.rows(query.order_by(payments.c.created_at.desc()).limit(limit // 2)))
+    return list({**longest, **{payment.id: payment for payment in newest}}.values())
 
 
 def paid_since(tx: Tx, provider: str, since: int, *, limit: int = 20_000) -> list[Payment]:

@@ -16,6 +16,7 @@ from aiogram import Bot
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 from aiohttp import web
 
+from database.backup import mark_of
 from database.models import DatabaseError
 from handlers import JobLetters, Shelf, build_dispatcher, set_commands
 from handlers.stars import StarTill
@@ -42,11 +43,12 @@ from services.refunds import CardRail, RefundRail, Refunds
 from services.settings import Settings, feature_notes
 from services.stars import StarRail, Stars
 from services.telegram import make_bot, telegram_fault
-from services.yookassa import expects_test_payments, gateway_of
+from services.yookassa import YooKassaError, expects_test_payments, gateway_of
 from workers.runtime import Runtime, install
 from workers.sweeper import Duty, Sweeper
 
 DRAIN_SECONDS = 20.0
+ASK_AGAIN_SECONDS = 5.0
 _log = logging.getLogger("shop")
 
 
@@ -142,6 +144,7 @@ class Shop:
             },
             updates=self.updates if self.settings.telegram_mode == "webhook" else None,
         )
+        await self._compare_after_restore()
         async with self.serving(create_web_app(edge)):
             await self._receive_how()
             parts = [part.run(self.stop) for part in (self.notifier, self.live, self.sweeper)]
@@ -153,6 +156,19 @@ class Shop:
             finally:  # also when a part broke: what is in hand must end before the database is closed
                 await edge.close(DRAIN_SECONDS)
                 await self.updates.drain(DRAIN_SECONDS)
+
+    async def _compare_after_restore(self) -> None:
+        """A copy that was put back answers nobody before it knows what the providers know."""
+        mark = mark_of(self.db.path)
+        while mark.exists() and not self.stop.is_set():
+            try:
+                await self.reconciliation.run()
+                mark.unlink(missing_ok=True)
+            except (YooKassaError, TelegramAPIError, ClientDecodeError) as error:
+                event(_log, "restore.waits_for_comparison", level=logging.ERROR, error=type(error).__name__,
+                      detail=str(error)[:200])
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.stop.wait(), timeout=ASK_AGAIN_SECONDS)
 
     @contextlib.asynccontextmanager
     async def serving(self, app: web.Application) -> AsyncIterator[None]:

@@ -20,7 +20,7 @@ from aiohttp import web
 from database import clock, inbox
 from database import jobs as job_rows
 from database.models import Database, DatabaseError, Tx
-from handlers.updates import Updates
+from handlers.updates import Updates, is_checkout
 from services.log import event
 from services.payments import Payments
 from services.providers.kling_webhook import parse_callback, verify_webhook_signature
@@ -29,7 +29,7 @@ from services.settings import Network, Settings
 SMALL_BODY = 64 * 1024
 TELEGRAM_BODY = 1024 * 1024
 BODY_SECONDS = 10.0
-MAX_BACKGROUND = 200  # notifications acted upon at once; what comes beyond is in the inbox and the sweeper's
+MAX_BACKGROUND = 200  # of each rail acted upon at once; what comes beyond is in the inbox and the sweeper's
 
 Check = Callable[[], Awaitable[str | None]]
 
@@ -49,12 +49,15 @@ class Edge:
     updates: Updates | None = None
     background: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def spawn(self, work: Awaitable[None]) -> None:
-        """Act on a notification after it was answered; a crash in between leaves it to the sweeper."""
-        if len(self.background) >= MAX_BACKGROUND:
+    def spawn(self, rail: str, work: Awaitable[None], *, at_once: bool = False) -> None:
+        """Act on a notification after it was answered; a crash in between leaves it to the sweeper.
+
+        A crowd on one rail is none on another, and what is due `at_once` stands in no line.
+        """
+        if not at_once and sum(task.get_name() == rail for task in self.background) >= MAX_BACKGROUND:
             _close(work)
             return
-        task = asyncio.ensure_future(_guarded(work))
+        task = asyncio.create_task(_guarded(work), name=rail)
         self.background.add(task)
         task.add_done_callback(self.background.discard)
 
@@ -154,7 +157,7 @@ class Routes:
         except Refused as refused:
             event(_log, "webhook.refused", rail="yookassa", status=refused.status)
             return refused.answer()
-        edge.spawn(edge.payments.handle_notification(item))
+        edge.spawn("yookassa", edge.payments.handle_notification(item))
         return web.Response(status=200)
 
     async def kling(self, request: web.Request) -> web.Response:
@@ -193,7 +196,7 @@ class Routes:
             event(_log, "webhook.refused", rail="telegram", status=refused.status)
             return refused.answer()
         if item is not None:
-            edge.spawn(edge.updates.take(item))
+            edge.spawn("telegram", edge.updates.take(item), at_once=is_checkout(item))
         return web.Response(status=200)
 
 

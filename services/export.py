@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from database import export as pages
 from database.models import Database, Tx
 
-What = Literal["ledger", "payments", "refunds"]
+What = Literal["ledger", "payments", "refunds", "receipts"]
 WHAT: tuple[str, ...] = get_args(What)
 PAGE = 1_000
 MOSCOW = timezone(timedelta(hours=3))  # the day an accountant means
@@ -108,6 +108,16 @@ _COLUMNS: dict[str, tuple[Page, tuple[Column, ...]]] = {
             ("amount_rub", "amount", rubles), ("taken_rub", "taken", rubles), ("owed_rub", "owed", rubles),
             ("status", "status", plain), ("requested_by", "requested_by", plain),
             ("closed_moscow", "closed_at", moment), ("cancel_reason", "cancel_reason", plain),
+        ),
+    ),
+    "receipts": (
+        pages.receipts_page,
+        (
+            ("time_moscow", "created_at", moment), ("kind", "kind", plain), ("payment_id", "payment_id", plain),
+            ("provider_payment_id", "provider_payment_id", plain), ("provider_refund_id", "provider_refund_id", plain),
+            ("amount_rub", "amount", rubles), ("description", "description", plain), ("vat_code", "vat_code", plain),
+            ("tax_system_code", "tax_system_code", plain), ("payment_subject", "payment_subject", plain),
+            ("payment_mode", "payment_mode", plain),
         ),
     ),
 }  # fmt: skip

@@ -229,7 +229,7 @@ class CardRail:
     """Returns through YooKassa: the stored body under the stored key, and past its time the list first."""
 
     def __init__(self, db: Database, gateway: YooKassaGateway, *, receipt: Receipt | None = None) -> None:
-        """`receipt` holds the shop's own terms where it sends receipts; whom it goes to is the payment's affair."""
+        """`receipt` holds the shop's own terms where it sends receipts now; a return repeats those of its payment."""
         self._db = db
         self._gateway = gateway
         self._receipt = receipt
@@ -298,10 +298,14 @@ def _word(payment: Payment, refund: Refund, said: GatewayRefund) -> Word:
 
 
 def _receipt_of(payment: Payment, terms: Receipt | None) -> Receipt | None:
-    """The shop's terms, sent to whom the payment's own receipt went."""
-    if terms is None:
-        return None
-    sent = json.loads(payment.request_body or "{}").get("receipt", {}).get("customer", {}).get("email")
+    """What the payment's own receipt said, whatever the settings say by now: a return has the rate of its sale."""
+    sent = json.loads(payment.request_body or "{}").get("receipt")
     if not sent:
-        raise IllegalMove(f"payment {payment.id} had no receipt, so a part of it can't be returned here")
-    return Receipt(**{**vars(terms), "email": str(sent)})
+        if terms is not None:
+            raise IllegalMove(f"payment {payment.id} had no receipt, so a part of it can't be returned here")
+        return None
+    item = sent["items"][0]
+    return Receipt(
+        email=str(sent["customer"]["email"]), tax_system_code=sent.get("tax_system_code"),
+        **{name: item[name] for name in ("vat_code", "payment_subject", "payment_mode", "measure")},
+    )

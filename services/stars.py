@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiogram import Bot
@@ -47,14 +46,6 @@ YOUNG_SECONDS: Final = 48 * 3600.0
 # As handlers/stars.py makes them: the chat, which is the person's own, the message, the sum in kopecks, the tap.
 _ORDER_ID = re.compile(r"st-(?P<user>[1-9][0-9]{0,15})-[0-9]{1,15}-(?P<amount>[1-9][0-9]{0,11})-.{1,12}")
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Listed:
-    """Ids of the charges that came and of those that went back, as Telegram lists them."""
-
-    came: set[str] = field(default_factory=set)
-    went: set[str] = field(default_factory=set)
 
 
 class Stars:
@@ -177,45 +168,48 @@ class Stars:
         """
         if not await self.sold_any():
             return
-        listed = Listed()
-        async for one, partner in self._sales(since, listed):
+        came: set[str] = set()
+        went: set[str] = set()
+        async for one in self._transactions(since):
+            partner = one.source or one.receiver
+            if not isinstance(partner, TransactionPartnerUser) or partner.transaction_type != "invoice_payment":
+                continue
             if one.source is not None:
+                came.add(one.id)
                 report.payments += 1
                 order_id = partner.invoice_payload or ""
                 report.settled += await self._book(partner.user.id, order_id, one.id, one.amount)
             else:
+                went.add(one.id)
                 report.refunds += 1
                 report.settled += await self.returned(one.id)
-        await self._not_theirs(report, since, listed)
+        credited = [
+            payment for payment in await self._db.read(rows.paid_since, PROVIDER, int(since * 1000))
+            if payment.provider_payment_id not in came
+        ]
+        taken = [
+            refund for refund in await self._db.read(refunds.succeeded_since, PROVIDER, int(since * 1000))
+            if refund.provider_refund_id not in went
+        ]
+        await self._name_those_not_listed(report, credited, taken)
 
-    async def _not_theirs(self, report: Report, since: float, listed: Listed) -> None:
-        """What stands in our books from `since` on, and in Telegram's nowhere."""
-        paid = await self._db.read(rows.paid_since, PROVIDER, int(since * 1000))
-        back = await self._db.read(refunds.succeeded_since, PROVIDER, int(since * 1000))
-        if any(one.provider_payment_id not in listed.came for one in paid) or any(
-            one.provider_refund_id not in listed.went for one in back
-        ):
-            # Our books may have heard of it long after Telegram's, so only the whole list can say that it is not there.
-            async for _ in self._sales(0.0, listed):
-                continue
-        for payment in paid:
-            if payment.provider_payment_id not in listed.came:
+    async def _name_those_not_listed(
+        self, report: Report, credited: Sequence[Payment], taken: Sequence[Refund]
+    ) -> None:
+        """Of these, what Telegram's whole list does not hold: it may have happened long before we heard of it."""
+        came = {payment.provider_payment_id for payment in credited}
+        went = {refund.provider_refund_id for refund in taken}
+        if came or went:
+            async for one in self._transactions(0.0):
+                (came if one.source is not None else went).discard(one.id)
+        for payment in credited:
+            if payment.provider_payment_id in came:
                 lost = Proposal(payment.user_id, payment.refunded_amount - payment.amount)
                 await self._strange(report, "credited-unknown", payment, lost if lost.amount else None)
-        for refund in back:
+        for refund in taken:
             known = await self._db.read(rows.get, refund.payment_id)
-            if known is not None and refund.provider_refund_id not in listed.went:
+            if known is not None and refund.provider_refund_id in went:
                 await self._strange(report, "refund-unknown", known, Proposal(known.user_id, refund.amount))
-
-    async def _sales(
-        self, since: float, listed: Listed
-    ) -> AsyncIterator[tuple[StarTransaction, TransactionPartnerUser]]:
-        """Charges and returns of people from `since` on, each noted in `listed`."""
-        async for one in self._transactions(since):
-            partner = one.source or one.receiver
-            if isinstance(partner, TransactionPartnerUser) and partner.transaction_type == "invoice_payment":
-                (listed.went if one.source is None else listed.came).add(one.id)
-                yield one, partner
 
     async def _transactions(self, since: float) -> AsyncIterator[StarTransaction]:
         """Those from `since` on, oldest first as Telegram lists them; where the young ones begin is remembered."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from aiogram import Bot, Dispatcher
-from aiogram.types import Message
+from aiogram.types import Message, PreCheckoutQuery
 from aiohttp import web
 from sqlalchemy import text
 
@@ -97,6 +97,11 @@ class Heard:
             self.arrived.set()
             await self.gate.wait()
             self.texts.append(message.text or "")
+
+        @dispatcher.pre_checkout_query()
+        async def sell(query: PreCheckoutQuery) -> None:
+            self.texts.append(query.invoice_payload)
+            self.arrived.set()
 
         return dispatcher
 

@@ -288,24 +288,25 @@ async def test_success_told_too_early_is_credited_when_it_becomes_true(till: Til
     assert await entries(till) == [("topup", 50_000)]
 
 
-async def test_ten_thousand_abandoned_invoices_do_not_hide_a_paid_one(till: Till) -> None:
-    """Old invoices wait behind their growing gaps; a new one is asked about in the first round."""
+@pytest.mark.parametrize("their_look", [60_000, -7_200_000], ids=["not due yet", "due since an outage"])
+async def test_ten_thousand_abandoned_invoices_do_not_hide_a_paid_one(till: Till, their_look: int) -> None:
+    """Old invoices wait behind their growing gaps; a new one is asked about in the first round, though all are due."""
 
     def abandon(tx: Tx) -> None:
         tx.execute(
             text(
                 "INSERT INTO payments (id, user_id, provider, provider_payment_id, amount, created_at, idempotency_key,"
                 " next_look_at, looks) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)"
-                " SELECT 'old-' || i, 1, 'yookassa', 'gone-' || i, 100, :now - 7200000, 'old-' || i, :now + 60000, 20"
+                " SELECT 'old-' || i, 1, 'yookassa', 'gone-' || i, 100, :now - 7200000, 'old-' || i, :now + :look, 20"
                 " FROM n"
             ),
-            {"now": tx.now},
+            {"now": tx.now, "look": their_look},
         )
 
     order = await till.order()
     await till.db.write(abandon)
     await till.pay(order)
-    await make_due(till, order.id)
+    await till.db.write(rows.look_later, order.id, delay_ms=0)
     await till.payments.look_at_due()
     assert await entries(till) == [("topup", 50_000)]
 

@@ -32,7 +32,7 @@ async def test_an_admin_returns_a_payment_found_on_the_persons_card(house: House
     assert (await rows_of(house, payment)).refunded_amount == 0
     await admin.press("Вернуть 200,50", on=asked)
     await admin.sees("Вернули 200,50", new=True)
-    await anya.sees("Платёж вернулся на карту: 200,50")
+    await anya.sees("Платёж вернулся туда, откуда пришёл: 200,50")
     await admin.say(f"/user {ANYA}")
     await admin.sees("возвращено 200,50", new=True)
     await admin.say(f"/refund_payment {payment.id}")

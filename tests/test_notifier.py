@@ -243,7 +243,7 @@ async def test_every_kind_has_words(house: House) -> None:
         ledger.credit(tx, ANYA, 100, reason="test", key="test:k5")
 
     await house.db.write(owe)
-    await anya.sees(f"вернулся на карту: 50{NBSP}₽ списано")
+    await anya.sees(f"вернулся туда, откуда пришёл: 50{NBSP}₽ списано")
     await anya.sees(f"долг 20{NBSP}₽")
     await oleg.sees("некуда сохранять")
     await oleg.sees("alert-from-the-future code=<odd>")

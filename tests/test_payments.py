@@ -196,6 +196,7 @@ async def test_without_a_shop_cards_are_off(till: Till) -> None:
         ({"metadata": {"order_id": "somebody-else"}}, "order"),
         ({"recipient": {"account_id": "1", "gateway_id": "1"}}, "shop"),
         ({"test": False}, "test mode"),
+        ({"id": "00000000-0000-5000-8000-000000000000"}, "id"),
     ],
 )
 async def test_what_does_not_fit_is_quarantined_and_the_owner_told(

@@ -179,12 +179,13 @@ async def test_an_unknown_payment_is_not_found(db: Database) -> None:
 
 
 async def test_looks_are_taken_by_time(db: Database, clock: Clock) -> None:
-    """The poller gets what is due, oldest first; put off is put off, and given up is never due again."""
+    """What is due, longest first, and the newest where not all have room; put off or given up is not due."""
     for number in range(3):
         await opened(db, f"p{number}")
         clock.forward(10)
     clock.forward(1_000)
-    assert [payment.id for payment in await db.read(payments.due, limit=2)] == ["p0", "p1"]
+    assert [payment.id for payment in await db.read(payments.due, limit=4)] == ["p0", "p1", "p2"]
+    assert [payment.id for payment in await db.read(payments.due, limit=2)] == ["p0", "p2"]
     await db.write(payments.look_later, "p0", delay_ms=60_000)
     await db.write(payments.look_later, "p1", delay_ms=None)
     await db.write(payments.settle, "p2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from database import payments as rows
 from database import users
 from database.models import PaymentStatus, RefundStatus
 from services.errors import TopUpUnavailable
+from services.export import Period, write_csv
 from services.i18n import Texts
 from services.payments import Payments
 from services.receipts import BadEmail, parse_email, terms_of
@@ -26,7 +28,12 @@ KEPT = "anna.k+bot@example.org"
 
 def fiscal(till: Till) -> Payments:
     """The till of a shop that sends receipts."""
-    terms = terms_of(till.sandbox.settings(Path("."), YOOKASSA_RECEIPTS="on", YOOKASSA_VAT_CODE="11"))
+    terms = terms_of(
+        till.sandbox.settings(
+            Path("."), YOOKASSA_RECEIPTS="on", YOOKASSA_VAT_CODE="11", YOOKASSA_TAX_SYSTEM_CODE="2",
+            YOOKASSA_PAYMENT_SUBJECT="payment", YOOKASSA_PAYMENT_MODE="full_prepayment",
+        )
+    )
     return Payments(
         till.db, till.gateway, Texts(), shop_id="100500", test_mode=True, return_url=f"{till.sandbox.url}/",
         receipt=terms,
@@ -71,17 +78,17 @@ async def test_without_an_address_no_payment_is_opened(till: Till) -> None:
 
 
 async def test_the_receipt_fits_the_payment(till: Till) -> None:
-    """With fiscalization on YooKassa takes our receipt: address, sum, tax code of the settings; no repr tells it."""
+    """With fiscalization on YooKassa takes our receipt: address, sum, and all four settings; no repr tells it."""
     await till.control("/settings", fiscalization=True)
     await till.db.write(users.set_email, 1, KEPT)
     payments = fiscal(till)
     order = await payments.open_topup(1, 49_990, chat_id=1, language="ru", order_id="x")
     assert order.confirmation_url is not None
     (receipt,) = sold(till.sandbox)
-    assert receipt["customer"] == {"email": KEPT}
+    assert (receipt["customer"], receipt["tax_system_code"]) == ({"email": KEPT}, 2)
     (item,) = receipt["items"]
     assert (item["amount"]["value"], item["vat_code"], item["payment_subject"], item["payment_mode"]) == (
-        "499.90", 11, "service", "full_payment",
+        "499.90", 11, "payment", "full_prepayment",
     )  # fmt: skip
     assert KEPT not in repr(order)
     assert KEPT not in repr(await till.db.read(users.get, 1))
@@ -115,6 +122,34 @@ async def test_a_part_goes_back_with_its_receipt(till: Till) -> None:
     rest = await refunds.refund(ADMIN, "x", refund_id="r2")
     assert (part.status, rest.status) == (RefundStatus.SUCCEEDED, RefundStatus.SUCCEEDED)
     assert KEPT not in repr(part)
+
+
+async def test_the_accountant_gets_a_line_for_each_receipt(till: Till, tmp_path: Path) -> None:
+    """Paid, returned in part and then whole: three receipts with their terms, none of what has none, no address."""
+    await till.control("/settings", fiscalization=True)
+    await till.db.write(users.set_email, 1, KEPT)
+    payments = fiscal(till)
+    for order_id in ("x", "unpaid"):
+        await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id=order_id)
+    order = await till.payment("x")
+    await till.pay(order)
+    await payments.settle("x")
+    refunds = Refunds(till.db, {"yookassa": CardRail(till.db, till.gateway, receipt=payments._receipt)})
+    for amount, refund_id in ((12_345, "r1"), (None, "r2")):
+        await refunds.refund(ADMIN, "x", amount, refund_id=refund_id)
+    await till.control("/settings", fiscalization=False)
+    await till.paid()
+    period = Period.parse("2000-01-01", "2100-01-01")
+    assert await write_csv(till.db, "receipts", period, tmp_path / "receipts.csv") == 3
+    written = (tmp_path / "receipts.csv").read_text("utf-8-sig")
+    lines = list(csv.DictReader(written.splitlines()))
+    assert [(line["kind"], line["payment_id"], line["amount_rub"]) for line in lines] == [
+        ("payment", "x", "500.00"), ("refund", "x", "123.45"), ("refund", "x", "376.55"),
+    ]  # fmt: skip
+    assert {(line["vat_code"], line["payment_subject"], line["payment_mode"]) for line in lines} == {
+        ("11", "payment", "full_prepayment")
+    }
+    assert "example.org" not in written
 
 
 async def test_the_address_is_asked_for_once(

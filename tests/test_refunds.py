@@ -16,7 +16,7 @@ from database import refunds as rows
 from database.models import IllegalMove, KeyReused, NotFound, PaymentStatus, RefundStatus, Tx
 from database.refunds import NewRefund, Undecided
 from services.refunds import CardRail, Refunds
-from services.yookassa import Receipt, build_refund_body
+from services.yookassa import Receipt, build_payment_body, build_refund_body
 from tests.database_fixture import assert_books, program
 from tests.edge_fixture import Till
 from tests.sandbox_fixture import ADMIN
@@ -479,18 +479,30 @@ async def test_a_return_undone_too_early_is_taken_again_when_it_turns_up(till: T
 # --- receipts --------------------------------------------------------------------------------------------
 
 
-async def test_a_part_is_returned_with_a_receipt_of_the_part(till: Till) -> None:
-    """A shop with receipts on: the part has its own, to the address of the payment's; the whole needs none."""
-    terms = Receipt(email="", vat_code=4)
-    rail = CardRail(till.db, till.gateway, receipt=terms)
+@pytest.mark.parametrize("now", [None, Receipt(email="", vat_code=11, payment_subject="payment", tax_system_code=3)])
+async def test_a_part_is_returned_by_the_terms_of_its_sale(till: Till, now: Receipt | None) -> None:
+    """Address, rate and system of the payment's own receipt, whatever was set since; the whole needs no receipt."""
+    sale = Receipt(email="anna@example.org", vat_code=4, payment_mode="advance", tax_system_code=2)
+    rail = CardRail(till.db, till.gateway, receipt=now)
     order = await till.order()
+    body = build_payment_body(
+        amount_kopecks=order.amount, return_url="https://t.me", description="x", order_id=order.id, receipt=sale
+    )
     await change(
-        till, "UPDATE payments SET request_body = :body WHERE id = :id", id=order.id,
-        body=json.dumps({"receipt": {"customer": {"email": "anna@example.org"}}}),
+        till, "UPDATE payments SET request_body = :body WHERE id = :id", id=order.id, body=json.dumps(body),
     )
     payment = await till.payment(order.id)
     part, whole = rail.body(payment, 100, "r1"), rail.body(payment, payment.amount, "r2")
-    assert part["receipt"]["customer"] == {"email": "anna@example.org"}
-    assert part["receipt"]["items"][0]["amount"] == {"value": "1.00", "currency": "RUB"}
-    assert part["receipt"]["items"][0]["vat_code"] == 4
+    (sold,), (returned,) = body["receipt"]["items"], part["receipt"]["items"]
+    assert returned == {**sold, "amount": {"value": "1.00", "currency": "RUB"}, "description": returned["description"]}
+    assert (part["receipt"]["customer"], part["receipt"]["tax_system_code"]) == ({"email": "anna@example.org"}, 2)
     assert "receipt" not in whole
+
+
+async def test_a_part_of_what_had_no_receipt_is_not_returned_by_a_shop_that_sends_them(till: Till) -> None:
+    """YooKassa would want a receipt, and nobody knows whom to send it to; the whole goes back."""
+    rail = CardRail(till.db, till.gateway, receipt=Receipt(email="", vat_code=4))
+    order = await till.order()
+    with pytest.raises(IllegalMove):
+        rail.body(order, 100, "r1")
+    assert "receipt" not in rail.body(order, order.amount, "r2")

@@ -296,6 +296,20 @@ async def test_what_was_heard_of_late_is_no_difference(starry: House, returned: 
     assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)][: 1 + returned]
 
 
+async def test_what_was_booked_late_is_no_difference(starry: House) -> None:
+    """Paid and returned just before the compared time, booked within it: Telegram's list holds both, so all is well."""
+    payment = await paid(starry, starry.person())
+    charge = starry.sandbox.world.faces["telegram"].bot(900).payments[str(payment.provider_payment_id)]
+    charge.at -= 27 * 3600
+    assert (await starry.shop.reconciliation.run()).new == []
+    await starry.shop.refunds.refund(ADMIN, payment.id, refund_id="r1")
+    charge.refunded_at -= 27 * 3600
+    assert (await starry.shop.reconciliation.run()).new == []
+    charge.refunded_at = None
+    (gone,) = (await starry.shop.reconciliation.run()).new
+    assert (gone.kind, gone.proposal) == ("refund-unknown", {"user_id": ANYA, "amount": 10_000})
+
+
 async def test_a_question_reaches_the_owner(starry: House) -> None:
     """Telegram wants a way to ask: the words go to the administrators once; the terms are there."""
     anya, admin = starry.person(), starry.person(ADMIN)

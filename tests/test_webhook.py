@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from database import jobs
 from database.models import JobStep, JobType, Tx
+from handlers.webhook import MAX_BACKGROUND, create_web_app
 from tests.database_fixture import Clock, assert_books, snapshot
 from tests.edge_fixture import Till
 from tests.faults.examples import drawn
@@ -292,6 +293,28 @@ async def test_an_update_is_in_the_inbox_before_its_handler_ends_and_survives_a_
         assert await inbox_rows(shop) == [("telegram", "1", False)]
 
 
+async def test_a_crowd_at_one_door_keeps_nobody_waiting_at_another(sandbox: Sandbox, tmp_path: Path) -> None:
+    """As many notifications under way as may be: people's updates are handled, and a crowd of those lets buyers by."""
+    heard = open_heard()
+    checkout = {"id": "1", "currency": "XTR", "total_amount": 9, "invoice_payload": "st-1"}
+    buyer = {"update_id": 9, "pre_checkout_query": {**checkout, "from": {"id": 7, "is_bot": False, "first_name": "A"}}}
+    async with opened(sandbox, tmp_path, heard=heard) as shop:
+        never = asyncio.Event()
+
+        async def hang() -> None:
+            await never.wait()
+
+        for rail, said in (("yookassa", b""), ("telegram", json.dumps(buyer).encode())):
+            for _ in range(MAX_BACKGROUND + 1):
+                shop.edge.spawn(rail, hang())
+            heard.arrived.clear()
+            assert await deliver(shop, "telegram", said or good("telegram")) == 200
+            await asyncio.wait_for(heard.arrived.wait(), timeout=10)
+        assert len(shop.edge.background) == 2 * MAX_BACKGROUND
+        never.set()
+        assert heard.texts == ["hello 1", "st-1"]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -399,3 +422,68 @@ async def test_no_body_whatever_makes_a_500_or_moves_money(sandbox: Sandbox, tmp
         assert shop.edge.updates is not None
         await shop.edge.updates.drain(10)
         assert await snapshot(shop.db) == before
+
+
+EVERY_ROUTE = [("GET", "/health"), ("GET", "/ready"), ("GET", "/metrics"), *(("POST", path(rail)) for rail in RAILS)]
+
+
+async def test_these_are_all_routes(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What the tests below go through is what the bot serves: a new route joins them."""
+    async with opened(sandbox, tmp_path) as shop:
+        routes = [(one.method, one.resource.canonical) for one in create_web_app(shop.edge).router.routes()
+                  if one.resource is not None]
+        assert sorted(one for one in routes if one[0] != "HEAD") == sorted(EVERY_ROUTE)
+
+
+MALFORMED = [
+    "\x16\x03\x01 TLS\n", "{verb} {path} HTTP/9.9\n", "{verb} {path} HTTP/1.1\nno colon\n",
+    "{verb} {path} HTTP/1.1\nContent-Length: -1\n", "{verb} {path} HTTP/1.1\nContent-Length: 1\nContent-Length: 2\n",
+    "{verb} {path} HTTP/1.1\nTransfer-Encoding: chunked\n\nnot a size\n",
+    "{verb} {path} HTTP/1.1\nX: " + "x" * 9000 + "\n", "{verb} {path}?" + "x" * 9000 + " HTTP/1.1\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("verb", "route"), EVERY_ROUTE)
+async def test_a_bad_request_to_any_route_is_refused_and_changes_nothing(
+    sandbox: Sandbox, tmp_path: Path, verb: str, route: str
+) -> None:
+    """Another verb, no HTTP at all, heads that lie or never end: a 4xx without a word of ours, and no row."""
+    async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
+        before = await snapshot(shop.db)
+        for other in {"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"} - {verb}:
+            async with sandbox.http.request(other, shop.url + route, data=b"x" * 100_000) as answer:
+                assert (answer.status, b"Traceback" in await answer.read()) == (405, False)
+        for head in MALFORMED:
+            assert await raw_status(shop, head.format(verb=verb, path=route)) == 400, head[:60]
+        assert await inbox_rows(shop) == []
+        assert await snapshot(shop.db) == before
+
+
+@pytest.mark.parametrize("route", [route for verb, route in EVERY_ROUTE if verb == "GET"])
+async def test_what_only_tells_is_not_moved_by_a_body(sandbox: Sandbox, tmp_path: Path, route: str) -> None:
+    """A question with a body, huge, endless or broken: answered without waiting for it, nothing written."""
+    async with opened(sandbox, tmp_path) as shop:
+        before = await snapshot(shop.db)
+        for length in ("5", "10000000000"):
+            assert await raw_status(shop, f"GET {route} HTTP/1.1\nHost: x\nContent-Length: {length}\n", b"hel") == 200
+        assert await snapshot(shop.db) == before
+
+
+async def test_a_body_that_drips_is_given_up(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Ten seconds for a body, however its bytes come; nothing of it stays."""
+    async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
+
+        async def dripping(rail: str) -> int:
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(shop.url.rpartition(":")[2]))
+            secret = "".join(f"{name}: {value}\r\n" for name, value in right_sender(rail).items())
+            writer.write(f"POST {path(rail)} HTTP/1.1\r\nHost: x\r\n{secret}Content-Length: 500\r\n\r\n".encode())
+            answer = asyncio.ensure_future(reader.readline())
+            async with asyncio.timeout(30):
+                while not answer.done():
+                    writer.write(b" ")
+                    await asyncio.wait({answer}, timeout=0.5)
+            writer.close()
+            return int((await answer).split()[1])
+
+        assert await asyncio.gather(*map(dripping, RAILS)) == [408, 408, 408]
+        assert await inbox_rows(shop) == []

@@ -13,7 +13,7 @@ admin-panel =
     /reconcile <code>[days]</code> — compare payments with YooKassa
     /fix — differences that wait for a decision
     /margin <code>[days]</code> — the margin by model and day
-    /export <code>ledger from to</code> — the books as CSV (also payments, refunds, margin)
+    /export <code>ledger from to</code> — the books as CSV (also payments, refunds, receipts, margin)
     /maintenance <code>on</code> or <code>off</code> — pause new orders
 admin-stats =
     📊 <b>The shop</b>

@@ -33,6 +33,6 @@ difference-refund-sum-differs = the sum of a return differs
 difference-refund-unknown = taken back here, and the payment service knows no return
 
 command-export = Export the books as CSV
-export-usage = Like this: /export ledger 2026-11-01 2026-11-30 (or payments, refunds, margin; days in Moscow, both included)
+export-usage = Like this: /export ledger 2026-11-01 2026-11-30 (or payments, refunds, receipts, margin; days in Moscow, both included)
 export-done = 📄 Rows: { $count }
 export-too-big = The file is too big for the chat. Take a shorter period, or export on the server: python main.py export

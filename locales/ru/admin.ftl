@@ -13,7 +13,7 @@ admin-panel =
     /reconcile <code>[дней]</code> — сверить платежи с ЮKassa
     /fix — расхождения, которые ждут решения
     /margin <code>[дней]</code> — маржа по моделям и дням
-    /export <code>ledger с по</code> — операции в CSV (ещё payments, refunds, margin)
+    /export <code>ledger с по</code> — операции в CSV (ещё payments, refunds, receipts, margin)
     /maintenance <code>on</code> или <code>off</code> — пауза для новых заказов
 admin-stats =
     📊 <b>Магазин</b>

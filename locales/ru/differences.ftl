@@ -33,6 +33,6 @@ difference-refund-sum-differs = сумма возврата не сходитс�
 difference-refund-unknown = списан здесь, а возврата у платёжного сервиса нет
 
 command-export = Выгрузить операции в CSV
-export-usage = Так: /export ledger 2026-11-01 2026-11-30 (или payments, refunds, margin; дни по Москве, оба включительно)
+export-usage = Так: /export ledger 2026-11-01 2026-11-30 (или payments, refunds, receipts, margin; дни по Москве, оба включительно)
 export-done = 📄 Строк: { $count }
 export-too-big = Файл слишком большой для чата. Возьмите период короче или выгрузите на сервере: python main.py export

@@ -372,7 +372,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "a notification is acknowledged before it is written down", "handlers/webhook.py",
         "            item = await _kept(edge.db.write(inbox.receive, \"yookassa\", key, text))\n",
-        "            edge.spawn(edge.db.write(inbox.receive, \"yookassa\", key, text))\n"
+        "            edge.spawn(\"yookassa\", edge.db.write(inbox.receive, \"yookassa\", key, text))\n"
         "            return web.Response(status=200)\n",
         "test_webhook.py::test_what_can_not_be_written_down_is_500_and_nothing_is_lost",
     ),
