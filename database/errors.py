@@ -6,7 +6,7 @@
     │   ├── KeyReused            the key (or job id) already stands for another input
     │   ├── IllegalMove          the state does not allow it
     │   ├── NotFound             there is no such thing
-    │   └── StartRefused         a job may not start: Banned, UnderMaintenance, TooManyJobs
+    │   └── StartRefused         a job may not start: Banned, UnderMaintenance, TooManyJobs, SpendLimitReached
     ├── BooksDisagree            the ledger's sum and its shadow differ: nothing more moves for that user
     ├── BrokenRule               a constraint or trigger of the schema refused a write
     ├── DatabaseUnavailable      disk full, locked, unreachable: ask again, every call is safe to repeat
@@ -70,6 +70,10 @@ class TooManyJobs(StartRefused):
     def __init__(self, limit: int) -> None:
         super().__init__(f"already {limit} open jobs")
         self.limit = limit
+
+
+class SpendLimitReached(StartRefused):
+    """What providers cost today, with this order, would be more than the owner allows for a day."""
 
 
 class BooksDisagree(DatabaseError):

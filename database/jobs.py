@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import and_, case, func, insert, or_, select, update
 
-from database import assets, flags, ledger, outbox, users
+from database import assets, flags, ledger, outbox, spending, users
 from database.engine import Tx
-from database.errors import Banned, IllegalMove, KeyReused, NotFound, TooManyJobs, UnderMaintenance
+from database.errors import Banned, IllegalMove, KeyReused, NotFound, SpendLimitReached, TooManyJobs, UnderMaintenance
 from database.rows import Job, ProviderCall
 from database.schema import job_events, jobs, provider_calls
 from database.schema import ledger as entries
@@ -42,6 +42,7 @@ class NewJob:
     status_message_id: int | None = None
     parent_job_id: str | None = None
     inputs: tuple[str, ...] = ()  # ids of the photos it works from, in order
+    provider_cost: int = 0  # micro-dollars, as the catalogue expects them
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -112,11 +113,12 @@ def noted(tx: Tx, job_id: str, cause: str, *, after_attempt: int) -> int:
 # --- start ----------------------------------------------------------------------------------------
 
 
-def start(tx: Tx, new: NewJob, *, max_active: int) -> tuple[Job, bool]:
+def start(tx: Tx, new: NewJob, *, max_active: int, spend_per_day: int | None = None) -> tuple[Job, bool]:
     """Reserve the price and write the job; answers the job and whether it is new.
 
-    The same id again gives the same job (a double tap). Raises Banned, UnderMaintenance, TooManyJobs,
-    InsufficientFunds, or KeyReused when the id stands for another user's job.
+    `spend_per_day`: micro-dollars that providers may cost in a day, None for no limit. The same id again gives the same
+    job (a double tap). Raises Banned, UnderMaintenance, SpendLimitReached, TooManyJobs, InsufficientFunds, or KeyReused
+    when the id stands for another user's job.
     """
     earlier = get(tx, new.id)
     if earlier is not None:
@@ -131,6 +133,8 @@ def start(tx: Tx, new: NewJob, *, max_active: int) -> tuple[Job, bool]:
         raise UnderMaintenance("new jobs are paused")
     if len(open_of_user(tx, new.user_id)) >= max_active:
         raise TooManyJobs(max_active)
+    if spend_per_day is not None and spending.today(tx) + new.provider_cost > spend_per_day:
+        raise SpendLimitReached("providers have cost as much as a day may")
     held = ledger.reserve(tx, new.user_id, ledger.check_amount(new.price), new.id, hold_until=tx.now + new.hold_ms)
     if held.state is not ReservationState.RESERVED:
         raise KeyReused(f"the money once held for {new.id} was charged or given back: a new job needs a new id")
@@ -142,7 +146,9 @@ def start(tx: Tx, new: NewJob, *, max_active: int) -> tuple[Job, bool]:
         "type": new.type,
         "model": new.model,
         "prompt": new.prompt,
-        "params": json.dumps({**new.params, "inputs": list(new.inputs)}, ensure_ascii=False),
+        "params": json.dumps(
+            {**new.params, "inputs": list(new.inputs), spending.EXPECTED: new.provider_cost}, ensure_ascii=False
+        ),
         "cost_estimate": new.price,
         "created_at": tx.now,
         "step": step,
@@ -247,11 +253,13 @@ def end_call(
     tx: Tx, call_id: int, outcome: CallOutcome, *, code: str | None = None, cost_micro_usd: int = 0
 ) -> None:
     """Complete the record of a call; the first word stands."""
-    tx.execute(
+    ended = tx.changed(
         update(provider_calls)
         .where(provider_calls.c.id == call_id, provider_calls.c.outcome.is_(None))
         .values(outcome=outcome, code=code, cost_micro_usd=cost_micro_usd, ended_at=tx.now)
     )
+    if ended:
+        spending.add(tx, cost_micro_usd)
 
 
 def spent_calls(tx: Tx, job_id: str) -> int:
@@ -277,11 +285,10 @@ def resolve_calls(tx: Tx, job_id: str, outcome: CallOutcome, *, code: str) -> No
 
 def record_cost(tx: Tx, job_id: str, cost_micro_usd: int) -> None:
     """What the provider billed for the task that was accepted."""
-    tx.execute(
-        update(provider_calls)
-        .where(provider_calls.c.job_id == job_id, provider_calls.c.outcome == CallOutcome.OK)
-        .values(cost_micro_usd=cost_micro_usd)
-    )
+    accepted = (provider_calls.c.job_id == job_id, provider_calls.c.outcome == CallOutcome.OK)
+    before = tx.rows(select(provider_calls.c.cost_micro_usd).where(*accepted))
+    tx.execute(update(provider_calls).where(*accepted).values(cost_micro_usd=cost_micro_usd))
+    spending.add(tx, sum(cost_micro_usd - int(row["cost_micro_usd"]) for row in before))
 
 
 # --- clips in flight ------------------------------------------------------------------------------

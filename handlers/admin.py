@@ -122,7 +122,9 @@ def _payments(voice: Voice, payments: list[Payment]) -> str:
 
 
 @router.message(Command("grant"), flags=FREE)
-async def grant(message: Message, command: CommandObject, person: User, voice: Voice, db: Database) -> None:
+async def grant(
+    message: Message, command: CommandObject, bot: Bot, person: User, voice: Voice, db: Database
+) -> None:
     """Give money once per message of the admin's, however often the update comes."""
     target, _, rest = (command.args or "").strip().partition(" ")
     words, _, note = rest.strip().partition(" ")
@@ -134,7 +136,7 @@ async def grant(message: Message, command: CommandObject, person: User, voice: V
         await message.answer(voice.t("admin-usage-grant"))
         return
     user_id = int(target)
-    key = f"{message.chat.id}:{message.message_id}"
+    key = f"{bot.id}:{message.chat.id}:{message.message_id}"  # another bot on these books counts messages anew
     known = await db.read(users.get, user_id)
     await db.write(admin.grant, person.id, user_id, amount, key=key, note=note.strip()[:200])
     balance = await db.get_balance(user_id)

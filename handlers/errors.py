@@ -19,6 +19,7 @@ from database.models import (
     IllegalMove,
     InsufficientFunds,
     NotFound,
+    SpendLimitReached,
     TooManyJobs,
     UnderMaintenance,
 )
@@ -67,6 +68,8 @@ def sentence(voice: Voice, error: Exception, catalogue: Catalogue) -> str | None
             return voice.plain("error-too-many-jobs", count=error.limit)
         case RateLimited():
             return voice.plain("error-rate-limited", seconds=error.retry_after)
+        case SpendLimitReached():
+            return voice.plain("error-enough-for-today")
         case UnderMaintenance():
             return voice.plain("error-maintenance")
         case Banned():

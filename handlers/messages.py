@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from database.models import Draft, Job, OutboxItem, Payment
+from database.spending import EXPECTED
 from handlers import keyboards
 from handlers.audit import audit_letter
 from handlers.card import PICTURES, Shelf, voice_quote
@@ -80,7 +81,7 @@ def draft_of(job: Job, draft_id: str = "", *, inputs: tuple[str, ...] | None = N
         type=job.type,
         model=job.model,
         prompt=job.prompt,
-        params={name: value for name, value in job.params.items() if name != "inputs"},
+        params={name: value for name, value in job.params.items() if name not in ("inputs", EXPECTED)},
         inputs=photos,
         parent_job_id=job.id,
         revision=0,

@@ -84,6 +84,7 @@ class Shop:
             self.db, self.queue, catalogue,
             max_active=settings.max_active_jobs_per_user,
             images_on=settings.gemini_enabled, videos_on=settings.kling_enabled,
+            spend_per_day=settings.spend_per_day_micro_usd, admins=sorted(settings.admin_ids),
         )
         self.payments = Payments(
             self.db, self.gateway, self.texts,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Literal, cast
 
 from database import assets as asset_rows
+from database import clock, payments, spending
 from database import jobs as job_rows
-from database.models import Database, Draft, Job, JobStatus, JobStep, JobType
+from database.models import Database, Draft, Job, JobStatus, JobStep, JobType, SpendLimitReached
 from services.catalogue import Catalogue, UnknownModel
 from services.errors import BadOrder
 from services.log import event
@@ -94,7 +96,10 @@ def prompt_limit(catalogue: Catalogue, draft: Draft) -> int:
 
 
 class Jobs:
-    """Start and cancel jobs. `images_on` and `videos_on` say what this installation has a key for."""
+    """Start and cancel jobs. `images_on` and `videos_on` say what this installation has a key for.
+
+    `spend_per_day`: micro-dollars that providers may cost from one midnight UTC to the next, None for no limit.
+    """
 
     def __init__(
         self,
@@ -105,6 +110,8 @@ class Jobs:
         max_active: int,
         images_on: bool = True,
         videos_on: bool = True,
+        spend_per_day: int | None = None,
+        admins: Sequence[int] = (),
     ) -> None:
         self._db = db
         self._queue = queue
@@ -112,6 +119,8 @@ class Jobs:
         self._max_active = max_active
         self._images_on = images_on
         self._videos_on = videos_on
+        self._spend_per_day = spend_per_day
+        self._admins = admins
 
     def quote(self, draft: Draft) -> Quote:
         """Price (kopecks) and normalised options of an order. Raises BadOrder."""
@@ -120,7 +129,7 @@ class Jobs:
     async def start(self, draft: Draft, *, chat_id: int, status_message_id: int | None) -> Job:
         """Reserve the price and send the job on its way; a second call for the same draft answers the same job.
 
-        Raises BadOrder, Banned, UnderMaintenance, TooManyJobs, InsufficientFunds, KeyReused.
+        Raises BadOrder, Banned, UnderMaintenance, SpendLimitReached, TooManyJobs, InsufficientFunds, KeyReused.
         """
         earlier = await self._db.read(job_rows.get, draft.id)
         if earlier is not None and earlier.user_id == draft.user_id:
@@ -140,12 +149,25 @@ class Jobs:
             status_message_id=status_message_id,
             parent_job_id=draft.parent_job_id,
             inputs=draft.inputs,
+            provider_cost=price.cost_micro_usd,
         )
-        job, is_new = await self._db.write(job_rows.start, order, max_active=self._max_active)
+        try:
+            job, is_new = await self._db.write(
+                job_rows.start, order, max_active=self._max_active, spend_per_day=self._spend_per_day
+            )
+        except SpendLimitReached:
+            await self._tell_of_the_limit()
+            raise
         if is_new:
             event(_log, "job.started", job_id=job.id, user_id=job.user_id, type=job.type, price=job.cost_estimate)
             await self._queue.submit(message_of(job))
         return job
+
+    async def _tell_of_the_limit(self) -> None:
+        """Administrators hear of it once a day; whoever ordered keeps the money and is told by the caller."""
+        event(_log, "spend.limit_reached", level=logging.ERROR, micro_usd=self._spend_per_day)
+        day, limit = clock.now_ms() // spending.DAY_MS, (self._spend_per_day or 0) / 1_000_000
+        await self._db.write(payments.alert, self._admins, f"spend:{day}", "alert-spend", limit=f"{limit:.2f}")
 
     async def cancel(self, job_id: str, user_id: int) -> Job:
         """Cancel while no provider was asked. Raises NotFound, or IllegalMove when it is too late."""

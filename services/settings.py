@@ -17,6 +17,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -174,6 +175,9 @@ class Settings(BaseModel):
 
     max_active_jobs_per_user: int = Field(default=3, ge=1, le=100, description="give a number from 1 to 100")
     rate_limit_per_minute: int = Field(default=10, ge=1, le=10_000, description="give a number from 1 to 10000")
+    provider_spend_per_day: Annotated[Decimal, Field(ge=0, le=1_000_000)] | None = Field(
+        default=None, description="give dollars, such as 50 or 12.50, or leave it empty for no limit"
+    )
 
     http_host: str = Field(
         default="0.0.0.0",  # noqa: S104 (a container is reached from outside; the contract fixes this default)
@@ -254,6 +258,11 @@ class Settings(BaseModel):
     def yookassa_enabled(self) -> bool:
         """True when cards can be taken."""
         return self.yookassa_shop_id is not None and self.yookassa_secret_key is not None
+
+    @property
+    def spend_per_day_micro_usd(self) -> int | None:
+        """Micro-dollars that providers may cost in a day; None for no limit."""
+        return None if self.provider_spend_per_day is None else int(self.provider_spend_per_day * 1_000_000)
 
     @property
     def gemini_enabled(self) -> bool:

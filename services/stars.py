@@ -214,7 +214,8 @@ class Stars:
     async def _transactions(self, since: float) -> AsyncIterator[StarTransaction]:
         """Those from `since` on, oldest first as Telegram lists them; where the young ones begin is remembered."""
         now = clock.now()
-        kept = int(await self._db.read(flags.get, SCANNED) or 0)
+        scanned = f"{SCANNED}:{self._bot.id}"  # each bot has a list of its own
+        kept = int(await self._db.read(flags.get, scanned) or 0)
         offset = kept if since >= now - YOUNG_SECONDS else 0
         first_young: int | None = None
         for _ in range(MOST_PAGES):
@@ -226,7 +227,7 @@ class Stars:
                     yield one
             offset += len(page)
             if len(page) < PAGE:
-                await self._db.write(flags.put, SCANNED, str(offset if first_young is None else first_young))
+                await self._db.write(flags.put, scanned, str(offset if first_young is None else first_young))
                 return
 
     async def _strange(self, report: Report, kind: str, payment: Payment, proposal: Proposal | None) -> None:

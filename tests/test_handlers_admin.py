@@ -91,6 +91,16 @@ async def test_a_person_is_found_by_id_and_name(house: House) -> None:
     assert [action for action, _, _ in await audit(house)] == ["user"] * 3
 
 
+async def test_another_bot_on_the_same_books_gives_too(house: House) -> None:
+    """Its messages are counted from the first again, and the former bot's grants do not stand in the way."""
+    oleg = house.person(ADMIN)
+    for number in range(1, 30):
+        await house.db.add_balance(ANYA, 100, key=f"grant:{ADMIN}:{number}", reason="grant")
+    await oleg.say(f"/grant {ANYA} 1")
+    await oleg.sees("Начислено")
+    assert await house.db.get_balance(ANYA) == 3_000
+
+
 async def test_ban_and_unban(house: House) -> None:
     """/ban closes the shop to a person, /unban opens it."""
     oleg = house.person(ADMIN)

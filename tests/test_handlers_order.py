@@ -204,6 +204,23 @@ async def test_limit_of_orders_maintenance_and_switched_off_providers(sandbox: S
         assert await house.db.get_balance(ANYA) == 97_600
 
 
+async def test_a_day_that_has_cost_enough_takes_no_more_orders(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The owner's limit lets one picture of 0.0336 dollars through: the next is for tomorrow, and the owner is told."""
+    async with open_house(sandbox, tmp_path, PROVIDER_SPEND_PER_DAY="0.05") as house:
+        anya, owner = house.person(), house.person(ADMIN)
+        await owner.say("/start")
+        await house.give(ANYA, 1000)
+        await card_of(anya)
+        assert await anya.press("Создать") == ""
+        await anya.gets("photo")
+        second = await card_of(anya, "вторая")
+        for _ in range(2):
+            assert "На сегодня у нас всё занято" in await anya.press("Создать", on=second)
+        await owner.sees("Дневной лимит трат у провайдеров ($0.05) выбран")
+        assert await house.db.get_balance(ANYA) == 98_800
+        assert sum("Дневной лимит" in words_of(one) for one in await owner.messages()) == 1
+
+
 async def test_without_a_key_for_clips_they_are_not_offered(sandbox: Sandbox, tmp_path: Path) -> None:
     """An installation that makes pictures alone shows no way to a clip, and says so to who asks."""
     async with open_house(sandbox, tmp_path, KLING_API_KEY="") as house:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from database import admin, flags, jobs, ledger, outbox, users
+from database import admin, flags, jobs, ledger, outbox, spending, users
 from database import assets as asset_rows
 from database.checks import run_checks
 from database.models import (
@@ -25,6 +25,7 @@ from database.models import (
     KeyReused,
     NotFound,
     Reservation,
+    SpendLimitReached,
     TooManyJobs,
     UnderMaintenance,
 )
@@ -94,7 +95,7 @@ async def test_start_reserves_and_writes_the_job(db: Database, clock: Clock) -> 
     job = await start(db, chat_id=5, inputs=("a", "b"))
     assert (job.status, job.step, job.attempt) == ("pending", "image", 0)
     assert (job.cost_estimate, job.cost_actual) == (PRICE, None)
-    assert job.params == {"size": "1K", "inputs": ["a", "b"]}
+    assert job.params == {"size": "1K", "inputs": ["a", "b"], "provider_cost": 0}
     assert job.due_at is not None
     assert clock.now < job.due_at <= clock.now + MINUTE
     held = await held_for(db)
@@ -176,6 +177,43 @@ async def test_a_refused_start_writes_nothing(db: Database, why: str) -> None:
     with pytest.raises(error):
         await db.write(jobs.start, order(price=price), max_active=limit)
     assert await snapshot(db) == before
+
+
+async def test_a_day_costs_no_more_at_providers_than_it_may(db: Database, clock: Clock) -> None:
+    """Of a hundred orders at once only those start that the day's limit bears; what ends without a bill frees it."""
+    await db.add_balance(ANNA, 1_000 * PRICE, key="k", reason="r")
+    await db.write(jobs.start, order("early", provider_cost=40), max_active=1_000)
+    await claimed(db, "early")
+    call = await db.write(jobs.begin_call, "early", 1, provider="p", model="m")
+    await db.write(jobs.end_call, call, CallOutcome.REFUSED, cost_micro_usd=15)
+    await db.write(jobs.end_call, call, CallOutcome.REFUSED, cost_micro_usd=15)
+    await db.write(jobs.fail, "early", "refused", attempt=1)
+    assert await db.read(spending.today) == 15
+    calls = [
+        db.write(jobs.start, order(f"j{number}", provider_cost=30), max_active=1_000, spend_per_day=100)
+        for number in range(100)
+    ]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(isinstance(answer, SpendLimitReached) for answer in answers) == 98
+    running = await db.read(jobs.open_of_user, ANNA)
+    await db.write(jobs.cancel, running[0].id, ANNA)
+    await db.write(jobs.start, order("last", provider_cost=30), max_active=1_000, spend_per_day=100)
+    with pytest.raises(SpendLimitReached):
+        await db.write(jobs.start, order("too much", provider_cost=30), max_active=1_000, spend_per_day=100)
+    clock.now += DAY
+    assert await db.read(spending.today) == 60
+    await db.write(jobs.start, order("next", provider_cost=40), max_active=1_000, spend_per_day=100)
+
+
+async def test_what_a_clip_was_billed_counts_once(db: Database) -> None:
+    """The bill comes after the call, perhaps twice and with another sum: the day has the last word of it."""
+    await start(db, type=JobType.VIDEO, provider_cost=70)
+    await claimed(db, step=JobStep.SUBMIT)
+    call = await db.write(jobs.begin_call, "j", 1, provider="p", model="m")
+    await db.write(jobs.end_call, call, CallOutcome.OK)
+    for cost in (50, 50, 60):
+        await db.write(jobs.record_cost, "j", cost)
+    assert await db.read(spending.billed) == 60
 
 
 async def test_a_hundred_orders_with_money_for_one(db: Database) -> None:

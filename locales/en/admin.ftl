@@ -99,6 +99,7 @@ command-maintenance = Pause new orders
 # --- alerts: the shop calls for a person ----------------------------------------------------------------
 alert-quarantine = ⚠️ Payment <code>{ $payment_id }</code> does not match YooKassa’s data and was not credited: { $reason }
 alert-yookassa = ⚠️ YooKassa refuses our requests ({ $code }): { $detail }
+alert-spend = ⚠️ The daily limit of provider costs (${ $limit }) is used up: new orders are refused until midnight UTC. To change it: PROVIDER_SPEND_PER_DAY in .env, then restart.
 alert-refund = ⚠️ Refund <code>{ $refund }</code> of payment <code>{ $payment }</code> could not be booked: look at YooKassa’s cabinet.
 alert-refund-seen = ℹ️ YooKassa returned { $sum } of payment <code>{ $payment }</code>: taken from the balance of <code>{ $user }</code>.
 alert-hint-lost = ⚠️ YooKassa’s message <code>{ $hint }</code> could not be acted upon for days ({ $error }): look at the cabinet.

@@ -6,6 +6,7 @@ error-try-again = That did not work. Please try again in a minute.
 error-stale-button = This button no longer works. Start again: /start
 error-not-understood = I did not get that. Tell me what to draw, or press /start
 error-maintenance = We are doing maintenance and will be back soon. No new orders for now; the ones you started will be finished.
+error-enough-for-today = We are fully booked for today and take new orders tomorrow. Your money is untouched; the orders you started will be finished.
 error-rate-limited = That is too fast. Please wait { $seconds ->
     [one] { $seconds } second
    *[other] { $seconds } seconds

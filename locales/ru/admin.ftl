@@ -99,6 +99,7 @@ command-maintenance = Пауза для новых заказов
 # --- alerts: the shop calls for a person ----------------------------------------------------------------
 alert-quarantine = ⚠️ Платёж <code>{ $payment_id }</code> не сходится с данными ЮKassa и не зачислен: { $reason }
 alert-yookassa = ⚠️ ЮKassa отклоняет запросы ({ $code }): { $detail }
+alert-spend = ⚠️ Дневной лимит трат у провайдеров (${ $limit }) выбран: новые заказы не принимаем до полуночи UTC. Изменить: PROVIDER_SPEND_PER_DAY в .env и перезапуск.
 alert-refund = ⚠️ Возврат <code>{ $refund }</code> по платежу <code>{ $payment }</code> не удалось провести: посмотрите в кабинете ЮKassa.
 alert-refund-seen = ℹ️ По платежу <code>{ $payment }</code> в ЮKassa вернули { $sum }: списали с баланса <code>{ $user }</code>.
 alert-hint-lost = ⚠️ Сообщение ЮKassa <code>{ $hint }</code> не удалось обработать несколько дней ({ $error }): посмотрите в кабинете.
