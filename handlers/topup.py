@@ -105,9 +105,7 @@ async def typed_sum(
     if payments.wants_email and person.email is None:
         await show(bot, message.chat.id, await _ask_email(state, voice, amount, draft))
         return
-    order = await _open(db, payments, person, voice, amount, draft, message.chat.id, message.message_id, None)
-    sent = await show(bot, message.chat.id, _link(voice, order))
-    await db.write(rows.set_message, order.id, message.chat.id, sent.message_id)
+    await _send_link(message, bot, person, voice, db, payments, amount, draft)
 
 
 @router.callback_query(TopUpTap.filter(F.amount > 0), flags=TOP_UP)
@@ -123,10 +121,13 @@ async def pay(
     if payments.wants_email and person.email is None:
         await turn(query, tap, bot, await _ask_email(state, voice, callback_data.amount, callback_data.draft))
         return
-    order = await _open(
-        db, payments, person, voice, callback_data.amount, callback_data.draft, chat_id, message_id or 0, message_id
+    order_id = await _order_of(query, state, db, f"{chat_id}-{message_id or 0}-{callback_data.amount}")
+    if order_id is None:
+        return
+    order = await payments.open_topup(
+        person.id, callback_data.amount, chat_id=chat_id, language=voice.language, order_id=order_id,
+        draft_id=callback_data.draft or None, message_id=message_id,
     )
-    await state.clear()
     shown = await turn(query, tap, bot, _link(voice, order))
     await db.write(rows.set_message, order.id, chat_id, shown)
 
@@ -163,9 +164,7 @@ async def typed_email(
     amount, draft = int(data.get("amount", 0)), str(data.get("order", ""))
     if not catalogue.top_ups.minimum <= amount <= catalogue.top_ups.maximum:
         return
-    order = await _open(db, payments, person, voice, amount, draft, message.chat.id, message.message_id, None)
-    sent = await show(bot, message.chat.id, _link(voice, order))
-    await db.write(rows.set_message, order.id, message.chat.id, sent.message_id)
+    await _send_link(message, bot, person, voice, db, payments, amount, draft)
 
 
 async def _ask_email(
@@ -206,20 +205,36 @@ async def check(
     notifier.nudge()
 
 
-async def _open(
-    db: Database, payments: Payments, person: User, voice: Voice, amount: int, draft: str, chat_id: int, number: int,
-    message_id: int | None,
-) -> Payment:
-    """The payment of this sum from this message. One that is over makes room for the next of the same sum."""
-    for attempt in range(MOST_ORDERS):
-        order_id = f"{chat_id}-{number}-{amount}" + (f"-{attempt}" if attempt else "")
-        known = await db.read(rows.get, order_id)
-        if known is None or known.status is PaymentStatus.PENDING:
-            break
-    return await payments.open_topup(
-        person.id, amount, chat_id=chat_id, language=voice.language, order_id=order_id, draft_id=draft or None,
-        message_id=message_id,
+async def _send_link(
+    message: Message, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments, amount: int, draft: str
+) -> None:
+    """Open the order that a message of the person's asks for, one for each message, and answer with its link."""
+    chat_id = message.chat.id
+    order = await payments.open_topup(
+        person.id, amount, chat_id=chat_id, language=voice.language, draft_id=draft or None, message_id=None,
+        order_id=f"{chat_id}-{message.message_id}-{amount}",
     )
+    sent = await show(bot, chat_id, _link(voice, order))
+    await db.write(rows.set_message, order.id, chat_id, sent.message_id)
+
+
+async def _order_of(query: CallbackQuery, state: FSMContext, db: Database, base: str) -> str | None:
+    """The order that a tap stands for: the open one of this sum from its message, or a new one.
+
+    The same tap handled again after a crash stands for the same order; None when that is over, as its message says.
+    """
+    known = await state.get_data()
+    if known.get("tap") == query.id:
+        order = await db.read(rows.get, known["tapped"])
+        return None if order is not None and order.status is not PaymentStatus.PENDING else str(known["tapped"])
+    for attempt in range(MOST_ORDERS):
+        order_id = base + (f"-{attempt}" if attempt else "")
+        earlier = await db.read(rows.get, order_id)
+        if earlier is None or earlier.status is PaymentStatus.PENDING:
+            break
+    await state.set_state(None)
+    await state.update_data(tap=query.id, tapped=order_id)
+    return order_id
 
 
 def _link(voice: Voice, order: Payment) -> Screen:

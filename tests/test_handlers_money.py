@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from database import admin, jobs, payments
 from database.models import PaymentStatus
@@ -94,6 +97,28 @@ async def test_a_double_tap_on_a_pack_is_one_payment(house: House) -> None:
     await anya.press_raw("t:30000:")
     assert [one.status for one in await payments_of(house)].count(PaymentStatus.PENDING) == 1
     assert await house.db.get_balance(ANYA) == 30_000
+
+
+@pytest.mark.parametrize("ending", ["paid", "canceled", "open"])
+async def test_a_tap_that_comes_again_opens_no_second_payment(house: House, ending: str) -> None:
+    """The bot dies before it can tell Telegram that the tap is done; meanwhile its payment may have ended."""
+    anya = house.person()
+    await anya.say("/topup")
+    updates = house.sandbox.world.faces["telegram"].bot(900).updates
+    sent: list[dict[str, Any]] = []
+    push = updates.push
+    updates.push = lambda kind, payload, user_id: (sent.append(payload), push(kind, payload, user_id))[1]
+    await anya.press("300", on=await anya.sees("Пополнить баланс"))
+    (payment,) = await payments_of(house)
+    if ending == "paid":
+        await house.pay(payment.id)
+        await anya.sees(f"Зачислено 300{NBSP}₽")
+    elif ending == "canceled":
+        await house.db.write(payments.cancel, payment.id, "expired_on_confirmation")
+    push("callback_query", sent[-1], anya.id)
+    await anya.say("/balance")
+    await anya.sees("На балансе", new=True)
+    assert [one.id for one in await payments_of(house)] == [payment.id]
 
 
 async def test_a_sum_typed_by_hand(house: House) -> None:
