@@ -20,10 +20,10 @@ class Option(StrEnum):
 
 
 class CardTap(CallbackData, prefix="c"):
-    """Something about a draft's card that costs nothing."""
+    """Something about a draft's card that costs nothing; each says what shall be, so that twice is as good as once."""
 
     draft: str
-    act: Literal["show", "prompt", "photo", "kind", "drop"]
+    act: Literal["show", "prompt", "photo", "clip", "picture", "drop"]
 
 
 class MenuTap(CallbackData, prefix="o"):

@@ -175,7 +175,7 @@ def _photo_without_words(voice: Voice, shelf: Shelf, draft: Draft, note: str | N
     actions = [] if chosen else [edit]
     if shelf.clips:
         style = None if chosen else "primary"
-        actions.append(button(voice.plain("button-animate-photo"), CardTap(draft=draft.id, act="kind"), style=style))
+        actions.append(button(voice.plain("button-animate-photo"), CardTap(draft=draft.id, act="clip"), style=style))
     more = []
     if len(draft.inputs) < shelf.most_photos(draft.type, draft.model):
         more.append(button(voice.plain("button-photo"), CardTap(draft=draft.id, act="photo")))
@@ -259,8 +259,9 @@ def _kind_button(voice: Voice, shelf: Shelf, draft: Draft) -> list[InlineKeyboar
     """Picture into clip and back, where both are made."""
     if not (shelf.clips and shelf.pictures):
         return []
-    key = "button-to-clip" if draft.type in PICTURES else "button-to-image"
-    return [button(voice.plain(key), CardTap(draft=draft.id, act="kind"))]
+    if draft.type in PICTURES:
+        return [button(voice.plain("button-to-clip"), CardTap(draft=draft.id, act="clip"))]
+    return [button(voice.plain("button-to-image"), CardTap(draft=draft.id, act="picture"))]
 
 
 def _choices(voice: Voice, shelf: Shelf, draft: Draft, option: Option) -> Iterable[tuple[str, str, Draft]]:

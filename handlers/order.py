@@ -16,7 +16,7 @@ from database import jobs as job_rows
 from database.models import Database, Draft, InsufficientFunds, JobType, User
 from handlers import keyboards
 from handlers.callbacks import CardTap, ChoiceTap, ConfirmTap, MenuTap, ResumeTap
-from handlers.card import PICTURES, menu, with_choice, with_kind
+from handlers.card import menu, with_choice, with_kind
 from handlers.drafts import Cards, Drafts
 from handlers.intake import clip_fault
 from handlers.messages import JobLetters
@@ -95,8 +95,8 @@ async def card_tap(
             await _wait(state, Waiting.photo, draft)
             await tap.say()
             await cards.edit(bot, voice, draft, message_id, note=voice.t("ask-photo"))
-        case "kind":
-            await _switch_kind(draft, state, tap, bot, voice, drafts, cards, message_id)
+        case "clip" | "picture" as wanted:
+            await _switch_kind(wanted == "clip", draft, state, tap, bot, voice, drafts, cards, message_id)
         case "show":
             if draft.prompt or not draft.inputs:
                 await state.clear()
@@ -110,11 +110,10 @@ async def _wait(state: FSMContext, waiting: State, draft: Draft) -> None:
 
 
 async def _switch_kind(
-    draft: Draft, state: FSMContext, tap: Tap, bot: Bot, voice: Voice, drafts: Drafts, cards: Cards,
+    clip: bool, draft: Draft, state: FSMContext, tap: Tap, bot: Bot, voice: Voice, drafts: Drafts, cards: Cards,
     message_id: int | None,
 ) -> None:
-    """Picture ↔ clip with the same words and photos, where the photo allows it."""
-    clip = draft.type in PICTURES
+    """A clip, or a picture, with the same words and photos, where the photo allows it."""
     if not drafts.shelf.offers(JobType.VIDEO if clip else JobType.IMAGE):
         raise BadOrder("provider_off")
     limits = drafts.shelf.catalogue.limits

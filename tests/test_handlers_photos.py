@@ -6,6 +6,7 @@ import asyncio
 import io
 
 from PIL import Image
+from sqlalchemy import select
 
 from database import assets as asset_rows
 from database import jobs, schema
@@ -30,6 +31,18 @@ async def finished_picture(house: House, anya: Person) -> None:
     await anya.press("Создать")
     await anya.gets("document")
     await anya.sees("Готово · списано")
+
+
+async def test_a_double_tap_on_bring_to_life_is_a_clip_all_the_same(house: House) -> None:
+    """The button says what shall be: handled twice, by a quick finger or after a crash, it means the same."""
+    anya = house.person()
+    await anya.photo(picture())
+    question = await anya.sees("Что сделать с фото", new=True)
+    for query in [await anya.tap("Оживить", on=question) for _ in range(2)]:
+        await anya.answer_to(query)
+    (draft,) = await house.db.read(lambda tx: tx.rows(select(schema.drafts.c.type)))
+    assert draft["type"] == "animate"
+    assert "Клип из фото" in words_of(await anya.sees("Клип из фото"))
 
 
 async def test_a_photo_with_a_caption_is_an_edit(house: House) -> None:
