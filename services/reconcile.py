@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from database import clock, differences, flags, ledger, refunds
 from database import payments as rows
@@ -31,7 +32,7 @@ from services.settlement import PROVIDER
 from services.yookassa import ErrorKind, GatewayPayment, GatewayRefund, YooKassaError, YooKassaGateway
 from services.yookassa_objects import moment
 
-COMPARED = "yookassa_compared_ms"  # up to when YooKassa's lists were compared with ours
+COMPARED = "yookassa_compared_ms"  # up to when the books of all rails were compared with ours
 OVERLAP_SECONDS = 26 * 3600
 REFUND_OVERLAP_SECONDS = 8 * 24 * 3600  # a refund may take days from its creation to its success
 DAY_SECONDS = 24 * 3600
@@ -73,6 +74,24 @@ def ours(tx: Tx, provider_payment_id: str, order_id: str | None = None) -> Ours 
 Compare = Callable[[Report, float], Awaitable[None]]
 
 
+def _last(tx: Tx, now: int) -> int:
+    """Up to when all was compared (UTC ms); a shop begins at its first comparison, however that one ends."""
+    kept = flags.get(tx, COMPARED)
+    if not kept:
+        flags.put(tx, COMPARED, str(now))
+    return min(now, int(kept or now))
+
+
+async def _fault_of(rail: Callable[[], Awaitable[None]]) -> Exception | None:
+    """What kept the books of a rail from being compared to their end, None when nothing did."""
+    try:
+        await rail()
+    except Exception as error:
+        event(_log, "reconcile.rail_failed", level=logging.WARNING, error=type(error).__name__, detail=str(error)[:200])
+        return error
+    return None
+
+
 class Reconciliation:
     """Compares with YooKassa's lists where there is a shop, and with those of the other rails."""
 
@@ -94,26 +113,34 @@ class Reconciliation:
     async def run(self, days: float | None = None) -> Report:
         """Compare the last `days`, or all since the last comparison and 26 hours before it.
 
-        Raises YooKassaError when a list can't be read to its end; the next comparison begins where the last one did.
+        A rail whose books can't be read to their end keeps no other from being compared; what went wrong with the
+        first such rail is raised after all. Only a run that compared all of it moves on where the next one begins.
         """
         report = Report()
         started = clock.now()
-        last = min(started, int(await self._db.read(flags.get, COMPARED) or started * 1000) / 1000)
+        last = await self._db.write(_last, int(started * 1000)) / 1000
         reach = None if days is None else min(days, MOST_DAYS) * DAY_SECONDS
         since = last - OVERLAP_SECONDS if reach is None else started - reach
-        if self._gateway is not None:
-            await self._payments_of(self._gateway, report, since)
-            since_refunds = last - REFUND_OVERLAP_SECONDS if reach is None else started - reach
-            await self._refunds_of(self._gateway, report, since_refunds)
-        await self._quarantined(report)
-        for compare in self._others:
-            await compare(report, since)
-        await self._db.write(flags.put, COMPARED, str(int(started * 1000)))
+        since_refunds = last - REFUND_OVERLAP_SECONDS if reach is None else since
+        rails: list[Callable[[], Awaitable[None]]] = [partial(self._shop, report, since, since_refunds)]
+        rails += [partial(compare, report, since) for compare in self._others]
+        faults = [fault for rail in rails if (fault := await _fault_of(rail)) is not None]
+        if not faults and not report.failed and since <= last:
+            await self._db.write(flags.put, COMPARED, str(int(started * 1000)))
         event(
             _log, "reconcile.done", payments=report.payments, refunds=report.refunds, settled=report.settled,
-            failed=report.failed, new=len(report.new),
+            failed=report.failed, new=len(report.new), unread=len(faults),
         )
+        if faults:
+            raise faults[0]
         return report
+
+    async def _shop(self, report: Report, since: float, since_refunds: float) -> None:
+        """YooKassa's lists, and what was set aside. Raises YooKassaError when a list can't be read to its end."""
+        if self._gateway is not None:
+            await self._payments_of(self._gateway, report, since)
+            await self._refunds_of(self._gateway, report, since_refunds)
+        await self._quarantined(report)
 
     # --- decisions ------------------------------------------------------------------------------------
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from database import differences, ledger, outbox
+from database import clock, differences, flags, ledger, outbox
 from database import payments as rows
 from database.models import Difference, DifferenceState, IllegalMove, NotFound, PaymentStatus, Tx
+from services.reconcile import COMPARED
 from services.yookassa import YooKassaError
 from tests.edge_fixture import Till
 from tests.sandbox_fixture import ADMIN
@@ -232,6 +233,21 @@ async def test_one_that_can_not_be_looked_at_does_not_hide_the_others(till: Till
     report = await till.reconciliation.run()
     assert (report.settled, report.failed) == (2, 1)
     assert (await till.reconciliation.run()).settled == 1
+
+
+@pytest.mark.parametrize(("path", "days"), [("", 1), ("v3/payments/", None)], ids=["too short", "not looked at"])
+async def test_what_was_not_compared_is_compared_the_next_time(till: Till, path: str, days: int | None) -> None:
+    """The bot was away for a week and the first comparison did not reach all of it: the next one still does."""
+    order, late = await till.order(), await till.order()
+    for one in (order, late):
+        await till.pay(one)
+    theirs(till, order.provider_payment_id).captured_at -= 5 * 86_400
+    await till.db.write(flags.put, COMPARED, str(clock.now_ms() - 7 * 86_400_000))
+    if path:
+        till.sandbox.fault("yookassa", path, times=2, status=500)
+    await till.reconciliation.run(days)
+    await till.reconciliation.run()
+    assert [(await till.payment(one.id)).status for one in (order, late)] == [PaymentStatus.PAID] * 2
 
 
 async def test_more_than_a_page_is_compared(till: Till) -> None:

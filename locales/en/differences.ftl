@@ -6,6 +6,7 @@ command-reconcile = Compare payments with YooKassa
 command-fix = Decide about differences in payments
 reconcile-usage = Like this: /reconcile or /reconcile 30 (days back, up to { $days })
 reconcile-unreachable = The payment service did not answer to the end. Try later: nothing has changed.
+reconcile-incomplete = A payment service did not answer to the end, so not everything was compared. Try later: the next comparison begins at the same place. What was found so far is in /fix.
 reconcile-done = 🔎 Compared: { $payments } payments, { $refunds } refunds. Settled by itself: { $settled }. Could not be compared: { $failed }. Waiting for a decision: { $open } (/fix)
 fix-usage = Like this: /fix lists, /fix 12 apply books, /fix 12 dismiss closes without an entry
 fix-none = ✅ No difference waits for a decision.
