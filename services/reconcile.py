@@ -7,8 +7,10 @@ that went is taken back. Everything else is a difference, written down once with
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 
 from database import clock, differences, flags, ledger, refunds
@@ -35,6 +37,7 @@ from services.yookassa_objects import moment
 COMPARED = "yookassa_compared_ms"  # up to when the books of all rails were compared with ours
 OVERLAP_SECONDS = 26 * 3600
 REFUND_OVERLAP_SECONDS = 8 * 24 * 3600  # a refund may take days from its creation to its success
+LATE_SECONDS = 6 * 3600  # without a whole comparison the admins are told
 DAY_SECONDS = 24 * 3600
 MOST_DAYS = 3 * 365  # YooKassa lists the last three years
 FINAL = (PaymentStatus.PAID, PaymentStatus.REFUNDED)
@@ -82,6 +85,20 @@ def _last(tx: Tx, now: int) -> int:
     return min(now, int(kept or now))
 
 
+def age_seconds(tx: Tx) -> float:
+    """How long ago all was compared; NaN before the first comparison."""
+    kept = flags.get(tx, COMPARED)
+    return max(0, tx.now - int(kept)) / 1000 if kept else math.nan
+
+
+def _tell_if_late(tx: Tx, admins: Sequence[int]) -> None:
+    """Owe the admins one alert a day (UTC) while nothing has been compared to the end for too long."""
+    age = age_seconds(tx)
+    if age > LATE_SECONDS:
+        day = datetime.fromtimestamp(tx.now / 1000, UTC).date().isoformat()
+        rows.alert(tx, admins, f"not-compared:{day}", "alert-not-compared", hours=int(age // 3600))
+
+
 async def _fault_of(rail: Callable[[], Awaitable[None]]) -> Exception | None:
     """What kept the books of a rail from being compared to their end, None when nothing did."""
     try:
@@ -107,8 +124,14 @@ class Reconciliation:
         self._others = others
 
     async def hourly(self) -> None:
-        """The sweeper's duty: from where the last one ended, with a day of overlap."""
-        await self.run()
+        """The sweeper's duty: from where the last one ended, with a day of overlap; admins hear when none ends well.
+
+        Without a provider there is nothing to fail, so nobody is told of anything.
+        """
+        try:
+            await self.run()
+        finally:  # also when it never ended and was cut off
+            await self._db.write(_tell_if_late, self._admins)
 
     async def run(self, days: float | None = None) -> Report:
         """Compare the last `days`, or all since the last comparison and 26 hours before it.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +13,9 @@ from sqlalchemy import text
 from database import clock, differences, flags, ledger, outbox
 from database import payments as rows
 from database.models import Difference, DifferenceState, IllegalMove, NotFound, PaymentStatus, Tx
-from services.reconcile import COMPARED
+from services.metrics import Metrics
+from services.queue import Queue
+from services.reconcile import COMPARED, Reconciliation
 from services.yookassa import YooKassaError
 from tests.edge_fixture import Till
 from tests.sandbox_fixture import ADMIN
@@ -248,6 +253,53 @@ async def test_what_was_not_compared_is_compared_the_next_time(till: Till, path:
     await till.reconciliation.run(days)
     await till.reconciliation.run()
     assert [(await till.payment(one.id)).status for one in (order, late)] == [PaymentStatus.PAID] * 2
+
+
+@pytest.fixture
+def later() -> Iterator[list[float]]:
+    """The shop's clock is ahead of the machine's by the sum of these seconds."""
+    ahead: list[float] = []
+    before = clock.use(clock.Source(wall=lambda: time.time() + sum(ahead)))
+    yield ahead
+    clock.use(before)
+
+
+async def owed(till: Till) -> list[str]:
+    """The keys of all messages that anybody is owed or was sent."""
+    return await till.db.read(lambda tx: [str(row["key"]) for row in tx.rows(text("SELECT key FROM outbox"))])
+
+
+async def age(till: Till) -> float:
+    page = (await Metrics(till.db, Queue(None)).page()).decode()
+    return float(next(line.split()[1] for line in page.splitlines() if line.startswith("shop_compared_age_seconds ")))
+
+
+async def test_a_comparison_that_keeps_failing_is_noticed(till: Till, later: list[float]) -> None:
+    """Hourly failures: after six hours an alert, one a day, and the age in the metrics; a whole one ends it."""
+    assert math.isnan(await age(till))
+    told: list[list[str]] = []
+    for _ in range(31):
+        till.sandbox.fault("yookassa", "v3/payments", times=1, status=500)
+        with pytest.raises(YooKassaError):
+            await till.reconciliation.hourly()
+        told.append(await owed(till))
+        later.append(3600)
+    assert told.index(told[-1][:1]) == 6
+    assert len(told[-1]) in (2, 3)  # days of the calendar
+    assert await age(till) == pytest.approx(31 * 3600, abs=60)
+    later.append(24 * 3600)
+    await till.reconciliation.hourly()
+    assert (await owed(till), round(await age(till), -2)) == (told[-1], 0)
+
+
+async def test_without_a_provider_no_comparison_is_late(till: Till, later: list[float]) -> None:
+    """A shop that nobody can pay has nothing to compare, and nobody is told of it."""
+    alone = Reconciliation(till.db, None, till.payments, admins=[ADMIN])
+    for _ in range(2):
+        await alone.hourly()
+        later.append(7 * 3600)
+    await alone.hourly()
+    assert await owed(till) == []
 
 
 async def test_more_than_a_page_is_compared(till: Till) -> None:
