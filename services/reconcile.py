@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -72,6 +72,24 @@ def ours(tx: Tx, provider_payment_id: str, order_id: str | None = None) -> Ours 
         return None
     entry = ledger.find_entry(tx, f"payment:{payment.id}")
     return Ours(payment, None if entry is None else entry.amount)
+
+
+async def credited_since(db: Database, provider: str, since: float) -> AsyncIterator[Payment]:
+    """Payments of a provider by our books from `since` (seconds since 1970) on, read page by page."""
+    last = ""
+    while page := await db.read(rows.paid_since, provider, int(since * 1000), after=last):
+        for payment in page:
+            yield payment
+        last = page[-1].id
+
+
+async def returned_since(db: Database, provider: str, since: float) -> AsyncIterator[Refund]:
+    """Returns of a provider's payments by our books, as `credited_since`."""
+    last = ""
+    while page := await db.read(refunds.succeeded_since, provider, int(since * 1000), after=last):
+        for refund in page:
+            yield refund
+        last = page[-1].id
 
 
 Compare = Callable[[Report, float], Awaitable[None]]
@@ -216,7 +234,7 @@ class Reconciliation:
                 await self._payment_there(report, facts)
             except Exception as error:  # one that can't be compared must not hide the others
                 self._failed(report, facts.id, error)
-        for payment in await self._db.read(rows.paid_since, PROVIDER, int(since * 1000)):
+        async for payment in credited_since(self._db, PROVIDER, since):
             if payment.provider_payment_id not in seen:
                 try:
                     await self._payment_here(gateway, report, payment)
@@ -303,7 +321,7 @@ class Reconciliation:
                 continue  # one of ours is under way: the next comparison knows more
             except Exception as error:
                 self._failed(report, refund.id, error)
-        for row in await self._db.read(refunds.succeeded_since, PROVIDER, int(since * 1000)):
+        async for row in returned_since(self._db, PROVIDER, since):
             if row.provider_refund_id not in seen:
                 try:
                     await self._refund_here(gateway, report, row)

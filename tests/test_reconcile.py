@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from database import clock, differences, flags, ledger, outbox
+from database import clock, differences, flags, ledger, outbox, users
 from database import payments as rows
-from database.models import Difference, DifferenceState, IllegalMove, NotFound, PaymentStatus, Tx
+from database.models import Database, Difference, DifferenceState, IllegalMove, NotFound, PaymentStatus, Tx
 from services.metrics import Metrics
 from services.queue import Queue
-from services.reconcile import COMPARED, Reconciliation
+from services.reconcile import COMPARED, Reconciliation, credited_since, returned_since
 from services.yookassa import YooKassaError
 from tests.edge_fixture import Till
 from tests.sandbox_fixture import ADMIN
@@ -309,6 +309,28 @@ async def test_more_than_a_page_is_compared(till: Till) -> None:
     report = await till.reconciliation.run()
     assert (report.payments, report.settled) == (105, 105)
     assert await till.db.get_balance(2) == 105 * 10_000
+
+
+async def test_no_number_of_rows_is_too_many_to_compare(empty_db: Database) -> None:
+    """Far more payments and returns than fit a page: each comes once, a page at a time, none of before or of Stars."""
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20050) "
+    columns = "INSERT INTO payments (id, user_id, provider, amount, status, created_at, paid_at, idempotency_key) "
+    row = "SELECT 'p' || i, 1, iif(i > 20040, 'stars', 'yookassa'), 100, 'paid', 1, iif(i > 20, 9000, 5), i FROM n"
+    back = "INSERT INTO refunds (id, payment_id, amount, taken, owed, created_at, closed_at) "
+    returned = "SELECT 'r' || i, 'p' || i, 100, 100, 0, 1, iif(i > 20, 9000, 5) FROM n"
+
+    def fill(tx: Tx) -> None:
+        users.ensure(tx, 1)
+        tx.execute(text(columns + numbers + row))
+        tx.execute(text(back + numbers + returned))
+
+    await empty_db.write(fill)
+    assert len(await empty_db.read(rows.paid_since, "yookassa", 9_000)) < 1_000
+    ours = [payment.id async for payment in credited_since(empty_db, "yookassa", 9.0)]
+    gone = [refund.id async for refund in returned_since(empty_db, "yookassa", 9.0)]
+    wanted = range(21, 20_041)
+    assert sorted(ours) == sorted(f"p{number}" for number in wanted)
+    assert sorted(gone) == sorted(f"r{number}" for number in wanted)
 
 
 async def test_a_payment_that_vanished_proposes_what_is_left_of_it(till: Till) -> None:
