@@ -128,6 +128,7 @@ async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
     from services.catalogue import SHIPPED, load_catalogue
     from services.i18n import Texts
     from services.payments import Payments
+    from services.receipts import terms_of
     from services.reconcile import Reconciliation
     from services.stars import Stars
     from services.telegram import make_bot, telegram_fault
@@ -138,7 +139,7 @@ async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
     stars = Stars(db, bot, texts, packs, admins=admins)
     payments = Payments(
         db, gateway, texts, shop_id=settings.yookassa_shop_id or "", test_mode=expects_test_payments(settings),
-        admins=admins,
+        admins=admins, receipt=terms_of(settings),
     )
     try:
         await db.init_db()

@@ -32,11 +32,12 @@ from services.log import event
 from services.payments import Payments
 from services.settlement import PROVIDER
 from services.yookassa import ErrorKind, GatewayPayment, GatewayRefund, YooKassaError, YooKassaGateway
-from services.yookassa_objects import moment
+from services.yookassa_objects import moment, seconds_of
 
 COMPARED = "yookassa_compared_ms"  # up to when the books of all rails were compared with ours
 OVERLAP_SECONDS = 26 * 3600
 REFUND_OVERLAP_SECONDS = 8 * 24 * 3600  # a refund may take days from its creation to its success
+RECEIPT_SECONDS = 3 * 24 * 3600  # a receipt that waits longer is one for the support (yookassa sheet, section 6)
 LATE_SECONDS = 6 * 3600  # without a whole comparison the admins are told
 DAY_SECONDS = 24 * 3600
 MOST_DAYS = 3 * 365  # YooKassa lists the last three years
@@ -162,8 +163,7 @@ class Reconciliation:
         last = await self._db.write(_last, int(started * 1000)) / 1000
         reach = None if days is None else min(days, MOST_DAYS) * DAY_SECONDS
         since = last - OVERLAP_SECONDS if reach is None else started - reach
-        since_refunds = last - REFUND_OVERLAP_SECONDS if reach is None else since
-        rails: list[Callable[[], Awaitable[None]]] = [partial(self._shop, report, since, since_refunds)]
+        rails: list[Callable[[], Awaitable[None]]] = [partial(self._shop, report, since, reach is None)]
         rails += [partial(compare, report, since) for compare in self._others]
         faults = [fault for rail in rails if (fault := await _fault_of(rail)) is not None]
         if not faults and not report.failed and since <= last:
@@ -176,11 +176,16 @@ class Reconciliation:
             raise faults[0]
         return report
 
-    async def _shop(self, report: Report, since: float, since_refunds: float) -> None:
-        """YooKassa's lists, and what was set aside. Raises YooKassaError when a list can't be read to its end."""
+    async def _shop(self, report: Report, since: float, usual: bool) -> None:
+        """YooKassa's lists, and what was set aside. Raises YooKassaError when a list can't be read to its end.
+
+        The `usual` comparison looks further back than `since` for what takes days to come to its end.
+        """
         if self._gateway is not None:
-            await self._payments_of(self._gateway, report, since)
-            await self._refunds_of(self._gateway, report, since_refunds)
+            receipts = RECEIPT_SECONDS if usual and self._payments.sends_receipts else 0
+            await self._payments_of(self._gateway, report, since - receipts)
+            returns = REFUND_OVERLAP_SECONDS - OVERLAP_SECONDS if usual else 0
+            await self._refunds_of(self._gateway, report, since - returns)
         await self._quarantined(report)
 
     # --- decisions ------------------------------------------------------------------------------------
@@ -253,6 +258,7 @@ class Reconciliation:
             known = await self._db.read(ours, facts.id, facts.order_id) or known
             report.settled += known.payment.status in FINAL
         payment = known.payment
+        await self._receipt(report, payment, facts, facts.captured_at)
         if payment.quarantined_reason or payment.status not in FINAL or payment.legacy:
             return
         if facts.amount_kopecks != payment.amount or facts.currency != "RUB":
@@ -340,7 +346,9 @@ class Reconciliation:
             facts = {"theirs": refund.amount_kopecks, "payment": refund.payment_id}
             found = Found(differences.RETURN_OF_UNKNOWN, PROVIDER, refund.id, facts=facts)
             await self._write(report, found)
-        elif row is None:
+            return
+        await self._receipt(report, payment, refund, refund.created_at)
+        if row is None:
             if not payment.quarantined_reason and await self._db.read(rows.decision, payment) is None:
                 amount = refund.amount_kopecks
                 await self._note(report, payment, "refund-not-taken", refund.id, amount, -amount)
@@ -363,6 +371,24 @@ class Reconciliation:
         if payment is not None:
             about = row.provider_refund_id or row.id
             await self._note(report, payment, "refund-unknown", about, 0, row.amount)
+
+    # --- receipts -------------------------------------------------------------------------------------
+
+    async def _receipt(
+        self, report: Report, payment: Payment, there: GatewayPayment | GatewayRefund, at: str | None
+    ) -> None:
+        """The receipt of a payment, or of a return of it, of the time `at`: was it registered, as the law wants it?
+
+        No notification tells of that, and no entry of ours could settle it: a person sees to it.
+        """
+        if not self._payments.sends_receipts:
+            return
+        if there.receipt_registration == "canceled":
+            await self._note(report, payment, "receipt-refused", there.id, there.amount_kopecks, 0)
+        elif there.receipt_registration == "pending" and at is not None:
+            since = seconds_of(at)
+            if since is not None and clock.now() - since > RECEIPT_SECONDS:
+                await self._note(report, payment, "receipt-late", there.id, there.amount_kopecks, 0)
 
     # --- small parts ----------------------------------------------------------------------------------
 

@@ -33,6 +33,8 @@ difference-refund-of-unknown = a return of a payment that we do not know
 difference-refund-not-taken = returned there and not taken back here
 difference-refund-sum-differs = the sum of a return differs
 difference-refund-unknown = taken back here, and the payment service knows no return
+difference-receipt-refused = the receipt of this payment, or of its return, was refused registration
+difference-receipt-late = the receipt of this payment, or of its return, has waited for registration for three days
 
 command-export = Export the books as CSV
 export-usage = Like this: /export ledger 2026-11-01 2026-11-30 (or payments, refunds, receipts, margin; days in Moscow, both included)

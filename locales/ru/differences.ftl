@@ -33,6 +33,8 @@ difference-refund-of-unknown = возврат по платежу, которо�
 difference-refund-not-taken = возвращён там, но не списан здесь
 difference-refund-sum-differs = сумма возврата не сходится
 difference-refund-unknown = списан здесь, а возврата у платёжного сервиса нет
+difference-receipt-refused = чек этой оплаты или её возврата не зарегистрирован: в регистрации отказано
+difference-receipt-late = чек этой оплаты или её возврата не зарегистрирован уже три дня
 
 command-export = Выгрузить операции в CSV
 export-usage = Так: /export ledger 2026-11-01 2026-11-30 (или payments, refunds, receipts, margin; дни по Москве, оба включительно)
