@@ -224,7 +224,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     export.add_argument("--from", dest="first", required=True, metavar="DATE", help="the first day, as 2026-11-01")
     export.add_argument("--to", dest="last", required=True, metavar="DATE", help="the last day, included")
     export.add_argument("file", type=Path, metavar="FILE")
-    compare = commands.add_parser("reconcile", help="compare with YooKassa's books, exit 1 when they differ")
+    compare = commands.add_parser("reconcile", help="compare with the providers' books, exit 1 when they differ")
     compare.add_argument("--days", type=int, default=None, help="how far back; without it since the last time")
     for name, text in (("backup", "copy the database to FILE while it is in use"), ("restore", "put a copy back")):
         commands.add_parser(name, help=text).add_argument("file", type=Path, metavar="FILE")

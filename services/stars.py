@@ -72,11 +72,11 @@ class Stars:
     ) -> Payment:
         """Open the order of `amount` kopecks and send its invoice; the same order again is the same row.
 
-        Raises TopUpUnavailable("off") for a sum that is not sold for Stars.
+        Raises TopUpUnavailable("stars_off") for a sum that is not sold for Stars.
         """
         price = dict(self.packs).get(amount)
         if price is None:
-            raise TopUpUnavailable("off")
+            raise TopUpUnavailable("stars_off")
         order = rows.NewPayment(
             id=order_id, user_id=user_id, provider=PROVIDER, amount=amount, idempotency_key=f"stars-{order_id}",
             request_body=None, chat_id=chat_id, draft_id=draft_id, stars=price,

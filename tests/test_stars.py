@@ -98,7 +98,7 @@ async def test_without_packs_nobody_hears_of_stars(house: House) -> None:
     await anya.say("/topup")
     screen = await anya.sees("Пополнить баланс", new=True)
     assert not [label for label in labels_of(screen) if "⭐" in label]
-    assert "не подключено" in await anya.press_raw("x:10000:")
+    assert "Пополнение звёздами на эту сумму сейчас не подключено" in await anya.press_raw("x:10000:")
     assert await house.db.read(rows.of_user, ANYA) == []
 
 
@@ -123,7 +123,7 @@ async def test_a_hidden_card_is_offered_nowhere(sandbox: Sandbox, tmp_path: Path
         screen = await anya.sees("звёздами", new=True)
         assert [label for label in labels_of(screen) if "⭐" not in label] == []
         for old_button in ("t:10000:", "t:-1:"):
-            assert "не подключено" in await anya.press_raw(old_button)
+            assert "Пополнение картой сейчас не подключено" in await anya.press_raw(old_button)
         await anya.say("/balance")
         shown = await anya.sees("На балансе", new=True)
         await anya.press("Пополнить", on=shown)

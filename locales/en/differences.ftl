@@ -2,7 +2,7 @@
 
 corrected-up = 💰 We corrected the books: { $amount } added. The balance is { $balance }
 corrected-down = We corrected the books: { $amount } taken. The balance is { $balance }
-command-reconcile = Compare payments with YooKassa
+command-reconcile = Compare payments with YooKassa and Telegram Stars
 command-fix = Decide about differences in payments
 reconcile-usage = Like this: /reconcile or /reconcile 30 (days back, up to { $days })
 reconcile-unreachable = The payment service did not answer to the end. Try later: nothing has changed.

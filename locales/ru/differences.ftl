@@ -2,7 +2,7 @@
 
 corrected-up = 💰 Исправили ошибку в расчётах: начислено { $amount }. На балансе { $balance }
 corrected-down = Исправили ошибку в расчётах: списано { $amount }. На балансе { $balance }
-command-reconcile = Сверить платежи с ЮKassa
+command-reconcile = Сверить платежи с ЮKassa и звёздами Telegram
 command-fix = Решить расхождения в платежах
 reconcile-usage = Так: /reconcile или /reconcile 30 (сколько дней назад, до { $days })
 reconcile-unreachable = Платёжный сервис не ответил до конца. Попробуйте позже: ничего не изменилось.
