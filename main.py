@@ -128,6 +128,7 @@ async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
     from services.catalogue import SHIPPED, load_catalogue
     from services.i18n import Texts
     from services.payments import Payments
+    from services.receipts import terms_of
     from services.reconcile import Reconciliation
     from services.stars import Stars
     from services.telegram import make_bot, telegram_fault
@@ -138,7 +139,7 @@ async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
     stars = Stars(db, bot, texts, packs, admins=admins)
     payments = Payments(
         db, gateway, texts, shop_id=settings.yookassa_shop_id or "", test_mode=expects_test_payments(settings),
-        admins=admins,
+        admins=admins, receipt=terms_of(settings),
     )
     try:
         await db.init_db()
@@ -223,7 +224,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     export.add_argument("--from", dest="first", required=True, metavar="DATE", help="the first day, as 2026-11-01")
     export.add_argument("--to", dest="last", required=True, metavar="DATE", help="the last day, included")
     export.add_argument("file", type=Path, metavar="FILE")
-    compare = commands.add_parser("reconcile", help="compare with YooKassa's books, exit 1 when they differ")
+    compare = commands.add_parser("reconcile", help="compare with the providers' books, exit 1 when they differ")
     compare.add_argument("--days", type=int, default=None, help="how far back; without it since the last time")
     for name, text in (("backup", "copy the database to FILE while it is in use"), ("restore", "put a copy back")):
         commands.add_parser(name, help=text).add_argument("file", type=Path, metavar="FILE")

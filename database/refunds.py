@@ -7,7 +7,6 @@ same row. A return that we did not start gets its row when it is first seen. Eit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, insert, or_, select, update
@@ -216,17 +215,18 @@ def look_later(tx: Tx, refund_id: str, *, delay_ms: int) -> None:
     )
 
 
-def succeeded_since(tx: Tx, provider: str, since: int, *, limit: int = 10_000) -> Sequence[Refund]:
-    """Returns that succeeded by our books since a UTC time in milliseconds."""
+def succeeded_since(tx: Tx, provider: str, since: int, *, after: str = "", limit: int = 500) -> list[Refund]:
+    """A page of the returns that succeeded by our books since a UTC time in milliseconds: by id, behind `after`."""
     query = (
         select(refunds)
         .join(payments, payments.c.id == refunds.c.payment_id)
         .where(
+            refunds.c.id > after,
             payments.c.provider == provider,
             refunds.c.status == RefundStatus.SUCCEEDED,
             func.coalesce(refunds.c.closed_at, refunds.c.created_at) >= since,
         )
-        .order_by(refunds.c.created_at, refunds.c.id)
+        .order_by(refunds.c.id)
         .limit(limit)
     )
     return [Refund.read(row) for row in tx.rows(query)]

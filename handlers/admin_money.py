@@ -149,7 +149,7 @@ async def reconcile(
     try:
         report = await reconciliation.run(int(wanted) if wanted else None)
     except (YooKassaError, TelegramAPIError, ClientDecodeError):
-        await message.answer(voice.t("reconcile-unreachable"))
+        await message.answer(voice.t("reconcile-incomplete"))
         return
     count, _ = await db.read(differences.still_open)
     await message.answer(

@@ -40,7 +40,7 @@ async def balance_screen(voice: Voice, db: Database, payments: Payments, stars: 
         lines.append(voice.t("balance-debt", debt=voice.rubles(card.debt)))
     can_pay = payments.offered or stars.enabled
     if not can_pay:
-        lines += ["", voice.t("topup-off")]
+        lines += ["", voice.t("topup-none")]
     return Screen("\n".join(lines), keyboards.balance(voice, payments=can_pay))
 
 

@@ -39,8 +39,8 @@ from services.telegram import TROUBLE
 router = Router(name="errors")
 _log = logging.getLogger(__name__)
 
-_TOP_UP: Final = {"off": "topup-off", "try_later": "topup-try-later", "refused": "topup-refused",
-                  "email": "email-needed"}
+_TOP_UP: Final = {"off": "topup-off", "stars_off": "topup-stars-off", "try_later": "topup-try-later",
+                  "refused": "topup-refused", "email": "email-needed"}
 _PHOTO: Final = {MediaFault.EMPTY: "photo-broken", MediaFault.TOO_LONG: "photo-broken"}
 
 
@@ -55,6 +55,8 @@ def sentence(voice: Voice, error: Exception, catalogue: Catalogue) -> str | None
             return voice.plain(error.code.replace("_", "-"))
         case UnknownModel():
             return voice.plain("unknown-model")
+        case TopUpUnavailable(code="off") if not catalogue.top_ups.star_packs:
+            return voice.plain("topup-none")
         case TopUpUnavailable():
             return voice.plain(_TOP_UP[error.code])
         case PhotoRefused():

@@ -195,7 +195,7 @@ async def _short_of_money(
     )
     stars = _enough(top_ups.star_packs, missing)
     if not payments.offered:
-        words = text if stars else f"{text}\n\n{voice.t('topup-off')}"
+        words = text if stars else f"{text}\n\n{voice.t('topup-none')}"
         return Screen(words, keyboards.top_up_in_stars(voice, stars, draft=draft.id))
     exact = min(max(top_ups.minimum, -(-missing // 100) * 100), top_ups.maximum)
     if missing < top_ups.minimum:

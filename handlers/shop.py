@@ -120,7 +120,7 @@ class Shop:
             self.runtime, self.queue, self.payments,
             [
                 Duty("refunds", 5.0, self.refunds.look_at_due),
-                Duty("reconciliation", 3600.0, self.reconciliation.hourly),
+                Duty("reconciliation", 3600.0, self.reconciliation.hourly, limit=3600.0),
                 Duty("seals", 3600.0, self.auditor.seal),
                 Duty("audit", 60.0, self.auditor.daily, limit=3600.0),
                 Duty("stale invoices", 3600.0, self.stars.close_stale),

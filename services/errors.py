@@ -19,7 +19,7 @@ OrderFault = Literal[
     "unknown_model",
     "provider_off",
 ]
-TopUpFault = Literal["off", "try_later", "refused", "email"]
+TopUpFault = Literal["off", "stars_off", "try_later", "refused", "email"]
 
 
 class ServiceError(Exception):

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from database import admin, audits, seals
 from database.copies import Outcome
 from database.models import Database, Tx
-from services import backups
+from services import backups, reconcile
 from services.queue import Queue
 
 
@@ -38,6 +38,7 @@ class Metrics:
                 "backup_verified": "1 when the last attempt at a copy ended with a verified one",
                 "audit_age_seconds": "Since the last daily audit of the books; NaN before the first",
                 "audit_sound": "1 when the last daily audit found the books sound; NaN before the first",
+                "compared_age_seconds": "Since all providers' books were compared with ours; NaN before the first time",
                 "ledger_unsealed": "Entries of the ledger that no seal covers yet",
             }.items()
         }
@@ -60,6 +61,7 @@ class Metrics:
             "backup_age_seconds": copies.age_seconds,
             "backup_bytes": copies.good.size if copies.good else 0,
             "backup_verified": int(copies.last is not None and copies.last.outcome is Outcome.VERIFIED),
+            "compared_age_seconds": await self._db.read(reconcile.age_seconds),
             **await self._db.read(_audited),
         }
         for name, value in values.items():

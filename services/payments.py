@@ -81,6 +81,11 @@ class Payments:
         """Whether a customer must leave an address before they can pay."""
         return self.offered and self._receipt is not None
 
+    @property
+    def sends_receipts(self) -> bool:
+        """Whether the shop's receipts are YooKassa's to register."""
+        return self._receipt is not None
+
     def is_of_our_shop(self, facts: GatewayPayment) -> bool:
         """Our shop and our mode: a test shop's payments are no money."""
         return self._settlement.is_of_our_shop(facts)

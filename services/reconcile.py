@@ -7,8 +7,11 @@ that went is taken back. Everything else is a difference, written down once with
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 
 from database import clock, differences, flags, ledger, refunds
 from database import payments as rows
@@ -29,11 +32,13 @@ from services.log import event
 from services.payments import Payments
 from services.settlement import PROVIDER
 from services.yookassa import ErrorKind, GatewayPayment, GatewayRefund, YooKassaError, YooKassaGateway
-from services.yookassa_objects import moment
+from services.yookassa_objects import moment, seconds_of
 
-COMPARED = "yookassa_compared_ms"  # up to when YooKassa's lists were compared with ours
+COMPARED = "yookassa_compared_ms"  # up to when the books of all rails were compared with ours
 OVERLAP_SECONDS = 26 * 3600
 REFUND_OVERLAP_SECONDS = 8 * 24 * 3600  # a refund may take days from its creation to its success
+RECEIPT_SECONDS = 3 * 24 * 3600  # a receipt that waits longer is one for the support (yookassa sheet, section 6)
+LATE_SECONDS = 6 * 3600  # without a whole comparison the admins are told
 DAY_SECONDS = 24 * 3600
 MOST_DAYS = 3 * 365  # YooKassa lists the last three years
 FINAL = (PaymentStatus.PAID, PaymentStatus.REFUNDED)
@@ -70,7 +75,57 @@ def ours(tx: Tx, provider_payment_id: str, order_id: str | None = None) -> Ours 
     return Ours(payment, None if entry is None else entry.amount)
 
 
+async def credited_since(db: Database, provider: str, since: float) -> AsyncIterator[Payment]:
+    """Payments of a provider by our books from `since` (seconds since 1970) on, read page by page."""
+    last = ""
+    while page := await db.read(rows.paid_since, provider, int(since * 1000), after=last):
+        for payment in page:
+            yield payment
+        last = page[-1].id
+
+
+async def returned_since(db: Database, provider: str, since: float) -> AsyncIterator[Refund]:
+    """Returns of a provider's payments by our books, as `credited_since`."""
+    last = ""
+    while page := await db.read(refunds.succeeded_since, provider, int(since * 1000), after=last):
+        for refund in page:
+            yield refund
+        last = page[-1].id
+
+
 Compare = Callable[[Report, float], Awaitable[None]]
+
+
+def _last(tx: Tx, now: int) -> int:
+    """Up to when all was compared (UTC ms); a shop begins at its first comparison, however that one ends."""
+    kept = flags.get(tx, COMPARED)
+    if not kept:
+        flags.put(tx, COMPARED, str(now))
+    return min(now, int(kept or now))
+
+
+def age_seconds(tx: Tx) -> float:
+    """How long ago all was compared; NaN before the first comparison."""
+    kept = flags.get(tx, COMPARED)
+    return max(0, tx.now - int(kept)) / 1000 if kept else math.nan
+
+
+def _tell_if_late(tx: Tx, admins: Sequence[int]) -> None:
+    """Owe the admins one alert a day (UTC) while nothing has been compared to the end for too long."""
+    age = age_seconds(tx)
+    if age > LATE_SECONDS:
+        day = datetime.fromtimestamp(tx.now / 1000, UTC).date().isoformat()
+        rows.alert(tx, admins, f"not-compared:{day}", "alert-not-compared", hours=int(age // 3600))
+
+
+async def _fault_of(rail: Callable[[], Awaitable[None]]) -> Exception | None:
+    """What kept the books of a rail from being compared to their end, None when nothing did."""
+    try:
+        await rail()
+    except Exception as error:
+        event(_log, "reconcile.rail_failed", level=logging.WARNING, error=type(error).__name__, detail=str(error)[:200])
+        return error
+    return None
 
 
 class Reconciliation:
@@ -88,32 +143,50 @@ class Reconciliation:
         self._others = others
 
     async def hourly(self) -> None:
-        """The sweeper's duty: from where the last one ended, with a day of overlap."""
-        await self.run()
+        """The sweeper's duty: from where the last one ended, with a day of overlap; admins hear when none ends well.
+
+        Without a provider there is nothing to fail, so nobody is told of anything.
+        """
+        try:
+            await self.run()
+        finally:  # also when it never ended and was cut off
+            await self._db.write(_tell_if_late, self._admins)
 
     async def run(self, days: float | None = None) -> Report:
         """Compare the last `days`, or all since the last comparison and 26 hours before it.
 
-        Raises YooKassaError when a list can't be read to its end; the next comparison begins where the last one did.
+        A rail whose books can't be read to their end keeps no other from being compared; what went wrong with the
+        first such rail is raised after all. Only a run that compared all of it moves on where the next one begins.
         """
         report = Report()
         started = clock.now()
-        last = min(started, int(await self._db.read(flags.get, COMPARED) or started * 1000) / 1000)
+        last = await self._db.write(_last, int(started * 1000)) / 1000
         reach = None if days is None else min(days, MOST_DAYS) * DAY_SECONDS
         since = last - OVERLAP_SECONDS if reach is None else started - reach
-        if self._gateway is not None:
-            await self._payments_of(self._gateway, report, since)
-            since_refunds = last - REFUND_OVERLAP_SECONDS if reach is None else started - reach
-            await self._refunds_of(self._gateway, report, since_refunds)
-        await self._quarantined(report)
-        for compare in self._others:
-            await compare(report, since)
-        await self._db.write(flags.put, COMPARED, str(int(started * 1000)))
+        rails: list[Callable[[], Awaitable[None]]] = [partial(self._shop, report, since, reach is None)]
+        rails += [partial(compare, report, since) for compare in self._others]
+        faults = [fault for rail in rails if (fault := await _fault_of(rail)) is not None]
+        if not faults and not report.failed and since <= last:
+            await self._db.write(flags.put, COMPARED, str(int(started * 1000)))
         event(
             _log, "reconcile.done", payments=report.payments, refunds=report.refunds, settled=report.settled,
-            failed=report.failed, new=len(report.new),
+            failed=report.failed, new=len(report.new), unread=len(faults),
         )
+        if faults:
+            raise faults[0]
         return report
+
+    async def _shop(self, report: Report, since: float, usual: bool) -> None:
+        """YooKassa's lists, and what was set aside. Raises YooKassaError when a list can't be read to its end.
+
+        The `usual` comparison looks further back than `since` for what takes days to come to its end.
+        """
+        if self._gateway is not None:
+            receipts = RECEIPT_SECONDS if usual and self._payments.sends_receipts else 0
+            await self._payments_of(self._gateway, report, since - receipts)
+            returns = REFUND_OVERLAP_SECONDS - OVERLAP_SECONDS if usual else 0
+            await self._refunds_of(self._gateway, report, since - returns)
+        await self._quarantined(report)
 
     # --- decisions ------------------------------------------------------------------------------------
 
@@ -166,7 +239,7 @@ class Reconciliation:
                 await self._payment_there(report, facts)
             except Exception as error:  # one that can't be compared must not hide the others
                 self._failed(report, facts.id, error)
-        for payment in await self._db.read(rows.paid_since, PROVIDER, int(since * 1000)):
+        async for payment in credited_since(self._db, PROVIDER, since):
             if payment.provider_payment_id not in seen:
                 try:
                     await self._payment_here(gateway, report, payment)
@@ -185,6 +258,7 @@ class Reconciliation:
             known = await self._db.read(ours, facts.id, facts.order_id) or known
             report.settled += known.payment.status in FINAL
         payment = known.payment
+        await self._receipt(report, payment, facts, facts.captured_at)
         if payment.quarantined_reason or payment.status not in FINAL or payment.legacy:
             return
         if facts.amount_kopecks != payment.amount or facts.currency != "RUB":
@@ -253,7 +327,7 @@ class Reconciliation:
                 continue  # one of ours is under way: the next comparison knows more
             except Exception as error:
                 self._failed(report, refund.id, error)
-        for row in await self._db.read(refunds.succeeded_since, PROVIDER, int(since * 1000)):
+        async for row in returned_since(self._db, PROVIDER, since):
             if row.provider_refund_id not in seen:
                 try:
                     await self._refund_here(gateway, report, row)
@@ -272,7 +346,9 @@ class Reconciliation:
             facts = {"theirs": refund.amount_kopecks, "payment": refund.payment_id}
             found = Found(differences.RETURN_OF_UNKNOWN, PROVIDER, refund.id, facts=facts)
             await self._write(report, found)
-        elif row is None:
+            return
+        await self._receipt(report, payment, refund, refund.created_at)
+        if row is None:
             if not payment.quarantined_reason and await self._db.read(rows.decision, payment) is None:
                 amount = refund.amount_kopecks
                 await self._note(report, payment, "refund-not-taken", refund.id, amount, -amount)
@@ -295,6 +371,24 @@ class Reconciliation:
         if payment is not None:
             about = row.provider_refund_id or row.id
             await self._note(report, payment, "refund-unknown", about, 0, row.amount)
+
+    # --- receipts -------------------------------------------------------------------------------------
+
+    async def _receipt(
+        self, report: Report, payment: Payment, there: GatewayPayment | GatewayRefund, at: str | None
+    ) -> None:
+        """The receipt of a payment, or of a return of it, of the time `at`: was it registered, as the law wants it?
+
+        No notification tells of that, and no entry of ours could settle it: a person sees to it.
+        """
+        if not self._payments.sends_receipts:
+            return
+        if there.receipt_registration == "canceled":
+            await self._note(report, payment, "receipt-refused", there.id, there.amount_kopecks, 0)
+        elif there.receipt_registration == "pending" and at is not None:
+            since = seconds_of(at)
+            if since is not None and clock.now() - since > RECEIPT_SECONDS:
+                await self._note(report, payment, "receipt-late", there.id, there.amount_kopecks, 0)
 
     # --- small parts ----------------------------------------------------------------------------------
 

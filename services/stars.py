@@ -31,7 +31,7 @@ from services.errors import TopUpUnavailable
 from services.i18n import Texts
 from services.log import event
 from services.pricing import format_rubles
-from services.reconcile import Report
+from services.reconcile import Report, credited_since, returned_since
 from services.refunds import Done, Refused, Unsure, Word
 
 PROVIDER: Final = "stars"
@@ -72,11 +72,11 @@ class Stars:
     ) -> Payment:
         """Open the order of `amount` kopecks and send its invoice; the same order again is the same row.
 
-        Raises TopUpUnavailable("off") for a sum that is not sold for Stars.
+        Raises TopUpUnavailable("stars_off") for a sum that is not sold for Stars.
         """
         price = dict(self.packs).get(amount)
         if price is None:
-            raise TopUpUnavailable("off")
+            raise TopUpUnavailable("stars_off")
         order = rows.NewPayment(
             id=order_id, user_id=user_id, provider=PROVIDER, amount=amount, idempotency_key=f"stars-{order_id}",
             request_body=None, chat_id=chat_id, draft_id=draft_id, stars=price,
@@ -184,11 +184,11 @@ class Stars:
                 report.refunds += 1
                 report.settled += await self.returned(one.id)
         credited = [
-            payment for payment in await self._db.read(rows.paid_since, PROVIDER, int(since * 1000))
+            payment async for payment in credited_since(self._db, PROVIDER, since)
             if payment.provider_payment_id not in came
         ]
         taken = [
-            refund for refund in await self._db.read(refunds.succeeded_since, PROVIDER, int(since * 1000))
+            refund async for refund in returned_since(self._db, PROVIDER, since)
             if refund.provider_refund_id not in went
         ]
         await self._name_those_not_listed(report, credited, taken)

@@ -39,6 +39,7 @@ class GatewayPayment:
     cancel_reason: str | None
     created_at: str
     captured_at: str | None
+    receipt_registration: str | None  # `pending`, `succeeded`, `canceled`; None where YooKassa registers no receipt
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class GatewayRefund:
     metadata: Mapping[str, str]
     reason: str | None
     created_at: str
+    receipt_registration: str | None  # as a payment's
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ def read_payment(item: Any) -> GatewayPayment:
         cancel_reason=_text(cancellation, "reason"),
         created_at=_text(item, "created_at") or "",
         captured_at=_text(item, "captured_at"),
+        receipt_registration=_text(item, "receipt_registration"),
     )
 
 
@@ -179,6 +182,7 @@ def read_refund(item: Any) -> GatewayRefund:
         metadata=MappingProxyType(metadata),
         reason=_text(_dict(item, "cancellation_details"), "reason"),
         created_at=_text(item, "created_at") or "",
+        receipt_registration=_text(item, "receipt_registration"),
     )
 
 
@@ -195,6 +199,15 @@ def read_shop(item: Any) -> ShopInfo:
 def moment(seconds: float) -> str:
     """A UTC time (seconds since 1970) as YooKassa writes it."""
     return datetime.fromtimestamp(max(seconds, 0.0), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def seconds_of(said: str) -> float | None:
+    """The seconds since 1970 of a UTC time as YooKassa writes it; None for what is no such time."""
+    try:
+        time = datetime.fromisoformat(said)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _amount(value: Any) -> tuple[int, str]:

@@ -156,7 +156,7 @@ async def test_the_panel_and_the_shop_at_a_glance(house: House) -> None:
     """/admin lists the commands; /stats shows sums and counts."""
     oleg = house.person(ADMIN)
     await oleg.say("/admin")
-    await oleg.sees("/maintenance")
+    assert "ЮKassa и звёздами" in words_of(await oleg.sees("/maintenance"))
     await house.give(ANYA, 40)
     await oleg.say("/stats")
     assert f"На балансах: 40{NBSP}₽" in words_of(await oleg.sees("Магазин"))

@@ -160,13 +160,18 @@ async def test_without_a_shop_top_up_says_so(sandbox: Sandbox, tmp_path: Path) -
     async with open_house(sandbox, tmp_path, YOOKASSA_SHOP_ID="", YOOKASSA_SECRET_KEY="") as house:
         anya = house.person()
         await anya.say("/topup")
-        await anya.sees("сейчас не подключено", new=True)
+        await anya.sees("Пополнение сейчас не подключено", new=True)
+        assert "Пополнение сейчас не подключено" in await anya.press_raw("t:10000:")
         await anya.say("💰 Баланс")
-        assert labels_of(await anya.sees("На балансе", new=True)) == ["📜 Все операции"]
+        shown = await anya.sees("На балансе", new=True)
+        assert labels_of(shown) == ["📜 Все операции"]
+        assert "Пополнение сейчас не подключено" in words_of(shown)
         await anya.say("рыжая лиса")
         await anya.sees("рыжая лиса", new=True)
         await anya.press("Создать")
-        assert labels_of(await anya.sees("Не хватает")) == ["‹ Назад"]
+        lacking = await anya.sees("Не хватает")
+        assert labels_of(lacking) == ["‹ Назад"]
+        assert "Пополнение сейчас не подключено" in words_of(lacking)
 
 
 async def test_the_payment_service_does_not_answer(house: House) -> None:

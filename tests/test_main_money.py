@@ -37,6 +37,18 @@ async def test_reconcile_says_what_differs_by_its_exit_status(till: Till, tmp_pa
     assert "test_sandbox_key" not in agreed.said + differ.said + silent.said
 
 
+async def test_reconcile_names_a_refused_receipt(till: Till, tmp_path: Path) -> None:
+    """Where receipts are on the command looks at them, too."""
+    await till.control("/settings", fiscalization=False, receipt_delay=0, receipt_outcome="canceled")
+    paid = await till.paid()
+    till.sandbox.world.faces["yookassa"].payments[paid.provider_payment_id].receipt = {"items": []}
+    settings = till.sandbox.environment(tmp_path, DATABASE_URL=till.db.url)
+    agreed = await command(tmp_path, settings, "reconcile")
+    refused = await command(tmp_path, {**settings, "YOOKASSA_RECEIPTS": "on"}, "reconcile")
+    assert (agreed.status, refused.status) == (0, 1)
+    assert "receipt-refused" in refused.out
+
+
 async def test_reconcile_without_a_shop_has_nothing_to_do(tmp_path: Path) -> None:
     """No shop: a sentence and success."""
     settings = {"BOT_TOKEN": "900:token", "DATABASE_URL": url_of(tmp_path / "bot.db")}

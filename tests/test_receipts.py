@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from database import differences, outbox, users
 from database import payments as rows
-from database import users
-from database.models import PaymentStatus, RefundStatus
+from database.models import IllegalMove, PaymentStatus, RefundStatus
 from services.errors import TopUpUnavailable
 from services.export import Period, write_csv
 from services.i18n import Texts
 from services.payments import Payments
 from services.receipts import BadEmail, parse_email, terms_of
+from services.reconcile import Reconciliation
 from services.refunds import CardRail, Refunds
 from tests.bot_fixture import ANYA, House, open_house
 from tests.edge_fixture import Till
@@ -150,6 +152,81 @@ async def test_the_accountant_gets_a_line_for_each_receipt(till: Till, tmp_path:
         ("11", "payment", "full_prepayment")
     }
     assert "example.org" not in written
+
+
+async def bought(till: Till, order_id: str, receipts: Payments) -> Any:
+    """A paid order with a receipt; the simulated shop's own object of it."""
+    await till.db.write(users.set_email, 1, KEPT)
+    order = await receipts.open_topup(1, 50_000, chat_id=1, language="ru", order_id=order_id)
+    await till.pay(order)
+    await receipts.settle(order_id)
+    return till.sandbox.world.faces["yookassa"].payments[order.provider_payment_id]
+
+
+async def noted(till: Till, receipts: Payments) -> list[tuple[str, str | None, Any]]:
+    """What two comparisons in a row find: the second must find nothing new."""
+    reconciliation = Reconciliation(till.db, till.gateway, receipts, admins=[ADMIN])
+    report = await reconciliation.run()
+    assert report.failed == 0
+    assert (await reconciliation.run()).new == []
+    assert all(one.proposal == {} for one in report.new)
+    return [(one.kind, one.payment_id, one.details["theirs"]) for one in report.new]
+
+
+async def test_a_receipt_that_was_refused_is_named_once(till: Till) -> None:
+    """Of a payment and of a return, whole or in part; nothing can be booked for it, a person dismisses it."""
+    await till.control("/settings", fiscalization=True, receipt_delay=0, receipt_outcome="canceled")
+    receipts = fiscal(till)
+    refunds = Refunds(till.db, {"yookassa": CardRail(till.db, till.gateway, receipt=receipts._receipt)})
+    await bought(till, "x", receipts)
+    await refunds.refund(ADMIN, "x", 10_000, refund_id="r1")
+    await refunds.refund(ADMIN, "x", refund_id="r2")
+    assert sorted(await noted(till, receipts)) == [
+        ("receipt-refused", "x", 10_000), ("receipt-refused", "x", 40_000), ("receipt-refused", "x", 50_000),
+    ]  # fmt: skip
+    count, waiting = await till.db.read(differences.still_open)
+    told = [item for item in await till.db.write(outbox.claim, limit=100) if item.kind == "alert"]
+    assert (count, len(told)) == (3, 3)
+    with pytest.raises(IllegalMove):
+        await till.db.write(differences.apply, ADMIN, waiting[0].id)
+    for one in waiting:
+        await till.db.write(differences.dismiss, ADMIN, one.id)
+    assert await noted(till, receipts) == []
+    assert (await till.db.read(differences.still_open))[0] == 0
+
+
+@pytest.mark.parametrize(("hours", "kinds"), [(71, []), (73, ["receipt-late"]), (96, ["receipt-late"])])
+async def test_a_receipt_that_waits_for_three_days_is_named(till: Till, hours: int, kinds: list[str]) -> None:
+    """Pending is as it should be for three days; the hourly comparison reaches back far enough to see it longer."""
+    await till.control("/settings", fiscalization=True, receipt_delay=90 * 86_400)
+    receipts = fiscal(till)
+    (await bought(till, "x", receipts)).captured_at -= hours * 3600
+    long_ago = text("UPDATE payments SET paid_at = paid_at - :earlier")
+    await till.db.write(lambda tx: tx.changed(long_ago.bindparams(earlier=hours * 3_600_000)))
+    assert [kind for kind, _, _ in await noted(till, receipts)] == kinds
+
+
+async def test_a_return_whose_receipt_waits_is_named(till: Till) -> None:
+    """A return has a receipt of its own, and its own three days."""
+    await till.control("/settings", fiscalization=True, receipt_delay=4 * 86_400)
+    receipts = fiscal(till)
+    (await bought(till, "x", receipts)).captured_at -= 5 * 86_400
+    refunds = Refunds(till.db, {"yookassa": CardRail(till.db, till.gateway, receipt=receipts._receipt)})
+    refund = await refunds.refund(ADMIN, "x", refund_id="r1")
+    assert await noted(till, receipts) == []
+    till.sandbox.world.faces["yookassa"].refunds[refund.provider_refund_id].created_at -= 73 * 3600
+    assert await noted(till, receipts) == [("receipt-late", "x", 50_000)]
+
+
+async def test_receipts_are_nobodys_business_where_none_are_sent(till: Till) -> None:
+    """Registered ones say nothing; nor does anything once receipts are off here."""
+    await till.control("/settings", fiscalization=True, receipt_delay=0)
+    receipts = fiscal(till)
+    await bought(till, "x", receipts)
+    assert await noted(till, receipts) == []
+    await till.control("/settings", receipt_outcome="canceled")
+    assert await noted(till, till.payments) == []
+    assert [kind for kind, _, _ in await noted(till, receipts)] == ["receipt-refused"]
 
 
 async def test_the_address_is_asked_for_once(

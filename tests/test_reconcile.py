@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from database import differences, ledger, outbox
+from database import clock, differences, flags, ledger, outbox, users
 from database import payments as rows
-from database.models import Difference, DifferenceState, IllegalMove, NotFound, PaymentStatus, Tx
+from database.models import Database, Difference, DifferenceState, IllegalMove, NotFound, PaymentStatus, Tx
+from services.metrics import Metrics
+from services.queue import Queue
+from services.reconcile import COMPARED, Reconciliation, credited_since, returned_since
 from services.yookassa import YooKassaError
 from tests.edge_fixture import Till
 from tests.sandbox_fixture import ADMIN
@@ -234,6 +240,68 @@ async def test_one_that_can_not_be_looked_at_does_not_hide_the_others(till: Till
     assert (await till.reconciliation.run()).settled == 1
 
 
+@pytest.mark.parametrize(("path", "days"), [("", 1), ("v3/payments/", None)], ids=["too short", "not looked at"])
+async def test_what_was_not_compared_is_compared_the_next_time(till: Till, path: str, days: int | None) -> None:
+    """The bot was away for a week and the first comparison did not reach all of it: the next one still does."""
+    order, late = await till.order(), await till.order()
+    for one in (order, late):
+        await till.pay(one)
+    theirs(till, order.provider_payment_id).captured_at -= 5 * 86_400
+    await till.db.write(flags.put, COMPARED, str(clock.now_ms() - 7 * 86_400_000))
+    if path:
+        till.sandbox.fault("yookassa", path, times=2, status=500)
+    await till.reconciliation.run(days)
+    await till.reconciliation.run()
+    assert [(await till.payment(one.id)).status for one in (order, late)] == [PaymentStatus.PAID] * 2
+
+
+@pytest.fixture
+def later() -> Iterator[list[float]]:
+    """The shop's clock is ahead of the machine's by the sum of these seconds."""
+    ahead: list[float] = []
+    before = clock.use(clock.Source(wall=lambda: time.time() + sum(ahead)))
+    yield ahead
+    clock.use(before)
+
+
+async def owed(till: Till) -> list[str]:
+    """The keys of all messages that anybody is owed or was sent."""
+    return await till.db.read(lambda tx: [str(row["key"]) for row in tx.rows(text("SELECT key FROM outbox"))])
+
+
+async def age(till: Till) -> float:
+    page = (await Metrics(till.db, Queue(None)).page()).decode()
+    return float(next(line.split()[1] for line in page.splitlines() if line.startswith("shop_compared_age_seconds ")))
+
+
+async def test_a_comparison_that_keeps_failing_is_noticed(till: Till, later: list[float]) -> None:
+    """Hourly failures: after six hours an alert, one a day, and the age in the metrics; a whole one ends it."""
+    assert math.isnan(await age(till))
+    told: list[list[str]] = []
+    for _ in range(31):
+        till.sandbox.fault("yookassa", "v3/payments", times=1, status=500)
+        with pytest.raises(YooKassaError):
+            await till.reconciliation.hourly()
+        told.append(await owed(till))
+        later.append(3600)
+    assert told.index(told[-1][:1]) == 6
+    assert len(told[-1]) in (2, 3)  # days of the calendar
+    assert await age(till) == pytest.approx(31 * 3600, abs=60)
+    later.append(24 * 3600)
+    await till.reconciliation.hourly()
+    assert (await owed(till), round(await age(till), -2)) == (told[-1], 0)
+
+
+async def test_without_a_provider_no_comparison_is_late(till: Till, later: list[float]) -> None:
+    """A shop that nobody can pay has nothing to compare, and nobody is told of it."""
+    alone = Reconciliation(till.db, None, till.payments, admins=[ADMIN])
+    for _ in range(2):
+        await alone.hourly()
+        later.append(7 * 3600)
+    await alone.hourly()
+    assert await owed(till) == []
+
+
 async def test_more_than_a_page_is_compared(till: Till) -> None:
     """The list goes on behind its first hundred."""
     for number in range(105):
@@ -241,6 +309,28 @@ async def test_more_than_a_page_is_compared(till: Till) -> None:
     report = await till.reconciliation.run()
     assert (report.payments, report.settled) == (105, 105)
     assert await till.db.get_balance(2) == 105 * 10_000
+
+
+async def test_no_number_of_rows_is_too_many_to_compare(empty_db: Database) -> None:
+    """Far more payments and returns than fit a page: each comes once, a page at a time, none of before or of Stars."""
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20050) "
+    columns = "INSERT INTO payments (id, user_id, provider, amount, status, created_at, paid_at, idempotency_key) "
+    row = "SELECT 'p' || i, 1, iif(i > 20040, 'stars', 'yookassa'), 100, 'paid', 1, iif(i > 20, 9000, 5), i FROM n"
+    back = "INSERT INTO refunds (id, payment_id, amount, taken, owed, created_at, closed_at) "
+    returned = "SELECT 'r' || i, 'p' || i, 100, 100, 0, 1, iif(i > 20, 9000, 5) FROM n"
+
+    def fill(tx: Tx) -> None:
+        users.ensure(tx, 1)
+        tx.execute(text(columns + numbers + row))
+        tx.execute(text(back + numbers + returned))
+
+    await empty_db.write(fill)
+    assert len(await empty_db.read(rows.paid_since, "yookassa", 9_000)) < 1_000
+    ours = [payment.id async for payment in credited_since(empty_db, "yookassa", 9.0)]
+    gone = [refund.id async for refund in returned_since(empty_db, "yookassa", 9.0)]
+    wanted = range(21, 20_041)
+    assert sorted(ours) == sorted(f"p{number}" for number in wanted)
+    assert sorted(gone) == sorted(f"r{number}" for number in wanted)
 
 
 async def test_a_payment_that_vanished_proposes_what_is_left_of_it(till: Till) -> None:

@@ -353,7 +353,18 @@ async def test_receipt_travels_with_the_payment(client: Client, world: World) ->
     assert [(one["payment_id"], one["status"]) for one in listed] == [(payment["id"], "succeeded")]
     part = {"payment_id": payment["id"], "amount": rub("90.00")}
     assert (await client.call("POST", "/refunds", part))[1]["parameter"] == "receipt"
-    assert (await client.call("POST", "/refunds", {**part, "receipt": receipt(amount=rub("90.00"))}))[0] == 200
+    status, refund = await client.call("POST", "/refunds", {**part, "receipt": receipt(amount=rub("90.00"))})
+    assert (status, refund["receipt_registration"]) == (200, "pending")
+    await client.settings(receipt_delay=0, receipt_outcome="canceled")
+    for path in (f"/payments/{payment['id']}", f"/refunds/{refund['id']}"):
+        assert (await client.call("GET", path))[1]["receipt_registration"] == "canceled"
+
+
+async def test_without_a_receipt_nothing_is_registered(client: Client) -> None:
+    """The parameter is in no object of a shop that sends no receipts."""
+    payment = await client.paid()
+    _, refund = await client.call("POST", "/refunds", {"payment_id": payment["id"], "amount": rub("90.00")})
+    assert "receipt_registration" not in {**payment, **refund}
 
 
 # --- reading and lists --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ admin-panel =
     /job <code>id</code> — the story of an order
     /refund <code>id [note]</code> — money back for an order
     /refund_payment <code>id [rubles]</code> — return a payment to where it came from
-    /reconcile <code>[days]</code> — compare payments with YooKassa
+    /reconcile <code>[days]</code> — compare payments with YooKassa and Telegram Stars
     /fix — differences that wait for a decision
     /margin <code>[days]</code> — the margin by model and day
     /export <code>ledger from to</code> — the books as CSV (also payments, refunds, receipts, margin)

@@ -2,10 +2,11 @@
 
 corrected-up = 💰 We corrected the books: { $amount } added. The balance is { $balance }
 corrected-down = We corrected the books: { $amount } taken. The balance is { $balance }
-command-reconcile = Compare payments with YooKassa
+command-reconcile = Compare payments with YooKassa and Telegram Stars
 command-fix = Decide about differences in payments
 reconcile-usage = Like this: /reconcile or /reconcile 30 (days back, up to { $days })
 reconcile-unreachable = The payment service did not answer to the end. Try later: nothing has changed.
+reconcile-incomplete = A payment service did not answer to the end, so not everything was compared. Try later: the next comparison begins at the same place. What was found so far is in /fix.
 reconcile-done = 🔎 Compared: { $payments } payments, { $refunds } refunds. Settled by itself: { $settled }. Could not be compared: { $failed }. Waiting for a decision: { $open } (/fix)
 fix-usage = Like this: /fix lists, /fix 12 apply books, /fix 12 dismiss closes without an entry
 fix-none = ✅ No difference waits for a decision.
@@ -20,6 +21,7 @@ fix-applied = ✅ No { $id }: done, { $what }.
 fix-dismissed = No { $id } closed without an entry (the proposal was: { $what }).
 fix-impossible = No { $id }: decided already, nothing to book, or its money has moved since it was found. To close it: /fix { $id } dismiss
 alert-difference = ⚖️ Difference No { $id } with the payment service ({ $kind }): see /fix
+alert-not-compared = ⚠️ Payments have not been compared to the end for { $hours } h. People’s money is safe, but a lost payment may be waiting for its credit. RUNBOOK.md, “The comparison does not end”, says what to do.
 difference-unknown-payment = the payment service has a payment that we do not know
 difference-second-payment = one order was paid twice
 difference-sum-differs = the sums differ
@@ -31,6 +33,8 @@ difference-refund-of-unknown = a return of a payment that we do not know
 difference-refund-not-taken = returned there and not taken back here
 difference-refund-sum-differs = the sum of a return differs
 difference-refund-unknown = taken back here, and the payment service knows no return
+difference-receipt-refused = the receipt of this payment, or of its return, was refused registration
+difference-receipt-late = the receipt of this payment, or of its return, has waited for registration for three days
 
 command-export = Export the books as CSV
 export-usage = Like this: /export ledger 2026-11-01 2026-11-30 (or payments, refunds, receipts, margin; days in Moscow, both included)

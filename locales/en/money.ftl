@@ -33,7 +33,9 @@ topup-missing = <b>{ $missing }</b> short: the order costs { $price }, your bala
 
     Top up, and the order goes on with one tap.
 topup-minimum = The smallest top-up is { $minimum }.
-topup-off = Card payment is not connected at present. Please write to the bot’s owner.
+topup-none = Topping up is not connected at present. Please write to the bot’s owner.
+topup-off = Card payment is not connected at present. Open /topup to see what is.
+topup-stars-off = Topping up by this sum in Stars is not connected at present. Open /topup to see what is.
 topup-other = ✏️ Another sum
 topup-ask = How many rubles? Write a sum from { $minimum } to { $maximum }.
 topup-not-a-sum = That does not look like a sum. Write a number, such as 500.

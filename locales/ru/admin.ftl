@@ -10,7 +10,7 @@ admin-panel =
     /job <code>номер</code> — история заказа
     /refund <code>номер [заметка]</code> — вернуть деньги за заказ
     /refund_payment <code>номер [рубли]</code> — вернуть платёж туда, откуда он пришёл
-    /reconcile <code>[дней]</code> — сверить платежи с ЮKassa
+    /reconcile <code>[дней]</code> — сверить платежи с ЮKassa и звёздами Telegram
     /fix — расхождения, которые ждут решения
     /margin <code>[дней]</code> — маржа по моделям и дням
     /export <code>ledger с по</code> — операции в CSV (ещё payments, refunds, receipts, margin)

@@ -2,10 +2,11 @@
 
 corrected-up = 💰 Исправили ошибку в расчётах: начислено { $amount }. На балансе { $balance }
 corrected-down = Исправили ошибку в расчётах: списано { $amount }. На балансе { $balance }
-command-reconcile = Сверить платежи с ЮKassa
+command-reconcile = Сверить платежи с ЮKassa и звёздами Telegram
 command-fix = Решить расхождения в платежах
 reconcile-usage = Так: /reconcile или /reconcile 30 (сколько дней назад, до { $days })
 reconcile-unreachable = Платёжный сервис не ответил до конца. Попробуйте позже: ничего не изменилось.
+reconcile-incomplete = Платёжный сервис не ответил до конца, поэтому сверили не всё. Попробуйте позже: следующая сверка начнёт там же. Что уже нашлось, покажет /fix.
 reconcile-done = 🔎 Сверили: платежей { $payments }, возвратов { $refunds }. Исправлено само: { $settled }. Не удалось сверить: { $failed }. Ждут решения: { $open } (/fix)
 fix-usage = Так: /fix — список, /fix 12 apply — провести, /fix 12 dismiss — закрыть без проводки
 fix-none = ✅ Расхождений, которые ждут решения, нет.
@@ -20,6 +21,7 @@ fix-applied = ✅ № { $id }: сделано, { $what }.
 fix-dismissed = № { $id } закрыто без проводки (предлагалось: { $what }).
 fix-impossible = № { $id }: решение уже принято, проводить нечего или деньги с тех пор уже двигались. Закрыть: /fix { $id } dismiss
 alert-difference = ⚖️ Расхождение № { $id } с платёжным сервисом ({ $kind }): посмотрите /fix
+alert-not-compared = ⚠️ Платежи не удаётся сверить до конца уже { $hours } ч. Деньги людей на месте, но потерянный платёж может ждать зачисления. Что делать — в RUNBOOK.md, «The comparison does not end».
 difference-unknown-payment = у платёжного сервиса есть оплата, которой у нас нет
 difference-second-payment = один заказ оплачен дважды
 difference-sum-differs = суммы не сходятся
@@ -31,6 +33,8 @@ difference-refund-of-unknown = возврат по платежу, которо�
 difference-refund-not-taken = возвращён там, но не списан здесь
 difference-refund-sum-differs = сумма возврата не сходится
 difference-refund-unknown = списан здесь, а возврата у платёжного сервиса нет
+difference-receipt-refused = чек этой оплаты или её возврата не зарегистрирован: в регистрации отказано
+difference-receipt-late = чек этой оплаты или её возврата не зарегистрирован уже три дня
 
 command-export = Выгрузить операции в CSV
 export-usage = Так: /export ledger 2026-11-01 2026-11-30 (или payments, refunds, receipts, margin; дни по Москве, оба включительно)

@@ -111,7 +111,10 @@ class Payment:
 
 @dataclass
 class Refund:
-    """One refund, started through the API or by a person in the merchant profile."""
+    """One refund, started through the API or by a person in the merchant profile.
+
+    A `fiscal` one has a receipt: of its own, or, when none was sent, made of the payment's.
+    """
 
     id: str
     number: int
@@ -120,10 +123,11 @@ class Refund:
     description: str | None
     metadata: dict[str, str]
     created_at: float
+    fiscal: bool = False
     status: str = "pending"
     cancellation: dict[str, str] | None = None
 
-    def as_json(self, settings: ShopSettings) -> dict[str, Any]:
+    def as_json(self, settings: ShopSettings, now: float) -> dict[str, Any]:
         shown: dict[str, Any] = {
             "id": self.id,
             "payment_id": self.payment_id,
@@ -137,7 +141,16 @@ class Refund:
             shown["metadata"] = dict(self.metadata)
         if self.cancellation is not None:
             shown["cancellation_details"] = dict(self.cancellation)
+        if self.fiscal:
+            shown["receipt_registration"] = self._receipt_registration(settings, now)
         return _with_quirks(shown, settings, settings.refund_patch)
+
+    def _receipt_registration(self, settings: ShopSettings, now: float) -> str:
+        """As a payment's: yookassa.ru, "Чеки при возвратах", has this parameter in the object of a refund as well."""
+        if self.status == "canceled":
+            return "canceled"
+        waits = self.status == "pending" or now < self.created_at + settings.receipt_delay
+        return "pending" if waits else settings.receipt_outcome
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

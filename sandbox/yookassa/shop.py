@@ -67,8 +67,6 @@ class Shop:
         )
 
     def show(self, item: Payment | Refund) -> dict[str, Any]:
-        if isinstance(item, Refund):
-            return item.as_json(self.settings)
         return item.as_json(self.settings, self.world.clock.now())
 
     # --- payments through the API -----------------------------------------------------------------------------------
@@ -200,6 +198,7 @@ class Shop:
             description=order.description,
             metadata=order.metadata,
             created_at=self._now(),
+            fiscal=order.receipt is not None or payment.receipt is not None,
         )
         payment.refunding += order.amount
         self._keep(self.refunds, refund.id, refund)
