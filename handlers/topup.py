@@ -101,11 +101,10 @@ async def typed_sum(
         )
         return
     draft = str((await state.get_data()).get("order", ""))
-    await state.clear()
     if payments.wants_email and person.email is None:
         await show(bot, message.chat.id, await _ask_email(state, voice, amount, draft))
         return
-    await _send_link(message, bot, person, voice, db, payments, amount, draft)
+    await _send_link(message, state, bot, person, voice, db, payments, amount, draft)
 
 
 @router.callback_query(TopUpTap.filter(F.amount > 0), flags=TOP_UP)
@@ -160,11 +159,11 @@ async def typed_email(
     data = await state.get_data()
     if not await _keep_email(message, voice, db, person, message.text or ""):
         return
-    await state.clear()
     amount, draft = int(data.get("amount", 0)), str(data.get("order", ""))
     if not catalogue.top_ups.minimum <= amount <= catalogue.top_ups.maximum:
+        await state.clear()
         return
-    await _send_link(message, bot, person, voice, db, payments, amount, draft)
+    await _send_link(message, state, bot, person, voice, db, payments, amount, draft)
 
 
 async def _ask_email(
@@ -206,16 +205,25 @@ async def check(
 
 
 async def _send_link(
-    message: Message, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments, amount: int, draft: str
+    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments,
+    amount: int, draft: str,
 ) -> None:
-    """Open the order that a message of the person's asks for, one for each message, and answer with its link."""
+    """Open the order that a message of the person's asks for, one for each message, and answer with its link.
+
+    Until the link is there the answer is waited for: handled again after a crash, the message means the same.
+    """
     chat_id = message.chat.id
-    order = await payments.open_topup(
-        person.id, amount, chat_id=chat_id, language=voice.language, draft_id=draft or None, message_id=None,
-        order_id=f"{chat_id}-{message.message_id}-{amount}",
-    )
+    try:
+        order = await payments.open_topup(
+            person.id, amount, chat_id=chat_id, language=voice.language, draft_id=draft or None, message_id=None,
+            order_id=f"{chat_id}-{message.message_id}-{amount}",
+        )
+    except TopUpUnavailable:
+        await state.clear()
+        raise
     sent = await show(bot, chat_id, _link(voice, order))
     await db.write(rows.set_message, order.id, chat_id, sent.message_id)
+    await state.clear()
 
 
 async def _order_of(query: CallbackQuery, state: FSMContext, db: Database, base: str) -> str | None:

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import aiohttp
@@ -59,6 +59,7 @@ class Story:
     clips: int | None = None  # tasks at Kling; None: as many as there are clip jobs
     undelivered: int = 0
     extra_pictures: int = 0  # drawings whose answers the story itself loses
+    or_given_back: bool = False  # its only job, when a death loses the second drawing, which is the last, too
     expects: frozenset[str] = frozenset()  # errors that belong into the log
     plant: str = ""
 
@@ -257,9 +258,11 @@ def _ends(stage: Stage, story: Story) -> Iterable[str]:
     if story.what != "bot":
         return
     entries = stage.after("SELECT reason, amount FROM ledger WHERE user_id = ? AND id > 1 ORDER BY id", ANYA)
+    jobs = [row[0] for row in stage.after("SELECT status FROM jobs ORDER BY created_at, id")]
+    if story.or_given_back and stage.deaths and jobs == ["failed"]:
+        story = replace(story, jobs=("failed",), entries=(*story.entries, ("refund", -story.entries[0][1])))
     if sorted(entries) != sorted(story.entries):
         yield f"Anya's entries are {entries}, not {list(story.entries)}"
-    jobs = [row[0] for row in stage.after("SELECT status FROM jobs ORDER BY created_at, id")]
     if sorted(jobs) != sorted(story.jobs):
         yield f"the jobs ended {jobs}, not {list(story.jobs)}"
     payments = [row[0] for row in stage.after("SELECT status FROM payments ORDER BY created_at, id")]

@@ -646,7 +646,7 @@ LIST = (
     Story("animate", brought_to_life, (("reserve", -FILMED),), ("completed",)),
     Story("refusal", a_refusal, (*DRAWN, ("refund", PICTURE)), ("failed",)),
     Story("locked key", a_locked_key, (*DRAWN, ("refund", PICTURE)), ("failed",)),
-    Story("lost picture", a_lost_picture, DRAWN, ("completed",), extra_pictures=1),
+    Story("lost picture", a_lost_picture, DRAWN, ("completed",), extra_pictures=1, or_given_back=True),
     Story("lost task", a_lost_task, FILM, ("completed",)),
     Story("task never arrived", a_task_that_never_arrived, FILM, ("completed",)),
     Story("stale address", a_stale_address, FILM, ("completed",)),
