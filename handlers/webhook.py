@@ -248,7 +248,7 @@ async def _body(request: web.Request, limit: int) -> bytes:
                 chunks.append(chunk)
     except TimeoutError as error:
         raise Refused(408) from error
-    except web.RequestPayloadError as error:  # packed, and not as it says: the line can't be used on
+    except (web.RequestPayloadError, ConnectionError) as error:  # not packed as it says, or they hung up in the midst
         raise Refused(400, hang_up=True) from error
     return b"".join(chunks)
 
