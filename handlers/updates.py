@@ -52,13 +52,16 @@ class Till(Protocol):
 class Updates:
     """Takes updates in, runs the handlers, and remembers which are in hand."""
 
-    def __init__(self, bot: Bot, dispatcher: Dispatcher, db: Database, till: Till | None = None) -> None:
+    def __init__(
+        self, bot: Bot, dispatcher: Dispatcher, db: Database, till: Till | None = None, *,
+        at_once: int = MOST_AT_ONCE, waiting: int = MOST_WAITING,
+    ) -> None:
         self._bot = bot
         self._dispatcher = dispatcher
         self._db = db
         self._till = till
-        self._places = asyncio.Semaphore(MOST_AT_ONCE + MOST_WAITING)
-        self._slots = asyncio.Semaphore(MOST_AT_ONCE)
+        self._places = asyncio.Semaphore(at_once + waiting)
+        self._slots = asyncio.Semaphore(at_once)
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_hand: set[int] = set()
 

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from database import inbox, jobs
 from database.models import Database, DatabaseUnavailable, JobStep, JobType, Tx
-from handlers.updates import MOST_AT_ONCE, MOST_TRIES, Updates
+from handlers.updates import MOST_AT_ONCE, MOST_TRIES, MOST_WAITING, Updates
 from services.telegram import make_bot
 from tests.database_fixture import Clock
 from tests.edge_fixture import Till
@@ -153,13 +153,15 @@ async def test_one_update_that_our_library_can_not_read_does_not_stop_polling(sa
 
 
 @asynccontextmanager
-async def polling(sandbox: Sandbox, folder: Path, heard: Heard) -> AsyncIterator[tuple[Updates, Database]]:
+async def polling(
+    sandbox: Sandbox, folder: Path, heard: Heard, *, at_once: int = MOST_AT_ONCE, waiting: int = MOST_WAITING
+) -> AsyncIterator[tuple[Updates, Database]]:
     """A bot that polls while the body runs."""
     settings = sandbox.settings(folder)
     db = Database(settings.database_url)
     await db.init_db()
     bot = make_bot(settings)
-    updates, stop = Updates(bot, heard.dispatcher(), db), asyncio.Event()
+    updates, stop = Updates(bot, heard.dispatcher(), db, at_once=at_once, waiting=waiting), asyncio.Event()
     poll = asyncio.create_task(updates.poll(stop))
     try:
         yield updates, db
@@ -209,16 +211,12 @@ async def test_the_counter_is_answered_behind_any_line(sandbox: Sandbox, tmp_pat
     assert heard.texts[1:] == [f"hello {number}" for number in range(1, crowd + 1)]
 
 
-async def test_a_line_that_is_full_stops_the_fetching_and_loses_nothing(
-    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_line_that_is_full_stops_the_fetching_and_loses_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
     """What waits is bounded and stands in the inbox; what has no place is left with Telegram, and all come in order."""
-    monkeypatch.setattr("handlers.updates.MOST_AT_ONCE", 2)
-    monkeypatch.setattr("handlers.updates.MOST_WAITING", 3)
     heard = Heard()
     send(sandbox, *(written(number) for number in range(1, 5)))
     send(sandbox, *(written(number) for number in range(5, 9)))
-    async with polling(sandbox, tmp_path, heard) as (_, db):
+    async with polling(sandbox, tmp_path, heard, at_once=2, waiting=3) as (_, db):
 
         def unfinished(tx: Tx) -> list[str]:
             rows = tx.execute(text("SELECT key FROM inbox WHERE due_at IS NOT NULL ORDER BY id"))
@@ -235,11 +233,8 @@ async def test_a_line_that_is_full_stops_the_fetching_and_loses_nothing(
     assert heard.texts == [f"hello {number}" for number in range(1, 9)]
 
 
-async def test_no_words_of_a_person_jump_the_line(
-    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_words_of_a_person_jump_the_line(sandbox: Sandbox, tmp_path: Path) -> None:
     """Only what Telegram itself puts into its place is about money; a text or an answered message is not."""
-    monkeypatch.setattr("handlers.updates.MOST_AT_ONCE", 1)
     heard = Heard()
     paid = {"currency": "XTR", "total_amount": 1, "invoice_payload": "x", "telegram_payment_charge_id": "c",
             "provider_payment_charge_id": ""}
@@ -248,7 +243,7 @@ async def test_no_words_of_a_person_jump_the_line(
     bought = written(5, "bought")
     bought["message"]["successful_payment"] = paid
     send(sandbox, written(1), written(2, "pre_checkout_query"), written(3, "successful_payment"), answered, bought)
-    async with polling(sandbox, tmp_path, heard):
+    async with polling(sandbox, tmp_path, heard, at_once=1):
         await so(lambda: len(heard.begun) == 2)
         await asyncio.sleep(0.2)
         assert sorted(heard.begun) == ["bought", "hello 1"]
