@@ -21,7 +21,7 @@ from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import TelegramAPIError
 from aiohttp import ClientSession, web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import BaseTestServer, TestServer
 
 from services.log import event, log_context, setup_logging
 
@@ -265,7 +265,7 @@ async def test_our_own_fault_in_a_route_keeps_its_traceback(set_up: SetUp) -> No
     assert "KeyError: 'ours'" in stream.getvalue()
 
 
-async def say(server: TestServer, request: bytes) -> None:
+async def say(server: BaseTestServer, request: bytes) -> None:
     """Send these very bytes and read until the server hangs up or has nothing more to say."""
     reader, writer = await asyncio.open_connection(server.host, server.port)
     writer.write(request)
