@@ -33,6 +33,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DEFAULT_URL = "sqlite:///data/bot.db"
+WAL_KEPT_BYTES = 64 * 1024 * 1024  # a log that had grown gives its room back once it could be folded in
 OLDEST_SQLITE = (3, 51, 3)  # older ones can lose commits when several processes checkpoint (the WAL-reset race)
 BUSY_TIMEOUT_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0  # a process that was stopped inside a transaction keeps writers waiting, but not for ever
@@ -129,6 +130,7 @@ class SqliteFile:
             raise UnsupportedDatabase(f"the file system does not allow SQLite's WAL mode (got {mode})")
         for pragma in ("synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON", "trusted_schema=OFF"):
             self.raw.execute(f"PRAGMA {pragma}")
+        self.raw.execute(f"PRAGMA journal_size_limit={WAL_KEPT_BYTES}")
         if self.raw.execute("PRAGMA synchronous").fetchone()[0] != 2:
             raise UnsupportedDatabase("SQLite refused synchronous=FULL, acknowledged money could be lost")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import case, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
@@ -53,8 +55,13 @@ def receive_once(tx: Tx, source: str, key: str, body: str, *, handling_ms: int) 
     )
 
 
-def due(tx: Tx, *, source: str, limit: int = 50, handling_ms: int = HANDLING_MS) -> list[InboxItem]:
-    """Rows of a source that were written down and not acted upon, taken for a while by whoever asked."""
+def due(
+    tx: Tx, *, source: str, limit: int = 50, handling_ms: int = HANDLING_MS, in_hand: Collection[int] = ()
+) -> list[InboxItem]:
+    """Rows of a source that were written down and not acted upon, taken for a while by whoever asked.
+
+    Each is a try more, those excepted that the asker has `in_hand`: these only wait in its line.
+    """
     its_time = or_(inbox.c.due_at <= tx.now, inbox.c.due_at > tx.now + FAR_MS)
     query = select(inbox).where(its_time, inbox.c.source == source)
     items = [InboxItem.read(row) for row in tx.rows(query.order_by(inbox.c.due_at).limit(limit))]
@@ -62,7 +69,10 @@ def due(tx: Tx, *, source: str, limit: int = 50, handling_ms: int = HANDLING_MS)
         tx.execute(
             update(inbox)
             .where(inbox.c.id.in_([item.id for item in items]))
-            .values(due_at=tx.now + handling_ms, attempts=inbox.c.attempts + 1)
+            .values(
+                due_at=tx.now + handling_ms,
+                attempts=inbox.c.attempts + case((inbox.c.id.in_(in_hand), 0), else_=1),
+            )
         )
     return items
 

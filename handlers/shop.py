@@ -26,6 +26,8 @@ from services.auditor import Auditor
 from services.backups import LIMIT_SECONDS as BACKUP_SECONDS
 from services.backups import Backups
 from services.delivery import Delivery
+from services.disk import EVERY_SECONDS as DISK_SECONDS
+from services.disk import DiskWatch
 from services.i18n import Texts
 from services.jobs import Jobs
 from services.keyed_lock import KeyedLock
@@ -101,6 +103,7 @@ class Shop:
             self.db, self.gateway, self.payments, admins=admins, others=[self.stars.compare]
         )
         self.auditor = Auditor(self.db, admins=admins)
+        self.disk = DiskWatch(self.db, admins=admins)
         self.refunds = Refunds(self.db, self._rails(), admins=sorted(settings.admin_ids))
         photos = Photos(self.db, self.runtime.assets, catalogue.limits)
         shelf = Shelf(catalogue, self.jobs.quote, pictures=settings.gemini_enabled, clips=settings.kling_enabled)
@@ -123,6 +126,7 @@ class Shop:
                 Duty("reconciliation", 3600.0, self.reconciliation.hourly, limit=3600.0),
                 Duty("seals", 3600.0, self.auditor.seal),
                 Duty("audit", 60.0, self.auditor.daily, limit=3600.0),
+                Duty("disk", DISK_SECONDS, self.disk.look),
                 Duty("stale invoices", 3600.0, self.stars.close_stale),
                 Duty("backups", 30.0, Backups(self.db, admins=admins).work, limit=BACKUP_SECONDS),
             ],

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable
+from functools import partial
 from typing import Protocol, TypeVar
 
 from aiogram import Bot, Dispatcher
@@ -31,8 +32,10 @@ T = TypeVar("T")
 
 SOURCE = "telegram"
 CHECKOUT = "pre_checkout_query"
+PAID = ("successful_payment", "refunded_payment")
 HANDLING_MS = 180_000  # a handler that fetches an album of photos may take its time
 MOST_AT_ONCE = 200
+MOST_WAITING = 1_000  # behind those; they stand in the inbox as well, so this bounds memory and nothing else
 MOST_TRIES = 5  # of one update: a fault that is always there, or that kills the process, must not come for ever
 POLL_SECONDS = 25
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -49,12 +52,16 @@ class Till(Protocol):
 class Updates:
     """Takes updates in, runs the handlers, and remembers which are in hand."""
 
-    def __init__(self, bot: Bot, dispatcher: Dispatcher, db: Database, till: Till | None = None) -> None:
+    def __init__(
+        self, bot: Bot, dispatcher: Dispatcher, db: Database, till: Till | None = None, *,
+        at_once: int = MOST_AT_ONCE, waiting: int = MOST_WAITING,
+    ) -> None:
         self._bot = bot
         self._dispatcher = dispatcher
         self._db = db
         self._till = till
-        self._slots = asyncio.Semaphore(MOST_AT_ONCE)
+        self._places = asyncio.Semaphore(at_once + waiting)
+        self._slots = asyncio.Semaphore(at_once)
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_hand: set[int] = set()
 
@@ -69,27 +76,41 @@ class Updates:
         return await self._db.write(inbox.receive_once, SOURCE, str(update_id), raw, handling_ms=HANDLING_MS)
 
     async def take(self, item: InboxItem) -> None:
-        """Handle an update in the background; waits while too many are in hand."""
+        """Handle an update in the background, in the order of calls; waits only while the whole line is full.
+
+        What is about money stands in no line.
+        """
         if item.id in self._in_hand:
             return
         self._in_hand.add(item.id)
-        waits = not is_checkout(item)
+        in_line = not is_about_money(item)
         try:
-            if waits:
-                await self._slots.acquire()
+            if in_line:
+                await self._places.acquire()
         except asyncio.CancelledError:
             self._in_hand.discard(item.id)
             raise
-        task = asyncio.create_task(self._handle(item, waits))
+        task = asyncio.create_task(self._in_turn(item) if in_line else self._handle(item))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._over, item.id, in_line))
+
+    def _over(self, item_id: int, in_line: bool, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._in_hand.discard(item_id)
+        if in_line:
+            self._places.release()
 
     async def take_due(self) -> None:
         """What another process wrote down and did not finish."""
-        for item in await self._db.write(inbox.due, source=SOURCE, handling_ms=HANDLING_MS):
+        mine = frozenset(self._in_hand)
+        for item in await self._db.write(inbox.due, source=SOURCE, handling_ms=HANDLING_MS, in_hand=mine):
             await self.take(item)
 
-    async def _handle(self, item: InboxItem, took_a_slot: bool) -> None:
+    async def _in_turn(self, item: InboxItem) -> None:
+        async with self._slots:
+            await self._handle(item)
+
+    async def _handle(self, item: InboxItem) -> None:
         try:
             with log_context(update_id=item.key):
                 if item.attempts + 1 < MOST_TRIES:
@@ -99,10 +120,6 @@ class Updates:
             await self._db.write(inbox.done, item.id)
         except DatabaseError as error:
             event(_log, "update.not_finished", level=logging.ERROR, update_id=item.key, error=type(error).__name__)
-        finally:
-            self._in_hand.discard(item.id)
-            if took_a_slot:
-                self._slots.release()
 
     async def _feed(self, body: str) -> None:
         """Whatever a handler does, the update is over: one that breaks the handlers must not come for ever."""
@@ -173,9 +190,21 @@ class Updates:
         return True
 
 
-def is_checkout(item: InboxItem) -> bool:
-    """Whether somebody stands at the counter, where Telegram waits for ten seconds only."""
-    return f'"{CHECKOUT}"' in item.body  # inside somebody's words these quotes would be escaped
+def is_about_money(item: InboxItem) -> bool:
+    """Whether somebody stands at the counter, where Telegram waits for ten seconds only, or has paid.
+
+    Looked for in its place: anybody may write such a word, or answer to a message that holds one.
+    """
+    if not any(f'"{word}"' in item.body for word in (CHECKOUT, *PAID)):
+        return False
+    try:
+        update = json.loads(item.body)
+    except ValueError:
+        return False
+    if not isinstance(update, dict):
+        return False
+    message = update.get("message")
+    return CHECKOUT in update or (isinstance(message, dict) and any(word in message for word in PAID))
 
 
 def _json_of(update: Update) -> str:

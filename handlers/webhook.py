@@ -20,7 +20,7 @@ from aiohttp import web
 from database import clock, inbox
 from database import jobs as job_rows
 from database.models import Database, DatabaseError, Tx
-from handlers.updates import Updates, is_checkout
+from handlers.updates import Updates, is_about_money
 from services.log import event
 from services.payments import Payments
 from services.providers.kling_webhook import parse_callback, verify_webhook_signature
@@ -196,7 +196,7 @@ class Routes:
             event(_log, "webhook.refused", rail="telegram", status=refused.status)
             return refused.answer()
         if item is not None:
-            edge.spawn("telegram", edge.updates.take(item), at_once=is_checkout(item))
+            edge.spawn("telegram", edge.updates.take(item), at_once=is_about_money(item))
         return web.Response(status=200)
 
 
@@ -248,7 +248,7 @@ async def _body(request: web.Request, limit: int) -> bytes:
                 chunks.append(chunk)
     except TimeoutError as error:
         raise Refused(408) from error
-    except web.RequestPayloadError as error:  # packed, and not as it says: the line can't be used on
+    except (web.RequestPayloadError, ConnectionError) as error:  # not packed as it says, or they hung up in the midst
         raise Refused(400, hang_up=True) from error
     return b"".join(chunks)
 

@@ -119,6 +119,21 @@ class RedactingFilter(logging.Filter):
         return self._redact(value if isinstance(value, str) else repr(value))
 
 
+def _no_bytes_of_strangers(record: logging.LogRecord) -> bool:
+    """What is no HTTP is the fault of who sent it: one quiet line, not a traceback with bytes that anybody chose."""
+    from aiohttp.http_exceptions import HttpProcessingError  # only its server logs here, so it is loaded already
+    from aiohttp.web import RequestPayloadError
+
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, HttpProcessingError | RequestPayloadError):
+        return True
+    record.msg, record.args, record.exc_info, record.exc_text = "http.malformed", None, None, None
+    record.fields = {"error": type(error).__name__}
+    record.levelno = min(record.levelno, logging.INFO)
+    record.levelname = logging.getLevelName(record.levelno)
+    return logging.getLogger(record.name).isEnabledFor(record.levelno)
+
+
 class TextFormatter(logging.Formatter):
     """`2026-02-12T10:00:00.000Z INFO services.jobs job.claimed job_id=… attempt=1`, then a traceback, indented."""
 
@@ -182,6 +197,7 @@ def setup_logging(
         logging.getLogger(name).setLevel(logging.NOTSET if verbose else logging.WARNING)
     for name in _NEVER_VERBOSE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(_no_bytes_of_strangers)
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -9,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from database import admin, audits, seals
 from database.copies import Outcome
 from database.models import Database, Tx
-from services import backups, reconcile
+from services import backups, disk, reconcile
 from services.queue import Queue
 
 
@@ -40,6 +41,8 @@ class Metrics:
                 "audit_sound": "1 when the last daily audit found the books sound; NaN before the first",
                 "compared_age_seconds": "Since all providers' books were compared with ours; NaN before the first time",
                 "ledger_unsealed": "Entries of the ledger that no seal covers yet",
+                "disk_free_bytes": "Room on the disk under the database",
+                "wal_bytes": "Size of the database's write-ahead log",
             }.items()
         }
 
@@ -47,6 +50,7 @@ class Metrics:
         """The metrics page as bytes."""
         stats = await self._db.read(admin.stats)
         copies = await self._db.read(backups.state)
+        room = await asyncio.to_thread(disk.measure, self._db.path)
         values: dict[str, float] = {
             "open_jobs": stats.open_jobs,
             "held_kopecks": stats.held,
@@ -62,6 +66,8 @@ class Metrics:
             "backup_bytes": copies.good.size if copies.good else 0,
             "backup_verified": int(copies.last is not None and copies.last.outcome is Outcome.VERIFIED),
             "compared_age_seconds": await self._db.read(reconcile.age_seconds),
+            "disk_free_bytes": room.free,
+            "wal_bytes": room.wal,
             **await self._db.read(_audited),
         }
         for name, value in values.items():

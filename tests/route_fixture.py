@@ -86,6 +86,7 @@ class Heard:
     """A dispatcher that only remembers; `gate` holds its handler up."""
 
     texts: list[str] = field(default_factory=list)
+    begun: list[str] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -95,6 +96,7 @@ class Heard:
         @dispatcher.message()
         async def hear(message: Message) -> None:
             self.arrived.set()
+            self.begun.append(message.text or "")
             await self.gate.wait()
             self.texts.append(message.text or "")
 

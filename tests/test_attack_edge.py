@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiogram import Dispatcher
@@ -13,7 +16,7 @@ from sqlalchemy import text
 
 from database import inbox, jobs
 from database.models import Database, DatabaseUnavailable, JobStep, JobType, Tx
-from handlers.updates import MOST_TRIES, Updates
+from handlers.updates import MOST_AT_ONCE, MOST_TRIES, MOST_WAITING, Updates
 from services.telegram import make_bot
 from tests.database_fixture import Clock
 from tests.edge_fixture import Till
@@ -145,6 +148,126 @@ async def test_one_update_that_our_library_can_not_read_does_not_stop_polling(sa
         return [str(row[0]) for row in tx.execute(text("SELECT key FROM inbox WHERE due_at IS NULL ORDER BY id"))]
 
     assert await db.read(keys) == ["5", "6"]
+    await bot.session.close()
+    await db.close()
+
+
+@asynccontextmanager
+async def polling(
+    sandbox: Sandbox, folder: Path, heard: Heard, *, at_once: int = MOST_AT_ONCE, waiting: int = MOST_WAITING
+) -> AsyncIterator[tuple[Updates, Database]]:
+    """A bot that polls while the body runs."""
+    settings = sandbox.settings(folder)
+    db = Database(settings.database_url)
+    await db.init_db()
+    bot = make_bot(settings)
+    updates, stop = Updates(bot, heard.dispatcher(), db, at_once=at_once, waiting=waiting), asyncio.Event()
+    poll = asyncio.create_task(updates.poll(stop))
+    try:
+        yield updates, db
+    finally:
+        stop.set()
+        heard.gate.set()
+        await asyncio.wait_for(poll, timeout=20)
+        await updates.drain(20)
+        await bot.session.close()
+        await db.close()
+
+
+async def so(condition: Callable[[], bool]) -> None:
+    """Wait until it is."""
+
+    async def asked() -> bool:
+        return condition()
+
+    await until(asked)
+
+
+def sold(number: int) -> dict[str, Any]:
+    """An update from the counter."""
+    ann = {"id": 7, "is_bot": False, "first_name": "Ann"}
+    query = {"id": "q", "from": ann, "currency": "XTR", "total_amount": 1, "invoice_payload": f"order {number}"}
+    return {"update_id": number, "pre_checkout_query": query}
+
+
+def send(sandbox: Sandbox, *updates: dict[str, Any]) -> None:
+    """The next answer to getUpdates."""
+    sandbox.fault("telegram", "getUpdates", status=200, body={"ok": True, "result": list(updates)})
+
+
+def written(number: int, words: str = "") -> dict[str, Any]:
+    update: dict[str, Any] = json.loads(good("telegram", number))
+    update["message"]["text"] = words or update["message"]["text"]
+    return update
+
+
+async def test_the_counter_is_answered_behind_any_line(sandbox: Sandbox, tmp_path: Path) -> None:
+    """All places are taken by slow handlers and as many wait: a checkout that is polled then is answered at once."""
+    heard, crowd = Heard(), 2 * MOST_AT_ONCE
+    send(sandbox, *(written(number) for number in range(1, crowd + 1)))
+    send(sandbox, sold(crowd + 1))
+    async with polling(sandbox, tmp_path, heard):
+        await so(lambda: heard.texts == [f"order {crowd + 1}"])
+    assert heard.texts[1:] == [f"hello {number}" for number in range(1, crowd + 1)]
+
+
+async def test_a_line_that_is_full_stops_the_fetching_and_loses_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What waits is bounded and stands in the inbox; what has no place is left with Telegram, and all come in order."""
+    heard = Heard()
+    send(sandbox, *(written(number) for number in range(1, 5)))
+    send(sandbox, *(written(number) for number in range(5, 9)))
+    async with polling(sandbox, tmp_path, heard, at_once=2, waiting=3) as (_, db):
+
+        def unfinished(tx: Tx) -> list[str]:
+            rows = tx.execute(text("SELECT key FROM inbox WHERE due_at IS NOT NULL ORDER BY id"))
+            return [str(row[0]) for row in rows]
+
+        async def full() -> bool:
+            return len(await db.read(unfinished)) == 6
+
+        await until(full)
+        await asyncio.sleep(0.2)
+        assert await db.read(unfinished) == ["1", "2", "3", "4", "5", "6"]  # five have places, the sixth waits for one
+        heard.gate.set()
+        await so(lambda: len(heard.texts) == 8)
+    assert heard.texts == [f"hello {number}" for number in range(1, 9)]
+
+
+async def test_no_words_of_a_person_jump_the_line(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Only what Telegram itself puts into its place is about money; a text or an answered message is not."""
+    heard = Heard()
+    paid = {"currency": "XTR", "total_amount": 1, "invoice_payload": "x", "telegram_payment_charge_id": "c",
+            "provider_payment_charge_id": ""}
+    answered = written(4)
+    answered["message"]["reply_to_message"] = {**written(9)["message"], "successful_payment": paid}
+    bought = written(5, "bought")
+    bought["message"]["successful_payment"] = paid
+    send(sandbox, written(1), written(2, "pre_checkout_query"), written(3, "successful_payment"), answered, bought)
+    async with polling(sandbox, tmp_path, heard, at_once=1):
+        await so(lambda: len(heard.begun) == 2)
+        await asyncio.sleep(0.2)
+        assert sorted(heard.begun) == ["bought", "hello 1"]
+
+
+async def test_what_only_waits_in_line_is_not_given_up(sandbox: Sandbox, tmp_path: Path, clock: Clock) -> None:
+    """However long the line stands, its end is not taken for an update that fails again and again."""
+    settings = sandbox.settings(tmp_path)
+    db = Database(settings.database_url, clock=clock)
+    await db.init_db()
+    heard, bot = Heard(), make_bot(settings)
+    updates = Updates(bot, heard.dispatcher(), db)
+    item = await updates.write_down(good("telegram").decode(), 1)
+    assert item is not None
+    await updates.take(item)
+    for _ in range(MOST_TRIES + 1):
+        clock.forward(600_000)
+        await updates.take_due()
+    await updates.drain(0)  # the process ends before its turn
+    clock.forward(600_000)
+    heard.gate.set()
+    await updates.take_due()
+    await updates.drain(5)
+    assert heard.texts == ["hello 1"]
     await bot.session.close()
     await db.close()
 

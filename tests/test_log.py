@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
 import logging
@@ -20,7 +21,7 @@ from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import TelegramAPIError
 from aiohttp import ClientSession, web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import BaseTestServer, TestServer
 
 from services.log import event, log_context, setup_logging
 
@@ -48,6 +49,7 @@ def set_up() -> Iterator[SetUp]:
 
     yield start
     logging.captureWarnings(False)
+    logging.getLogger("aiohttp.server").filters.clear()
     sys.excepthook, threading.excepthook = hooks
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -226,6 +228,52 @@ def test_libraries_are_quiet_unless_asked(level: str, loud: bool, set_up: SetUp)
         logging.getLogger(name).warning("trouble of %s", name)
     assert stream.getvalue().count("trouble of") == 2
     assert ("request of" in stream.getvalue()) is loud
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/9.x\r\nHost: hunter2\r\n\r\n",
+        b"GET /" + b"hunter2" * 3000 + b" HTTP/1.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nhunter2\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 7\r\n\r\nhunter2",
+    ],
+)
+async def test_what_is_no_http_is_one_quiet_line(request_: bytes, set_up: SetUp, outside: TestServer) -> None:
+    """Anybody may send us any bytes: they fill no log, and stand in none."""
+    stream = set_up("INFO")
+    await say(outside, request_)
+    (line,) = stream.getvalue().splitlines()
+    assert "INFO aiohttp.server http.malformed error=" in line
+    set_up("WARNING")
+    await say(outside, request_)
+    assert len(stream.getvalue().splitlines()) == 1
+
+
+async def test_our_own_fault_in_a_route_keeps_its_traceback(set_up: SetUp) -> None:
+    """The server is quiet about strangers only."""
+
+    async def broken(_: web.Request) -> web.Response:
+        raise KeyError("ours")
+
+    app = web.Application()
+    app.router.add_get("/", broken)
+    async with TestServer(app) as server:
+        stream = set_up("INFO")
+        await say(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert "ERROR aiohttp.server" in stream.getvalue()
+    assert "KeyError: 'ours'" in stream.getvalue()
+
+
+async def say(server: BaseTestServer, request: bytes) -> None:
+    """Send these very bytes and read until the server hangs up or has nothing more to say."""
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    writer.write(request)
+    await writer.drain()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(reader.read(), timeout=0.5)
+    writer.close()
+    await writer.wait_closed()
 
 
 def test_bound_values_of_statements_are_never_written(set_up: SetUp) -> None:

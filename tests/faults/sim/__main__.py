@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.faults.sim.plants import PLANTS, planted
 from tests.faults.sim.story import Outcome, run
 
-FOUND_WITHIN = 40
+FOUND_WITHIN = 200
 
 
 def main() -> int:
