@@ -22,6 +22,8 @@ pytest_plugins = [
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without a browser the page can't be looked at; where everything must run, that is an error and no excuse."""
+    # The longest first: they compute by themselves in the background while the others mostly wait.
+    items.sort(key=lambda item: "test_sim.py" not in item.nodeid)
     if find_browser() is not None:
         return
     if os.environ.get("CI"):

@@ -56,7 +56,7 @@ async def test_a_restored_shop_knows_what_was_paid_and_returned_since_before_it_
         await admin.say("/fix")
         await admin.sees("Ждут решения: 1", new=True)
         await admin.say("/fix 1 apply")
-        await anya.sees("Зачислено 1\u00a0000")
+        await anya.sees("Зачислено 1\u00a0000", new=True)
         assert await house.db.get_balance(ANYA) == before
         assert (await house.shop.reconciliation.run()).new == []
         assert not backup.mark_of(house.db.path).exists()
