@@ -187,6 +187,7 @@ async def test_audit_prints_the_head_and_compares_one_of_earlier(
     assert "FAIL  I4" in other.out
     assert "is one of the seals" not in other.out
     assert (await command(tmp_path, plain(path), "audit", "--head", "abc")).status == 2
+    await db.close()
 
 
 async def test_audit_of_no_database_says_so_and_makes_none(tmp_path: Path) -> None:
