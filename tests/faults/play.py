@@ -259,7 +259,8 @@ def _ends(stage: Stage, story: Story) -> Iterable[str]:
         return
     entries = stage.after("SELECT reason, amount FROM ledger WHERE user_id = ? AND id > 1 ORDER BY id", ANYA)
     jobs = [row[0] for row in stage.after("SELECT status FROM jobs ORDER BY created_at, id")]
-    if story.or_given_back and stage.deaths and jobs == ["failed"]:
+    spent = stage.after("SELECT 1 FROM provider_calls WHERE outcome IS NULL OR outcome <> 'refused'")
+    if story.or_given_back and stage.deaths and jobs == ["failed"] and len(spent) == 2:
         story = replace(story, jobs=("failed",), entries=(*story.entries, ("refund", -story.entries[0][1])))
     if sorted(entries) != sorted(story.entries):
         yield f"Anya's entries are {entries}, not {list(story.entries)}"

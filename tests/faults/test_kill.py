@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -15,9 +14,7 @@ from tests.faults.seams import Trap
 from tests.faults.stories import STORIES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-EVERY = list(kill.cases())
-# Where nobody waits, each point before and after; else each once, at this edge or that by turns.
-CASES = EVERY if os.environ.get("CI") else [case for number, case in enumerate(EVERY) if number % 4 in (0, 3)]
+CASES = list(kill.cases())
 # Deaths that a soak has found, each in the story that showed it.
 FOUND = [
     ("typed sum", Trap("commit database.payments.open_payment", "before")),
