@@ -41,6 +41,8 @@ class Customer:
         elif roll < 0.45:
             self._send_photos()
             await self._go_for_it()
+        elif roll < 0.55:
+            await self._use_a_result()
         elif roll < 0.72:
             await self._tap_something(self._chance.choice((1, 1, 1, 2, 5)))
         elif roll < 0.80:
@@ -63,20 +65,36 @@ class Customer:
         """Wait for the card, often make a clip of it, and confirm, once or impatiently; then pay what is missing."""
         await self._wait_for("go:")
         if self._chance.random() < 0.4:
-            await self._tap_something(1, "c:", ":kind")
+            await self._tap_something(1, "c:", ":clip")
             await asyncio.sleep(self._chance.choice((0.5, 4.0)))
         await self._tap_something(self._chance.choice((1, 1, 2, 4)), "go:")
         if self._chance.random() < 0.5:
             await self._pay()
 
     async def _pay(self) -> None:
-        """Choose a sum, open the link, pay; or tap "check" before the money can have come."""
+        """Choose a sum or a pack in Stars, open what comes, pay; or tap "check" before the money can have come."""
         await self._wait_for("t:")
-        await self._tap_something(self._chance.choice((1, 1, 3)), "t:")
+        await self._tap_something(self._chance.choice((1, 1, 3)), self._chance.choice(("t:", "t:", "x:")))
         await self._wait_for("p|")
         await self._tap_something(1, "https:")
         await asyncio.sleep(self._chance.choice((0.0, 1.0, 6.0)))
         await self._tap_something(1, "p|")
+
+    async def _use_a_result(self) -> None:
+        """A picture that came, or comes within some seconds, is brought to life, made once more, or changed."""
+        for _ in range(6):
+            shown = [one for one in self._telegram.chats[self.id].newest() if "photo" in one and "reply_markup" in one]
+            if shown:
+                break
+            await asyncio.sleep(3.0)
+        else:
+            return
+        button = self._chance.choice(_buttons(shown[0]))
+        self._telegram.tap(self.id, shown[0], _target(button))
+        await asyncio.sleep(1.0)
+        if _target(button).endswith(":edit"):
+            self._say_what_they_want()
+        await self._go_for_it()
 
     async def _wait_for(self, first: str) -> None:
         for _ in range(8):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
@@ -18,11 +19,15 @@ from database.models import IllegalMove, Job, JobStatus, Tx
 from services.notifier import Notifier
 from services.payments import Payments
 from services.settlement import Settlement
-from tests.faults.sim.providers import SimKling
+from tests.faults.sim.providers import SimGemini, SimKling
+from tests.faults.sim.yookassa import SimYooKassa
 from workers import image_worker, step, video_worker
 
+Patch = Callable[..., None]
+Planting = Callable[[Patch], None]
 
-def _no_intent(patch: Callable[..., None]) -> None:
+
+def _no_intent(patch: Patch) -> None:
     """The provider is called without a word in the database before."""
 
     async def bare(*given: Any) -> Any:
@@ -33,7 +38,20 @@ def _no_intent(patch: Callable[..., None]) -> None:
     patch(image_worker, "recorded", bare)
 
 
-def _believes_the_body(patch: Callable[..., None]) -> None:
+def _lose_many_pictures(patch: Patch) -> None:
+    """No bug of the shop's: every other picture is drawn and never arrives."""
+    serve = SimGemini.serve
+
+    def lost(self: SimGemini, request: Any, content: bytes) -> Any:
+        answer = serve(self, request, content)
+        if self.world.chance.random() < 0.5:
+            raise httpx.RemoteProtocolError("the answer was cut off")
+        return answer
+
+    patch(SimGemini, "serve", lost)
+
+
+def _believes_the_body(patch: Patch) -> None:
     """A notification is enough to credit; nobody asks YooKassa."""
 
     async def believe(self: Any, provider_payment_id: str) -> None:
@@ -44,7 +62,7 @@ def _believes_the_body(patch: Callable[..., None]) -> None:
     patch(Payments, "heard_of", believe)
 
 
-def _sent_before_sending(patch: Callable[..., None]) -> None:
+def _sent_before_sending(patch: Patch) -> None:
     """A message counts as sent before Telegram has it."""
     attempt = Notifier._attempt
 
@@ -55,7 +73,7 @@ def _sent_before_sending(patch: Callable[..., None]) -> None:
     patch(Notifier, "_attempt", hasty)
 
 
-def _cabinet_overlooked(patch: Callable[..., None]) -> None:
+def _cabinet_overlooked(patch: Patch) -> None:
     """Money given back in YooKassa's cabinet is not taken from the balance."""
 
     async def deaf(self: Any, payment: Any, refund: Any) -> None: ...
@@ -63,27 +81,39 @@ def _cabinet_overlooked(patch: Callable[..., None]) -> None:
     patch(Settlement, "take_back", deaf)
 
 
-def _mismatch_overlooked(patch: Callable[..., None]) -> None:
+def _mismatch_overlooked(patch: Patch) -> None:
     """Another sum than the order's is credited as if it were the order's."""
     patch(Settlement, "mismatch", lambda self, payment, facts: None)
 
 
-def _returned_twice(patch: Callable[..., None]) -> None:
+def _show_other_sums(patch: Patch) -> None:
+    """No bug of the shop's: every other payment is shown with a sum that is not its order's."""
+    new_payment = SimYooKassa._new_payment
+
+    def odd(self: SimYooKassa, wanted: dict[str, Any]) -> Any:
+        made = new_payment(self, wanted)
+        if self.world.chance.random() < 0.5:
+            self.odd.add(made["id"])
+        return made
+
+    patch(SimYooKassa, "_new_payment", odd)
+
+
+def _returned_twice(patch: Patch) -> None:
     """A refused return gives the customer everything back without looking whether it was done already."""
     patch(refunds, "succeed", lambda tx, refund_id, provider_id: (refunds.get(tx, refund_id), False))
 
 
-def _bought_again(patch: Callable[..., None]) -> None:
+def _bought_again(patch: Patch) -> None:
     """A clip whose submit ended in doubt is ordered again at once, without a search for the first."""
 
     async def nothing_found(*_: Any) -> bool:
         return True
 
     patch(video_worker, "_search", nothing_found)
-    _lose_many_answers(patch)
 
 
-def _lose_many_answers(patch: Callable[..., None]) -> None:
+def _lose_many_answers(patch: Patch) -> None:
     """No bug of the shop's: Kling's yes is lost so often that a world soon holds a doubt."""
     submit = SimKling._submit
 
@@ -96,7 +126,7 @@ def _lose_many_answers(patch: Callable[..., None]) -> None:
     patch(SimKling, "_submit", lost)
 
 
-def _cancels_what_was_bought(patch: Callable[..., None]) -> None:
+def _cancels_what_was_bought(patch: Patch) -> None:
     """An order is cancelled and paid back although the provider is drawing it."""
 
     def cancel(tx: Tx, job_id: str, user_id: int) -> Job:
@@ -108,19 +138,39 @@ def _cancels_what_was_bought(patch: Callable[..., None]) -> None:
     patch(jobs, "cancel", cancel)
 
 
-PLANTS: dict[str, tuple[Callable[[Callable[..., None]], None], int]] = {
-    plant.__name__.strip("_").replace("_", " "): (plant, seed)
-    for plant, seed in (
-        (_no_intent, 0), (_believes_the_body, 0), (_sent_before_sending, 2), (_cabinet_overlooked, 5),
-        (_mismatch_overlooked, 130), (_returned_twice, 2), (_bought_again, 176), (_cancels_what_was_bought, 6),
+@dataclass(frozen=True)
+class Plant:
+    """A bug, the weather in which worlds show it soon, and a seed whose world has shown it, where the search begins."""
+
+    bug: Planting
+    seed: int
+    weather: Planting | None = None
+
+
+PLANTS = {
+    plant.bug.__name__.strip("_").replace("_", " "): plant
+    for plant in (
+        Plant(_no_intent, 0, _lose_many_pictures),
+        Plant(_believes_the_body, 2),
+        Plant(_sent_before_sending, 2),
+        Plant(_cabinet_overlooked, 2),
+        Plant(_mismatch_overlooked, 7, _show_other_sums),
+        Plant(_returned_twice, 11),
+        Plant(_bought_again, 6, _lose_many_answers),
+        Plant(_cancels_what_was_bought, 21),
     )
 }
-"""Each with a seed whose world has shown it, where the search begins."""
 
 
 @contextmanager
-def planted(name: str) -> Iterator[None]:
-    """The bug of that name is in the shop while the body runs."""
+def planted(name: str, *, bug: bool = True) -> Iterator[None]:
+    """The bug of that name is in the shop while the body runs; or, for comparison, its weather alone."""
+    plant = PLANTS[name]
     with ExitStack() as stack:
-        PLANTS[name][0](lambda place, attribute, value: stack.enter_context(mock.patch.object(place, attribute, value)))
+        def patch(place: Any, attribute: str, value: Any) -> None:
+            stack.enter_context(mock.patch.object(place, attribute, value))
+
+        for planting in (plant.weather, plant.bug if bug else None):
+            if planting is not None:
+                planting(patch)
         yield

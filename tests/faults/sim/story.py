@@ -41,13 +41,14 @@ class Outcome:
     trace: list[str] = field(default_factory=list)
 
 
-def run(seed: int, templates: Path, *, keep_trace: bool = False) -> Outcome:
-    """Live through the world of `seed`; `templates` is a folder for what all worlds begin with."""
+def run(seed: int, templates: Path, *, keep_trace: bool = False, rounds: int = ROUNDS) -> Outcome:
+    """Live through the world of `seed`; `templates` is a folder for what all worlds begin with. After the storm it has
+    `rounds` looks to come to its end."""
     folder = Path(tempfile.mkdtemp(prefix="world-", dir=MEMORY if MEMORY.is_dir() else None))
     world = World(seed, folder, keep_trace=keep_trace)
     loop = SimLoop(owner_of, world.width)
     loop.set_exception_handler(lambda *_: None)
-    story = Story(world, templates)
+    story = Story(world, templates, rounds)
     logging.disable(logging.CRITICAL)
     gc_was = gc.isenabled()
     gc.disable()  # what is collected when must not decide what happens
@@ -68,9 +69,10 @@ def run(seed: int, templates: Path, *, keep_trace: bool = False) -> Outcome:
 class Story:
     """Who lives in the world and what befalls them."""
 
-    def __init__(self, world: World, templates: Path) -> None:
+    def __init__(self, world: World, templates: Path, rounds: int) -> None:
         self.world = world
         self.templates = templates
+        self._rounds = rounds
         self._letters: set[asyncio.Task[None]] = set()
         self.broken: BaseException | None = None
         self.kills = 0
@@ -168,7 +170,7 @@ class Story:
             company.start(name)
         told = asyncio.create_task(self._notify(company))
         bad = ["not looked at yet"]
-        for _ in range(ROUNDS):
+        for _ in range(self._rounds):
             for number in list(company.yookassa.payments):
                 company.yookassa.decline(number, "expired_on_confirmation")
             for number in list(company.yookassa.refunds):
