@@ -6,6 +6,7 @@ the code. A text is HTML for Telegram: arguments are escaped, so a user's own wo
 
 from __future__ import annotations
 
+import functools
 import html
 import logging
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from fluent.runtime import FluentBundle, FluentResource
+from fluent.syntax.ast import Resource
 
 from services.log import event
 
@@ -105,5 +107,10 @@ def _bundle(folder: Path, language: Language) -> FluentBundle:
     # Without isolation marks: Telegram shows the invisible characters around numbers as gaps in some clients.
     bundle = FluentBundle([language], use_isolating=False)
     for file in sorted(folder.glob("*.ftl")):
-        bundle.add_resource(FluentResource(file.read_text(encoding="utf-8")))
+        bundle.add_resource(_parsed(file.read_text(encoding="utf-8")))
     return bundle
+
+
+@functools.cache  # parsing takes longer than all else at a start, and what it gives is never changed
+def _parsed(text: str) -> Resource:
+    return FluentResource(text)

@@ -19,6 +19,7 @@ from database.models import Database
 from handlers.shop import Shop
 from services.telegram import Pace
 from tests.database_fixture import assert_books
+from tests.empty_shop import lay_out
 from tests.sandbox_fixture import ADMIN, TOKEN, Sandbox
 
 BOT_ID = int(TOKEN.split(":")[0])
@@ -255,6 +256,7 @@ async def open_house(sandbox: Sandbox, folder: Path, **settings: str) -> AsyncIt
     async with contextlib.AsyncExitStack() as stack:
         usual = {"HTTP_PORT": "0", "RATE_LIMIT_PER_MINUTE": "1000"}
         shop = Shop(sandbox.settings(folder, **{**usual, **settings}), stack)
+        lay_out(shop.db.path)
         await shop.open()
         # The sandbox's clock runs 200 times as fast as ours, and so may the bot.
         shop.bot.session.middleware[0].pace = Pace(per_second=2_000, chat_per_second=200, chat_burst=1_000)  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from database.checks import check_file, run_checks
 from database.models import Database, Tx
+from tests.empty_shop import lay_out
 
 ROOT = Path(__file__).parent.parent
 MINUTE = 60_000
@@ -68,6 +69,7 @@ def database_path(tmp_path: Path) -> Path:
 @pytest_asyncio.fixture
 async def empty_db(database_path: Path, clock: Clock) -> AsyncIterator[Database]:
     """A fresh database whose books the test may break on purpose."""
+    lay_out(database_path)
     db = Database(url_of(database_path), clock=clock)
     await db.init_db()
     yield db

@@ -22,6 +22,7 @@ from services.refunds import CardRail, Refunds
 from services.settings import Settings
 from services.yookassa import YooKassaGateway
 from tests.database_fixture import assert_books
+from tests.empty_shop import lay_out
 from tests.sandbox_fixture import ADMIN, Sandbox
 
 HOOK = "/webhooks/yookassa"
@@ -100,6 +101,7 @@ async def till(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Till]:
     """Polling mode, no proxies, YooKassa on; the shop's own notifications are off until a test sets their URL."""
     settings: Settings = sandbox.settings(tmp_path)
     db = Database(settings.database_url)
+    lay_out(db.path)
     await db.init_db()
     gateway = YooKassaGateway("100500", "test_sandbox_key", f"{sandbox.url}/yookassa/v3", timeout=(2, 2))
     payments = Payments(

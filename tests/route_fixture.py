@@ -24,6 +24,7 @@ from services.payments import Payments
 from services.telegram import make_bot
 from services.yookassa import YooKassaGateway
 from tests.edge_fixture import Till
+from tests.empty_shop import lay_out
 from tests.sandbox_fixture import ADMIN, Sandbox
 
 SMALL: Final = 64 * 1024
@@ -127,6 +128,7 @@ async def opened(
     settings = sandbox.settings(folder, **{**(WEBHOOK_MODE if heard else {}), **env})
     async with AsyncExitStack() as stack:
         db = Database(settings.database_url, **({"clock": clock} if clock else {}))
+        lay_out(db.path)
         await db.init_db()
         stack.push_async_callback(db.close)
         gateway = None

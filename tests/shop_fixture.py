@@ -19,6 +19,7 @@ from services.catalogue import SHIPPED
 from services.queue import FUNCTIONS, Queue, Step, load_function
 from services.settings import Settings
 from tests.database_fixture import assert_books
+from tests.empty_shop import lay_out
 from tests.sandbox_fixture import Sandbox
 from workers.runtime import Runtime, install
 
@@ -123,6 +124,7 @@ async def shop_settings(sandbox: Sandbox, tmp_path: Path) -> Settings:
 async def shop(sandbox: Sandbox, shop_settings: Settings) -> AsyncIterator[Shop]:
     """A runtime in the sandbox, installed for this test's loop; the books must hold at the end."""
     here = Runtime.open(shop_settings)
+    lay_out(here.db.path)
     await here.db.init_db()
     install(here)
     yield Shop(here, here.db, HandQueue(), sandbox)

@@ -23,6 +23,7 @@ from database.models import (
     Refusal,
 )
 from tests.database_fixture import url_of
+from tests.empty_shop import lay_out
 
 T = TypeVar("T")
 USERS = st.integers(1, 3)
@@ -104,7 +105,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.db = Database(url_of(Path(self.folder.name) / "bot.db"))
-        self.runner.run(self.db.init_db())
+        lay_out(self.db.path)
         self.model = Model()
         self.causes = 0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import cache
@@ -19,7 +18,6 @@ from aiohttp.test_utils import make_mocked_request
 
 import handlers
 from database.engine import SqliteFile, Tx
-from database.migrate import migrate
 from database.models import Database, DatabaseUnavailable
 from handlers.shop import Shop
 from services import live, notifier
@@ -32,6 +30,7 @@ from services.queue import FUNCTIONS, TIMEOUTS, Queue, Step, load_function
 from services.rate_limiter import RateLimiter
 from services.settings import Settings, load_settings
 from services.telegram import Pace, make_bot
+from tests.empty_shop import lay_out
 from tests.faults.sim.providers import SimGemini, SimKling, connect
 from tests.faults.sim.telegram import SimTelegram
 from tests.faults.sim.world import ADMIN, Machine, World, current
@@ -43,19 +42,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 TOKEN = "900:token-of-a-simulated-bot"
 STARS = "stars = [{ kopecks = 10000, price = 90 }, { kopecks = 50000, price = 440 }]"
-
-
-@cache
-def template(folder: Path) -> Path:
-    """An empty shop's file, made once; each world takes a copy."""
-    path = folder / "template.db"
-    file = SqliteFile.open(path)
-    try:
-        migrate(file)
-        file.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    finally:
-        file.close()
-    return path
 
 
 @cache
@@ -230,8 +216,8 @@ class Company:
         slow_down(2.0)
         self.world = world
         self.templates = templates
-        self.path = fresh_file(world, templates)
-        path = self.path
+        self.path = path = world.folder / "bot.db"
+        lay_out(path)
         self.telegram = SimTelegram(world)
         self.yookassa = SimYooKassa(world)
         self.gemini = SimGemini(world)
@@ -395,10 +381,3 @@ class _NoProtocol:
 @cache
 def _texts() -> Texts:
     return Texts()
-
-
-def fresh_file(world: World, templates: Path) -> Path:
-    """The database file of a new world."""
-    path = world.folder / "bot.db"
-    shutil.copyfile(template(templates), path)
-    return path
