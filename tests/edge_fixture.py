@@ -103,7 +103,7 @@ async def till(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Till]:
     db = Database(settings.database_url)
     lay_out(db.path)
     await db.init_db()
-    gateway = YooKassaGateway("100500", "test_sandbox_key", f"{sandbox.url}/yookassa/v3", timeout=(2, 2))
+    gateway = YooKassaGateway("100500", "test_sandbox_key", f"{sandbox.url}/yookassa/v3", timeout=(10, 6))
     payments = Payments(
         db, gateway, Texts(), shop_id="100500", test_mode=True, return_url=f"{sandbox.url}/", admins=[ADMIN]
     )

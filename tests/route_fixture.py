@@ -133,7 +133,7 @@ async def opened(
         stack.push_async_callback(db.close)
         gateway = None
         if settings.yookassa_enabled:
-            gateway = YooKassaGateway("100500", "test_sandbox_key", settings.yookassa_api_url, timeout=(2, 2))
+            gateway = YooKassaGateway("100500", "test_sandbox_key", settings.yookassa_api_url, timeout=(10, 6))
             stack.push_async_callback(gateway.close)
         payments = Payments(db, gateway, Texts(), shop_id="100500", test_mode=True, admins=[ADMIN])
         updates: Updates | None = None
