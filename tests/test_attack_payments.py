@@ -241,7 +241,7 @@ async def test_after_the_keys_time_the_payment_is_found_in_the_list(till: Till) 
 
 
 async def test_an_order_that_a_backup_holds_unsent_is_looked_for_before_it_is_sent(till: Till) -> None:
-    """Copied right before it was sent, restored a day later: by then YooKassa has it, paid, and has forgotten the key."""
+    """Copied right before it was sent, restored a day later: by then it is paid, and YooKassa has forgotten the key."""
     await lost(till, "after")
     (made,) = till.sandbox.world.faces["yookassa"].payments.values()
     made.deadline = till.sandbox.world.clock.now() + 3600
