@@ -22,7 +22,7 @@ from database.states import JobType
 RULES: Mapping[str, str] = {
     "I1": "no balance is below zero, and whoever owes has nothing to spend",
     "I2": "each job reserved its price once and kept what it cost, or nothing",
-    "I3": "each paid payment was credited once, each return taken back or owed",
+    "I3": "each paid payment was credited once, each return taken back or owed, and no entry names what is not there",
     "I4": "the ledger only grew: seals and guards are in place, every sealed entry is as it was",
     "I5": "balances are the sum of the ledger, held money is what was reserved",
     "I6": "each open job and hold has somebody who looks after it, and an end",
@@ -174,6 +174,73 @@ def one_credit_per_payment(tx: Tx) -> Iterator[Finding]:
            WHERE (CASE f.status WHEN 'canceled' THEN f.amount ELSE 0 END)
               <> COALESCE((SELECT l.amount FROM ledger l WHERE l.key = 'returned:' || f.id), 0)""",
     )
+
+
+def entries_come_from_something(tx: Tx) -> Iterator[Finding]:
+    """I3: what we write beside another row has that row: no money comes or goes in the name of nothing.
+
+    Entries whose keys are other programs' own, as all of `add_balance` are, have no such row.
+    """
+    named = " OR ".join(_named_by(name) for name in OF_JOBS)
+    counts = " + ".join(f"(SELECT COUNT(*) FROM ledger WHERE {_named_by(name)})" for name in OF_JOBS)  # noqa: S608
+    # Two counts in indexes tell in nearly every shop that no row has to be looked at.
+    if tx.execute(text(f"SELECT {counts} <> COUNT(*) FROM ledger WHERE job_id IS NOT NULL")).scalar():  # noqa: S608
+        yield from _broken(
+            tx,
+            "I3",
+            "these entries are named after a job and belong to none",
+            f"SELECT id FROM ledger WHERE job_id IS NULL AND ({named})",  # noqa: S608 - words of ours
+        )
+    for name, origin in ORIGINS.items():
+        yield from _broken(
+            tx,
+            "I3",
+            f"these entries ({name}) have no row that explains them",
+            f"SELECT l.id FROM ledger l WHERE {_named_by(name, 'l.key')} AND NOT EXISTS ({origin})",  # noqa: S608
+        )
+    yield from _broken(
+        tx,
+        "I3",
+        "these debts have no row that explains them",
+        """SELECT d.id FROM debts d
+           WHERE (d.cause GLOB 'takeback:*' OR d.cause GLOB 'fix:*' OR d.cause GLOB 'migration:*') AND NOT (
+             d.cause = 'migration:' || d.user_id
+             OR EXISTS (SELECT 1 FROM refunds f JOIN payments p ON p.id = f.payment_id
+                        WHERE d.cause IN ('takeback:' || f.id, 'takeback:' || f.provider_refund_id)
+                          AND p.user_id = d.user_id)
+             OR EXISTS (SELECT 1 FROM differences i WHERE d.cause = 'fix:' || i.id AND i.state = 'applied'))""",
+    )
+    yield from _broken(
+        tx,
+        "I3",
+        "what was decided about these differences was not booked, or with another sum",
+        """SELECT i.id FROM differences i WHERE i.state = 'applied' AND json_extract(i.proposal, '$.amount') <>
+             COALESCE((SELECT l.amount FROM ledger l WHERE l.key = 'fix:' || i.id), 0)
+             - COALESCE((SELECT d.amount FROM debts d WHERE d.cause = 'fix:' || i.id), 0)
+           AND NOT (i.kind IN ('quarantined', 'unknown-payment') AND EXISTS (
+             SELECT 1 FROM payments p WHERE p.status IN ('paid', 'refunded')
+               AND (p.id = i.payment_id OR p.provider_payment_id = json_extract(i.details, '$.about'))))""",
+    )
+
+
+OF_JOBS = ("reserve", "refund", "difference", "compensation")
+"""What the keys of entries begin with that move the money of a job."""
+ORIGINS: Mapping[str, str] = {
+    "payment": "SELECT 1 FROM payments p WHERE p.id = substr(l.key, 9)",
+    "takeback": """SELECT 1 FROM refunds f JOIN payments p ON p.id = f.payment_id
+        WHERE (f.id = substr(l.key, 10) OR f.provider_refund_id = substr(l.key, 10)) AND p.user_id = l.user_id""",
+    "returned": """SELECT 1 FROM refunds f JOIN payments p ON p.id = f.payment_id
+        WHERE f.id = substr(l.key, 10) AND f.status = 'canceled' AND p.user_id = l.user_id""",
+    "fix": """SELECT 1 FROM differences i WHERE i.id = CAST(substr(l.key, 5) AS INTEGER)
+        AND l.key = 'fix:' || i.id AND i.state = 'applied'""",
+    "debt": """SELECT 1 FROM debts d WHERE d.id = CAST(substr(l.key, 6) AS INTEGER) AND d.user_id = l.user_id""",
+    "migration": "SELECT 1 WHERE l.key = 'migration:' || l.user_id",
+}
+"""For each kind of entry that has one, the row that it comes from."""
+
+
+def _named_by(name: str, key: str = "key") -> str:
+    return f"({key} >= '{name}:' AND {key} < '{name};')"
 
 
 def guards_are_in_place(tx: Tx) -> Iterator[Finding]:
@@ -339,7 +406,8 @@ def completed_jobs_reach_people(tx: Tx) -> Iterator[Finding]:
         "the result of these jobs was neither delivered nor is it owed, and nothing was paid back",
         """SELECT j.id FROM jobs j WHERE j.legacy = 0 AND j.status = 'completed' AND j.delivered_at IS NULL
            AND NOT EXISTS (SELECT 1 FROM ledger l WHERE l.job_id = j.id AND l.reason = 'compensation')
-           AND NOT (EXISTS (SELECT 1 FROM outbox o WHERE o.key = 'result:' || j.id)
+           AND NOT (EXISTS (SELECT 1 FROM outbox o WHERE o.key = 'result:' || j.id
+                            AND (o.due_at IS NOT NULL OR o.dead_reason IS NOT NULL))
                     AND EXISTS (SELECT 1 FROM assets a WHERE a.job_id = j.id AND a.role = 'result'
                                 AND a.deleted_at IS NULL))""",
     )
@@ -421,6 +489,7 @@ PIECES: tuple[tuple[str, Callable[[Tx], Iterator[Finding]]], ...] = (
     ("I8", completed_jobs_reach_people),
     ("I5", sums_agree),
     ("I3", one_credit_per_payment),
+    ("I3", entries_come_from_something),
     ("I9", nothing_leaks),
     ("I1", no_balance_below_zero),
     ("I4", no_id_is_missing),

@@ -182,6 +182,13 @@ def returned_of_lost(tx: Tx, provider_payment_id: str) -> int:
     return sum(int(one.details.get("theirs") or 0) for one in _returns_of_lost(tx, provider_payment_id))
 
 
+def credited_without_row(tx: Tx, provider: str, provider_payment_id: str) -> Difference | None:
+    """The decision that credited a payment which has no row of its own; None when there was none."""
+    keys = [f"{provider}:{kind}:{provider_payment_id}" for kind in (UNKNOWN, SECOND)]
+    applied = (differences.c.key.in_(keys), differences.c.state == DifferenceState.APPLIED)
+    return Difference.maybe(tx.row(select(differences).where(*applied).order_by(differences.c.id).limit(1)))
+
+
 def _refuse_what_is_overtaken(tx: Tx, difference: Difference, amount: int) -> None:
     """A proposal is as old as its difference: another decision, or a return, may have moved the same money since.
 

@@ -441,7 +441,11 @@ def _close_unpaid(
 
 
 def expire_hold(tx: Tx, job_id: str) -> bool:
-    """The hold is over: whatever holds the money gives it back. True if this call did it."""
+    """The hold is over: whatever holds the money gives it back. True if this call did it.
+
+    One that ends further ahead than a hold can gets a sensible end instead.
+    """
+    ledger.begin_far_hold_anew(tx, job_id)
     held = ledger.get_reservation(tx, job_id)
     if held is None or held.state is not ReservationState.RESERVED or held.hold_until > tx.now:
         return False

@@ -6,7 +6,7 @@ CHECK makes an overdraft impossible whoever writes.
 
 from __future__ import annotations
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import and_, func, insert, or_, select, update
 
 from database import users
 from database.engine import Tx
@@ -16,6 +16,7 @@ from database.schema import MAX_AMOUNT, balances, debts, jobs, ledger, reservati
 from database.states import OPEN_JOBS, EntryKind, Reason, ReservationState
 
 HOLD_WITHOUT_JOB_MS = 24 * 3600 * 1000
+FAR_MS = 3 * HOLD_WITHOUT_JOB_MS  # further ahead than any hold of ours, also by a clock that is a day off
 MAX_KEY = 200
 MAX_REASON = 200
 SMALL_ACCOUNT = 1_000  # up to so many entries every read compares the shadow with the sum
@@ -83,10 +84,11 @@ def get_reservation(tx: Tx, job_id: str) -> Reservation | None:
 
 
 def expired_holds(tx: Tx, *, limit: int = 100) -> list[Reservation]:
-    """Open reservations whose hold is over, oldest first."""
+    """Open reservations whose hold is over, oldest first, and those that end further ahead than a hold can."""
+    until = reservations.c.hold_until
     query = (
         select(reservations)
-        .where(reservations.c.state == ReservationState.RESERVED, reservations.c.hold_until <= tx.now)
+        .where(reservations.c.state == ReservationState.RESERVED, or_(until <= tx.now, until > tx.now + FAR_MS))
         .order_by(reservations.c.hold_until)
         .limit(limit)
     )
@@ -256,6 +258,19 @@ def hold_until(tx: Tx, job_id: str, until: int) -> None:
         .where(reservations.c.job_id == job_id, reservations.c.hold_until != until)
         .values(hold_until=until)
     )
+
+
+def begin_far_hold_anew(tx: Tx, job_id: str) -> None:
+    """A hold that was written under a wrong clock, and would keep the money for ever, lasts its time from now on."""
+    far = and_(
+        reservations.c.job_id == job_id,
+        reservations.c.state == ReservationState.RESERVED,
+        reservations.c.hold_until > tx.now + FAR_MS,
+    )
+    lasts = tx.execute(select(reservations.c.hold_until - reservations.c.created_at).where(far)).scalar()
+    if lasts is not None:
+        until = tx.now + (lasts if 0 < lasts <= HOLD_WITHOUT_JOB_MS else HOLD_WITHOUT_JOB_MS)
+        tx.execute(update(reservations).where(far).values(created_at=tx.now, hold_until=until))
 
 
 def charge(tx: Tx, job_id: str, amount: int | None = None) -> Reservation:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import and_, delete, exists, not_, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from database.engine import Tx
@@ -109,8 +109,13 @@ def revive_results(tx: Tx, user_id: int) -> int:
 
 
 def forget_old(tx: Tx, *, before: int, limit: int = 500) -> int:
-    """Drop rows that were sent or given up before `before` (UTC ms)."""
-    old = select(outbox.c.id).where(outbox.c.created_at < before, outbox.c.due_at.is_(None)).limit(limit)
+    """Drop rows that were sent or given up and are older than `before` (UTC ms).
+
+    A result that was given up stays as long as its file: until then the person may come back for it.
+    """
+    kept = and_(assets.c.job_id == outbox.c.job_id, assets.c.role == "result", assets.c.deleted_at.is_(None))
+    waits = and_(outbox.c.kind == "result", outbox.c.sent_at.is_(None), exists().where(kept))
+    old = select(outbox.c.id).where(outbox.c.created_at < before, outbox.c.due_at.is_(None), not_(waits)).limit(limit)
     return int(tx.execute(delete(outbox).where(outbox.c.id.in_(old))).rowcount)
 
 

@@ -79,8 +79,12 @@ def adopt(tx: Tx, lost: NewPayment, provider_payment_id: str, returned: Sequence
 
 
 def sending(tx: Tx, payment_id: str) -> Payment:
-    """Note when the request was first sent: its key is good for a day from then on."""
-    tx.execute(update(payments).where(payments.c.id == payment_id, payments.c.sent_at.is_(None)).values(sent_at=tx.now))
+    """Note that the request is being sent, and since when its key counts: it is good for a day from then on.
+
+    The row's own age counts: what a restored backup holds as unsent may have been sent.
+    """
+    unsent = (payments.c.id == payment_id, payments.c.sent_at.is_(None))
+    tx.execute(update(payments).where(*unsent).values(sent_at=payments.c.created_at))
     return _must(tx, payment_id)
 
 
@@ -91,7 +95,7 @@ def ask_anew(tx: Tx, payment_id: str) -> Payment:
     tx.execute(
         update(payments)
         .where(payments.c.id == payment_id, payments.c.provider_payment_id.is_(None))
-        .values(sent_at=None, idempotency_key=f"{base}.{int(times or 0) + 1}")
+        .values(sent_at=tx.now, idempotency_key=f"{base}.{int(times or 0) + 1}")
     )
     return _must(tx, payment_id)
 

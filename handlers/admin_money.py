@@ -35,7 +35,7 @@ router = Router(name="admin money")
 
 FREE: Final = {"rate_limit": False}
 LARGEST_SUM: Final = 10_000_000_000
-LONGEST_ID: Final = 100
+LONGEST_ID: Final = 200  # as long as a second charge of an invoice makes it
 MOST_SHOWN: Final = 10
 MOST_SENT_BYTES: Final = 45_000_000  # a bot may send files of up to 50 MB
 USUAL_DAYS: Final = 7

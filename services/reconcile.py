@@ -343,9 +343,7 @@ class Reconciliation:
             report.settled += row is not None and row.is_final
         payment = await self._db.read(rows.by_provider_id, refund.payment_id)
         if payment is None:
-            facts = {"theirs": refund.amount_kopecks, "payment": refund.payment_id}
-            found = Found(differences.RETURN_OF_UNKNOWN, PROVIDER, refund.id, facts=facts)
-            await self._write(report, found)
+            await self._write(report, await self._return_of_unknown(refund))
             return
         await self._receipt(report, payment, refund, refund.created_at)
         if row is None:
@@ -356,6 +354,21 @@ class Reconciliation:
             taken = row.amount if row.status is RefundStatus.SUCCEEDED else 0
             amount = refund.amount_kopecks
             await self._note(report, payment, "refund-sum-differs", refund.id, amount, taken - amount)
+
+    async def _return_of_unknown(self, refund: GatewayRefund) -> Found:
+        """A return of a payment without a row. Where a decision has credited that, what came back later goes, too."""
+        credited = await self._db.read(differences.credited_without_row, PROVIDER, refund.payment_id)
+        at = seconds_of(refund.created_at)
+        proposal = None
+        # A decision credits what YooKassa still held then, so only a later return is of money that is here.
+        if credited is not None and credited.decided_at is not None and at is not None:
+            owner, amount = int(credited.proposal["user_id"]), int(credited.proposal["amount"])
+            if at * 1000 > credited.decided_at:
+                proposal = Proposal(owner, -min(amount, refund.amount_kopecks))
+        return Found(
+            differences.RETURN_OF_UNKNOWN, PROVIDER, refund.id, user_id=proposal.user_id if proposal else None,
+            facts={"theirs": refund.amount_kopecks, "payment": refund.payment_id}, proposal=proposal,
+        )
 
     async def _refund_here(self, gateway: YooKassaGateway, report: Report, row: Refund) -> None:
         """We took money back and YooKassa's list does not say that it gave it: ask about this one."""

@@ -240,6 +240,19 @@ async def test_after_the_keys_time_the_payment_is_found_in_the_list(till: Till) 
     assert len(till.sandbox.world.faces["yookassa"].payments) == 1
 
 
+async def test_an_order_that_a_backup_holds_unsent_is_looked_for_before_it_is_sent(till: Till) -> None:
+    """Copied right before it was sent, restored a day later: by then it is paid, and YooKassa has forgotten the key."""
+    await lost(till, "after")
+    (made,) = till.sandbox.world.faces["yookassa"].payments.values()
+    made.deadline = till.sandbox.world.clock.now() + 3600
+    await till.control(f"/payments/{made.id}/pay")
+    await change(till, "UPDATE payments SET sent_at = NULL")
+    await make_due(till)
+    await till.payments.look_at_due()
+    assert await entries(till) == [("topup", 50_000)]
+    assert len(till.sandbox.world.faces["yookassa"].payments) == 1
+
+
 async def test_after_the_keys_time_an_order_that_never_arrived_is_closed(till: Till) -> None:
     """Nobody has its link, so the poller closes it instead of making a payment that nobody will see."""
     await lost(till, "before")

@@ -60,6 +60,7 @@ async def shop(empty_db: Database, clock: Clock) -> Database:
     return empty_db
 
 
+ENTRY = "INSERT INTO ledger (id, user_id, kind, amount, reason, job_id, key, created_at)"
 BREAKS: dict[str, tuple[str, str, str]] = {
     "a balance below zero": ("I1", "7001", "UPDATE balances SET balance = -1 WHERE user_id = 7001"),
     "a ledger below zero": (
@@ -89,6 +90,39 @@ BREAKS: dict[str, tuple[str, str, str]] = {
     "a return without a debt": ("I3", "r", "DELETE FROM debts"),
     "a return without its debit": ("I3", "r", "UPDATE ledger SET amount = -1 WHERE reason = 'takeback'"),
     "a canceled return not given back": ("I3", "r", "UPDATE refunds SET status = 'canceled'"),
+    "a credit of no payment": (
+        "I3", "900", f"{ENTRY} VALUES (900, 7002, 'credit', 500, 'topup', NULL, 'payment:none', 1780000000000)"
+    ),
+    "a reserve given back once more, beside its job": (
+        "I3", "900", f"{ENTRY} VALUES (900, 7001, 'refund', 300, 'refund', NULL, 'refund:failed+', 1780000000000)"
+    ),
+    "money taken for a return that there is not": (
+        "I3", "900", f"{ENTRY} VALUES (900, 7002, 'debit', -50, 'takeback', NULL, 'takeback:none', 1780000000000)"
+    ),
+    "money of another's return": (
+        "I3", "900", f"{ENTRY} VALUES (900, 7002, 'debit', -50, 'takeback', NULL, 'takeback:yr', 1780000000000)"
+    ),
+    "a return undone that there is not": (
+        "I3", "900", f"{ENTRY} VALUES (900, 7002, 'refund', 50, 'returned', NULL, 'returned:none', 1780000000000)"
+    ),
+    "a debt of nobody paid off": (
+        "I3", "900", f"{ENTRY} VALUES (900, 7002, 'debit', -50, 'debt', NULL, 'debt:99:1', 1780000000000)"
+    ),
+    "a correction that nobody decided": (
+        "I3", "900", f"{ENTRY} VALUES (900, 7002, 'credit', 50, 'correction', NULL, 'fix:1', 1780000000000)"
+    ),
+    "a wallet carried over twice": (
+        "I3", "900", f"{ENTRY} VALUES (900, 7002, 'credit', 50, 'migration', NULL, 'migration:1', 1780000000000)"
+    ),
+    "a debt for nothing": (
+        "I3", "9", "INSERT INTO debts (id, user_id, amount, cause, created_at) VALUES (9, 7001, 5, 'takeback:none', 1)"
+    ),
+    "a decision that was not booked": (
+        "I3", "9",
+        "INSERT INTO differences (id, key, kind, provider, user_id, proposal, state, created_at, decided_at)"
+        " VALUES (9, 'k', 'not-credited', 'yookassa', 7002,"
+        " json_object('user_id', 7002, 'amount', 5), 'applied', 1, 1)",
+    ),
     "a return that nobody finishes": ("I6", "r", "UPDATE refunds SET status = 'sent'"),
     "an entry gone": ("I4", "3", "DELETE FROM ledger WHERE id = 2"),
     "a shadow that drifted": ("I5", "7002", "UPDATE balances SET balance = 101 WHERE user_id = 7002"),
@@ -136,6 +170,18 @@ async def test_a_broken_rule_is_found(
 async def test_an_undelivered_result_that_nobody_owes_is_found(shop: Database, database_path: Path) -> None:
     """I8: charged, stored, never sent, not owed any more and not paid back."""
     tamper(database_path, "DELETE FROM ledger WHERE reason = 'compensation'", "DELETE FROM outbox")
+    assert ("I8", ("done",)) in [(finding.check, finding.ids) for finding in await shop.read(run_checks)]
+    await shop.close()
+
+
+async def test_an_undelivered_result_whose_message_nobody_will_send_is_found(
+    shop: Database, database_path: Path
+) -> None:
+    """I8: a row of the outbox that is neither due nor given up is no promise to anybody."""
+    tamper(
+        database_path, "DELETE FROM ledger WHERE reason = 'compensation'",
+        "UPDATE outbox SET due_at = NULL WHERE key = 'result:done'",
+    )
     assert ("I8", ("done",)) in [(finding.check, finding.ids) for finding in await shop.read(run_checks)]
     await shop.close()
 

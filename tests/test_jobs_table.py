@@ -431,6 +431,37 @@ async def test_a_hold_without_a_job_ends(db: Database, clock: Clock) -> None:
     assert await db.write(jobs.expire_hold, "unknown") is False
 
 
+async def test_a_hold_of_a_wrong_clock_ends_in_its_own_time(db: Database, clock: Clock) -> None:
+    """Written while the clock was a year ahead, it lasts as long as it was meant to from when it is seen, no longer."""
+    year = 365 * DAY
+    await db.add_balance(ANNA, 2 * PRICE, key="k", reason="r")
+    clock.forward(year)
+    await db.reserve_balance(ANNA, PRICE, "free")
+    await db.write(jobs.start, order(), max_active=9)
+    clock.forward(-year)
+    assert {held.job_id for held in await db.read(ledger.expired_holds)} == {"free", "j"}
+    assert [await db.write(jobs.expire_hold, job_id) for job_id in ("free", "j")] == [False, False]
+    assert await db.get_balance(ANNA) == 0
+    clock.forward(HOLD)
+    assert await db.read(ledger.expired_holds, limit=1) == [await held_for(db)]
+    assert await db.write(jobs.expire_hold, "j")
+    assert (await job_of(db)).error_code == "hold_timeout"
+    clock.forward(24 * HOUR - HOLD)
+    assert await db.write(jobs.expire_hold, "free")
+    assert await db.get_balance(ANNA) == 2 * PRICE
+
+
+async def test_a_clock_set_back_by_a_day_moves_no_hold(db: Database, clock: Clock) -> None:
+    """The longest hold by a clock that is a day behind is still one that can be: nothing about it changes."""
+    await db.add_balance(ANNA, PRICE, key="k", reason="r")
+    await db.reserve_balance(ANNA, PRICE, "free")
+    before = await snapshot(db)
+    clock.forward(-DAY)
+    assert await db.read(ledger.expired_holds) == []
+    assert await db.write(jobs.expire_hold, "free") is False
+    assert await snapshot(db) == before
+
+
 @pytest.mark.parametrize("cancel_first", [True, False])
 async def test_a_cancel_and_a_call_race(db: Database, cancel_first: bool) -> None:
     """Either the person cancels and no call is made, or the call is written down and cancelling is too late."""

@@ -106,6 +106,26 @@ async def test_an_order_that_was_paid_twice_proposes_the_second_credit(till: Til
     assert await till.db.get_balance(1) == 100_000
 
 
+@pytest.mark.parametrize("late", [True, False])
+async def test_a_credited_second_payment_that_is_returned_later_can_be_taken_back(till: Till, late: bool) -> None:
+    """It has no row that its return could be booked on, so that is a decision as well; what the credit already left
+    out, because it was returned before, is nothing to take."""
+    first, second = await till.paid(), await till.order()
+    await till.pay(second)
+    theirs(till, second.provider_payment_id).metadata["order_id"] = first.id
+    await change(till, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=second.id)
+    (difference,) = await found(till)
+    await till.reconciliation.apply(ADMIN, difference.id)
+    if not late:
+        await change(till, "UPDATE differences SET decided_at = decided_at + 86400000")
+    await till.control("/refunds", payment_id=second.provider_payment_id, amount="200.00")
+    (back,) = await found(till)
+    assert (back.kind, back.proposal) == ("refund-of-unknown", {"user_id": 1, "amount": -20_000} if late else {})
+    if late:
+        await till.reconciliation.apply(ADMIN, back.id)
+        assert await till.db.get_balance(1) == 80_000
+
+
 async def test_another_sum_proposes_the_missing_part(till: Till) -> None:
     """Credited less than was paid there: the difference in kopecks, and the right sign."""
     paid = await till.paid()

@@ -238,6 +238,20 @@ async def test_an_admin_returns_stars_whole(starry: House) -> None:
     assert starry.sandbox.calls("telegram", "refundStarPayment") == 1
 
 
+async def test_an_admin_returns_a_second_charge_whose_id_is_long(starry: House) -> None:
+    """Telegram's ids of charges are as long as it likes; a payment named after one can be returned like any other."""
+    anya, admin = starry.person(), starry.person(ADMIN)
+    first = await paid(starry, anya)
+    charge = "stx_" + "A1b2C3d4" * 15
+    second, _ = await starry.db.write(rows.paid_in_stars, first.id, user_id=ANYA, charge_id=charge, stars=90)
+    starry.sandbox.fault("telegram", "refundStarPayment", times=1, status=200, body={"ok": True, "result": True})
+    await admin.say(f"/refund_payment {second.id}")
+    await admin.sees("Вернули 100", new=True)
+    after = await starry.db.read(rows.get, second.id)
+    assert after is not None
+    assert after.status is PaymentStatus.REFUNDED
+
+
 @pytest.mark.parametrize("how", [{"drop": "after"}, {"status": 500}, {"drop": "before"}])
 async def test_a_lost_answer_to_a_return_is_asked_again(starry: House, how: dict[str, Any]) -> None:
     """Telegram says itself when it was done before, so asking again returns the Stars once."""

@@ -14,6 +14,7 @@ from database.models import JobStatus, JobStep, JobType, Tx
 from services.i18n import Texts
 from services.jobs import message_of
 from services.payments import Payments
+from tests.database_fixture import assert_books
 from tests.shop_fixture import HandQueue, Shop, until
 from workers import image_worker
 from workers.sweeper import LEASE, Sweeper
@@ -188,3 +189,31 @@ async def test_old_rows_are_forgotten_and_young_ones_kept(shop: Shop, sweeper: S
         return [str(row[0]) for row in tx.execute(text("SELECT key FROM outbox ORDER BY id"))]
 
     assert await shop.db.read(keys) == ["old-due", "young"]
+
+
+async def test_a_result_that_can_not_be_delivered_is_owed_as_long_as_it_is_kept(shop: Shop, sweeper: Sweeper) -> None:
+    """Kept for longer than messages are: whoever comes back for it gets it, and until then the books are right."""
+    await shop.give(1, 100)
+    job = await shop.order()
+    await image_worker.run(job.id)
+    (item,) = await shop.db.write(outbox.claim)
+    await shop.db.write(outbox.give_up, item.id, "blocked")
+
+    def grow_old(tx: Tx) -> None:
+        tx.execute(text("UPDATE outbox SET created_at = 1"))
+
+    await shop.db.write(grow_old)
+    await sweeper.forget_old_rows()
+    await assert_books(shop.db)
+    assert await shop.db.write(outbox.revive_results, 1) == 1
+    (again,) = await shop.db.write(outbox.claim)
+    await shop.db.write(outbox.give_up, again.id, "blocked")
+
+    def expire(tx: Tx) -> None:
+        tx.execute(text("UPDATE assets SET expires_at = 1"))
+
+    await shop.db.write(expire)
+    await sweeper.delete_expired_assets()
+    await sweeper.forget_old_rows()
+    assert [item.kind for item in await shop.db.write(outbox.claim)] == ["compensated"]
+    await assert_books(shop.db)
