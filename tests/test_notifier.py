@@ -182,6 +182,24 @@ async def test_a_closed_chat_keeps_its_result(house: House) -> None:
     assert house.sandbox.world.counts["gemini:generateContent"] == 1
 
 
+async def test_a_chat_closed_behind_the_result_does_not_undo_the_delivery(house: House) -> None:
+    """Who has the original and blocks the bot before the last word is written has what was paid for: it counts as
+    delivered, so it is neither paid back when it expires nor sent again."""
+    anya = house.person()
+    house.sandbox.fault("telegram", "sendDocument", delay=1.0)
+    await order(house, anya)
+    await anya.gets("photo")
+    blocked = refusal(403, "Forbidden: bot was blocked by the user")
+    house.sandbox.fault("telegram", "editMessageText", times=9, **blocked)
+
+    async def ended() -> bool:
+        return all(row["due_at"] is None for row in await rows(house) if row["kind"] == "result")
+
+    await until(ended, seconds=40, what="the delivery is over")
+    assert await kinds(anya) == ["photo", "document"]
+    assert (await the_job(house)).delivered_at is not None
+
+
 async def test_start_and_history_bring_what_did_not_arrive(house: House) -> None:
     """A result given up is sent at /start, and the history opens it through the same delivery, counted once."""
     anya = house.person()
