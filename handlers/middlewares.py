@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 from aiogram import BaseMiddleware, Bot
 from aiogram.enums import ChatType
-from aiogram.exceptions import TelegramBadRequest
+from aiogram.exceptions import TelegramBadRequest, TelegramRetryAfter
 from aiogram.types import CallbackQuery, Chat, Message, TelegramObject, Update, User
 
 from database import clock, outbox, users
@@ -18,12 +19,14 @@ from database.models import User as Person
 from handlers.voice import Voice
 from services.i18n import Texts, pick_language
 from services.log import log_context
+from services.telegram import TROUBLE
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 BAN_NOTICE_SECONDS: Final = 3600.0
 MOST_NOTICES: Final = 10_000
 ANSWER_LIMIT: Final = 200  # characters of a tap's answer (telegram sheet, section 2)
+ANSWER_SECONDS: Final = 5.0  # an order must not wait longer for a wheel to stop
 
 
 class Tap:
@@ -34,12 +37,13 @@ class Tap:
         self.answered = False
 
     async def say(self, text: str | None = None, *, alert: bool = False) -> None:
-        """Answer the tap; a second answer, or one too late for Telegram, is dropped."""
+        """Answer the tap; a second answer, or one that Telegram does not take in time, is dropped: the work goes on."""
         if self.answered:
             return
         self.answered = True
-        with suppress(TelegramBadRequest):  # the query is too old: go on with the work
-            await self._query.answer(text and text[:ANSWER_LIMIT], show_alert=alert)
+        with suppress(TelegramBadRequest, TelegramRetryAfter, TimeoutError, *TROUBLE):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._query.answer(text and text[:ANSWER_LIMIT], show_alert=alert)
 
 
 class AnswerTaps(BaseMiddleware):

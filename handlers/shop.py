@@ -44,13 +44,14 @@ from services.reconcile import Reconciliation
 from services.refunds import CardRail, RefundRail, Refunds
 from services.settings import Settings, feature_notes
 from services.stars import StarRail, Stars
-from services.telegram import make_bot, telegram_fault
+from services.telegram import make_bot, patience, telegram_fault
 from services.yookassa import YooKassaError, expects_test_payments, gateway_of
 from workers.runtime import Runtime, install
 from workers.sweeper import Duty, Sweeper
 
 DRAIN_SECONDS = 20.0
 ASK_AGAIN_SECONDS = 5.0
+MENU_SECONDS = 5.0
 _log = logging.getLogger("shop")
 
 
@@ -201,7 +202,8 @@ class Shop:
         else:
             await self.bot.delete_webhook()
         try:
-            await set_commands(self.bot, self.settings.admin_ids, db=self.db, texts=self.texts)
+            with patience(MENU_SECONDS):  # menus are limited hard, and people wait behind this
+                await set_commands(self.bot, self.settings.admin_ids, db=self.db, texts=self.texts)
         except (TelegramAPIError, ClientDecodeError) as error:  # a menu is no reason to stay closed
             event(_log, "commands.not_set", level=logging.WARNING, error=type(error).__name__)
 

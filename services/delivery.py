@@ -8,16 +8,17 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from aiogram import Bot
-from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramEntityTooLarge
+from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramBadRequest, TelegramEntityTooLarge
 from aiogram.types import BufferedInputFile, Message
 
 from database import assets as asset_rows
 from database.models import Asset, Database, Job
 from services.assets import AssetNotFound, AssetStore
 from services.media import BadMedia, picture_preview, video_thumbnail
-from services.telegram import UPLOAD_SECONDS, Screen
+from services.telegram import UPLOAD_SECONDS, Screen, patience
 
 AT_ONCE: Final = 4  # results in memory at a time
+ACTION_SECONDS: Final = 5
 _EXTENSION = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "video/mp4": "mp4"}
 
 
@@ -109,9 +110,9 @@ class _Parcel:
         self._data: bytes | None = None
 
     async def act(self, action: str) -> None:
-        """Show what is coming; nobody misses it when it fails."""
-        with suppress(TelegramAPIError):
-            await self.bot.send_chat_action(self.chat_id, action)
+        """Show what is coming; nobody misses it when it fails, and nothing waits for it."""
+        with suppress(TelegramAPIError, ClientDecodeError), patience(0):
+            await self.bot.send_chat_action(self.chat_id, action, request_timeout=ACTION_SECONDS)
 
     async def preview(self) -> str | None:
         """Send the preview with words and buttons; None when Telegram takes this picture only as a file."""

@@ -253,8 +253,8 @@ class Notifier:
             done = self._letters.done(language, job, facts.balance)
             try:
                 await change_or_show(self._bot, chat_id, job.status_message_id, done)
-            except (TelegramRetryAfter, TelegramBadRequest, *TROUBLE):
-                pass  # the result itself says all of it
+            except (TelegramRetryAfter, TelegramBadRequest, TelegramForbiddenError, *TROUBLE):
+                pass  # the result is there and says all of it, even if the chat was shut right behind it
 
     async def _replace_status(self, job: Job, screen: Screen) -> None:
         await self._replace(job.chat_id or job.user_id, job.status_message_id, screen)

@@ -38,6 +38,7 @@ PROVIDER: Final = "stars"
 CURRENCY: Final = "XTR"
 STALE_SECONDS: Final = 24 * 3600.0  # an invoice of yesterday is refused at the counter; a new one is a tap away
 STALE_MARGIN_SECONDS: Final = 600.0  # who paid in the last moment is heard of before the order is closed
+CHECKOUT_SECONDS: Final = 3  # Telegram waits ten: a line that hangs leaves time for another try
 PAGE: Final = 100
 MOST_PAGES: Final = 10_000
 SCANNED: Final = "stars_scanned"  # where in Telegram's list the transactions begin that are still young
@@ -95,7 +96,8 @@ class Stars:
         language = await self._db.read(_language, query.from_user.id)
         try:
             await self._bot.answer_pre_checkout_query(
-                query.id, ok=fault is None, error_message=fault and self._texts.plain(language, f"stars-{fault}")
+                query.id, ok=fault is None, error_message=fault and self._texts.plain(language, f"stars-{fault}"),
+                request_timeout=CHECKOUT_SECONDS,
             )
         except TelegramBadRequest:
             event(_log, "stars.checkout_too_late", level=logging.WARNING)

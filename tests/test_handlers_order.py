@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from database import admin, drafts, jobs
 from database.models import JobStatus, JobType
 from database.rows import Job
@@ -123,6 +125,28 @@ async def test_two_taps_start_one_job(house: House) -> None:
     assert sum("уже" in answer for answer in answers) == 2
     assert await house.db.get_balance(ANYA) == 8_800
     assert len(await anya.gets("photo")) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "times"),
+    [(500, {}, 4), (429, {"parameters": {"retry_after": 40}}, 1)], ids=["server error", "too many requests"],
+)
+async def test_an_order_stands_though_its_tap_can_not_be_answered(
+    house: House, status: int, more: dict[str, object], times: int
+) -> None:
+    """The answer to a tap only stops a wheel that spins: while Telegram does not take it, the order goes on without
+    waiting for long, its card becomes the order's message, and nobody is told to try again."""
+    anya = house.person()
+    await house.give(ANYA, 100)
+    card = await card_of(anya)
+    body = {"ok": False, "error_code": status, "description": "x", **more}
+    house.sandbox.fault("telegram", "answerCallbackQuery", status=status, body=body, times=times)
+    await anya.tap("Создать", on=card)
+    await anya.gets("photo", seconds=20)
+    done = await anya.sees("Готово · списано", seconds=20)
+    assert done["message_id"] == card["message_id"]
+    answers = [call.detail["params"] for call in house.sandbox.world.calls if call.name == "answerCallbackQuery"]
+    assert not [one for one in answers if one.get("text")]
 
 
 async def test_an_old_card_answers_politely(house: House) -> None:

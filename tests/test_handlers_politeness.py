@@ -231,3 +231,13 @@ async def test_the_menu_lists_commands_for_people_and_administrators(house: Hous
     listed = (await anya._call("messages", verb="GET"))["commands"]
     assert {"command": "balance", "description": "Баланс и операции"} in listed
     assert "grant" not in {entry["command"] for entry in listed}
+
+
+async def test_nobody_waits_for_the_menu(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Telegram limits the setting of menus hard: a bot that starts answers people instead of waiting for that."""
+    body = {"ok": False, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": 50}}
+    sandbox.fault("telegram", "setMyCommands", status=429, body=body, times=9)
+    async with open_house(sandbox, tmp_path) as house:
+        anya = house.person()
+        await anya.say("/help")
+        await anya.sees("Как это работает", new=True, seconds=20)

@@ -265,6 +265,25 @@ async def test_the_provider_s_own_delay_is_kept(banana: NanoBanana) -> None:
     assert (await failure_of(reply(503, {}, **{"Retry-After": "99999999"}))).retry_after == 86_400
 
 
+@pytest.mark.parametrize(
+    ("status", "end", "code", "wait"),
+    [
+        (429, "* Quota exceeded for metric: free_tier_requests, limit: 0", ErrorCode.BILLING, None),
+        (429, "You have reached your spending limit. Please retry in 300s.", ErrorCode.SPEND_LIMIT, 300),
+        (429, "Please retry in 41.5s.", ErrorCode.RATE_LIMITED, 41.5),
+        (400, "User location is not supported for the API use.", ErrorCode.LOCATION, None),
+        (400, "API key expired. Please renew the API key.", ErrorCode.KEY_INVALID, None),
+    ],
+)
+async def test_the_end_of_a_long_message_counts(status: int, end: str, code: ErrorCode, wait: float | None) -> None:
+    """Details may be absent and what matters stand behind addresses of help pages: all of the text is read, and only
+    a short piece of it is logged."""
+    long = "You exceeded your current quota, see https://ai.google.dev/gemini-api/docs/rate-limits. " * 5 + "\n" + end
+    error = await failure_of(reply(status, {"error": {"code": status, "message": long}}))
+    assert (error.code, error.retry_after) == (code, wait)
+    assert len(error.detail) < 400
+
+
 def test_pacific_midnight() -> None:
     """The quota's day ends at midnight in California, summer and winter."""
     assert seconds_to_pacific_midnight(datetime(2026, 1, 10, 7, 59, tzinfo=UTC)) == 60

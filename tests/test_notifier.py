@@ -95,6 +95,26 @@ async def test_the_original_is_sent_again_and_the_preview_is_not(house: House, f
     assert await house.db.get_balance(ANYA) == 18_800
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 502, "body": "<html>Bad Gateway</html>", "times": 9},
+        {"times": 9, **refusal(429, "Too Many Requests: retry after 40", retry_after=40)},
+    ],
+    ids=["bad gateway", "too many requests"],
+)
+async def test_a_result_does_not_wait_for_the_word_that_it_is_coming(house: House, fault: dict[str, Any]) -> None:
+    """"Sending a photo…" is only a courtesy: whatever Telegram says to it, the result goes out at once, at the first
+    try."""
+    anya = house.person()
+    house.sandbox.fault("telegram", "sendChatAction", **fault)
+    await order(house, anya)
+    await anya.gets("document", seconds=15)
+    await delivered(house)
+    assert await kinds(anya) == ["photo", "document"]
+    assert [row["attempts"] for row in await rows(house) if row["kind"] == "result"] == [1]
+
+
 async def test_a_lost_answer_may_show_the_preview_twice_but_never_charges_twice(house: House) -> None:
     """Telegram has the preview but its answer is lost: a second copy is better than none."""
     anya = house.person()
@@ -160,6 +180,24 @@ async def test_a_closed_chat_keeps_its_result(house: House) -> None:
     assert known is not None
     assert not known.is_unreachable
     assert house.sandbox.world.counts["gemini:generateContent"] == 1
+
+
+async def test_a_chat_closed_behind_the_result_does_not_undo_the_delivery(house: House) -> None:
+    """Who has the original and blocks the bot before the last word is written has what was paid for: it counts as
+    delivered, so it is neither paid back when it expires nor sent again."""
+    anya = house.person()
+    house.sandbox.fault("telegram", "sendDocument", delay=1.0)
+    await order(house, anya)
+    await anya.gets("photo")
+    blocked = refusal(403, "Forbidden: bot was blocked by the user")
+    house.sandbox.fault("telegram", "editMessageText", times=9, **blocked)
+
+    async def ended() -> bool:
+        return all(row["due_at"] is None for row in await rows(house) if row["kind"] == "result")
+
+    await until(ended, seconds=40, what="the delivery is over")
+    assert await kinds(anya) == ["photo", "document"]
+    assert (await the_job(house)).delivered_at is not None
 
 
 async def test_start_and_history_bring_what_did_not_arrive(house: House) -> None:

@@ -191,6 +191,16 @@ async def test_a_busy_person_is_answered_at_the_counter(starry: House) -> None:
         await anya.sees("Зачислено 100")
 
 
+async def test_a_line_that_hangs_is_given_up_while_the_counter_still_waits(starry: House) -> None:
+    """Telegram waits ten seconds for the last word: an answer on a line that hangs is sent anew within them."""
+    anya = starry.person()
+    message = await invoice(anya)
+    starry.sandbox.fault("telegram", "answerPreCheckoutQuery", delay=30.0)
+    told = await pay(anya, message)
+    assert told.get("ok"), told
+    await anya.sees("Зачислено")
+
+
 async def test_a_repeated_update_credits_once(starry: House) -> None:
     """The same charge told many times and at once is one credit."""
     payment = await paid(starry, starry.person())

@@ -173,6 +173,22 @@ async def test_a_submit_whose_answer_was_lost_is_found_and_not_sent_again(shop: 
     assert await shop.entries() == BOUGHT
 
 
+async def test_a_provider_under_maintenance_is_left_alone_for_minutes(shop: Shop) -> None:
+    """Kling answers 503/5001 to the order and to the search for it: neither is asked again before its pause is over."""
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.VIDEO)
+    refused = {"status": 503, "body": {"code": 5001, "message": "Server temporarily unavailable", "request_id": "x"}}
+    shop.sandbox.fault("kling", "text-to-video", **refused)
+    shop.sandbox.fault("kling", "tasks", **refused)
+    for asked in ("the order", "the search"):
+        before = await shop.db.read(lambda tx: tx.now)
+        await video_worker.submit(job.id)
+        due = (await shop.job(job.id)).due_at
+        assert due is not None
+        assert due - before >= 120_000, asked
+    assert not shop.sandbox.world.faults.planned()
+
+
 async def test_a_worker_killed_between_intent_and_submit_searches_first(shop: Shop) -> None:
     """An intent without an outcome is a doubt: nothing is posted before the provider was searched long enough."""
     await shop.give(1, 100)

@@ -144,11 +144,14 @@ async def again_later(here: Runtime, job: Job, error: ProviderError, provider: s
     if error.code not in PATIENT and job.failures + 1 >= MAX_ROUNDS:
         await fail(here, job, error.code.value)
         return
-    pause = min(FIRST_PAUSE_MS * 2 ** min(job.failures, 8), LONGEST_PAUSE_MS)
-    if error.retry_after:
-        pause = max(pause, min(int(error.retry_after * 1000), 10 * LONGEST_PAUSE_MS))
+    pause = asked_pause(error, min(FIRST_PAUSE_MS * 2 ** min(job.failures, 8), LONGEST_PAUSE_MS))
     await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=error.code.value)
     event(_log, "step.put_back", code=error.code.value, pause_ms=pause)
+
+
+def asked_pause(error: ProviderError, least_ms: int) -> int:
+    """Milliseconds to leave the provider alone: at least so long, longer when it says so, but never for ever."""
+    return max(least_ms, min(int((error.retry_after or 0.0) * 1000), 10 * LONGEST_PAUSE_MS))
 
 
 async def recorded(

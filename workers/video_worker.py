@@ -20,7 +20,7 @@ from services.log import event
 from services.media import BadMedia, inspect_video
 from workers.image_worker import load_photos
 from workers.runtime import Runtime
-from workers.step import again_later, complete, fail, fail_for, recorded, run_step, time_left
+from workers.step import again_later, asked_pause, complete, fail, fail_for, recorded, run_step, time_left
 
 FIRST_LOOK_MS = 10_000
 SEARCH_PAUSES_MS = (2_000, 10_000, 30_000)
@@ -68,8 +68,9 @@ async def _search(here: Runtime, job: Job, provider: VideoProvider, doubts: Sequ
         task = (await provider.find([key])).get(key)
     except ProviderError as error:
         # A search that failed says nothing about the task.
+        pause = asked_pause(error, SEARCH_PAUSES_MS[1])
         await here.db.write(
-            job_rows.put_back, job.id, job.attempt, delay_ms=SEARCH_PAUSES_MS[1], cause=f"search: {error.code.value}"
+            job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=f"search: {error.code.value}"
         )
         return False
     if task is not None:
@@ -117,8 +118,9 @@ async def _send(here: Runtime, job: Job, model: VideoModel, provider: VideoProvi
     except ProviderError as error:
         doubt = error.failure is Failure.UNKNOWN or error.code is ErrorCode.DUPLICATE_TASK
         if doubt:
+            pause = asked_pause(error, SEARCH_PAUSES_MS[0])
             await here.db.write(
-                job_rows.put_back, job.id, job.attempt, delay_ms=SEARCH_PAUSES_MS[0], cause=f"lost: {error.code.value}"
+                job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=f"lost: {error.code.value}"
             )
         elif error.failure is Failure.PERMANENT:
             await fail_for(here, job, error, provider.name, model.key)

@@ -143,13 +143,13 @@ class _ErrorReader:
         self.with_photos = with_photos
         self.now = now
         self.details = [as_dict(one) for one in as_list(error.get("details"))]
-        self.message = scrub(error.get("message"))
+        # All of the text decides, since what matters often ends a long one; a short piece of it is logged.
         self.words = " ".join(
-            str(part) for part in (self.message, error.get("status"), error.get("type"), error.get("code"))
+            str(part) for part in (error.get("message"), error.get("status"), error.get("type"), error.get("code"))
             if isinstance(part, (str, int))
         ).lower()
         self.reasons = {one["reason"] for one in self.details if isinstance(one.get("reason"), str)}
-        self.label = f"HTTP {self.status} {scrub(error.get('status'))}: {self.message or 'no message'}"
+        self.label = f"HTTP {self.status} {scrub(error.get('status'))}: {scrub(error.get('message')) or 'no message'}"
 
     def verdict(self) -> ProviderError:
         if 300 <= self.status < 400 or (self.status in (404, 405) and not self.error):
@@ -215,7 +215,7 @@ class _ErrorReader:
         for detail in self.details:
             if (told := seconds(detail.get("retryDelay"))) is not None:
                 return told
-        if match := re.search(r"retry in (\d{1,9}(?:\.\d{1,9})?)\s?s\b", self.message):
+        if match := re.search(r"retry in (\d{1,9}(?:\.\d{1,9})?)\s?s\b", self.words, re.ASCII):
             return seconds(match[1])
         return retry_after(self.headers)
 
