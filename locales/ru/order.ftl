@@ -98,6 +98,7 @@ live-queued-behind = 🕓 <b>В очереди</b>, перед вами { $count
    *[other] { $count } заказа
  }
 live-working = 🎨 <b>Рисую…</b> Обычно это 10–40 секунд.
+live-working-for = 🎨 <b>Рисую…</b> Прошло { $elapsed }: дольше обычного, но работа идёт.
 live-submitting = 📤 <b>Передаю в съёмку…</b>
 live-rendering = 🎬 <b>Снимаю клип…</b> Обычно это 1–4 минуты.
 live-rendering-for = 🎬 <b>Снимаю клип…</b> Прошло { $elapsed }, обычно 1–4 минуты.
