@@ -241,7 +241,10 @@ async def test_a_planned_fault_strikes_once(page: Page, bot: Bot) -> None:
 
 
 async def test_offered_faults_are_known(page: Page, http: aiohttp.ClientSession, sandbox: str) -> None:
-    """Every fault that the panel offers can be planned, and every scenario it names is one the simulator knows."""
+    """Every fault that the panel offers can be planned, and every scenario it names is one the simulator knows.
+
+    Forged notifications and slow providers are among them, as README promises.
+    """
     groups = await page.script("return import('/_web/faults.js').then((module) => module.FAULTS)")
     faults = [one["fault"] for group in groups for one in group["faults"]]
     assert {fault["face"] for fault in faults} == {"telegram", "gemini", "kling", "yookassa"}
@@ -252,6 +255,12 @@ async def test_offered_faults_are_known(page: Page, http: aiohttp.ClientSession,
             known = await answer.json()
         tags = {fault["tag"].partition("=")[0] for fault in faults if fault["face"] == face and "tag" in fault}
         assert tags <= set(known)
+    told = [fault["options"] for fault in faults if fault.get("tag") == "notification"]
+    for options in told:
+        async with http.post(f"{sandbox}/_control/yookassa/settings", json=options) as answer:
+            assert answer.status == 200, options
+    assert any("notifications_forged" in options for options in told)
+    assert {fault["face"] for fault in faults if fault.get("delay")} == {"gemini", "kling"}
 
 
 async def test_others_messages_are_counted(page: Page, bot: Bot) -> None:
