@@ -216,6 +216,16 @@ async def test_a_one_time_keyboard_folds_after_use(page: Page, bot: Bot) -> None
     await page.until("document.querySelector('.reply-button').checkVisibility()")
 
 
+async def test_a_text_too_long_for_one_message_goes_as_several(page: Page, bot: Bot) -> None:
+    """Nothing of what was pasted is lost: the rest follows in a second message, as in Telegram's own apps."""
+    for text in ("слово " * 700, "я" * 4097, "🦊" * 2100):
+        await page.script("text.value = arguments[0]; text.dispatchEvent(new Event('input'))", text)
+        await page.type("#text", ENTER)
+        parts = [(await bot.update("message"))["text"] for _ in range(2)]
+        assert all(len(part.encode("utf-16-le")) <= 2 * 4096 for part in parts)
+        assert "".join(parts).replace(" ", "") == text.replace(" ", "")
+
+
 async def test_a_blocked_bot_can_be_unblocked(page: Page, bot: Bot) -> None:
     """Blocking in the panel makes the bot's sends fail with 403 until the person unblocks it."""
     await page.click("#drawer-open")
