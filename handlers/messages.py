@@ -21,6 +21,7 @@ from services.telegram import Screen, cut
 CAPTION_PROMPT: Final = 600  # of the 1024 units a caption may have (telegram sheet, section 2)
 LIVE_PROMPT: Final = 200
 TITLE: Final = 40
+USUAL_PICTURE_MS: Final = 40_000  # what `live-working` promises
 
 _log = logging.getLogger(__name__)
 
@@ -105,10 +106,13 @@ class JobLetters:
     def progress(self, language: str, job: Job, *, ahead: int, now_ms: int) -> Screen:
         """The live message of an open job, with a cancel button while cancelling is possible."""
         voice, now = self._voice(language), stage(job)
+        taken = now_ms - (job.started_at or job.created_at)
         match now:
             case "queued" if ahead > 0:
                 line = voice.t("live-queued-behind", count=ahead)
-            case "rendering" if elapsed := _elapsed(voice, now_ms - (job.started_at or job.created_at)):
+            case "working" if taken >= USUAL_PICTURE_MS:
+                line = voice.t("live-working-for", elapsed=_elapsed(voice, taken))
+            case "rendering" if elapsed := _elapsed(voice, taken):
                 line = voice.t("live-rendering-for", elapsed=elapsed)
             case "queued" | "working" | "submitting" | "rendering" | "saving":
                 line = voice.t(f"live-{now}")

@@ -318,7 +318,7 @@ async def test_an_order_being_made_cannot_be_cancelled(house: House) -> None:
     assert buttons_of(live) == []
     await anya.say("/cancel")
     listed = await anya.sees("Сейчас в работе")
-    assert "уже рисуется" in words_of(listed)
+    assert "уже делаем" in words_of(listed)
     assert buttons_of(listed) == []
     done = await anya.sees("Готово · списано")
     assert done["message_id"] == card["message_id"]

@@ -13,7 +13,7 @@ from aiogram.types import Update
 from database import admin, flags, schema, users
 from database.models import Tx
 from handlers import set_commands
-from handlers.commands import FLAG
+from handlers.commands import FLAG, PEOPLE
 from tests.bot_fixture import ANYA, BOB, BOT_ID, House, buttons_of, labels_of, open_house, until, words_of
 from tests.sandbox_fixture import ADMIN, Sandbox
 
@@ -82,6 +82,15 @@ async def test_every_command_and_menu_button_answers(house: House) -> None:
         await anya.say(word)
         await anya.sees("", new=True)
     await nothing_was_ordered(house)
+
+
+async def test_help_names_every_command(house: House) -> None:
+    """An unknown command is answered with "all commands: /help", so all that the menu lists stand there."""
+    anya, bob = house.person(), house.person(BOB)
+    await anya.say("/help")
+    await bob.say("/help")
+    for said in (words_of(await anya.sees("Как это работает")), words_of(await bob.sees("How it works"))):
+        assert [name for name in PEOPLE if f"/{name} " not in said] == ["start", "help"]
 
 
 async def test_a_newcomer_is_greeted_by_name(house: House) -> None:

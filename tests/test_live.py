@@ -87,6 +87,19 @@ async def test_stages_one_after_the_other(stage: Stage) -> None:
     assert await stage.after(60) == ["🎬 <b>Снимаю клип…</b> Прошло 1 мин 10 с, обычно 1–4 минуты."]
 
 
+async def test_a_slow_picture_is_told_of(stage: Stage) -> None:
+    """Past the time that a picture usually takes, the person reads how long it has been, and reads on."""
+    job = await stage.order()
+    await stage.db.write(jobs.claim, job.id, JobStep.IMAGE)
+    assert await stage.after(3) == ["🎨 <b>Рисую…</b> Обычно это 10–40 секунд."]
+    assert await stage.after(36) == []
+    assert await stage.after(3) == ["🎨 <b>Рисую…</b> Прошло 40 с: дольше обычного, но работа идёт."]
+    assert await stage.after(3) == []
+    assert await stage.after(60) == ["🎨 <b>Рисую…</b> Прошло 1 мин 40 с: дольше обычного, но работа идёт."]
+    await stage.db.write(users.choose_language, ANYA, "en")
+    assert await stage.after(3) == ["🎨 <b>Drawing…</b> 1 min 40 s so far: longer than usual, still at it."]
+
+
 async def test_never_more_often_than_every_three_seconds(stage: Stage) -> None:
     """Changes that come faster are told by the next edit that is due."""
     job = await stage.order()

@@ -216,6 +216,16 @@ async def test_a_one_time_keyboard_folds_after_use(page: Page, bot: Bot) -> None
     await page.until("document.querySelector('.reply-button').checkVisibility()")
 
 
+async def test_a_text_too_long_for_one_message_goes_as_several(page: Page, bot: Bot) -> None:
+    """Nothing of what was pasted is lost: the rest follows in a second message, as in Telegram's own apps."""
+    for text in ("слово " * 700, "я" * 4097, "🦊" * 2100):
+        await page.script("text.value = arguments[0]; text.dispatchEvent(new Event('input'))", text)
+        await page.type("#text", ENTER)
+        parts = [(await bot.update("message"))["text"] for _ in range(2)]
+        assert all(len(part.encode("utf-16-le")) <= 2 * 4096 for part in parts)
+        assert "".join(parts).replace(" ", "") == text.replace(" ", "")
+
+
 async def test_a_blocked_bot_can_be_unblocked(page: Page, bot: Bot) -> None:
     """Blocking in the panel makes the bot's sends fail with 403 until the person unblocks it."""
     await page.click("#drawer-open")
@@ -241,7 +251,10 @@ async def test_a_planned_fault_strikes_once(page: Page, bot: Bot) -> None:
 
 
 async def test_offered_faults_are_known(page: Page, http: aiohttp.ClientSession, sandbox: str) -> None:
-    """Every fault that the panel offers can be planned, and every scenario it names is one the simulator knows."""
+    """Every fault that the panel offers can be planned, and every scenario it names is one the simulator knows.
+
+    Forged notifications and slow providers are among them, as README promises.
+    """
     groups = await page.script("return import('/_web/faults.js').then((module) => module.FAULTS)")
     faults = [one["fault"] for group in groups for one in group["faults"]]
     assert {fault["face"] for fault in faults} == {"telegram", "gemini", "kling", "yookassa"}
@@ -252,6 +265,12 @@ async def test_offered_faults_are_known(page: Page, http: aiohttp.ClientSession,
             known = await answer.json()
         tags = {fault["tag"].partition("=")[0] for fault in faults if fault["face"] == face and "tag" in fault}
         assert tags <= set(known)
+    told = [fault["options"] for fault in faults if fault.get("tag") == "notification"]
+    for options in told:
+        async with http.post(f"{sandbox}/_control/yookassa/settings", json=options) as answer:
+            assert answer.status == 200, options
+    assert any("notifications_forged" in options for options in told)
+    assert {fault["face"] for fault in faults if fault.get("delay")} == {"gemini", "kling"}
 
 
 async def test_others_messages_are_counted(page: Page, bot: Bot) -> None:

@@ -67,6 +67,8 @@ help =
     /history — what was made
     /cancel — cancel
     /language — language
+    /paysupport — a question about a payment
+    /terms — terms
 
 # --- language ---------------------------------------------------------------------------------------
 language-ask = Which language shall we speak?

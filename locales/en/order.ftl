@@ -89,6 +89,7 @@ live-queued-behind = 🕓 <b>In the queue</b>, { $count ->
    *[other] { $count } orders
  } before yours
 live-working = 🎨 <b>Drawing…</b> It usually takes 10–40 seconds.
+live-working-for = 🎨 <b>Drawing…</b> { $elapsed } so far: longer than usual, still at it.
 live-submitting = 📤 <b>Handing it to the studio…</b>
 live-rendering = 🎬 <b>Filming…</b> It usually takes 1–4 minutes.
 live-rendering-for = 🎬 <b>Filming…</b> { $elapsed } so far, usually 1–4 minutes.

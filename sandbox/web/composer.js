@@ -5,6 +5,7 @@ import { t } from "./i18n.js";
 import { renderReply } from "./keyboards.js";
 
 const MAX_HEIGHT = 180;
+const MESSAGE_LIMIT = 4096;
 
 export class Composer {
   /** `actions`: `send(text)` answers whether it went out, `attach(files)`, `unblock()`. */
@@ -108,13 +109,18 @@ export class Composer {
   }
 
   async submit() {
-    const text = this.field.value.trim();
+    let text = this.field.value.trim();
     if (!text) return;
     const { uid } = this;
     this.field.value = "";
     this.changed();
-    if (await this.actions.send(text)) return;
+    while (text && this.uid === uid) {
+      const part = firstMessage(text);
+      if (!(await this.actions.send(part))) break;
+      text = text.slice(part.length).trimStart();
+    }
     // Nothing that was written is lost: it comes back, before whatever was typed since.
+    if (!text) return;
     if (this.uid !== uid) this.drafts.set(uid, text);
     else this.fill([text, this.field.value].filter(Boolean).join("\n"));
   }
@@ -187,4 +193,13 @@ export class Composer {
     this.changed();
     this.actions.send(`/${command.command}`);
   }
+}
+
+/** As much of a text as one message takes, up to a blank if there is one; as Telegram's apps do, the rest follows. */
+function firstMessage(text) {
+  if (text.length <= MESSAGE_LIMIT) return text;
+  const blank = Math.max(text.lastIndexOf(" ", MESSAGE_LIMIT), text.lastIndexOf("\n", MESSAGE_LIMIT));
+  if (blank > 0) return text.slice(0, blank);
+  const torn = /[\uD800-\uDBFF]/.test(text[MESSAGE_LIMIT - 1]);
+  return text.slice(0, torn ? MESSAGE_LIMIT - 1 : MESSAGE_LIMIT);
 }

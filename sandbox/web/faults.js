@@ -30,6 +30,7 @@ export const FAULTS = [
     { name: { ru: "принято, но ответ потерян", en: "accepted, answer lost" }, fault: { face: "kling", tag: "drop_after" } },
     { name: { ru: "клип не получился", en: "the clip fails" }, fault: { face: "kling", tag: "fail" } },
     { name: { ru: "клип завис навсегда", en: "the clip never ends" }, fault: { face: "kling", tag: "stuck" } },
+    { name: { ru: "ответ через 20 с", en: "answers after 20 s" }, fault: { face: "kling", delay: 20 } },
   ] },
   { group: "ЮKassa", faults: [
     { name: { ru: "500: исход неизвестен", en: "500: outcome unknown" },
@@ -38,5 +39,13 @@ export const FAULTS = [
       fault: { face: "yookassa", match: "payments", drop: "after" } },
     { name: { ru: "уведомление придёт дважды", en: "notification comes twice" },
       fault: { face: "yookassa", match: "notification:payment", tag: "notification", options: { notifications_duplicates: 1 } } },
+    { name: { ru: "уведомление опоздает на 10 мин", en: "notification 10 min late" },
+      fault: { face: "yookassa", match: "notification:payment", tag: "notification", options: { notifications_delay: 600 } } },
+    { name: { ru: "подделка: чужая сумма в уведомлении", en: "forged: another sum in the notification" },
+      fault: { face: "yookassa", match: "notification:payment", tag: "notification",
+        options: { notifications_forged: { amount: { value: "99999.00" } } } } },
+    { name: { ru: "подделка: отказ выдан за оплату", en: "forged: a refusal told as paid" },
+      fault: { face: "yookassa", match: "notification:payment.canceled", tag: "notification",
+        options: { notifications_forged: { status: "succeeded", paid: true } } } },
   ] },
 ];
