@@ -15,7 +15,7 @@ from handlers.callbacks import CardTap
 from handlers.card import PICTURES, Shelf
 from handlers.drafts import Cards, Drafts, Stale, token
 from handlers.keyboards import button, keyboard
-from handlers.states import Waiting
+from handlers.states import Waiting, answered, has_answered
 from handlers.voice import Voice
 from services.catalogue import Limits
 from services.errors import BadOrder
@@ -25,6 +25,7 @@ from services.photos import Photos
 router = Router(name="intake")
 
 MESSAGE: Final = {"rate_limit": "message"}
+FREE: Final = {"rate_limit": False}
 IS_PICTURE_FILE: Final = F.document.mime_type.startswith("image/")
 IS_PHOTO: Final = F.photo | IS_PICTURE_FILE
 
@@ -69,6 +70,12 @@ async def new_draft_from_words(
     await cards.send(bot, voice, draft)
 
 
+@router.message(F.text, has_answered, flags=FREE)
+async def old_answer(message: Message, state: FSMContext) -> None:
+    """What it answered is done, so these words are no order of their own."""
+    await answered(state, message)
+
+
 @router.message(StateFilter(Waiting.prompt), F.text, ~F.text.startswith("/"), flags=MESSAGE)
 async def words_for_draft(
     message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards
@@ -84,8 +91,8 @@ async def words_for_draft(
         return
     check_length(drafts.shelf, draft, prompt)
     draft = await drafts.save(replace(draft, prompt=prompt))
-    await state.clear()
     await cards.send(bot, voice, draft)
+    await answered(state, message)
 
 
 @router.message(StateFilter(Waiting.photo), F.text, ~F.text.startswith("/"), flags=MESSAGE)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State, StatesGroup
+from aiogram.types import Message
+
+_ANSWERED: Final = "answered"
 
 
 class Waiting(StatesGroup):
@@ -13,3 +19,14 @@ class Waiting(StatesGroup):
     clip = State()  # what the clip should show: words or a photo
     email = State()  # where receipts go (data: amount in kopecks, 0 when nothing is being paid; order)
     amount = State()  # a sum to top up (data: draft, "" when no order waits)
+
+
+async def answered(state: FSMContext, message: Message) -> None:
+    """The message has answered our question, and nothing is waited for any more."""
+    await state.set_data({_ANSWERED: message.message_id})
+    await state.set_state(None)
+
+
+async def has_answered(message: Message, state: FSMContext) -> bool:
+    """A filter: this very message has answered our question, and comes again after a crash."""
+    return (await state.get_data()).get(_ANSWERED) == message.message_id

@@ -16,7 +16,7 @@ from handlers import keyboards
 from handlers.callbacks import PayTap, TopUpTap
 from handlers.middlewares import Tap
 from handlers.order import place, turn
-from handlers.states import Waiting
+from handlers.states import Waiting, answered
 from handlers.voice import Voice
 from services.catalogue import Catalogue
 from services.errors import TopUpUnavailable
@@ -161,7 +161,7 @@ async def typed_email(
         return
     amount, draft = int(data.get("amount", 0)), str(data.get("order", ""))
     if not catalogue.top_ups.minimum <= amount <= catalogue.top_ups.maximum:
-        await state.clear()
+        await answered(state, message)
         return
     await _send_link(message, state, bot, person, voice, db, payments, amount, draft)
 
@@ -210,7 +210,8 @@ async def _send_link(
 ) -> None:
     """Open the order that a message of the person's asks for, one for each message, and answer with its link.
 
-    Until the link is there the answer is waited for: handled again after a crash, the message means the same.
+    Until the link is there the answer is waited for: handled again after a crash, the message means the same. From then
+    on it means nothing more.
     """
     chat_id = message.chat.id
     try:
@@ -219,11 +220,11 @@ async def _send_link(
             order_id=f"{chat_id}-{message.message_id}-{amount}",
         )
     except TopUpUnavailable:
-        await state.clear()
+        await answered(state, message)
         raise
     sent = await show(bot, chat_id, _link(voice, order))
     await db.write(rows.set_message, order.id, chat_id, sent.message_id)
-    await state.clear()
+    await answered(state, message)
 
 
 async def _order_of(query: CallbackQuery, state: FSMContext, db: Database, base: str) -> str | None:

@@ -86,6 +86,11 @@ class Person:
     async def say(self, text: str) -> Json:
         return (await self._done(await self._call("send", {"text": text})))[0]
 
+    def again(self, said: Json) -> None:
+        """What was said comes once more, as when the bot dies before it could note that it was handled."""
+        bot = self.sandbox.world.faces["telegram"].bot(BOT_ID)
+        bot.updates.push("message", {name: value for name, value in said.items() if name != "outgoing"}, self.id)
+
     async def photo(self, *pictures: bytes, caption: str = "", kind: str = "photo", name: str = "p.jpg") -> list[Json]:
         """Send a photo, or several as an album; `kind` "document" sends them as files."""
         form = aiohttp.FormData()

@@ -10,7 +10,7 @@ import pytest
 from database import admin, jobs, payments
 from database.models import PaymentStatus
 from database.rows import Payment
-from tests.bot_fixture import ANYA, House, buttons_of, labels_of, open_house, until, words_of
+from tests.bot_fixture import ANYA, House, Person, buttons_of, labels_of, open_house, until, words_of
 from tests.sandbox_fixture import ADMIN, Sandbox
 
 NBSP = "\u00a0"
@@ -144,6 +144,44 @@ async def test_a_sum_typed_by_hand(house: House) -> None:
     await anya.sees(f"На балансе 1{NBSP}234,50{NBSP}₽")
     await anya.say("лиса")
     assert "Nano Banana" in words_of(await anya.sees("лиса", new=True))
+
+
+async def test_a_typed_answer_that_comes_again_changes_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The bot dies when all is done but the note of it: the sum and the address open no order, neither now nor then."""
+    sandbox.world.faces["yookassa"].settings.update({"fiscalization": True})
+    async with open_house(sandbox, tmp_path, YOOKASSA_RECEIPTS="on") as house:
+        anya = house.person()
+        await anya.say("/email")
+        await anya.sees("На какую почту", new=True)
+        answers = [await anya.say("anna@example.org")]
+        await anya.sees("Чеки будут приходить", new=True)
+        await _says_nothing_again(anya, answers)
+        await anya.say("/email off")
+        await anya.sees("Адрес забыли", new=True)
+        for answer in ("500", "anna@example.org"):
+            if answer == "500":
+                await anya.say("/topup")
+                await anya.press("Другая сумма", on=await anya.sees("Пополнить баланс", new=True))
+                await anya.sees("На сколько рублей")
+            answers.append(await anya.say(answer))
+            await anya.sees("На какую почту" if answer == "500" else f"Пополнение на 500{NBSP}₽", new=True)
+        await _says_nothing_again(anya, answers[-1:])
+        await anya.say("/topup")
+        await anya.press("Другая сумма", on=await anya.sees("Пополнить баланс", new=True))
+        await anya.sees("На сколько рублей")
+        answers = [await anya.say("600")]
+        await anya.sees(f"Пополнение на 600{NBSP}₽", new=True)
+        await _says_nothing_again(anya, answers)
+        assert [payment.amount for payment in await payments_of(house)] == [60_000, 50_000]
+
+
+async def _says_nothing_again(anya: Person, answers: list[dict[str, Any]]) -> None:
+    before = len([one for one in await anya.messages() if not one.get("outgoing")])
+    for answer in answers:
+        anya.again(answer)
+    await anya.say("/balance")
+    await anya.sees("На балансе", new=True)
+    assert len([one for one in await anya.messages() if not one.get("outgoing")]) == before + 1
 
 
 async def test_a_forged_sum_opens_no_payment(house: House) -> None:

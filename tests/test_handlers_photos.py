@@ -73,6 +73,20 @@ async def test_a_photo_alone_asks_what_to_do(house: House) -> None:
     await anya.loses(question)
 
 
+async def test_words_for_a_photo_that_come_again_begin_no_other_order(house: House) -> None:
+    """The bot dies when the card is there and the note of it is not: the words were about the photo and still are."""
+    anya = house.person()
+    await anya.photo(picture())
+    await anya.press("✏️ Изменить", on=await anya.sees("Что сделать с фото?"))
+    said = await anya.say("добавь снег")
+    card = await anya.sees("добавь снег", new=True)
+    anya.again(said)
+    await anya.say("/balance")
+    await anya.sees("На балансе", new=True)
+    told = [words_of(one) for one in await anya.messages() if not one.get("outgoing")]
+    assert [one for one in told if "добавь снег" in one] == [words_of(card)]
+
+
 async def test_a_photo_comes_to_life_without_a_word(house: House) -> None:
     """Animate needs no words: one photo, two taps, a clip that begins with it."""
     anya = house.person()
