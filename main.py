@@ -146,18 +146,20 @@ async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
         if gateway is None and not await stars.sold_any():
             print("No YOOKASSA_SHOP_ID, and no Stars were ever sold: there is nothing to compare with.")
             return 0
-        report = await Reconciliation(db, gateway, payments, admins=admins, others=[stars.compare]).run(days)
-        return _told(report, *await db.read(differences.still_open))
-    except YooKassaError as error:
-        print(f"YooKassa: {error}", file=sys.stderr)
-    except (TelegramAPIError, ClientDecodeError) as error:
-        print(f"Telegram: {telegram_fault(error)}", file=sys.stderr)
+        report = await Reconciliation(db, gateway, payments, admins=admins, others=[stars.compare]).compare(days)
+        for fault in report.unread:
+            if isinstance(fault, YooKassaError):
+                print(f"YooKassa: {fault}", file=sys.stderr)
+            elif isinstance(fault, TelegramAPIError | ClientDecodeError):
+                print(f"Telegram: {telegram_fault(fault)}", file=sys.stderr)
+            else:
+                raise fault
+        return 1 if report.unread else _told(report, *await db.read(differences.still_open))
     finally:
         if gateway is not None:
             await gateway.close()
         await bot.session.close()
         await db.close()
-    return 1
 
 
 def _told(report: Report, count: int, waiting: list[Difference]) -> int:

@@ -27,6 +27,9 @@ UNKNOWN = "unknown-payment"
 RETURN_OF_UNKNOWN = "refund-of-unknown"
 SECOND = "second-payment"
 NOT_TAKEN = "refund-not-taken"
+RECEIPT_LATE = "receipt-late"
+NOBODY = 0
+"""In `admin_log`: what was decided by no person."""
 MISSING_THERE = ("credited-unknown", "credited-unpaid")
 """Credited here and not paid there, by two names: the proposal takes all that is left of the payment."""
 
@@ -50,6 +53,7 @@ class Found:
     user_id: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     proposal: Proposal | None = None
+    over: str = ""  # why it is no difference any more, for `admin_log`; empty: it is one
 
     @property
     def key(self) -> str:
@@ -57,7 +61,10 @@ class Found:
 
 
 def note(tx: Tx, found: Found, *, admins: Sequence[int]) -> Difference | None:
-    """Write a difference down and owe the admins the news; None when it was known."""
+    """Write a difference down and owe the admins the news; None when it was known, or is `over` and closed hereby."""
+    if found.over:
+        _close(tx, found, admins)
+        return None
     values = {
         "key": found.key,
         "kind": found.kind,
@@ -77,6 +84,18 @@ def note(tx: Tx, found: Found, *, admins: Sequence[int]) -> Difference | None:
     return difference
 
 
+def _close(tx: Tx, found: Found, admins: Sequence[int]) -> None:
+    """What waits for a decision under this key needs none any more, and the admins hear of it."""
+    waiting = differences.c.state == DifferenceState.OPEN
+    row = tx.row(select(differences).where(differences.c.key == found.key, waiting))
+    if row is None:
+        return
+    difference = Difference.read(row)
+    _decide(tx, NOBODY, difference, DifferenceState.DISMISSED, why=found.over)
+    facts = {"id": str(difference.id), "kind": found.kind}
+    payments.alert(tx, admins, f"difference:{difference.id}:over", "alert-difference-over", **facts)
+
+
 def get(tx: Tx, difference_id: int) -> Difference | None:
     return Difference.maybe(tx.row(select(differences).where(differences.c.id == difference_id)))
 
@@ -87,6 +106,12 @@ def still_open(tx: Tx, *, limit: int = 20) -> tuple[int, list[Difference]]:
     count = int(tx.execute(select(func.count()).where(waiting)).scalar() or 0)
     rows = tx.rows(select(differences).where(waiting).order_by(differences.c.id).limit(limit))
     return count, [Difference.read(row) for row in rows]
+
+
+def open_of_kind(tx: Tx, kind: str) -> list[Difference]:
+    """All of a kind that wait for a decision, oldest first."""
+    waiting = (differences.c.kind == kind, differences.c.state == DifferenceState.OPEN)
+    return [Difference.read(row) for row in tx.rows(select(differences).where(*waiting).order_by(differences.c.id))]
 
 
 def booked(tx: Tx, payment_id: str, kind: str) -> list[int]:
@@ -172,9 +197,8 @@ def _returned(noted: Difference, whole: int) -> Returned:
 
 
 def _returns_of_lost(tx: Tx, provider_payment_id: str) -> list[Difference]:
-    waiting = (differences.c.kind == RETURN_OF_UNKNOWN, differences.c.state == DifferenceState.OPEN)
-    rows = tx.rows(select(differences).where(*waiting).order_by(differences.c.id))
-    return [one for one in map(Difference.read, rows) if one.details.get("payment") == provider_payment_id]
+    noted = open_of_kind(tx, RETURN_OF_UNKNOWN)
+    return [one for one in noted if one.details.get("payment") == provider_payment_id]
 
 
 def returned_of_lost(tx: Tx, provider_payment_id: str) -> int:
@@ -227,7 +251,7 @@ def _end_quarantine(tx: Tx, difference: Difference, *, whole: bool) -> bool:
     return False
 
 
-def _decide(tx: Tx, admin_id: int, difference: Difference, state: DifferenceState) -> None:
+def _decide(tx: Tx, admin_id: int, difference: Difference, state: DifferenceState, **details: str) -> None:
     moved = tx.changed(
         update(differences)
         .where(differences.c.id == difference.id, differences.c.state == DifferenceState.OPEN)
@@ -235,7 +259,8 @@ def _decide(tx: Tx, admin_id: int, difference: Difference, state: DifferenceStat
     )
     if not moved:
         raise IllegalMove(f"difference {difference.id} is {difference.state}")
-    admin.log(tx, admin_id, f"difference_{state}", str(difference.id), kind=difference.kind, **difference.proposal)
+    facts = {"kind": difference.kind, **difference.proposal, **details}
+    admin.log(tx, admin_id, f"difference_{state}", str(difference.id), **facts)
 
 
 def _must(tx: Tx, difference_id: int) -> Difference:

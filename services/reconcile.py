@@ -56,6 +56,8 @@ class Report:
     refunds: int = 0
     settled: int = 0
     failed: int = 0
+    unread: list[Exception] = field(default_factory=list)
+    """What kept the books of a rail from being read to their end, one for each such rail."""
     new: list[Difference] = field(default_factory=list)
 
 
@@ -153,10 +155,17 @@ class Reconciliation:
             await self._db.write(_tell_if_late, self._admins)
 
     async def run(self, days: float | None = None) -> Report:
+        """Compare as `compare` does; what went wrong with the first rail that can't be read is raised after all."""
+        report = await self.compare(days)
+        if report.unread:
+            raise report.unread[0]
+        return report
+
+    async def compare(self, days: float | None = None) -> Report:
         """Compare the last `days`, or all since the last comparison and 26 hours before it.
 
-        A rail whose books can't be read to their end keeps no other from being compared; what went wrong with the
-        first such rail is raised after all. Only a run that compared all of it moves on where the next one begins.
+        A rail whose books can't be read to their end keeps no other from being compared; the report says why. Only a
+        run that compared all of it moves on where the next one begins.
         """
         report = Report()
         started = clock.now()
@@ -165,15 +174,13 @@ class Reconciliation:
         since = last - OVERLAP_SECONDS if reach is None else started - reach
         rails: list[Callable[[], Awaitable[None]]] = [partial(self._shop, report, since, reach is None)]
         rails += [partial(compare, report, since) for compare in self._others]
-        faults = [fault for rail in rails if (fault := await _fault_of(rail)) is not None]
-        if not faults and not report.failed and since <= last:
+        report.unread = [fault for rail in rails if (fault := await _fault_of(rail)) is not None]
+        if not report.unread and not report.failed and since <= last:
             await self._db.write(flags.put, COMPARED, str(int(started * 1000)))
         event(
             _log, "reconcile.done", payments=report.payments, refunds=report.refunds, settled=report.settled,
-            failed=report.failed, new=len(report.new), unread=len(faults),
+            failed=report.failed, new=len(report.new), unread=len(report.unread),
         )
-        if faults:
-            raise faults[0]
         return report
 
     async def _shop(self, report: Report, since: float, usual: bool) -> None:
@@ -186,6 +193,7 @@ class Reconciliation:
             await self._payments_of(self._gateway, report, since - receipts)
             returns = REFUND_OVERLAP_SECONDS - OVERLAP_SECONDS if usual else 0
             await self._refunds_of(self._gateway, report, since - returns)
+            await self._late_receipts(self._gateway, report)
         await self._quarantined(report)
 
     # --- decisions ------------------------------------------------------------------------------------
@@ -392,7 +400,7 @@ class Reconciliation:
     ) -> None:
         """The receipt of a payment, or of a return of it, of the time `at`: was it registered, as the law wants it?
 
-        No notification tells of that, and no entry of ours could settle it: a person sees to it.
+        No notification tells of that, and no entry of ours could settle it: a person sees to it, or time does.
         """
         if not self._payments.sends_receipts:
             return
@@ -401,7 +409,42 @@ class Reconciliation:
         elif there.receipt_registration == "pending" and at is not None:
             since = seconds_of(at)
             if since is not None and clock.now() - since > RECEIPT_SECONDS:
-                await self._note(report, payment, "receipt-late", there.id, there.amount_kopecks, 0)
+                await self._note(report, payment, differences.RECEIPT_LATE, there.id, there.amount_kopecks, 0)
+
+    async def _late_receipts(self, gateway: YooKassaGateway, report: Report) -> None:
+        """Receipts that were late may be registered, or refused, when no list reaches back to them any more."""
+        if not self._payments.sends_receipts:
+            return
+        for late in await self._db.read(differences.open_of_kind, differences.RECEIPT_LATE):
+            try:
+                await self._late_receipt(gateway, report, late)
+            except Exception as error:
+                self._failed(report, late.key, error)
+
+    async def _late_receipt(self, gateway: YooKassaGateway, report: Report, late: Difference) -> None:
+        about = str(late.details["about"])
+        payment = await self._db.read(rows.get, late.payment_id or "")
+        if payment is None:
+            return
+        try:
+            there: GatewayPayment | GatewayRefund
+            if about == payment.provider_payment_id:
+                there = await gateway.get_payment(about)
+            else:
+                there = await gateway.get_refund(about)
+        except YooKassaError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:
+                raise
+            return  # a person has to look for it
+        if there.receipt_registration == "canceled":
+            await self._receipt(report, payment, there, None)
+            why = "the receipt is refused"
+        elif there.receipt_registration == "succeeded":
+            why = "the receipt is registered"
+        else:
+            return
+        event(_log, "difference.over", kind=late.kind, about=about, why=why)
+        await self._write(report, Found(late.kind, late.provider, about, over=why))
 
     # --- small parts ----------------------------------------------------------------------------------
 

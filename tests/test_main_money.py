@@ -57,7 +57,7 @@ async def test_reconcile_without_a_shop_has_nothing_to_do(tmp_path: Path) -> Non
 
 
 async def test_reconcile_compares_stars_and_says_when_telegram_is_silent(starry: House, tmp_path: Path) -> None:
-    """A charge that the bot never heard of is credited by the command; no answer of Telegram's is exit status 1."""
+    """A charge that the bot never heard of is credited by the command; who is silent is named, exit status 1."""
     anya = starry.person()
     told = await pay(anya, await invoice(anya))
     assert told["ok"]
@@ -73,6 +73,10 @@ async def test_reconcile_compares_stars_and_says_when_telegram_is_silent(starry:
     assert silent.status == 1
     assert "Telegram: no usable answer" in silent.err
     assert "Traceback" not in silent.said
+    starry.sandbox.fault("yookassa", "v3/payments", times=9, status=500)
+    both = await command(tmp_path, elsewhere, "reconcile")
+    named = [line.partition(":")[0] for line in both.err.splitlines() if line.startswith(("YooKassa: ", "Telegram: "))]
+    assert (both.status, both.out, named) == (1, "", ["YooKassa", "Telegram"])
 
 
 def test_commands_about_the_books_start_without_the_bots_library(tmp_path: Path) -> None:

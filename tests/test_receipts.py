@@ -218,6 +218,63 @@ async def test_a_return_whose_receipt_waits_is_named(till: Till) -> None:
     assert await noted(till, receipts) == [("receipt-late", "x", 50_000)]
 
 
+@pytest.mark.parametrize("delay", [0, 90 * 86_400])
+@pytest.mark.parametrize("returned", [False, True])
+async def test_a_late_receipt_that_is_registered_after_all_closes_by_itself(
+    till: Till, returned: bool, delay: int
+) -> None:
+    """However late, long after the lists reach no further back: dismissed with the reason, told once, and for good."""
+    await till.control("/settings", fiscalization=True, receipt_delay=0 if returned else 90 * 86_400)
+    receipts = fiscal(till)
+    theirs = await bought(till, "x", receipts)
+    if returned:
+        refunds = Refunds(till.db, {"yookassa": CardRail(till.db, till.gateway, receipt=receipts._receipt)})
+        refund = await refunds.refund(ADMIN, "x", refund_id="r1")
+        theirs = till.sandbox.world.faces["yookassa"].refunds[refund.provider_refund_id]
+    await till.control("/settings", receipt_delay=90 * 86_400)
+    moment = "created_at" if returned else "captured_at"
+    vars(theirs)[moment] -= 96 * 3600
+    assert [kind for kind, _, _ in await noted(till, receipts)] == ["receipt-late"]
+    vars(theirs)[moment] -= 40 * 86_400
+    await till.control("/settings", receipt_delay=delay)
+    assert await noted(till, receipts) == []
+    count, _ = await till.db.read(differences.still_open)
+    log = text("SELECT admin_id, action, details FROM admin_log WHERE action LIKE 'difference%'")
+    acts = [tuple(row) for row in await till.db.read(lambda tx: tx.execute(log).all())]
+    why = '{"kind": "receipt-late", "why": "the receipt is registered"}'
+    assert (count, acts) == ((1, []) if delay else (0, [(0, "difference_dismissed", why)]))
+    told = [item.payload["text"] for item in await till.db.write(outbox.claim, limit=100) if item.kind == "alert"]
+    assert told == ["alert-difference"] + ([] if delay else ["alert-difference-over"])
+
+
+async def test_a_late_receipt_that_is_refused_is_one_difference(till: Till) -> None:
+    """What was late and is refused now waits for a person under that name alone."""
+    await till.control("/settings", fiscalization=True, receipt_delay=90 * 86_400)
+    receipts = fiscal(till)
+    theirs = await bought(till, "x", receipts)
+    theirs.captured_at -= 96 * 3600
+    assert [kind for kind, _, _ in await noted(till, receipts)] == ["receipt-late"]
+    theirs.captured_at -= 40 * 86_400
+    await till.control("/settings", receipt_delay=0, receipt_outcome="canceled")
+    assert [kind for kind, _, _ in await noted(till, receipts)] == ["receipt-refused"]
+    count, waiting = await till.db.read(differences.still_open)
+    assert (count, waiting[0].kind) == (1, "receipt-refused")
+
+
+async def test_a_late_receipt_of_what_yookassa_forgot_stops_no_comparison(till: Till) -> None:
+    """A payment that can't be found any more leaves its difference to a person."""
+    await till.control("/settings", fiscalization=True, receipt_delay=90 * 86_400)
+    receipts = fiscal(till)
+    theirs = await bought(till, "x", receipts)
+    theirs.captured_at -= 96 * 3600
+    assert [kind for kind, _, _ in await noted(till, receipts)] == ["receipt-late"]
+    long_ago = text("UPDATE payments SET paid_at = paid_at - 4000000000")
+    await till.db.write(lambda tx: tx.execute(long_ago))
+    del till.sandbox.world.faces["yookassa"].payments[theirs.id]
+    assert await noted(till, receipts) == []
+    assert (await till.db.read(differences.still_open))[0] == 1
+
+
 async def test_receipts_are_nobodys_business_where_none_are_sent(till: Till) -> None:
     """Registered ones say nothing; nor does anything once receipts are off here."""
     await till.control("/settings", fiscalization=True, receipt_delay=0)

@@ -21,6 +21,7 @@ fix-applied = ✅ No { $id }: done, { $what }.
 fix-dismissed = No { $id } closed without an entry (the proposal was: { $what }).
 fix-impossible = No { $id }: decided already, nothing to book, or its money has moved since it was found. To close it: /fix { $id } dismiss
 alert-difference = ⚖️ Difference No { $id } with the payment service ({ $kind }): see /fix
+alert-difference-over = ⚖️ Difference No { $id } ({ $kind }) is no more: it was closed by itself, there is nothing to decide.
 alert-not-compared = ⚠️ Payments have not been compared to the end for { $hours } h. People’s money is safe, but a lost payment may be waiting for its credit. RUNBOOK.md, “The comparison does not end”, says what to do.
 difference-unknown-payment = the payment service has a payment that we do not know
 difference-second-payment = one order was paid twice

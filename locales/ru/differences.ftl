@@ -21,6 +21,7 @@ fix-applied = ✅ № { $id }: сделано, { $what }.
 fix-dismissed = № { $id } закрыто без проводки (предлагалось: { $what }).
 fix-impossible = № { $id }: решение уже принято, проводить нечего или деньги с тех пор уже двигались. Закрыть: /fix { $id } dismiss
 alert-difference = ⚖️ Расхождение № { $id } с платёжным сервисом ({ $kind }): посмотрите /fix
+alert-difference-over = ⚖️ Расхождения № { $id } ({ $kind }) больше нет: закрыли его сами, решать ничего не нужно.
 alert-not-compared = ⚠️ Платежи не удаётся сверить до конца уже { $hours } ч. Деньги людей на месте, но потерянный платёж может ждать зачисления. Что делать — в RUNBOOK.md, «The comparison does not end».
 difference-unknown-payment = у платёжного сервиса есть оплата, которой у нас нет
 difference-second-payment = один заказ оплачен дважды
