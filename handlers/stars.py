@@ -70,6 +70,9 @@ async def support(
     if not words:
         await message.answer(voice.t("support-usage"))
         return
+    if not stars.admins:
+        await message.answer(voice.t("support-nobody"))
+        return
     key = f"support:{message.chat.id}:{message.message_id}"
     await db.write(rows.alert, stars.admins, key, "alert-support", user=str(person.id), text=words)
     await message.answer(voice.t("support-sent"))

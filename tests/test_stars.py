@@ -366,6 +366,14 @@ async def test_a_question_reaches_the_owner(starry: House) -> None:
     await anya.sees("Условия", new=True)
 
 
+async def test_a_question_that_nobody_would_read_is_not_said_to_be_passed_on(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A shop without administrators has nobody to pass it on to, and says so."""
+    async with open_house(sandbox, tmp_path, ADMIN_IDS="") as house:
+        anya = house.person()
+        await anya.say("/paysupport где мои деньги?")
+        await anya.sees("передать некому", new=True)
+
+
 def test_a_sum_has_one_price_in_stars(tmp_path: Path) -> None:
     """The catalogue says which packs there are; the same sum twice is a mistake told at start."""
     assert load_catalogue(SHIPPED).top_ups.star_packs == ()
