@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from database import admin, flags, jobs, ledger, outbox, spending, users
 from database import assets as asset_rows
@@ -27,6 +28,7 @@ from database.models import (
     Reservation,
     SpendLimitReached,
     TooManyJobs,
+    Tx,
     UnderMaintenance,
 )
 from tests.database_fixture import HOUR, MINUTE, Clock, snapshot
@@ -678,3 +680,41 @@ async def test_every_move_has_its_event(db: Database) -> None:
         ("completed", "compensated: admin"),
     ]
     assert {JobStatus(status) for status, _ in story} == {"pending", "processing", "completed"}
+
+
+# --- what it costs to look ---------------------------------------------------------------------------
+
+
+def plan_of(tx: Tx, look: Callable[..., object], *args: Any, **kwargs: Any) -> list[str]:
+    """How SQLite finds the rows that `look` reads, a line for each table of each statement."""
+    ran: list[tuple[str, Any]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *others: Any) -> None:
+        ran.append((statement, parameters))
+
+    event.listen(tx.connection, "before_cursor_execute", note)
+    look(tx, *args, **kwargs)
+    event.remove(tx.connection, "before_cursor_execute", note)
+    return [
+        str(row[3])
+        for statement, parameters in ran
+        for row in tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+    ]
+
+
+LOOKS: dict[str, Callable[[Tx, Job], object]] = {
+    "due": lambda tx, job: jobs.due(tx),
+    "due to watch": lambda tx, job: jobs.due_to_watch(tx),
+    "live messages": lambda tx, job: jobs.open_with_status_message(tx),
+    "place in the queue": jobs.ahead_in_queue,
+    "the day's limit": lambda tx, job: spending.today(tx),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+async def test_who_looks_for_open_jobs_reads_no_others(db: Database, look: Callable[[Tx, Job], object]) -> None:
+    """Looks of every second and of every order go by the indexes over open jobs, however long the history is."""
+    job = await start(db)
+    lines = [line for line in await db.read(plan_of, look, job) if " jobs" in line]
+    assert lines
+    assert all("ix_jobs_due" in line or "ix_jobs_open_by_user" in line for line in lines), lines
