@@ -12,12 +12,12 @@ from database import flags, jobs, ledger, margin, outbox, users
 from database.engine import Tx
 from database.errors import NotFound
 from database.rows import Entry, User
-from database.schema import admin_log, balances, debts, job_events, payments, provider_calls, reservations
+from database.schema import IS_OPEN, admin_log, balances, debts, job_events, payments, provider_calls, reservations
 from database.schema import jobs as job_table
 from database.schema import ledger as ledger_table
 from database.schema import outbox as outbox_table
 from database.schema import users as user_table
-from database.states import OPEN_JOBS, PaymentStatus, Reason, ReservationState
+from database.states import PaymentStatus, Reason, ReservationState
 
 
 def log(tx: Tx, admin_id: int, action: str, target: str, **details: Any) -> None:
@@ -171,7 +171,7 @@ def stats(tx: Tx) -> Stats:
             tx, select(func.sum(provider_calls.c.cost_micro_usd)).where(provider_calls.c.started_at >= day)
         ),
         jobs_today={str(row["status"]): int(row["n"]) for row in by_status},
-        open_jobs=_number(tx, select(func.count()).where(job_table.c.status.in_(OPEN_JOBS))),
+        open_jobs=_number(tx, select(func.count()).where(IS_OPEN)),
         undelivered=_number(tx, select(func.count()).where(outbox_table.c.dead_reason.is_not(None))),
         quarantined=_number(tx, select(func.count()).where(payments.c.quarantined_reason.is_not(None))),
         lost=margin.lost(tx),

@@ -245,6 +245,19 @@ class Door:
         thread, file = await self._connected()
         return await _on(thread, self._patience, lambda: file.read(lambda tx: function(tx, *args, **kwargs)))
 
+    async def read_apart(self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `read`, on a connection and a thread of its own: for looks at all of history, which take seconds in a
+        shop of years and must not keep this process's orders and payments waiting meanwhile."""
+
+        def work() -> T:
+            file = SqliteFile.open(self.path, self._clock)
+            try:
+                return file.read(lambda tx: function(tx, *args, **kwargs))
+            finally:
+                file.close()
+
+        return await asyncio.to_thread(work)
+
     async def close(self) -> None:
         """Close the connection and end its thread; the next use opens a new one."""
         if self._owner != (os.getpid(), asyncio.get_running_loop()):

@@ -17,9 +17,9 @@ from database import assets, flags, ledger, outbox, spending, users
 from database.engine import Tx
 from database.errors import Banned, IllegalMove, KeyReused, NotFound, SpendLimitReached, TooManyJobs, UnderMaintenance
 from database.rows import Job, ProviderCall
-from database.schema import job_events, jobs, provider_calls
+from database.schema import IS_OPEN, job_events, jobs, provider_calls
 from database.schema import ledger as entries
-from database.states import OPEN_JOBS, CallOutcome, EntryKind, JobStatus, JobStep, JobType, Reason, ReservationState
+from database.states import CallOutcome, EntryKind, JobStatus, JobStep, JobType, Reason, ReservationState
 
 LEASE_MS = 30_000
 FAR_MS = 3_600_000  # further ahead than any lease or pause of ours: written under a wrong clock
@@ -59,19 +59,19 @@ def of_user(tx: Tx, user_id: int, *, limit: int = 10, offset: int = 0) -> list[J
 
 
 def open_of_user(tx: Tx, user_id: int) -> list[Job]:
-    query = select(jobs).where(jobs.c.user_id == user_id, jobs.c.status.in_(OPEN_JOBS)).order_by(jobs.c.created_at)
+    query = select(jobs).where(jobs.c.user_id == user_id, IS_OPEN).order_by(jobs.c.created_at)
     return [Job.read(row) for row in tx.rows(query)]
 
 
 def open_with_status_message(tx: Tx, *, limit: int = 500) -> list[Job]:
     """Open jobs that a person watches in a live message."""
-    query = select(jobs).where(jobs.c.status.in_(OPEN_JOBS), jobs.c.status_message_id.is_not(None))
+    query = select(jobs).where(IS_OPEN, jobs.c.status_message_id.is_not(None))
     return [Job.read(row) for row in tx.rows(query.order_by(jobs.c.due_at).limit(limit))]
 
 
 def ahead_in_queue(tx: Tx, job: Job) -> int:
     """How many pending jobs were confirmed before this one."""
-    query = select(func.count()).where(jobs.c.status == JobStatus.PENDING, jobs.c.created_at < job.created_at)
+    query = select(func.count()).where(IS_OPEN, jobs.c.status == JobStatus.PENDING, jobs.c.created_at < job.created_at)
     return int(tx.execute(query).scalar() or 0)
 
 
@@ -79,7 +79,7 @@ def due(tx: Tx, *, limit: int = 200) -> list[Job]:
     """Open jobs whose next look is due, except those the watcher asks about; oldest first."""
     query = (
         select(jobs)
-        .where(jobs.c.status.in_(OPEN_JOBS), _past(jobs.c.due_at, tx), jobs.c.step != JobStep.WATCH)
+        .where(IS_OPEN, _past(jobs.c.due_at, tx), jobs.c.step != JobStep.WATCH)
         .order_by(jobs.c.due_at)
         .limit(limit)
     )
@@ -90,7 +90,7 @@ def due_to_watch(tx: Tx, *, limit: int = 200) -> list[Job]:
     """Clips in flight whose next look at the provider is due."""
     query = (
         select(jobs)
-        .where(jobs.c.status.in_(OPEN_JOBS), _past(jobs.c.due_at, tx), jobs.c.step == JobStep.WATCH)
+        .where(IS_OPEN, _past(jobs.c.due_at, tx), jobs.c.step == JobStep.WATCH)
         .order_by(jobs.c.due_at)
         .limit(limit)
     )
@@ -196,7 +196,7 @@ def claim(tx: Tx, job_id: str, step: JobStep) -> Job | None:
         update(jobs)
         .where(
             jobs.c.id == job_id,
-            jobs.c.status.in_(OPEN_JOBS),
+            IS_OPEN,
             jobs.c.step == step,
             or_(jobs.c.lease_until.is_(None), _past(jobs.c.lease_until, tx)),
         )

@@ -94,6 +94,7 @@ def revive_results(tx: Tx, user_id: int) -> int:
         .join(jobs, jobs.c.id == outbox.c.job_id)
         .join(assets, assets.c.job_id == jobs.c.id)
         .where(
+            jobs.c.user_id == user_id,  # the same as the message's own, and SQLite need not look through all results
             outbox.c.user_id == user_id,
             outbox.c.kind == "result",
             outbox.c.sent_at.is_(None),

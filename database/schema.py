@@ -23,11 +23,13 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal,
 )
 
 from database.states import (
     DIFFERENCE_MOVES,
     JOB_MOVES,
+    OPEN_JOBS,
     PAYMENT_MOVES,
     REFUND_MOVES,
     RESERVATION_MOVES,
@@ -245,6 +247,10 @@ jobs = Table(
     Index("ix_jobs_external_id", "external_id"),
     sqlite_strict=True,
 )
+
+IS_OPEN = jobs.c.status.in_([literal(status.value, literal_execute=True) for status in OPEN_JOBS])
+"""The condition of the indexes over open jobs, word for word: SQLite does not use them for `status IN (?, ?)`, and what
+looks for open jobs every second would read all jobs there ever were."""
 
 job_events = Table(
     "job_events",

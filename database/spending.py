@@ -12,8 +12,7 @@ from sqlalchemy import select
 
 from database import flags
 from database.engine import Tx
-from database.schema import jobs
-from database.states import OPEN_JOBS
+from database.schema import IS_OPEN, jobs
 
 BILLED = "provider_spend"  # "day:micro-dollars", the day counted from 1970
 EXPECTED = "provider_cost"  # where an order's expected micro-dollars stand in its params
@@ -34,7 +33,7 @@ def billed(tx: Tx) -> int:
 
 def today(tx: Tx) -> int:
     """Micro-dollars billed since midnight UTC, and those that open orders will cost."""
-    texts = tx.execute(select(jobs.c.params).where(jobs.c.status.in_(OPEN_JOBS))).scalars()
+    texts = tx.execute(select(jobs.c.params).where(IS_OPEN)).scalars()
     return billed(tx) + sum(_expected(text) for text in texts)
 
 

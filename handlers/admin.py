@@ -38,11 +38,11 @@ async def panel(message: Message, voice: Voice) -> None:
 
 @router.message(Command("stats"), flags=FREE)
 async def stats(message: Message, person: User, voice: Voice, db: Database) -> None:
-    def look(tx: Tx) -> admin.Stats:
+    def note(tx: Tx) -> None:
         admin.log(tx, person.id, "stats", "shop")
-        return admin.stats(tx)
 
-    seen = await db.write(look)
+    await db.write(note)
+    seen = await db.read_apart(admin.stats)
     counts = [(status, seen.jobs_today.get(status, 0)) for status in JobStatus]
     today = ", ".join(f"{voice.plain(f'admin-jobs-{status}')} {count}" for status, count in counts if count)
     await message.answer(

@@ -20,6 +20,7 @@ class Metrics:
     def __init__(self, db: Database, queue: Queue) -> None:
         self._db = db
         self._queue = queue
+        self._one_scrape = asyncio.Lock()
         self._registry = CollectorRegistry()
         self._gauges = {
             name: Gauge(f"shop_{name}", text, registry=self._registry)
@@ -47,8 +48,9 @@ class Metrics:
         }
 
     async def page(self) -> bytes:
-        """The metrics page as bytes."""
-        stats = await self._db.read(admin.stats)
+        """The metrics page as bytes. Scrapes that come at once are counted one after the other."""
+        async with self._one_scrape:
+            stats = await self._db.read_apart(admin.stats)
         copies = await self._db.read(backups.state)
         room = await asyncio.to_thread(disk.measure, self._db.path)
         values: dict[str, float] = {

@@ -166,7 +166,7 @@ class Settings(BaseModel):
 
     database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         default="sqlite:///data/bot.db", repr=False,
-        description="use sqlite:///path/to/file or postgresql://user:password@host/name",
+        description="use sqlite:///path/to/file",
     )
     redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
         default=None, repr=False,
@@ -242,7 +242,7 @@ class Settings(BaseModel):
     )
 
     assets_url: Annotated[str, AfterValidator(_assets_url)] = Field(
-        default="data/assets", min_length=1, description="give a folder, or s3://bucket/prefix"
+        default="data/assets", min_length=1, description="give a folder"
     )
     assets_ttl_days: int = Field(default=30, ge=1, le=3650, description="give a number of days from 1 to 3650")
     catalogue_path: Annotated[Path, AfterValidator(_existing_file)] | None = Field(

@@ -6,13 +6,13 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from database.checks import check_file, run_checks
 from database.models import Database, Tx
@@ -54,6 +54,23 @@ async def snapshot(db: Database, *tables: str) -> dict[str, list[tuple[Any, ...]
         return {name: [tuple(row) for row in tx.execute(text(f"SELECT * FROM {name}"))] for name in names}
 
     return await db.read(read)
+
+
+def plan_of(tx: Tx, look: Callable[..., object], *args: Any, **kwargs: Any) -> list[str]:
+    """How SQLite finds the rows that `look` reads, a line for each table of each statement."""
+    ran: list[tuple[str, Any]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *others: Any) -> None:
+        ran.append((statement, parameters))
+
+    event.listen(tx.connection, "before_cursor_execute", note)
+    look(tx, *args, **kwargs)
+    event.remove(tx.connection, "before_cursor_execute", note)
+    return [
+        str(row[3])
+        for statement, parameters in ran
+        for row in tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+    ]
 
 
 @pytest.fixture

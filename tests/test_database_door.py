@@ -444,6 +444,29 @@ async def test_readers_do_not_wait_for_writers(db: Database, database_path: Path
     await reader.close()
 
 
+async def test_a_look_apart_keeps_nobody_waiting_and_waits_for_nobody(db: Database) -> None:
+    """A look at all of history and the shop's own work go on side by side, and the look can't write."""
+    go_on, busy = threading.Event(), threading.Event()
+
+    def long_look(tx: Tx) -> int:
+        seen = ledger.get_balance(tx, ANNA)
+        busy.set()
+        assert go_on.wait(30)
+        return seen
+
+    apart = asyncio.create_task(db.read_apart(long_look))
+    assert await asyncio.to_thread(busy.wait, 30)
+    await db.add_balance(ANNA, 500, key="meanwhile", reason="r")
+    busy.clear()
+    own = asyncio.create_task(db.read(long_look))
+    assert await asyncio.to_thread(busy.wait, 30)
+    assert await db.read_apart(ledger.get_balance, ANNA) == 500
+    go_on.set()
+    assert await asyncio.gather(apart, own) == [0, 500]
+    with pytest.raises(DatabaseUnavailable, match="readonly"):
+        await db.read_apart(fail_halfway)
+
+
 async def test_waiting_for_a_stopped_process_has_an_end(db: Database, database_path: Path) -> None:
     """While somebody never lets go, a write gives up with an error of ours; asked again later it is done once."""
     hasty = Database(db.url, patience_seconds=0.3)

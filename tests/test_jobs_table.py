@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from database import admin, flags, jobs, ledger, outbox, spending, users
+from database import admin, flags, inbox, jobs, ledger, outbox, spending, users
 from database import assets as asset_rows
 from database.checks import run_checks
 from database.models import (
@@ -27,9 +28,10 @@ from database.models import (
     Reservation,
     SpendLimitReached,
     TooManyJobs,
+    Tx,
     UnderMaintenance,
 )
-from tests.database_fixture import HOUR, MINUTE, Clock, snapshot
+from tests.database_fixture import HOUR, MINUTE, Clock, plan_of, snapshot
 
 ANNA, BORIS = 7001, 7002
 PRICE = 500
@@ -709,3 +711,40 @@ async def test_every_move_has_its_event(db: Database) -> None:
         ("completed", "compensated: admin"),
     ]
     assert {JobStatus(status) for status, _ in story} == {"pending", "processing", "completed"}
+
+
+# --- what it costs to look ---------------------------------------------------------------------------
+
+
+LOOKS: dict[str, Callable[[Tx, Job], object]] = {
+    "due": lambda tx, job: jobs.due(tx),
+    "due to watch": lambda tx, job: jobs.due_to_watch(tx),
+    "live messages": lambda tx, job: jobs.open_with_status_message(tx),
+    "place in the queue": jobs.ahead_in_queue,
+    "the day's limit": lambda tx, job: spending.today(tx),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+async def test_who_looks_for_open_jobs_reads_no_others(db: Database, look: Callable[[Tx, Job], object]) -> None:
+    """Looks of every second and of every order go by the indexes over open jobs, however long the history is."""
+    job = await start(db)
+    lines = [line for line in await db.read(plan_of, look, job) if " jobs" in line]
+    assert lines
+    assert all("ix_jobs_due" in line or "ix_jobs_open_by_user" in line for line in lines), lines
+
+
+async def test_who_comes_back_costs_no_look_at_the_results_of_others(db: Database) -> None:
+    """`/start` looks for results that wait for this person by their own orders: other writers wait meanwhile."""
+    await start(db)
+    lines = await db.write(plan_of, outbox.revive_results, ANNA)
+    assert any("SEARCH jobs USING INDEX ix_jobs_user_id_created_at (user_id=?)" in line for line in lines), lines
+    assert not any(line.startswith("SCAN") for line in lines), lines
+
+
+async def test_due_and_old_notifications_are_found_without_the_handled_ones(db: Database) -> None:
+    """What two days of updates left in the inbox is not read again every two seconds."""
+    due = await db.write(plan_of, inbox.due, source="telegram")
+    assert all("ix_inbox_due_at" in line for line in due if "SEARCH inbox" in line or "SCAN inbox" in line), due
+    old = await db.write(plan_of, inbox.forget_old, source="telegram", before=1)
+    assert any("ix_inbox_received_at" in line for line in old), old
