@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from services.reconcile import Report
     from services.settings import Settings
 
+BOOKS_ONLY = frozenset({"audit", "backup", "export", "restore"})
+"""Commands that open the database and nothing else: a machine that knows no token can prove a copy."""
+
 
 async def audit(db: Database, *, head: str | None = None, deep: bool | None = None) -> int:
     """One line for each rule of the books, then the head of the seals; 1 when a rule is broken.
@@ -245,7 +248,7 @@ def main(argv: list[str] | None = None) -> int:
     from services.log import setup_logging
     from services.settings import settings_or_exit
 
-    settings = settings_or_exit()
+    settings = settings_or_exit(needs_token=options.command not in BOOKS_ONLY)
     setup_logging(settings.log_level, settings.log_format, settings.secret_values())
     try:
         return asyncio.run(_work(options, settings, Database(settings.database_url)))

@@ -299,10 +299,17 @@ class Settings(BaseModel):
         return frozenset(texts - {""})
 
 
-def load_settings(env_file: Path | None = Path(".env"), environ: Mapping[str, str] | None = None) -> Settings:
+NO_TOKEN = "0:no-token-is-needed-here"  # noqa: S105 - the opposite of a secret
+"""Stands in for BOT_TOKEN where only the books are opened; no Bot API server would take it."""
+
+
+def load_settings(
+    env_file: Path | None = Path(".env"), environ: Mapping[str, str] | None = None, *, needs_token: bool = True
+) -> Settings:
     """Read the settings from `environ` (the process's own when None) and, for what is not there, from `env_file`.
 
-    An empty value counts as not set. Variables that are none of ours are left alone.
+    An empty value counts as not set. Variables that are none of ours are left alone. Without `needs_token` a missing
+    BOT_TOKEN is no fault; a malformed one is.
 
     Raises:
         SettingsError: with all faults at once.
@@ -310,6 +317,8 @@ def load_settings(env_file: Path | None = Path(".env"), environ: Mapping[str, st
     values: dict[str, str] = {}
     for source in (_read_file(env_file), os.environ if environ is None else environ):
         values.update({name: text for name in SETTING_NAMES if (text := source.get(name)) and text.strip()})
+    if not needs_token:
+        values.setdefault("BOT_TOKEN", NO_TOKEN)
     faults = _combination_faults(values)
     try:
         settings = Settings.model_validate(values)
@@ -340,10 +349,12 @@ def feature_notes(settings: Settings) -> list[str]:
     return sentences
 
 
-def settings_or_exit(env_file: Path | None = Path(".env"), environ: Mapping[str, str] | None = None) -> Settings:
+def settings_or_exit(
+    env_file: Path | None = Path(".env"), environ: Mapping[str, str] | None = None, *, needs_token: bool = True
+) -> Settings:
     """The settings; when they are faulty, print each fault on a line of its own and exit with status 2."""
     try:
-        return load_settings(env_file, environ)
+        return load_settings(env_file, environ, needs_token=needs_token)
     except SettingsError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)

@@ -93,8 +93,12 @@ async def filled(path: Path) -> Database:
 # --- settings ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [(), ("audit",)])
-async def test_faulty_settings_are_all_told_at_once_and_end_with_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "missing"), [((), {"BOT_TOKEN"}), (("check-config",), {"BOT_TOKEN"}), (("audit",), set())]
+)
+async def test_faulty_settings_are_all_told_at_once_and_end_with_2(
+    tmp_path: Path, arguments: tuple[str, ...], missing: set[str]
+) -> None:
     """One line for each fault, none of them with a secret, exit status 2, nothing started."""
     done = await command(
         tmp_path,
@@ -107,12 +111,33 @@ async def test_faulty_settings_are_all_told_at_once_and_end_with_2(tmp_path: Pat
     assert done.status == 2
     assert done.out == ""
     faults = done.err.splitlines()
-    assert sorted(fault.split()[0] for fault in faults) == [
-        "BOT_TOKEN", "DATABASE_URL", "GEMINI_API_KEY", "HTTP_PORT", "KLING_WEBHOOK_SECRET", "PUBLIC_URL",
-        "YOOKASSA_SHOP_ID",
-    ]
+    assert sorted(fault.split()[0] for fault in faults) == sorted({
+        "DATABASE_URL", "GEMINI_API_KEY", "HTTP_PORT", "KLING_WEBHOOK_SECRET", "PUBLIC_URL", "YOOKASSA_SHOP_ID",
+        *missing,
+    })
     assert "hunter2" not in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_books_need_no_token(tmp_path: Path) -> None:
+    """A copy is proven, exported and restored on a machine that knows no token; other faults are told all the same."""
+    await (await filled(tmp_path / "bot.db")).close()
+    only_data = {"DATABASE_URL": url_of(tmp_path / "bot.db")}
+    elsewhere = {"DATABASE_URL": url_of(tmp_path / "elsewhere" / "bot.db")}
+    days = ("--from", "2026-01-01", "--to", "2026-01-02")
+    for settings, arguments in (
+        (only_data, ("audit",)),
+        (only_data, ("backup", "copy.db")),
+        (only_data, ("export", "ledger", *days, "ledger.csv")),
+        (elsewhere, ("restore", "copy.db")),
+    ):
+        done = await command(tmp_path, settings, *arguments)
+        assert (done.status, "BOT_TOKEN" in done.said) == (0, False), (arguments, done.said)
+    faulty = await command(tmp_path, {**only_data, "HTTP_PORT": "x"}, "audit")
+    assert (faulty.status, [line.split()[0] for line in faulty.err.splitlines()]) == (2, ["HTTP_PORT"])
+    for reaching in ((), ("check-config",), ("reconcile",)):
+        refused = await command(tmp_path, only_data, *reaching)
+        assert (refused.status, refused.err.split()[0]) == (2, "BOT_TOKEN"), reaching
 
 
 async def test_an_unknown_command_is_refused_with_the_list_of_commands(tmp_path: Path) -> None:
