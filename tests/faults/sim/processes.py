@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from unittest import mock
 
 from aiogram import Router
@@ -17,7 +17,7 @@ from aiohttp import StreamReader, web
 from aiohttp.test_utils import make_mocked_request
 
 import handlers
-from database.engine import SqliteFile, Tx
+from database.engine import Tx
 from database.models import Database, DatabaseUnavailable
 from handlers.shop import Shop
 from services import live, notifier
@@ -31,6 +31,7 @@ from services.rate_limiter import RateLimiter
 from services.settings import Settings, load_settings
 from services.telegram import Pace, make_bot
 from tests.empty_shop import lay_out
+from tests.faults.sim.files import open_file
 from tests.faults.sim.providers import SimGemini, SimKling, connect
 from tests.faults.sim.telegram import SimTelegram
 from tests.faults.sim.world import ADMIN, Machine, World, current
@@ -71,16 +72,13 @@ class SimDatabase(Database):
     answer may be lost afterwards.
     """
 
-    compiled: ClassVar[dict[Any, Any]] = {}  # statements, shared by all worlds: compiling them is what takes longest
-
     def __init__(self, world: World, machine: Machine, path: Path) -> None:
         super().__init__(f"sqlite:///{path}")
         self._world = world
         self._machine = machine
         with_skew: Callable[[], int] = lambda: int((world.now() + machine.skew) * 1000)  # noqa: E731
-        self._opened = SqliteFile.open(path, with_skew)
+        self._opened = open_file(path, with_skew)
         self._opened.raw.execute("PRAGMA synchronous=OFF")  # power cuts are tried elsewhere, on the real door
-        self._opened.engine = self._opened.engine.execution_options(compiled_cache=self.compiled)
 
     async def write(self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         world, name = self._world, getattr(function, "__qualname__", "write")

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from database import ledger
-from database.engine import SqliteFile
 from tests.faults.sim import truth
+from tests.faults.sim.files import open_file
 from tests.faults.sim.loop import SimLoop
 from tests.faults.sim.people import Customer, Owner
 from tests.faults.sim.processes import Company, slow_down
@@ -264,7 +264,7 @@ def _word(event: str, number: str, **more: Any) -> bytes:
 
 def _give(company: Company, customers: list[Customer]) -> None:
     """Some have money from before."""
-    file = SqliteFile.open(company.path, lambda: int(EPOCH * 1000))
+    file = open_file(company.path, lambda: int(EPOCH * 1000))
     try:
         for one in customers:
             if one.gift:

@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from database.checks import run_checks
-from database.engine import SqliteFile, Tx
+from database.engine import Tx
+from tests.faults.sim.files import look
 from tests.faults.sim.processes import Company
 from tests.faults.sim.yookassa import kopecks
 
@@ -15,20 +16,12 @@ SECRETS = ("Traceback", "token-of-a-simulated-bot", "key-of-a-test-shop", "gemin
 
 def books(company: Company) -> list[str]:
     """The audit, as at any moment it must be clean: also in the middle of everything."""
-    file = SqliteFile.open(company.path)
-    try:
-        return file.read(lambda tx: [f"{one.check} {one.sentence}: {one.ids}" for one in run_checks(tx)])
-    finally:
-        file.close()
+    return look(company.path, lambda tx: [f"{one.check} {one.sentence}: {one.ids}" for one in run_checks(tx)])
 
 
 def unfinished(company: Company) -> list[str]:
     """What is still on its way; empty once the world may end."""
-    file = SqliteFile.open(company.path)
-    try:
-        return file.read(lambda tx: _unfinished(tx, company))
-    finally:
-        file.close()
+    return look(company.path, lambda tx: _unfinished(tx, company))
 
 
 def _unfinished(tx: Tx, company: Company) -> list[str]:
@@ -50,11 +43,7 @@ def _unfinished(tx: Tx, company: Company) -> list[str]:
 
 def ending(company: Company) -> list[str]:
     """At the end of a world: what was paid is credited, what was charged is delivered, and the rest is given back."""
-    file = SqliteFile.open(company.path)
-    try:
-        return file.read(lambda tx: [*_money(tx, company), *_results(tx, company), *_words(tx, company)])
-    finally:
-        file.close()
+    return look(company.path, lambda tx: [*_money(tx, company), *_results(tx, company), *_words(tx, company)])
 
 
 def _money(tx: Tx, company: Company) -> list[str]:
@@ -137,13 +126,9 @@ def _rows(tx: Tx, sql: str) -> list[dict[str, Any]]:
 
 def tally(company: Company) -> dict[str, int]:
     """How many jobs ended how, and how many payments: a world in which nothing happens proves nothing."""
-    file = SqliteFile.open(company.path)
-    try:
-        return file.read(lambda tx: {
-            **{f"{row['type']} {row['status']}": row["n"] for row in
-               _rows(tx, "SELECT type, status, COUNT(*) AS n FROM jobs GROUP BY type, status")},
-            **{f"{row['provider']} {row['status']}": row["n"] for row in
-               _rows(tx, "SELECT provider, status, COUNT(*) AS n FROM payments GROUP BY provider, status")},
-        })
-    finally:
-        file.close()
+    return look(company.path, lambda tx: {
+        **{f"{row['type']} {row['status']}": row["n"] for row in
+           _rows(tx, "SELECT type, status, COUNT(*) AS n FROM jobs GROUP BY type, status")},
+        **{f"{row['provider']} {row['status']}": row["n"] for row in
+           _rows(tx, "SELECT provider, status, COUNT(*) AS n FROM payments GROUP BY provider, status")},
+    })
