@@ -7,22 +7,24 @@ the late worker changes nothing. Money and job close in the same transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, case, func, insert, or_, select, update
+from sqlalchemy import Select, and_, case, func, insert, or_, select, update
 
 from database import assets, flags, ledger, outbox, spending, users
 from database.engine import Tx
 from database.errors import Banned, IllegalMove, KeyReused, NotFound, SpendLimitReached, TooManyJobs, UnderMaintenance
-from database.rows import Job, ProviderCall
+from database.rows import Job, ProviderCall, RecentCall
 from database.schema import IS_OPEN, job_events, jobs, provider_calls
 from database.schema import ledger as entries
 from database.states import CallOutcome, EntryKind, JobStatus, JobStep, JobType, Reason, ReservationState
 
 LEASE_MS = 30_000
 FAR_MS = 3_600_000  # further ahead than any lease or pause of ours: written under a wrong clock
+RECENT_CALLS = 1_000  # of all models
+RECENT_OF_A_MODEL = 30
 REDISPATCH_MS = 20_000  # a job whose queue message was lost is sent again after this
 
 
@@ -240,11 +242,50 @@ def put_back(tx: Tx, job_id: str, attempt: int, *, delay_ms: int, cause: str, fa
 # --- calls of providers ---------------------------------------------------------------------------
 
 
-def begin_call(tx: Tx, job_id: str, attempt: int, *, provider: str, model: str) -> int | None:
-    """Write the intent down before the provider is called; None when the lease is lost and no call may be made."""
+def recent_query(now_ms: int, provider: str, model: str) -> Select[Any]:
+    """The newest calls of a provider's model, newest first, from the end of the table, which it finds at any size: what
+    is older than the last `RECENT_CALLS` calls of all models says nothing any more."""
+    c = provider_calls.c
+    newest = select(func.max(c.id)).scalar_subquery()
+    is_running = and_(
+        c.outcome.is_(None),
+        jobs.c.status == JobStatus.PROCESSING,
+        jobs.c.attempt == c.attempt,
+        jobs.c.lease_until.between(now_ms + 1, now_ms + FAR_MS),
+    )
+    return (
+        select(c.outcome, c.code, c.started_at, c.ended_at, func.coalesce(is_running, 0).label("is_running"))
+        .join_from(provider_calls, jobs, jobs.c.id == c.job_id)
+        .where(c.id > newest - RECENT_CALLS, c.provider == provider, c.model == model)
+        .order_by(c.id.desc())
+        .limit(RECENT_OF_A_MODEL)
+    )
+
+
+def recent_calls(tx: Tx, provider: str, model: str) -> list[RecentCall]:
+    """What the newest calls of a provider's model say of it, newest first."""
+    return [RecentCall.read(row) for row in tx.rows(recent_query(tx.now, provider, model))]
+
+
+def begin_call(
+    tx: Tx,
+    job_id: str,
+    attempt: int,
+    *,
+    provider: str,
+    model: str,
+    closed_by: Callable[[Sequence[RecentCall], int], Exception | None] | None = None,
+) -> int | None:
+    """Write the intent down before the provider is called; None when the lease is lost and no call may be made.
+
+    Raises what `closed_by` makes of the newest calls and the time. It is asked in here, so that of two workers at once
+    the second sees the intent of the first.
+    """
     held = tx.row(select(jobs.c.id).where(_mine(job_id, attempt), jobs.c.lease_until > tx.now))
     if held is None:
         return None
+    if closed_by is not None and (why := closed_by(recent_calls(tx, provider, model), tx.now)) is not None:
+        raise why
     values = {"job_id": job_id, "attempt": attempt, "provider": provider, "model": model, "started_at": tx.now}
     return int(tx.execute(insert(provider_calls).values(**values).returning(provider_calls.c.id)).scalar_one())
 

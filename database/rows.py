@@ -163,6 +163,19 @@ class ProviderCall(Row):
 
 
 @dataclass(frozen=True)
+class RecentCall(Row):
+    """What a call says of its provider; `is_running`: its end is not known and its worker still holds the job."""
+
+    _from_text: ClassVar[Converters] = {"outcome": CallOutcome}
+
+    outcome: CallOutcome | None
+    code: str | None
+    started_at: int
+    ended_at: int | None
+    is_running: int
+
+
+@dataclass(frozen=True)
 class Asset(Row):
     """A stored file: a user's photo (`input`) or a generation (`result`); `size` in bytes."""
 

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from database import clock
+from database.models import CallOutcome, RecentCall
 
 T = TypeVar("T")
 
@@ -318,79 +319,82 @@ class VideoProvider(BaseAIProvider):
         """The clip's bytes, bounded in size and time. Raises `ProviderError`."""
 
 
-class CircuitBreaker:
-    """Stops asking a provider's model that is down; one breaker for each provider and model.
+# --- the circuit breaker ------------------------------------------------------------------------------------------
 
-    Opens after `threshold` outages in a row, or at once when an operator must act. After the pause exactly one caller
-    is let through as a trial; a trial that never reports back frees the place after another pause.
+# An operator must act before a call can succeed: the first one stops all.
+STOPPING = frozenset(
+    {
+        ErrorCode.KEY_INVALID,
+        ErrorCode.FORBIDDEN,
+        ErrorCode.LOCATION,
+        ErrorCode.BILLING,
+        ErrorCode.FUNDS,
+        ErrorCode.QUOTA_DAY,
+        ErrorCode.MODEL_GONE,
+        ErrorCode.ACCOUNT_AT_RISK,
+        ErrorCode.WRONG_ENDPOINT,
+    }
+)
+OUTAGES = frozenset(
+    {
+        ErrorCode.OVERLOADED,
+        ErrorCode.INTERNAL,
+        ErrorCode.MAINTENANCE,
+        ErrorCode.NETWORK,
+        ErrorCode.TIMEOUT,
+        ErrorCode.BAD_ANSWER,
+    }
+)
+# These say "later" or nothing at all, neither "I am broken" nor "I work".
+_SAY_NOTHING = frozenset(
+    {
+        ErrorCode.QUOTA_MINUTE.value,
+        ErrorCode.SPEND_LIMIT.value,
+        ErrorCode.RATE_LIMITED.value,
+        ErrorCode.CONCURRENCY.value,
+        ErrorCode.NO_PICTURE.value,
+        ErrorCode.DUPLICATE_TASK.value,
+        "never_arrived",
+    }
+)
+OUTAGES_IN_A_ROW = 5
+OUTAGE_PAUSE = 60.0
+OPERATOR_PAUSE = 300.0
+TRIAL_PAUSE = 5.0
+
+
+def closed_by(calls: Sequence[RecentCall], now_ms: int) -> ProviderError | None:
+    """Why the provider's model is not asked now, told by its newest calls (newest first); None: it may be asked.
+
+    It is left alone after `OUTAGES_IN_A_ROW` outages (temporary, circuit_open), and at once when an operator must act
+    (permanent, with the code of that fault). After the pause one call at a time is a trial, until one is answered.
     """
-
-    # These say "later", not "I am broken": waiting is the retry policy's work.
-    _NO_OUTAGE = frozenset(
-        {
-            ErrorCode.QUOTA_MINUTE,
-            ErrorCode.SPEND_LIMIT,
-            ErrorCode.RATE_LIMITED,
-            ErrorCode.CONCURRENCY,
-            ErrorCode.NO_PICTURE,
-            ErrorCode.GENERATION_FAILED,
-            ErrorCode.RESULT_GONE,
-            ErrorCode.DUPLICATE_TASK,
-            ErrorCode.CIRCUIT_OPEN,
-        }
-    )
-
-    def __init__(
-        self,
-        *,
-        threshold: int = 5,
-        pause: float = 60.0,
-        operator_pause: float = 300.0,
-        clock: Callable[[], float] = clock.steady,
-    ) -> None:
-        self._threshold = threshold
-        self._pause = pause
-        self._operator_pause = operator_pause
-        self._clock = clock
-        self._failures = 0
-        self._closed_until: float | None = None  # the time of the next trial; None: calls flow
-        self._reason = ""
-
-    @property
-    def is_open(self) -> bool:
-        """True while a call would be refused."""
-        return self._closed_until is not None and self._clock() < self._closed_until
-
-    def before_call(self) -> None:
-        """Pass, or raise `ProviderError` (circuit_open, temporary, with the seconds left) without asking anybody."""
-        if self._closed_until is None:
-            return
-        left = self._closed_until - self._clock()
-        if left > 0:
-            raise ProviderError(
-                ErrorCode.CIRCUIT_OPEN,
-                Failure.TEMPORARY,
-                Blame.PROVIDER,
-                f"not asked for {left:.0f} s more after {self._reason}",
-                retry_after=left,
-            )
-        self._closed_until = self._clock() + self._pause
-
-    def after_call(self, error: ProviderError | None) -> None:
-        """Learn from an outcome; None is a success."""
-        if error is not None and error.pause_provider:
-            self._open(error, min(error.retry_after or self._operator_pause, MAX_RETRY_AFTER))
-        elif error is not None and error.code in self._NO_OUTAGE:
-            return
-        elif error is not None and error.blame is Blame.PROVIDER:
-            self._failures += 1
-            if self._failures >= self._threshold or self._closed_until is not None:
-                self._open(error, self._pause)
-        else:
-            self._failures = 0
-            self._closed_until = None
-
-    def _open(self, error: ProviderError, pause: float) -> None:
-        self._failures = max(self._failures, self._threshold)
-        self._closed_until = self._clock() + pause
-        self._reason = error.code.value
+    asking, outages, last, stopped = False, 0, None, False
+    for call in calls:
+        if call.outcome is None:
+            asking = asking or (last is None and bool(call.is_running))
+        elif call.outcome is CallOutcome.OK:
+            break
+        elif call.code in STOPPING:
+            last, stopped = last or call, True
+            break
+        elif call.code in OUTAGES:
+            last, outages = last or call, outages + 1
+        elif call.code not in _SAY_NOTHING:
+            break  # a refusal is an answer: it lives
+    if last is None or not (stopped or outages >= OUTAGES_IN_A_ROW):
+        return None
+    fault = ErrorCode(last.code or "")
+    pause = OPERATOR_PAUSE if fault in STOPPING else OUTAGE_PAUSE
+    left = pause - (now_ms - (last.ended_at or last.started_at)) / 1000
+    if 0 < left <= pause:  # more than the whole pause: written under a clock that was ahead
+        detail = f"not asked for {left:.0f} s more after {fault}"
+        if fault in STOPPING:
+            return ProviderError(fault, Failure.PERMANENT, Blame.OPERATOR, detail, retry_after=left)
+        return ProviderError(ErrorCode.CIRCUIT_OPEN, Failure.TEMPORARY, Blame.PROVIDER, detail, retry_after=left)
+    if asking:
+        detail = f"one call tries whether {fault} is over"
+        return ProviderError(
+            ErrorCode.CIRCUIT_OPEN, Failure.TEMPORARY, Blame.PROVIDER, detail, retry_after=TRIAL_PAUSE
+        )
+    return None

@@ -10,6 +10,7 @@ from database import assets as asset_rows
 from database import clock, payments, spending
 from database import jobs as job_rows
 from database.models import Database, Draft, Job, JobStatus, JobStep, JobType, SpendLimitReached
+from services.base_provider import Failure, closed_by
 from services.catalogue import Catalogue, UnknownModel
 from services.errors import BadOrder
 from services.log import event
@@ -179,6 +180,7 @@ class Jobs:
         price = self.quote(draft)
         if not (self._images_on if draft.type in PICTURES else self._videos_on):
             raise BadOrder("provider_off")
+        await self._check_provider(draft)
         prompt = draft.prompt.strip()
         if not prompt and draft.type is not JobType.ANIMATE:
             raise BadOrder("prompt_missing")
@@ -189,6 +191,15 @@ class Jobs:
         elif draft.type is JobType.VIDEO and not self._catalogue.video(draft.model).supports_text:
             raise BadOrder("photo_missing")
         return price
+
+    async def _check_provider(self, draft: Draft) -> None:
+        """Nobody pays for what would fail until an administrator has acted. An outage passes: that order may wait."""
+        pictures = draft.type in PICTURES
+        model = self._catalogue.image(draft.model) if pictures else self._catalogue.video(draft.model)
+        calls = await self._db.read(job_rows.recent_calls, model.provider, model.key)
+        closed = closed_by(calls, clock.now_ms())
+        if closed is not None and closed.failure is Failure.PERMANENT:
+            raise BadOrder("provider_off")
 
     async def _check_photos(self, draft: Draft) -> None:
         if not draft.inputs:

@@ -60,7 +60,7 @@ async def change(shop: Shop, statement: str, **values: object) -> None:
 async def later(shop: Shop) -> None:
     """As if minutes had passed since the process died: leases are over, and what waits is due."""
     await change(shop, "UPDATE jobs SET due_at = 1, lease_until = MIN(lease_until, 1) WHERE step IS NOT NULL")
-    await change(shop, "UPDATE provider_calls SET started_at = started_at - 600000")
+    await change(shop, "UPDATE provider_calls SET started_at = started_at - 600000, ended_at = ended_at - 600000")
     await change(shop, "DELETE FROM leases")
 
 

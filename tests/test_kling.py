@@ -14,7 +14,17 @@ import pytest
 from PIL import Image
 
 from sandbox.world import Fault, World
-from services.base_provider import Blame, ErrorCode, Failure, Photo, ProviderError, TaskStatus, VideoRequest, VideoTask
+from services.base_provider import (
+    STOPPING,
+    Blame,
+    ErrorCode,
+    Failure,
+    Photo,
+    ProviderError,
+    TaskStatus,
+    VideoRequest,
+    VideoTask,
+)
 from services.catalogue import shipped_catalogue
 from services.media import inspect_video
 from services.providers.kling import Kling, parse_callback, verify_webhook_signature, webhook_key
@@ -185,6 +195,7 @@ async def test_each_refusal_of_a_submit_has_its_verdict(
     request = order(f"a boat #sim:{tag}")
     error = await failed(kling.submit(request))
     assert (error.code, error.failure, error.blame, error.pause_provider) == (code, kind, blame, pause)
+    assert (error.code in STOPPING) is pause, "the breaker reads the code, which the row keeps"
     found = await kling.find([request.external_id])
     assert (request.external_id in found) == (tag.endswith(("_after", "_2xx")) or tag == "reset_mid_body")
     assert kind is U or not found

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sandbox.world import Fault, World
-from services.base_provider import Blame, ErrorCode, Failure, ImageRequest, Photo, ProviderError
+from services.base_provider import STOPPING, Blame, ErrorCode, Failure, ImageRequest, Photo, ProviderError
 from services.catalogue import shipped_catalogue
 from services.media import inspect_image
 from services.providers.http import Answer, Scrubber
@@ -232,6 +232,7 @@ async def test_each_refusal_has_its_verdict(
     """Every answer without a picture says whose move it is and whether the same call may be made again."""
     error = await failure(banana, order(f"a red fox #sim:{tag}"))
     assert (error.code, error.failure, error.blame, error.pause_provider) == (code, kind, blame, pause)
+    assert (error.code in STOPPING) is pause, "the breaker reads the code, which the row keeps"
     assert KEY not in f"{error} {error!r}"
 
 

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from database.models import CallOutcome, RecentCall
 from services.base_provider import (
+    STOPPING,
     Blame,
-    CircuitBreaker,
     ErrorCode,
     Failure,
     ImageRequest,
@@ -23,6 +24,7 @@ from services.base_provider import (
     ProviderError,
     RetryPolicy,
     VideoRequest,
+    closed_by,
     generate_with_retry,
 )
 from services.providers import open_providers
@@ -223,85 +225,79 @@ async def test_providers_offer_the_same_retries() -> None:
 # --- the breaker --------------------------------------------------------------------------------------------------
 
 
-def breaker(time: FakeTime) -> CircuitBreaker:
-    return CircuitBreaker(threshold=3, pause=60, operator_pause=300, clock=time.clock)
+NOW = 1_800_000_000_000
+OK, REFUSED, UNKNOWN = CallOutcome.OK, CallOutcome.REFUSED, CallOutcome.UNKNOWN
+DOWN = (REFUSED, ErrorCode.OVERLOADED)
+RUNNING = (None, None)
+
+
+def calls(*ends: tuple[CallOutcome | None, str | None], ago: float = 0.0, lost: bool = False) -> list[RecentCall]:
+    """Calls that ended like this, oldest first, the last one so many seconds ago; those without an end still run."""
+    at = NOW - int(1000 * ago)
+    rows = [RecentCall(how, code, at, None if how is None else at, how is None and not lost) for how, code in ends]
+    return rows[::-1]
 
 
 def test_outages_in_a_row_open_it() -> None:
-    """Three outages in a row stop further calls, and say for how long; a success in between starts the count anew."""
-    time = FakeTime()
-    switch = breaker(time)
-    for error in (fault(), fault(), None, fault(), fault()):
-        switch.before_call()
-        switch.after_call(error)
-    assert not switch.is_open
-    switch.after_call(fault())
-    with pytest.raises(ProviderError) as caught:
-        switch.before_call()
-    assert (caught.value.code, caught.value.failure) == (ErrorCode.CIRCUIT_OPEN, Failure.TEMPORARY)
-    assert caught.value.retry_after == 60
+    """Five outages in a row stop further calls, and say for how long; a success in between starts the count anew."""
+    assert closed_by([], NOW) is None
+    assert closed_by(calls(DOWN, DOWN, DOWN, (OK, None), DOWN, DOWN, DOWN, DOWN), NOW) is None
+    lost = (UNKNOWN, ErrorCode.TIMEOUT)
+    closed = closed_by(calls((OK, None), DOWN, lost, DOWN, lost, DOWN, ago=20), NOW)
+    assert closed is not None
+    assert (closed.code, closed.failure, closed.retry_after) == (ErrorCode.CIRCUIT_OPEN, Failure.TEMPORARY, 40)
 
 
 def test_one_trial_decides_after_the_pause() -> None:
     """After the pause one caller tries while the others still wait; success closes, failure opens again."""
-    time = FakeTime()
-    switch = breaker(time)
-    for _ in range(3):
-        switch.after_call(fault())
-    time.now = 61
-    switch.before_call()
-    assert switch.is_open, "others wait for the trial's outcome"
-    switch.after_call(fault())
-    assert switch.is_open
-    time.now = 130
-    switch.before_call()
-    switch.after_call(None)
-    assert not switch.is_open
-    switch.before_call()
+    down = [DOWN] * 5
+    assert closed_by(calls(*down, ago=60), NOW) is None
+    waits = closed_by(calls(RUNNING) + calls(*down, ago=60), NOW)
+    assert waits is not None
+    assert (waits.code, waits.failure) == (ErrorCode.CIRCUIT_OPEN, Failure.TEMPORARY)
+    again = closed_by(calls(DOWN, ago=10) + calls(*down, ago=70), NOW)
+    assert again is not None
+    assert again.retry_after == 50
+    assert closed_by(calls((OK, None)) + calls(*down, ago=60), NOW) is None
 
 
 def test_a_lost_trial_does_not_block_for_ever() -> None:
-    """A trial whose worker died frees its place after another pause."""
-    time = FakeTime()
-    switch = breaker(time)
-    for _ in range(3):
-        switch.after_call(fault())
-    time.now = 61
-    switch.before_call()
-    time.now = 122
-    switch.before_call()
+    """A trial whose worker died, or whose job another one has, frees its place."""
+    assert closed_by(calls(RUNNING, lost=True) + calls(*[DOWN] * 5, ago=61), NOW) is None
 
 
-def test_an_operator_s_fault_opens_it_at_once() -> None:
-    """An empty account is asked again only after a longer pause, or when the provider said."""
-    time = FakeTime()
-    switch = breaker(time)
-    switch.after_call(fault(Failure.PERMANENT, ErrorCode.FUNDS, blame=Blame.OPERATOR, pause_provider=True))
-    time.now = 299
-    assert switch.is_open
-    day = fault(Failure.PERMANENT, ErrorCode.QUOTA_DAY, blame=Blame.OPERATOR, pause_provider=True, retry_after=3600)
-    switch = breaker(time)
-    switch.after_call(day)
-    time.now += 3599
-    assert switch.is_open
+@pytest.mark.parametrize("code", sorted(STOPPING))
+def test_an_operator_s_fault_opens_it_at_once(code: ErrorCode) -> None:
+    """An empty account is asked again only after a longer pause, and orders fail by the fault's own name meanwhile."""
+    closed = closed_by(calls((OK, None), (REFUSED, code), (REFUSED, ErrorCode.RATE_LIMITED), ago=299), NOW)
+    assert closed is not None
+    assert (closed.code, closed.failure, closed.blame) == (code, Failure.PERMANENT, Blame.OPERATOR)
+    assert closed_by(calls((REFUSED, code), ago=300), NOW) is None
 
 
-@pytest.mark.parametrize("code", [ErrorCode.CONCURRENCY, ErrorCode.RATE_LIMITED, ErrorCode.NO_PICTURE])
-def test_busy_is_not_broken(code: ErrorCode) -> None:
-    """A full account or a glitch says nothing about an outage."""
-    switch = breaker(FakeTime())
-    for _ in range(10):
-        switch.after_call(fault(code=code))
-    assert not switch.is_open
+def test_an_outage_of_the_trial_keeps_it_open() -> None:
+    """The key may be mended, but nobody knows until a call is answered: the next trial is after the next pause."""
+    closed = closed_by(calls((REFUSED, ErrorCode.FUNDS), DOWN, ago=59), NOW)
+    assert closed is not None
+    assert closed.code is ErrorCode.CIRCUIT_OPEN
+
+
+def test_a_clock_that_was_ahead_closes_nothing() -> None:
+    """An end in the future was written under a wrong clock: its pause would have no end that anybody knows."""
+    assert closed_by(calls(*[DOWN] * 5, ago=-3600), NOW) is None
+    assert closed_by(calls((REFUSED, ErrorCode.FUNDS), ago=-1), NOW) is None
+
+
+@pytest.mark.parametrize("code", [ErrorCode.CONCURRENCY, ErrorCode.RATE_LIMITED, ErrorCode.NO_PICTURE, "never_arrived"])
+def test_busy_is_not_broken(code: str) -> None:
+    """A full account or a glitch says nothing about an outage, neither for it nor against it."""
+    assert closed_by(calls(*[(REFUSED, code)] * 10), NOW) is None
+    assert closed_by(calls(*[DOWN] * 5, (REFUSED, code)), NOW) is not None
 
 
 def test_a_person_s_refused_prompt_proves_that_the_provider_lives() -> None:
     """A refusal is an answer: it closes the count of outages."""
-    switch = breaker(FakeTime())
-    for _ in range(5):
-        switch.after_call(fault())
-        switch.after_call(fault(Failure.PERMANENT, ErrorCode.PROMPT_BLOCKED, blame=Blame.USER))
-    assert not switch.is_open
+    assert closed_by(calls(*[DOWN, (REFUSED, ErrorCode.PROMPT_BLOCKED)] * 5), NOW) is None
 
 
 # --- secrets ------------------------------------------------------------------------------------------------------

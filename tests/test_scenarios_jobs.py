@@ -41,7 +41,6 @@ async def played(shop: Shop, job: Job, *, rounds: int = 30) -> Job:
         if not now.is_open:
             return now
         await later(shop)
-        shop.here.breakers.clear()  # as if their pauses were over
         if now.step is JobStep.IMAGE:
             await image_worker.run(job.id)
         elif now.step is JobStep.SUBMIT:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from database import jobs as job_rows
 from database import payments as payment_rows
 from database.models import Database, Job
 from services.assets import AssetStore, open_assets
-from services.base_provider import Blame, CircuitBreaker, ProviderError
+from services.base_provider import Blame, ProviderError
 from services.catalogue import SHIPPED, Catalogue, load_catalogue
 from services.log import event, setup_logging
 from services.providers import Providers, open_providers
@@ -42,7 +41,6 @@ class Runtime:
     providers: Providers
     assets: AssetStore
     catalogue: Catalogue
-    breakers: defaultdict[str, CircuitBreaker] = field(default_factory=lambda: defaultdict(CircuitBreaker))
 
     @classmethod
     def open(cls, settings: Settings, db: Database | None = None) -> Runtime:

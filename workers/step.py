@@ -19,7 +19,7 @@ from database import payments as payment_rows
 from database.models import CallOutcome, DatabaseError, DatabaseUnavailable, Job, JobStep
 from database.rows import UNREADABLE
 from services.assets import AssetError, AssetStoreFull
-from services.base_provider import ErrorCode, Failure, ProviderError
+from services.base_provider import ErrorCode, Failure, ProviderError, closed_by
 from services.log import event, log_context
 from workers.runtime import LeaseLost, Runtime, lease, runtime
 
@@ -43,6 +43,16 @@ LONGEST_PAUSE_MS = 60_000
 WRITE_PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds between tries to write down what was paid for
 
 _log = logging.getLogger(__name__)
+
+
+class NotNow(Exception):
+    """The provider is left alone for a while: the job waits in its row, not in a worker that others need."""
+
+    def __init__(self, error: ProviderError, provider: str, model: str) -> None:
+        super().__init__(error)
+        self.error = error
+        self.provider = provider
+        self.model = model
 
 
 async def run_step(job_id: str, step: JobStep, body: Callable[[Runtime, Job], Awaitable[None]]) -> None:
@@ -72,6 +82,8 @@ async def _held(here: Runtime, job: Job, body: Callable[[Runtime, Job], Awaitabl
     except asyncio.CancelledError:
         await _hand_back(here, job)
         raise
+    except NotNow as closed:
+        await again_later(here, job, closed.error, closed.provider, closed.model)
     except LeaseLost:
         event(_log, "step.lease_lost", level=logging.WARNING)
     except AssetError as error:
@@ -164,11 +176,17 @@ async def recorded(
 ) -> T:
     """One paid call: the intent is written before it, the outcome after. An intent without an outcome is a doubt.
 
-    Raises ProviderError, or LeaseLost when the job is no longer ours and nothing may be sent.
+    Raises ProviderError, NotNow when the circuit breaker is open, or LeaseLost when the job is no longer ours and
+    nothing may be sent.
     """
-    breaker = here.breakers[f"{provider}/{model}"]
-    breaker.before_call()
-    call_id = await here.db.write(job_rows.begin_call, job.id, job.attempt, provider=provider, model=model)
+    try:
+        call_id = await here.db.write(
+            job_rows.begin_call, job.id, job.attempt, provider=provider, model=model, closed_by=closed_by
+        )
+    except ProviderError as closed:
+        if closed.failure is Failure.TEMPORARY:
+            raise NotNow(closed, provider, model) from None
+        raise
     if call_id is None:
         raise LeaseLost(job.id)
     try:
@@ -180,11 +198,9 @@ async def recorded(
         written = await _ended(here, call_id, outcome, code=error.code.value, cost_micro_usd=cost)
         if not written and error.failure is Failure.TEMPORARY:
             error.failure = Failure.UNKNOWN  # the row can't say that nothing was done, so nobody may act as if it did
-        breaker.after_call(error)
         event(_log, "provider.refused", level=logging.WARNING, provider=provider, model=model, error=str(error))
         raise
     await _ended(here, call_id, CallOutcome.OK, cost_micro_usd=cost_of(result))
-    breaker.after_call(None)
     return result
 
 
