@@ -91,6 +91,7 @@ def build_dispatcher(
         drafts=drafts,
         cards=cards,
         group_notices=Notices(fallback.GROUP_NOTICE_SECONDS),
+        album_notices=Notices(fallback.ALBUM_NOTICE_SECONDS),
     )
     dispatcher.update.outer_middleware(KnownPerson(db, texts, settings.admin_ids))
     limits = RateLimitMiddleware(limiter, _TellLimit(db, texts))

@@ -25,7 +25,7 @@ from database.models import (
 )
 from handlers.drafts import Stale
 from handlers.intake import PromptTooLong
-from handlers.middlewares import ANSWER_LIMIT
+from handlers.middlewares import ANSWER_LIMIT, Notices
 from handlers.voice import Voice
 from services.catalogue import Catalogue, UnknownModel
 from services.errors import BadOrder, TopUpUnavailable
@@ -88,7 +88,10 @@ def sentence(voice: Voice, error: Exception, catalogue: Catalogue) -> str | None
 
 
 @router.errors()
-async def tell(failure: ErrorEvent, bot: Bot, db: Database, catalogue: Catalogue, voice: Voice | None = None) -> bool:
+async def tell(
+    failure: ErrorEvent, bot: Bot, db: Database, catalogue: Catalogue, album_notices: Notices,
+    voice: Voice | None = None,
+) -> bool:
     """Answer the person whose update failed; a fault of ours is logged under the number they see."""
     error, update = failure.exception, failure.update
     if isinstance(error, TooManyWaiting):
@@ -113,6 +116,9 @@ async def tell(failure: ErrorEvent, bot: Bot, db: Database, catalogue: Catalogue
     chat = getattr(update.event, "chat", None) or getattr(getattr(update.event, "message", None), "chat", None)
     if chat is not None and chat.type != ChatType.PRIVATE:
         return True  # what goes wrong in a group is nobody else's to read
+    album = getattr(update.event, "media_group_id", None)
+    if album is not None and not album_notices.due(f"{album}:{text}"):
+        return True  # said of another photo of the same album
     with suppress(TelegramAPIError, *TROUBLE):
         await _answer(bot, update.event, text)
     return True

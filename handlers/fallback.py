@@ -21,6 +21,7 @@ groups = Router(name="groups")
 MESSAGE: Final = {"rate_limit": "message"}
 FREE: Final = {"rate_limit": False}
 GROUP_NOTICE_SECONDS: Final = 600.0
+ALBUM_NOTICE_SECONDS: Final = 600.0
 
 _UNSUPPORTED: Final = {
     ContentType.STICKER: "unsupported-sticker",
@@ -62,9 +63,11 @@ async def unknown_command(message: Message, voice: Voice) -> None:
 
 
 @router.message(F.content_type.in_(set(_UNSUPPORTED)), flags=MESSAGE)
-async def unsupported(message: Message, voice: Voice) -> None:
-    """Kinds of messages a person may well try; what Telegram itself writes into the chat is passed over."""
-    await message.answer(voice.t(_UNSUPPORTED[ContentType(message.content_type)]))
+async def unsupported(message: Message, voice: Voice, album_notices: Notices) -> None:
+    """Kinds of messages a person may well try, an album answered once; what Telegram itself writes is passed over."""
+    text = voice.t(_UNSUPPORTED[ContentType(message.content_type)])
+    if message.media_group_id is None or album_notices.due(f"{message.media_group_id}:{text}"):
+        await message.answer(text)
 
 
 @router.callback_query(flags=FREE)

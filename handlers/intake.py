@@ -15,7 +15,7 @@ from handlers.callbacks import CardTap
 from handlers.card import PICTURES, Shelf
 from handlers.drafts import Cards, Drafts, Stale, token
 from handlers.keyboards import button, keyboard
-from handlers.states import Waiting, answered, has_answered
+from handlers.states import Waiting, answered, begun, has_answered
 from handlers.voice import Voice
 from services.catalogue import Limits
 from services.errors import BadOrder
@@ -65,8 +65,7 @@ async def new_draft_from_words(
                   None, 0, 0, 0)
     check_length(drafts.shelf, blank, prompt)
     draft = await drafts.open(draft_id, person.id, type, chat_id=message.chat.id, prompt=prompt)
-    await state.set_state(None)
-    await state.set_data({"draft": draft.id})
+    await begun(state, draft.id)
     await cards.send(bot, voice, draft)
 
 

@@ -35,13 +35,15 @@ _FAILURES: Final = {
     "failure-photo-gone": ("photo_gone",),
     "failure-busy": (
         "quota_minute", "spend_limit", "rate_limited", "concurrency", "overloaded", "internal", "maintenance",
-        "no_picture", "generation_failed", "network", "bad_answer", "result_gone", "bad_result", "duplicate_task",
-        "circuit_open",
+        "network", "circuit_open",
     ),
-    "failure-timeout": ("timeout", "hold_timeout", "interrupted", "unknown_outcome"),
+    "failure-no-result": (
+        "no_picture", "generation_failed", "bad_answer", "result_gone", "bad_result", "duplicate_task",
+    ),
+    "failure-timeout": ("timeout", "hold_timeout", "unknown_outcome"),
     "failure-ours": (
         "bad_request", "key_invalid", "forbidden", "location", "billing", "funds", "quota_day", "model_gone",
-        "account_at_risk", "wrong_endpoint", "too_large", "storage",
+        "account_at_risk", "wrong_endpoint", "too_large", "storage", "interrupted",
     ),
     "failure-admin": ("refunded_by_admin",),
 }

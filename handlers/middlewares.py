@@ -63,9 +63,9 @@ class Notices:
 
     def __init__(self, seconds: float = BAN_NOTICE_SECONDS) -> None:
         self._seconds = seconds
-        self._until: OrderedDict[int, float] = OrderedDict()
+        self._until: OrderedDict[int | str, float] = OrderedDict()
 
-    def due(self, key: int) -> bool:
+    def due(self, key: int | str) -> bool:
         now = clock.steady()
         if self._until.get(key, 0.0) > now:
             return False

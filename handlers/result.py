@@ -19,7 +19,7 @@ from handlers.messages import JobLetters, draft_of
 from handlers.middlewares import Tap
 from handlers.order import place
 from handlers.start import open_orders
-from handlers.states import Waiting
+from handlers.states import Waiting, begun
 from handlers.voice import Voice
 from services.delivery import Delivery, ResultGone, ResultTooLarge
 from services.errors import BadOrder
@@ -77,8 +77,8 @@ async def stop(
 
 @router.callback_query(JobTap.filter(F.act == "again"), flags=RESULT)
 async def again(
-    query: CallbackQuery, callback_data: JobTap, tap: Tap, bot: Bot, person: User, voice: Voice, drafts: Drafts,
-    cards: Cards, db: Database,
+    query: CallbackQuery, callback_data: JobTap, state: FSMContext, tap: Tap, bot: Bot, person: User, voice: Voice,
+    drafts: Drafts, cards: Cards, db: Database,
 ) -> None:
     """The same order as a new draft: its price stands on the button, nothing is taken yet."""
     job, _ = await own_job(db, callback_data.job, person.id)
@@ -89,6 +89,7 @@ async def again(
         token("again", query.id), person.id, before.type, chat_id=place(query)[0], prompt=before.prompt,
         inputs=before.inputs, model=before.model, params=before.params, parent_job_id=job.id,
     )
+    await begun(state, draft.id)
     await tap.say()
     await cards.send(bot, voice, draft)
 

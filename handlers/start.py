@@ -19,7 +19,7 @@ from handlers.drafts import Cards, Drafts, Stale, token
 from handlers.messages import title_of
 from handlers.middlewares import Tap
 from handlers.order import place
-from handlers.states import Waiting
+from handlers.states import Waiting, begun
 from handlers.voice import Voice
 from services.errors import BadOrder
 from services.i18n import LANGUAGES, Texts
@@ -79,8 +79,8 @@ async def start_screen(voice: Voice, drafts: Drafts, db: Database, user_id: int)
 
 @router.callback_query(SampleTap.filter(), flags=FREE)
 async def sample(
-    query: CallbackQuery, callback_data: SampleTap, tap: Tap, bot: Bot, person: User, voice: Voice, drafts: Drafts,
-    cards: Cards,
+    query: CallbackQuery, callback_data: SampleTap, state: FSMContext, tap: Tap, bot: Bot, person: User, voice: Voice,
+    drafts: Drafts, cards: Cards,
 ) -> None:
     """A sample prompt becomes a draft; the greeting stays, so that another one can be tried."""
     if callback_data.number not in keyboards.SAMPLES:
@@ -88,6 +88,7 @@ async def sample(
     prompt = voice.plain(f"sample-{callback_data.number}")
     draft_id = token("sample", query.id)
     draft = await drafts.open(draft_id, person.id, JobType.IMAGE, chat_id=place(query)[0], prompt=prompt)
+    await begun(state, draft.id)
     await tap.say()
     await cards.send(bot, voice, draft)
 

@@ -21,6 +21,12 @@ class Waiting(StatesGroup):
     amount = State()  # a sum to top up (data: draft, "" when no order waits)
 
 
+async def begun(state: FSMContext, draft_id: str) -> None:
+    """This draft is the last thing begun, which `/cancel` drops; nothing is waited for."""
+    await state.set_state(None)
+    await state.set_data({"draft": draft_id})
+
+
 async def answered(state: FSMContext, message: Message) -> None:
     """The message has answered our question, and nothing is waited for any more."""
     await state.set_data({_ANSWERED: message.message_id})

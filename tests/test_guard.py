@@ -17,6 +17,7 @@ import pytest
 from rq import Queue as RqQueue
 from rq.job import Job
 
+from services.catalogue import SHIPPED
 from services.queue import FUNCTIONS, Queue, Step
 from tests.redis_fixture import RedisServer, mortal_redis, redis_process, redis_server
 from workers.guard import GuardedJob, PlainSerializer
@@ -289,3 +290,16 @@ def test_workers_need_their_settings(environ: dict[str, str], sentence: str, sit
     assert process.wait(60) == 2
     assert site.log.startswith(sentence)
     assert site.log.count("\n") == 1
+
+
+def test_workers_refuse_a_faulty_catalogue_at_start(site: Site, redis_server: RedisServer) -> None:
+    """Workers that can't know what is sold take no job: every fault of the file stands on a line of its own."""
+    shelf = site.folder / "shelf.toml"
+    text = SHIPPED.read_text(encoding="utf-8").replace("price = 1200", "price = -1", 1)
+    shelf.write_text(text.replace("max_photos = 14", "max_fotos = 14", 1), encoding="utf-8")
+    command = (sys.executable, "-m", "workers", "--processes", "1")
+    process = site.start(*command, redis_url=redis_server.url, CATALOGUE_PATH=str(shelf))
+    assert process.wait(60) == 1
+    for fault in ("images.nb21.sizes.1K.price: ", "images.nb21.max_photos: ", "images.nb21.max_fotos: "):
+        assert f"shelf.toml: {fault}" in site.log
+    assert "worker.started" not in site.log

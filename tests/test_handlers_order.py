@@ -324,6 +324,26 @@ async def test_an_order_being_made_cannot_be_cancelled(house: House) -> None:
     assert done["message_id"] == card["message_id"]
 
 
+@pytest.mark.parametrize("begun", ["a sample", "again"])
+async def test_cancel_drops_a_card_that_a_button_has_opened(house: House, begun: str) -> None:
+    """A card without a message of the person's is the last thing begun as well: /cancel drops it and says so."""
+    anya = house.person()
+    await house.give(ANYA, 100)
+    if begun == "again":
+        await anya.press("Создать", on=await card_of(anya))
+        await anya.gets("document")
+        await anya.press("Повторить")
+    else:
+        await anya.say("/start")
+        await anya.press("Лиса на Луне")
+    card = await anya.sees("останется")
+    await anya.say("/cancel")
+    dropped = await anya.sees("Заказ отменён. Деньги не списаны.")
+    assert dropped["message_id"] == card["message_id"]
+    assert labels_of(dropped) == []
+    await anya.sees("забыли")
+
+
 async def test_cancel_drops_the_card_and_offers_to_stop_what_waits(house: House) -> None:
     """/cancel forgets the draft, and lists waiting orders with a button each."""
     anya = house.person()

@@ -63,6 +63,23 @@ async def test_service_messages_are_passed_over(house: House) -> None:
     assert len([one for one in await anya.messages() if not one.get("outgoing")]) == 1
 
 
+async def test_an_album_it_cannot_use_is_answered_once(house: House) -> None:
+    """Clips or files that are no pictures, sent together, are one message to the person: they get one answer."""
+    anya = house.person()
+    clip = {"video": {**FILE, "width": 9, "height": 9, "duration": 3}}
+    for number in range(4):
+        await anya.write(**clip, media_group_id="77")
+        heic = {**FILE, "mime_type": "image/heic", "file_name": f"{number}.heic"}
+        await anya.write(document=heic, media_group_id="78")
+    await anya.say("/balance")
+    await anya.sees("На балансе", new=True)
+    told = [words_of(one) for one in await anya.messages() if not one.get("outgoing")]
+    assert len([one for one in told if "Из видео пока ничего" in one]) == 1
+    assert len(told) == 3, told
+    await anya.write(**clip, media_group_id="79")
+    await anya.sees("Из видео пока ничего", new=True)
+
+
 async def test_unknown_commands(house: House) -> None:
     """A command that does not exist, an administrator's one too, is answered with where the real ones are."""
     anya = house.person()

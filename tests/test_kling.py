@@ -423,11 +423,12 @@ async def test_the_key_never_goes_to_the_file_host() -> None:
 
 
 async def test_a_download_is_bounded() -> None:
-    """A clip longer than the limit is cut off while it is read."""
+    """A clip longer than the limit is cut off while it is read; the limit is ours, so the owner has to hear of it."""
     huge = Reply(200, b"\0\0\0\x18ftyp" + b"x" * 10_000)
     async with scripted(huge) as server:
         provider = Kling(api_key=KEY, base_url=server.url, max_clip_bytes=5_000)
-        assert (await failed(provider.download(server.url))).code is ErrorCode.TOO_LARGE
+        error = await failed(provider.download(server.url))
+        assert (error.code, error.blame) == (ErrorCode.TOO_LARGE, Blame.OPERATOR)
         await provider.close()
 
 

@@ -374,9 +374,9 @@ async def test_an_error_whose_body_breaks_off_is_still_that_error() -> None:
 
 
 async def test_an_endless_answer_is_cut_off() -> None:
-    """No answer is read beyond 64 MB."""
+    """No answer is read beyond 64 MB; the limit is ours, so the owner has to hear of it."""
     error = await failure_of(Reply(200, b" " * (64 * 1024 * 1024 + 1)))
-    assert (error.code, error.failure) == (ErrorCode.TOO_LARGE, U)
+    assert (error.code, error.failure, error.blame) == (ErrorCode.TOO_LARGE, U, OPERATOR)
 
 
 async def test_a_large_picture_arrives() -> None:

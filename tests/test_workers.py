@@ -12,6 +12,7 @@ from database import jobs as job_rows
 from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
 from services.i18n import Texts
 from services.payments import Payments
+from services.providers import open_providers
 from tests.shop_fixture import Shop, until
 from workers import image_worker, video_worker
 from workers.sweeper import Sweeper
@@ -274,6 +275,75 @@ async def test_a_refused_clip_gives_the_money_back_once(
     told = await shop.told()
     assert (1, "failed", job.id) in told
     assert bool([who for who, kind, _ in told if kind == "alert"]) is owners_to_mend
+
+
+async def alerts(shop: Shop) -> list[tuple[int, str, str | None]]:
+    return [told for told in await shop.told() if told[1] == "alert"]
+
+
+@pytest.mark.parametrize("asked", ["the order", "the search", "the look"])
+async def test_the_owner_hears_of_a_key_that_was_withdrawn_wherever_it_is_refused(shop: Shop, asked: str) -> None:
+    """Clips in flight are paid for: who can mend the key is told while it is time, not when their holds have ended."""
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.VIDEO)
+    if asked == "the search":
+        shop.sandbox.fault("kling", "text-to-video", drop="after", times=1)
+    if asked != "the order":
+        await video_worker.submit(job.id)
+    refused = {"status": 401, "body": {"code": 1002, "message": "access key not found", "request_id": "x"}}
+    for operation in ("text-to-video", "tasks"):
+        shop.sandbox.fault("kling", operation, times=10, **refused)
+    if asked == "the look":
+        await shop.db.write(job_rows.look_now, (await shop.job(job.id)).external_id, None)
+        await watch(shop.here, shop.queue)
+    else:
+        await video_worker.submit(job.id)
+    assert (await shop.job(job.id)).is_open is (asked != "the order")
+    assert len(await alerts(shop)) == len(shop.here.settings.admin_ids) > 0
+
+
+@pytest.mark.parametrize("step", ["image", "submit", "watch", "finish"])
+@pytest.mark.parametrize("gone", ["the model", "the key"])
+async def test_the_owner_hears_of_orders_that_nothing_here_can_make(shop: Shop, step: str, gone: str) -> None:
+    """A model that left the catalogue, a provider without its key: whoever reads that we know of it reads the truth."""
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.IMAGE if step == "image" else JobType.VIDEO)
+    if step in ("watch", "finish"):
+        await video_worker.submit(job.id)
+        await shop.db.write(job_rows.look_now, (await shop.job(job.id)).external_id, None)
+    if step == "finish":
+        await change(shop, "UPDATE jobs SET step = 'finish', external_url = 'http://127.0.0.1/clip.mp4'")
+    if gone == "the model":
+        await change(shop, "UPDATE jobs SET model = 'retired'")
+    else:
+        providers = open_providers(gemini_api_key="", kling_api_key="")
+        shop.here.providers, kept = providers, shop.here.providers
+        await kept.close()
+    if step == "watch":
+        await watch(shop.here, shop.queue)
+    else:
+        await {"image": image_worker.run, "submit": video_worker.submit, "finish": video_worker.finish}[step](job.id)
+    assert len(await alerts(shop)) == len(shop.here.settings.admin_ids) > 0
+    ended = await shop.job(job.id)
+    if (step, gone) == ("watch", "the key"):
+        assert ended.is_open, "the key may come back before the hold ends"
+    else:
+        assert ended.status is JobStatus.FAILED
+        assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+
+
+async def test_the_owner_hears_of_a_job_that_our_own_fault_has_stopped(shop: Shop) -> None:
+    """A crash on every try: one refund, the person told, and the owner told where to read why."""
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.VIDEO)
+    await change(shop, """UPDATE jobs SET params = '{"duration": "x", "resolution": "720p", "inputs": []}'""")
+    for _ in range(3):
+        await change(shop, "UPDATE jobs SET due_at = 1")
+        await video_worker.submit(job.id)
+    ended = await shop.job(job.id)
+    assert (ended.status, ended.error_code) == (JobStatus.FAILED, "interrupted")
+    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+    assert len(await alerts(shop)) == len(shop.here.settings.admin_ids) > 0
 
 
 @pytest.mark.parametrize("number", [1302, 1303])

@@ -23,6 +23,7 @@ from typing import Final
 from redis import Redis
 from redis.exceptions import RedisError
 
+from services.catalogue import SHIPPED, CatalogueError, load_catalogue
 from services.log import event, log_context, setup_logging
 from services.settings import Settings, settings_or_exit
 from workers.guard import GuardedWorker, preload
@@ -36,7 +37,7 @@ _log = logging.getLogger("workers")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the workers; the exit status is 0 after an orderly stop, 2 when a setting is missing."""
+    """Run the workers; the exit status is 0 after an orderly stop, 1 for a faulty catalogue, 2 for faulty settings."""
     options = _parser().parse_args(arguments)
     settings = settings_or_exit()
     if settings.redis_url is None:
@@ -47,6 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 2
     setup_logging(settings.log_level, settings.log_format, settings.secret_values())
+    try:
+        load_catalogue(settings.catalogue_path or SHIPPED)  # each step reads it anew; better refused here than in each
+    except CatalogueError as error:
+        print(error, file=sys.stderr)
+        return 1
     preload()
     return Supervisor(settings, options.processes, options.grace).run()
 

@@ -10,10 +10,10 @@ from database import jobs as job_rows
 from database.models import Job, JobStep
 from services.assets import AssetNotFound
 from services.base_provider import Blame, ErrorCode, Failure, ImageResult, Photo, ProviderError
-from services.catalogue import UnknownModel
+from services.catalogue import ImageModel, UnknownModel
 from services.media import BadMedia, fit_photos, inspect_image
 from workers.runtime import Runtime
-from workers.step import again_later, complete, fail, fail_for, recorded, run_step, time_left
+from workers.step import again_later, complete, fail, fail_for, fail_unmade, recorded, run_step, time_left
 
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
 
@@ -27,11 +27,11 @@ async def _draw(here: Runtime, job: Job) -> None:
     try:
         model = here.catalogue.image(job.model)
     except UnknownModel:
-        await fail(here, job, ErrorCode.MODEL_GONE.value)
+        await fail_unmade(here, job, ErrorCode.MODEL_GONE)
         return
     provider = here.providers.image(model.provider)
     if provider is None:
-        await fail(here, job, ErrorCode.KEY_INVALID.value)
+        await fail_unmade(here, job, ErrorCode.KEY_INVALID)
         return
     photos = await load_photos(here, job)
     if photos is None:
@@ -58,7 +58,7 @@ async def _draw(here: Runtime, job: Job) -> None:
         elif error.failure is Failure.TEMPORARY:
             await again_later(here, job, error, provider.name, model.key)
         else:
-            await _lost(here, job, error, model.max_unknown_repeats, request.timeout)
+            await _lost(here, job, error, provider.name, model, request.timeout)
 
 
 async def _may_call(here: Runtime, job: Job, repeats: int, seconds: float) -> bool:
@@ -67,10 +67,12 @@ async def _may_call(here: Runtime, job: Job, repeats: int, seconds: float) -> bo
     return spent == 0 or (spent <= repeats and seconds < await time_left(here, job))
 
 
-async def _lost(here: Runtime, job: Job, error: ProviderError, repeats: int, seconds: float) -> None:
+async def _lost(
+    here: Runtime, job: Job, error: ProviderError, provider: str, model: ImageModel, seconds: float
+) -> None:
     """Perhaps drawn and billed, but not in our hands: once more at the owner's cost, then the money back."""
-    if not await _may_call(here, job, repeats, seconds):
-        await fail(here, job, error.code.value)
+    if not await _may_call(here, job, model.max_unknown_repeats, seconds):
+        await fail_for(here, job, error, provider, model.key)
         return
     await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=0, cause=f"lost: {error.code.value}")
 

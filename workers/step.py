@@ -75,7 +75,7 @@ async def _held(here: Runtime, job: Job, body: Callable[[Runtime, Job], Awaitabl
     event(_log, "step.claimed")
     try:
         if job.params is UNREADABLE:
-            await fail(here, job, "interrupted")
+            await _interrupted(here, job)
             return
         async with lease(here.db, job):
             await body(here, job)
@@ -89,7 +89,7 @@ async def _held(here: Runtime, job: Job, body: Callable[[Runtime, Job], Awaitabl
     except AssetError as error:
         event(_log, "step.storage_failed", level=logging.ERROR, error=type(error).__name__)
         if isinstance(error, AssetStoreFull):
-            await _tell_storage(here)
+            await _tell_owner(here, "storage", "alert-storage")
         await fail(here, job, "storage")
     except DatabaseError:
         raise
@@ -97,7 +97,7 @@ async def _held(here: Runtime, job: Job, body: Callable[[Runtime, Job], Awaitabl
         event(_log, "step.crashed", level=logging.ERROR)
         await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=FIRST_PAUSE_MS, cause="crashed")
         if job.failures + 1 >= MAX_ROUNDS:
-            await fail(here, job, "interrupted")
+            await _interrupted(here, job)
 
 
 async def _hand_back(here: Runtime, job: Job) -> None:
@@ -142,6 +142,18 @@ async def fail(here: Runtime, job: Job, code: str) -> None:
     """Close the job without a result: the money goes back and the person is told, in one transaction."""
     failed = await here.db.write(job_rows.fail, job.id, code, attempt=job.attempt)
     event(_log, "job.failed" if failed else "job.moved_on", code=code)
+
+
+async def fail_unmade(here: Runtime, job: Job, code: ErrorCode) -> None:
+    """Nobody here can make it: the catalogue lost its model, or the provider its key. The owner is told."""
+    await _tell_owner(here, f"unmade:{job.model}:{code}", "alert-unmade", model=job.model, code=code.value)
+    await fail(here, job, code.value)
+
+
+async def _interrupted(here: Runtime, job: Job) -> None:
+    """A fault of our own stands in the way of this job, again and again."""
+    await _tell_owner(here, "interrupted", "alert-interrupted", job_id=job.id)
+    await fail(here, job, "interrupted")
 
 
 async def fail_for(here: Runtime, job: Job, error: ProviderError, provider: str, model: str) -> None:
@@ -217,7 +229,7 @@ async def _ended(
     return True
 
 
-async def _tell_storage(here: Runtime) -> None:
-    await here.db.write(
-        payment_rows.alert, sorted(here.settings.admin_ids), f"storage:{clock.now_ms() // 3_600_000}", "alert-storage"
-    )
+async def _tell_owner(here: Runtime, about: str, text: str, **facts: str) -> None:
+    """Say it once an hour at most."""
+    key = f"{about}:{clock.now_ms() // 3_600_000}"
+    await here.db.write(payment_rows.alert, sorted(here.settings.admin_ids), key, text, **facts)

@@ -14,13 +14,13 @@ from database import assets as asset_rows
 from database import clock
 from database import jobs as job_rows
 from database.models import CallOutcome, Job, JobStep, ProviderCall
-from services.base_provider import ErrorCode, Failure, ProviderError, VideoProvider, VideoTask
+from services.base_provider import Blame, ErrorCode, Failure, ProviderError, VideoProvider, VideoTask
 from services.catalogue import UnknownModel, VideoModel
 from services.log import event
 from services.media import BadMedia, inspect_video
 from workers.image_worker import load_photos
 from workers.runtime import Runtime
-from workers.step import again_later, asked_pause, complete, fail, fail_for, recorded, run_step, time_left
+from workers.step import again_later, asked_pause, complete, fail, fail_for, fail_unmade, recorded, run_step, time_left
 
 FIRST_LOOK_MS = 10_000
 SEARCH_PAUSES_MS = (2_000, 10_000, 30_000)
@@ -47,11 +47,11 @@ async def finish(job_id: str) -> None:
 async def _submit(here: Runtime, job: Job) -> None:
     found = _model(here, job)
     if found is None:
-        await fail(here, job, ErrorCode.MODEL_GONE.value)
+        await fail_unmade(here, job, ErrorCode.MODEL_GONE)
         return
     model, provider = found
     if provider is None:
-        await fail(here, job, ErrorCode.KEY_INVALID.value)
+        await fail_unmade(here, job, ErrorCode.KEY_INVALID)
         return
     # A yes is a doubt as well: its task never came into the row, so it has to be found, never bought again.
     doubts = [call for call in await here.db.read(job_rows.calls, job.id) if call.outcome is not CallOutcome.REFUSED]
@@ -68,6 +68,7 @@ async def _search(here: Runtime, job: Job, provider: VideoProvider, doubts: Sequ
         task = (await provider.find([key])).get(key)
     except ProviderError as error:
         # A search that failed says nothing about the task.
+        await here.alert_operator(error, provider.name, job.model, now_ms=clock.now_ms())
         pause = asked_pause(error, SEARCH_PAUSES_MS[1])
         await here.db.write(
             job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=f"search: {error.code.value}"
@@ -141,19 +142,20 @@ async def _finish(here: Runtime, job: Job) -> None:
     model, provider = _model(here, job) or (None, None)
     url = job.external_url
     if model is None or provider is None or not url:
-        await fail(here, job, ErrorCode.MODEL_GONE.value)
+        await fail_unmade(here, job, ErrorCode.MODEL_GONE if model is None else ErrorCode.KEY_INVALID)
         return
     try:
         data = await provider.generate_with_retry(
             lambda: provider.download(url), policy=here.catalogue.retries.download.policy
         )
     except ProviderError as error:
-        await _fetch_again(here, job, error.code)
+        await _fetch_again(here, job, error, provider.name)
         return
     try:
         info = await asyncio.to_thread(inspect_video, data)
-    except BadMedia:
-        await _fetch_again(here, job, ErrorCode.BAD_RESULT)
+    except BadMedia as bad:
+        broken = ProviderError(ErrorCode.BAD_RESULT, Failure.TEMPORARY, Blame.PROVIDER, str(bad))
+        await _fetch_again(here, job, broken, provider.name)
         return
     stored = await here.assets.put(data, suffix=".mp4")
     asset = asset_rows.NewAsset(
@@ -170,12 +172,12 @@ async def _finish(here: Runtime, job: Job) -> None:
     await complete(here, job, asset)
 
 
-async def _fetch_again(here: Runtime, job: Job, code: ErrorCode) -> None:
+async def _fetch_again(here: Runtime, job: Job, error: ProviderError, provider: str) -> None:
     """The clip exists and is paid for: get a fresh address and try again, within reason."""
     if job.failures + 1 >= MAX_FETCHES:
-        await fail(here, job, code.value)
+        await fail_for(here, job, error, provider, job.model)
         return
-    await here.db.write(job_rows.look_again, job.id, job.attempt, cause=f"fetch: {code.value}")
+    await here.db.write(job_rows.look_again, job.id, job.attempt, cause=f"fetch: {error.code.value}")
 
 
 def _model(here: Runtime, job: Job) -> tuple[VideoModel, VideoProvider | None] | None:

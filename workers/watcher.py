@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 from database import clock
 from database import jobs as job_rows
-from database.models import Job
-from services.base_provider import ErrorCode, ProviderError, TaskStatus, VideoTask
+from database.models import DatabaseError, Job
+from services.base_provider import Blame, ErrorCode, Failure, ProviderError, TaskStatus, VideoTask
 from services.catalogue import UnknownModel
 from services.jobs import message_of
 from services.log import event
 from services.queue import Queue
 from workers.runtime import Runtime
+from workers.step import fail_unmade
 
 LOOK_MS = 8_000
 LATE_LOOK_MS = 30_000
@@ -34,7 +35,7 @@ async def watch(here: Runtime, queue: Queue, *, limit: int = 200) -> int:
         try:
             by_provider[here.catalogue.video(job.model).provider].append(job)
         except UnknownModel:
-            await here.db.write(job_rows.fail, job.id, ErrorCode.MODEL_GONE.value)
+            await fail_unmade(here, job, ErrorCode.MODEL_GONE)
     size = here.catalogue.limits.look_batch
     slots = asyncio.Semaphore(AT_ONCE)
     async with asyncio.TaskGroup() as group:
@@ -58,12 +59,15 @@ async def _look(here: Runtime, queue: Queue, name: str, jobs: Sequence[Job], slo
 async def _ask(here: Runtime, name: str, jobs: Sequence[Job]) -> dict[str, VideoTask]:
     provider = here.providers.video(name)
     if provider is None:
+        off = ProviderError(ErrorCode.KEY_INVALID, Failure.PERMANENT, Blame.OPERATOR, "no key is set, and clips wait")
+        await _tell_owner(here, off, name, jobs[0].model)
         return {}
     try:
         return await provider.look([job.external_id for job in jobs if job.external_id])
     except ProviderError as error:
         # A failed look never means a failed task.
         event(_log, "watch.look_failed", level=logging.WARNING, provider=name, error=str(error))
+        await _tell_owner(here, error, name, jobs[0].model)
         return {}
     except ValueError as error:
         # An id that can't be asked for: find out which, so that the others are answered.
@@ -72,6 +76,14 @@ async def _ask(here: Runtime, name: str, jobs: Sequence[Job]) -> dict[str, Video
             return {}
         half = len(jobs) // 2
         return {**await _ask(here, name, jobs[:half]), **await _ask(here, name, jobs[half:])}
+
+
+async def _tell_owner(here: Runtime, error: ProviderError, name: str, model: str) -> None:
+    """Clips that can't be looked at are paid for and go back at their hold's end: while it is time, the owner hears."""
+    try:
+        await here.alert_operator(error, name, model, now_ms=clock.now_ms())
+    except DatabaseError as failed:
+        event(_log, "watch.owner_not_told", level=logging.WARNING, error=type(failed).__name__)
 
 
 async def _move(here: Runtime, queue: Queue, job: Job, task: VideoTask | None) -> None:

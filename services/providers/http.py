@@ -159,7 +159,7 @@ class HttpClient:
                     if refused:
                         break
                     detail = f"the answer is longer than {limit} bytes"
-                    raise ProviderError(ErrorCode.TOO_LARGE, in_doubt, Blame.PROVIDER, detail)
+                    raise ProviderError(ErrorCode.TOO_LARGE, in_doubt, Blame.OPERATOR, detail)
         except httpx.HTTPError:
             if not refused:
                 raise
