@@ -143,7 +143,7 @@ def apply(tx: Tx, admin_id: int, difference_id: int) -> Difference:
     _decide(tx, admin_id, difference, DifferenceState.APPLIED)
     if settled:
         return _must(tx, difference_id)
-    if difference.kind == UNKNOWN and _is_back(tx, str(difference.details["about"])):
+    if difference.kind == UNKNOWN and _was_returned(tx, difference):
         raise IllegalMove(f"the money of difference {difference_id} was returned meanwhile")
     key = f"fix:{difference_id}"
     if amount > 0:
@@ -164,10 +164,17 @@ def dismiss(tx: Tx, admin_id: int, difference_id: int) -> Difference:
 
 
 def _refuse_what_is_known(tx: Tx, difference: Difference) -> None:
-    """Money that had no order when it was found, and has one now, is credited by its order or not at all."""
-    if difference.kind != UNKNOWN:
+    """Money that had no order when it was found, and has one now, is credited by its order or not at all.
+
+    What is found as nobody's, and as a second payment once its order is begun anew, is credited by one of the names.
+    """
+    if difference.kind not in (UNKNOWN, SECOND):
         return
     about, order_id = str(difference.details["about"]), difference.details.get("order_id")
+    if (other := credited_without_row(tx, difference.provider, about)) is not None:
+        raise IllegalMove(f"the money of difference {difference.id} was credited by {other.id}")
+    if difference.kind == SECOND:
+        return
     known = payments.by_provider_id(tx, about)
     if known is None and order_id:
         known = payments.get(tx, str(order_id))
@@ -212,9 +219,10 @@ def _noted_returns(tx: Tx, provider_payment_id: str) -> list[Difference]:
     return [Difference.read(row) for row in tx.rows(query)]
 
 
-def _is_back(tx: Tx, provider_payment_id: str) -> bool:
-    """A return without a sum, in Stars, is of all of the payment."""
-    return any(not one.details.get("theirs") for one in _noted_returns(tx, provider_payment_id))
+def _was_returned(tx: Tx, unknown: Difference) -> bool:
+    """Something of it came back that its proposal holds: it was found `whole`, or all came back, as in Stars."""
+    noted = _noted_returns(tx, str(unknown.details["about"]))
+    return any(unknown.details.get("whole") or not one.details.get("theirs") for one in noted)
 
 
 def returned_of_lost(tx: Tx, provider_payment_id: str) -> int:
