@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import and_, insert, or_, select, update
 
 from database import users
 from database.engine import Tx
 from database.errors import NotFound
 from database.rows import Asset
 from database.schema import assets
+
+FAR_MS = 3 * 24 * 3600 * 1000  # written so far ahead of now, it was by a wrong clock, not by one that is a day off
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,18 @@ def remember_file_ids(tx: Tx, asset_id: str, *, file_id: str | None, preview_fil
     )
 
 
-def expired_assets(tx: Tx, *, limit: int = 100) -> list[Asset]:
-    query = select(assets).where(assets.c.expires_at <= tx.now, assets.c.deleted_at.is_(None)).limit(limit)
+def expired_assets(tx: Tx, *, keep_ms: int = 0, limit: int = 100) -> list[Asset]:
+    """Those whose time is over, and those that a wrong clock gave an end further ahead than `keep_ms` allows."""
+    far = and_(assets.c.expires_at > tx.now + FAR_MS + keep_ms, assets.c.created_at > tx.now + FAR_MS)
+    query = select(assets).where(or_(assets.c.expires_at <= tx.now, far), assets.c.deleted_at.is_(None)).limit(limit)
     return [Asset.read(row) for row in tx.rows(query)]
+
+
+def begin_far_anew(tx: Tx, asset: Asset) -> bool:
+    """What was stored under a wrong clock is kept for its time from now on. True if this call said so."""
+    far = and_(assets.c.id == asset.id, assets.c.created_at > tx.now + FAR_MS)
+    lasts = assets.c.expires_at - assets.c.created_at
+    return tx.changed(update(assets).where(far).values(created_at=tx.now, expires_at=tx.now + lasts))
 
 
 def known_store_keys(tx: Tx, store_keys: Sequence[str]) -> set[str]:

@@ -54,6 +54,7 @@ class Found:
     facts: Mapping[str, Any] = field(default_factory=dict)
     proposal: Proposal | None = None
     over: str = ""  # why it is no difference any more, for `admin_log`; empty: it is one
+    back: int | None = None  # of a return: kopecks that came back of its payment so far, None for all of it
 
     @property
     def key(self) -> str:
@@ -65,14 +66,15 @@ def note(tx: Tx, found: Found, *, admins: Sequence[int]) -> Difference | None:
     if found.over:
         _close(tx, found, admins)
         return None
+    proposal = found.proposal or (_of_what_was_credited(tx, found) if found.kind == RETURN_OF_UNKNOWN else None)
     values = {
         "key": found.key,
         "kind": found.kind,
         "provider": found.provider,
         "payment_id": found.payment_id,
-        "user_id": found.user_id,
+        "user_id": proposal.user_id if proposal and found.user_id is None else found.user_id,
         "details": json.dumps({"about": found.about, **found.facts}, ensure_ascii=False, sort_keys=True),
-        "proposal": json.dumps(vars(found.proposal) if found.proposal else {}, sort_keys=True),
+        "proposal": json.dumps(vars(proposal) if proposal else {}, sort_keys=True),
         "created_at": tx.now,
     }
     row = tx.row(insert(differences).values(**values).on_conflict_do_nothing().returning(differences))
@@ -141,6 +143,8 @@ def apply(tx: Tx, admin_id: int, difference_id: int) -> Difference:
     _decide(tx, admin_id, difference, DifferenceState.APPLIED)
     if settled:
         return _must(tx, difference_id)
+    if difference.kind == UNKNOWN and _was_returned(tx, difference):
+        raise IllegalMove(f"the money of difference {difference_id} was returned meanwhile")
     key = f"fix:{difference_id}"
     if amount > 0:
         ledger.credit(tx, user_id, ledger.check_amount(amount), reason=Reason.CORRECTION, key=key)
@@ -160,10 +164,17 @@ def dismiss(tx: Tx, admin_id: int, difference_id: int) -> Difference:
 
 
 def _refuse_what_is_known(tx: Tx, difference: Difference) -> None:
-    """Money that had no order when it was found, and has one now, is credited by its order or not at all."""
-    if difference.kind != UNKNOWN:
+    """Money that had no order when it was found, and has one now, is credited by its order or not at all.
+
+    What is found as nobody's, and as a second payment once its order is begun anew, is credited by one of the names.
+    """
+    if difference.kind not in (UNKNOWN, SECOND):
         return
     about, order_id = str(difference.details["about"]), difference.details.get("order_id")
+    if (other := credited_without_row(tx, difference.provider, about)) is not None:
+        raise IllegalMove(f"the money of difference {difference.id} was credited by {other.id}")
+    if difference.kind == SECOND:
+        return
     known = payments.by_provider_id(tx, about)
     if known is None and order_id:
         known = payments.get(tx, str(order_id))
@@ -197,8 +208,21 @@ def _returned(noted: Difference, whole: int) -> Returned:
 
 
 def _returns_of_lost(tx: Tx, provider_payment_id: str) -> list[Difference]:
-    noted = open_of_kind(tx, RETURN_OF_UNKNOWN)
-    return [one for one in noted if one.details.get("payment") == provider_payment_id]
+    """Returns of a payment without a row that wait for a decision."""
+    return [one for one in _noted_returns(tx, provider_payment_id) if one.state is DifferenceState.OPEN]
+
+
+def _noted_returns(tx: Tx, provider_payment_id: str) -> list[Difference]:
+    """All returns of a payment without a row, whatever was decided about them."""
+    of_it = func.json_extract(differences.c.details, "$.payment") == provider_payment_id
+    query = select(differences).where(differences.c.kind == RETURN_OF_UNKNOWN, of_it).order_by(differences.c.id)
+    return [Difference.read(row) for row in tx.rows(query)]
+
+
+def _was_returned(tx: Tx, unknown: Difference) -> bool:
+    """Something of it came back that its proposal holds: it was found `whole`, or all came back, as in Stars."""
+    noted = _noted_returns(tx, str(unknown.details["about"]))
+    return any(unknown.details.get("whole") or not one.details.get("theirs") for one in noted)
 
 
 def returned_of_lost(tx: Tx, provider_payment_id: str) -> int:
@@ -211,6 +235,23 @@ def credited_without_row(tx: Tx, provider: str, provider_payment_id: str) -> Dif
     keys = [f"{provider}:{kind}:{provider_payment_id}" for kind in (UNKNOWN, SECOND)]
     applied = (differences.c.key.in_(keys), differences.c.state == DifferenceState.APPLIED)
     return Difference.maybe(tx.row(select(differences).where(*applied).order_by(differences.c.id).limit(1)))
+
+
+def _of_what_was_credited(tx: Tx, found: Found) -> Proposal | None:
+    """What a return took out of the credit that a decision gave for its payment; None when it took nothing.
+
+    By sums and not by times: credited was what the provider still held, whenever its returns were begun and heard of.
+    """
+    about = str(found.facts["payment"])
+    credited = credited_without_row(tx, found.provider, about)
+    if credited is None:
+        return None
+    owner, held = int(credited.proposal["user_id"]), int(credited.proposal["amount"])
+    whole = int(credited.details.get("theirs") or held)
+    since = (whole if found.back is None else found.back) - (whole - held)
+    proposed = sum(-int(one.proposal.get("amount", 0)) for one in _noted_returns(tx, about))
+    amount = min(int(found.facts.get("theirs") or whole), since - proposed)
+    return Proposal(owner, -amount) if amount > 0 else None
 
 
 def _refuse_what_is_overtaken(tx: Tx, difference: Difference, amount: int) -> None:

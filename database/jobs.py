@@ -528,14 +528,21 @@ def _still_charged(tx: Tx, job: Job) -> int:
     return (job.cost_actual or 0) - int(tx.execute(given).scalar() or 0)
 
 
-def asset_deleted(tx: Tx, asset_id: str) -> None:
-    """Its file goes. A result that never reached the person is paid back in the same transaction."""
+def asset_deleted(tx: Tx, asset_id: str, *, end: int | None = None) -> bool:
+    """Its file goes. A result that never reached the person is paid back in the same transaction.
+
+    `end`: when its time is over, as it was seen. False where that has changed since, or is of a wrong clock and begins
+    anew: the file stays.
+    """
     asset = assets.get_asset(tx, asset_id)
+    if end is not None and (asset.expires_at != end or assets.begin_far_anew(tx, asset)):
+        return False
     if not assets.mark_deleted(tx, asset_id):
-        return
+        return True
     job = get(tx, asset.job_id) if asset.job_id and asset.role == "result" else None
     if job is not None and job.delivered_at is None and not job.legacy and _still_charged(tx, job) > 0:
         compensate(tx, job.id, "undelivered")
+    return True
 
 
 # --- small parts ----------------------------------------------------------------------------------

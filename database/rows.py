@@ -293,7 +293,6 @@ class Difference(Row):
     proposal: Mapping[str, Any]
     state: DifferenceState
     created_at: int
-    decided_at: int | None
 
 
 @dataclass(frozen=True)

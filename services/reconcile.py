@@ -330,7 +330,7 @@ class Reconciliation:
             seen.add(refund.id)
             report.refunds += 1
             try:
-                await self._refund_there(report, refund)
+                await self._refund_there(gateway, report, refund)
             except Undecided:
                 continue  # one of ours is under way: the next comparison knows more
             except Exception as error:
@@ -342,7 +342,7 @@ class Reconciliation:
                 except Exception as error:
                     self._failed(report, row.id, error)
 
-    async def _refund_there(self, report: Report, refund: GatewayRefund) -> None:
+    async def _refund_there(self, gateway: YooKassaGateway, report: Report, refund: GatewayRefund) -> None:
         """YooKassa gave money back: have we taken it back?"""
         row = await self._db.read(refunds.by_provider_id, refund.id)
         if row is None or not row.is_final:
@@ -351,7 +351,7 @@ class Reconciliation:
             report.settled += row is not None and row.is_final
         payment = await self._db.read(rows.by_provider_id, refund.payment_id)
         if payment is None:
-            await self._write(report, await self._return_of_unknown(refund))
+            await self._write(report, await self._return_of_unknown(gateway, refund))
             return
         await self._receipt(report, payment, refund, refund.created_at)
         if row is None:
@@ -363,20 +363,14 @@ class Reconciliation:
             amount = refund.amount_kopecks
             await self._note(report, payment, "refund-sum-differs", refund.id, amount, taken - amount)
 
-    async def _return_of_unknown(self, refund: GatewayRefund) -> Found:
-        """A return of a payment without a row. Where a decision has credited that, what came back later goes, too."""
-        credited = await self._db.read(differences.credited_without_row, PROVIDER, refund.payment_id)
-        at = seconds_of(refund.created_at)
-        proposal = None
-        # A decision credits what YooKassa still held then, so only a later return is of money that is here.
-        if credited is not None and credited.decided_at is not None and at is not None:
-            owner, amount = int(credited.proposal["user_id"]), int(credited.proposal["amount"])
-            if at * 1000 > credited.decided_at:
-                proposal = Proposal(owner, -min(amount, refund.amount_kopecks))
-        return Found(
-            differences.RETURN_OF_UNKNOWN, PROVIDER, refund.id, user_id=proposal.user_id if proposal else None,
-            facts={"theirs": refund.amount_kopecks, "payment": refund.payment_id}, proposal=proposal,
-        )
+    async def _return_of_unknown(self, gateway: YooKassaGateway, refund: GatewayRefund) -> Found:
+        """A return of a payment without a row. Where a decision has credited that, what came back since goes, too."""
+        facts = {"theirs": refund.amount_kopecks, "payment": refund.payment_id}
+        back = 0
+        if await self._db.read(differences.credited_without_row, PROVIDER, refund.payment_id) is not None:
+            there = await self._found(gateway, refund.payment_id)
+            back = there.refunded_kopecks if there else 0
+        return Found(differences.RETURN_OF_UNKNOWN, PROVIDER, refund.id, facts=facts, back=back)
 
     async def _refund_here(self, gateway: YooKassaGateway, report: Report, row: Refund) -> None:
         """We took money back and YooKassa's list does not say that it gave it: ask about this one."""

@@ -23,6 +23,8 @@ from services.yookassa_objects import GatewayPayment, GatewayRefund, moment
 
 PROVIDER = "yookassa"
 KEY_LIVES_SECONDS = 23 * 3600  # after 24 h the provider forgets the key and would create a second payment
+CLOCK_SLACK_SECONDS = 60.0
+UNDATED_SECONDS = 90 * 24 * 3600  # so far back an order of a wrong clock is looked for: as long as it is asked about
 CREATE_TRIES = 2
 FIRST_LOOK_MS = 10_000
 MOST_WAITING = 1_000  # questions about one payment that may stand in line; what is true is decided in the database
@@ -103,7 +105,7 @@ class Settlement:
         payment = await self._db.write(rows.sending, payment.id)
         if payment.request_body is None:
             raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, "an order of version 1.3 has nothing to send")
-        if age(payment.sent_at) > KEY_LIVES_SECONDS:
+        if not -CLOCK_SLACK_SECONDS <= age(payment.sent_at) <= KEY_LIVES_SECONDS:
             answer = await self._look_up(gateway, payment)
         else:
             answer = await gateway.create_payment(
@@ -120,13 +122,14 @@ class Settlement:
     async def _look_up(self, gateway: YooKassaGateway, payment: Payment) -> GatewayPayment:
         """The payment of an order whose key is forgotten by now: sent again it would be a second one.
 
-        Raises _NeverArrived when the list of the time in question does not hold it, YooKassaError when that can't be
-        read to its end.
+        An order of tomorrow was written under a wrong clock: nobody knows its age, so all of the time comes into
+        question. Raises _NeverArrived when the list of the time in question does not hold it, YooKassaError when that
+        can't be read to its end.
         """
-        sent = (payment.sent_at or payment.created_at) / 1000
-        begin, end = (moment(sent + hours * 3600) for hours in (-1, 26))
+        now, sent = clock.now(), (payment.sent_at or payment.created_at) / 1000
+        begin, end = (sent - 3600, sent + 26 * 3600) if sent <= now else (now - UNDATED_SECONDS, now + 3600)
         found = None
-        async for listed in gateway.list_payments(created_at__gte=begin, created_at__lte=end):
+        async for listed in gateway.list_payments(created_at__gte=moment(begin), created_at__lte=moment(end)):
             if listed.order_id == payment.id and (found is None or listed.status == "succeeded"):
                 found = listed
         if found is None:

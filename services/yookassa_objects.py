@@ -89,7 +89,9 @@ def build_payment_body(
     *, amount_kopecks: int, return_url: str, description: str, order_id: str, receipt: Receipt | None
 ) -> dict[str, Any]:
     """The body of a one-stage card payment; store it before it is sent and send only what was stored."""
-    amount = _rubles(amount_kopecks, MIN_KOPECKS)
+    amount = _rubles(amount_kopecks)
+    if not MIN_KOPECKS <= amount_kopecks <= MAX_KOPECKS:
+        raise ValueError(f"a payment is of {MIN_KOPECKS} to {MAX_KOPECKS} kopecks")
     body: dict[str, Any] = {
         "amount": amount,
         "capture": True,
@@ -110,8 +112,11 @@ def build_refund_body(
     metadata: Mapping[str, str],
     receipt: Receipt | None = None,
 ) -> dict[str, Any]:
-    """The body of a refund. A partial one of a shop with receipts on needs `receipt` for the part given back."""
-    amount = _rubles(amount_kopecks, 1)
+    """The body of a refund. A partial one of a shop with receipts on needs `receipt` for the part given back.
+
+    Of any sum: what was paid under a contract of other limits, as by the old program, can go back.
+    """
+    amount = _rubles(amount_kopecks)
     body: dict[str, Any] = {
         "payment_id": payment_id,
         "amount": amount,
@@ -123,9 +128,9 @@ def build_refund_body(
     return body
 
 
-def _rubles(kopecks: int, least: int) -> dict[str, str]:
-    if type(kopecks) is not int or not least <= kopecks <= MAX_KOPECKS:
-        raise ValueError(f"an amount is {least} to {MAX_KOPECKS} kopecks")
+def _rubles(kopecks: int) -> dict[str, str]:
+    if type(kopecks) is not int or kopecks < 1:
+        raise ValueError("an amount is a whole number of kopecks above 0")
     return {"value": f"{kopecks // 100}.{kopecks % 100:02d}", "currency": "RUB"}
 
 

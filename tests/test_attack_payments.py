@@ -253,6 +253,23 @@ async def test_an_order_that_a_backup_holds_unsent_is_looked_for_before_it_is_se
     assert len(till.sandbox.world.faces["yookassa"].payments) == 1
 
 
+@pytest.mark.parametrize("drop", ["before", "after"])
+async def test_an_order_of_a_clock_that_ran_ahead_is_looked_for_before_it_is_sent(till: Till, drop: str) -> None:
+    """Nobody knows how old it is, so its key may be forgotten: what YooKassa has counts, and no second is made."""
+    await lost(till, drop)
+    ahead = 2 * LONG_AGO
+    await change(till, "UPDATE payments SET sent_at = sent_at + :ahead, created_at = created_at + :ahead", ahead=ahead)
+    made = till.sandbox.world.faces["yookassa"].payments
+    for payment in made.values():
+        payment.deadline = till.sandbox.world.clock.now() + 3600
+        await till.control(f"/payments/{payment.id}/pay")
+    await make_due(till)
+    await till.payments.look_at_due()
+    assert len(made) == (drop == "after")
+    assert await entries(till) == [("topup", 50_000)][: len(made)]
+    assert (await till.payment("lost")).cancel_reason == (None if made else "never_created")
+
+
 async def test_after_the_keys_time_an_order_that_never_arrived_is_closed(till: Till) -> None:
     """Nobody has its link, so the poller closes it instead of making a payment that nobody will see."""
     await lost(till, "before")

@@ -269,6 +269,43 @@ async def test_a_row_that_reappears_before_the_decision_takes_its_money_itself(t
     assert await entries(till, 1001) == [("topup", 50_000)]
 
 
+async def begun_anew(till: Till, order: Payment) -> None:
+    """The person taps the old button once YooKassa has forgotten the key: the same order, and another payment there."""
+    till.sandbox.world.faces["yookassa"].keys.clear()
+    again = await till.order(user_id=1001, order_id=order.id)
+    assert again.provider_payment_id != order.provider_payment_id
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_the_money_of_an_order_that_was_begun_anew_is_credited_once(till: Till, first: int) -> None:
+    """It is found as nobody's at first and as a second payment then: by whichever name, it is credited once."""
+    order = await lost(till)
+    await open_ones(till)
+    await begun_anew(till, order)
+    both = await open_ones(till)
+    assert [one.kind for one in both] == ["unknown-payment", "second-payment"]
+    await till.reconciliation.apply(ADMIN, both[first].id)
+    with pytest.raises(IllegalMove):
+        await till.reconciliation.apply(ADMIN, both[1 - first].id)
+    assert await entries(till, 1001) == [("correction", 50_000)]
+    assert await till.db.read(run_checks) == []
+
+
+async def test_what_came_back_of_an_order_that_was_begun_anew_is_not_credited(till: Till) -> None:
+    """Found whole and returned in part since: with no row to take that back from, only what is left is credited."""
+    order = await lost(till)
+    await open_ones(till)
+    await till.control("/refunds", payment_id=order.provider_payment_id, amount="200.00")
+    await open_ones(till)
+    await begun_anew(till, order)
+    whole, _, rest = await open_ones(till)
+    with pytest.raises(IllegalMove):
+        await till.reconciliation.apply(ADMIN, whole.id)
+    assert rest.proposal == {"user_id": 1001, "amount": 30_000}
+    await till.reconciliation.apply(ADMIN, rest.id)
+    assert await entries(till, 1001) == [("correction", 30_000)]
+
+
 @pytest.mark.parametrize("order_id", ["1001-15-49999", "shop-15-50000", "0-15-50000", "1001-15-50000-x", "web-shop-7"])
 async def test_a_name_that_does_not_fit_proposes_nothing(till: Till, order_id: str) -> None:
     """Another sum, or no order id of ours: whose money it is must be found out by a person."""

@@ -537,6 +537,47 @@ async def test_a_result_that_expires_undelivered_is_paid_back(db: Database, cloc
     assert await db.read(asset_rows.expired_assets) == []
 
 
+async def test_a_result_of_a_wrong_clock_is_kept_for_its_own_time(db: Database, clock: Clock) -> None:
+    """Written while the clock was a year ahead, its file is kept as long as it was meant to from when it is seen, and
+    what was never delivered is paid back then; however many saw it."""
+    year = 365 * DAY
+    await db.add_balance(ANNA, 10, key="k2", reason="r")
+    clock.forward(year)
+    await start(db)
+    await finished(db)
+    clock.forward(-year)
+    (seen,) = await db.read(asset_rows.expired_assets, keep_ms=DAY)
+    for _ in range(2):
+        assert not await db.write(jobs.asset_deleted, seen.id, end=seen.expires_at)
+    assert await db.read(asset_rows.expired_assets, keep_ms=DAY) == []
+    clock.forward(DAY)
+    (ended,) = await db.read(asset_rows.expired_assets, keep_ms=DAY)
+    assert await db.write(jobs.asset_deleted, ended.id, end=ended.expires_at)
+    assert await db.get_balance(ANNA) == PRICE + 10
+
+
+async def test_a_result_that_is_kept_for_long_is_of_no_wrong_clock(db: Database, clock: Clock) -> None:
+    """Kept for longer than the settings say by now, or by a clock that is a day behind: it stays as it was promised."""
+    await start(db)
+    await finished(db)
+    before = await snapshot(db)
+    clock.forward(-DAY)
+    assert await db.read(asset_rows.expired_assets, keep_ms=1) == []
+    clock.forward(-DAY)
+    assert await db.read(asset_rows.expired_assets, keep_ms=1) == []
+    assert await snapshot(db) == before
+
+
+async def test_a_photo_that_an_order_needs_by_now_is_not_deleted(db: Database, clock: Clock) -> None:
+    """Its end was seen, then an order put it off: who goes by what it saw deletes nothing."""
+    photo = await db.write(asset_rows.add_input, picture("photo"), keep_ms=DAY)
+    clock.forward(DAY)
+    (seen,) = await db.read(asset_rows.expired_assets)
+    await db.write(asset_rows.keep_assets, [photo.id], keep_ms=DAY)
+    assert not await db.write(jobs.asset_deleted, seen.id, end=seen.expires_at)
+    assert (await db.read(asset_rows.get_asset, photo.id)).deleted_at is None
+
+
 # --- what the schema refuses ------------------------------------------------------------------------
 
 FORBIDDEN = {

@@ -106,24 +106,51 @@ async def test_an_order_that_was_paid_twice_proposes_the_second_credit(till: Til
     assert await till.db.get_balance(1) == 100_000
 
 
-@pytest.mark.parametrize("late", [True, False])
-async def test_a_credited_second_payment_that_is_returned_later_can_be_taken_back(till: Till, late: bool) -> None:
-    """It has no row that its return could be booked on, so that is a decision as well; what the credit already left
-    out, because it was returned before, is nothing to take."""
+async def second_payment(till: Till) -> str:
+    """Two payments of the shop stand for one order; YooKassa's id of the second, which has no row here."""
     first, second = await till.paid(), await till.order()
     await till.pay(second)
     theirs(till, second.provider_payment_id).metadata["order_id"] = first.id
     await change(till, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=second.id)
+    return str(second.provider_payment_id)
+
+
+async def test_a_credited_second_payment_that_is_returned_later_can_be_taken_back(till: Till) -> None:
+    """It has no row that its return could be booked on, so each return is a decision as well."""
+    second = await second_payment(till)
     (difference,) = await found(till)
     await till.reconciliation.apply(ADMIN, difference.id)
-    if not late:
-        await change(till, "UPDATE differences SET decided_at = decided_at + 86400000")
-    await till.control("/refunds", payment_id=second.provider_payment_id, amount="200.00")
-    (back,) = await found(till)
-    assert (back.kind, back.proposal) == ("refund-of-unknown", {"user_id": 1, "amount": -20_000} if late else {})
-    if late:
+    for amount, balance in ((20_000, 80_000), (30_000, 50_000)):
+        await till.control("/refunds", payment_id=second, amount=f"{amount // 100}.00")
+        (back,) = await found(till)
+        assert (back.kind, back.proposal) == ("refund-of-unknown", {"user_id": 1, "amount": -amount})
         await till.reconciliation.apply(ADMIN, back.id)
-        assert await till.db.get_balance(1) == 80_000
+        assert await till.db.get_balance(1) == balance
+
+
+async def test_what_a_decision_left_out_is_not_taken_back(till: Till) -> None:
+    """Returned before the second payment was found, it was never credited; what is returned later was, whatever the
+    order in which the returns are heard of."""
+    second = await second_payment(till)
+    await till.control("/refunds", payment_id=second, amount="200.00")
+    await till.payments.heard_of(second)
+    _, (difference,) = await till.db.read(differences.still_open)
+    assert difference.proposal == {"user_id": 1, "amount": 30_000}
+    await till.reconciliation.apply(ADMIN, difference.id)
+    assert [back.proposal for back in await found(till)] == [{}]
+    await till.control("/refunds", payment_id=second, amount="100.00")
+    assert [back.proposal for back in await found(till)] == [{}, {"user_id": 1, "amount": -10_000}]
+
+
+async def test_a_return_that_was_begun_before_a_decision_and_ends_behind_it_can_be_taken_back(till: Till) -> None:
+    """YooKassa still held the money when it was credited, so the credit is what has to go, however old the return."""
+    second = await second_payment(till)
+    (difference,) = await found(till)
+    await till.reconciliation.apply(ADMIN, difference.id)
+    await change(till, "UPDATE differences SET decided_at = decided_at + 86400000")
+    await till.control("/refunds", payment_id=second, amount="200.00")
+    (back,) = await found(till)
+    assert back.proposal == {"user_id": 1, "amount": -20_000}
 
 
 async def test_another_sum_proposes_the_missing_part(till: Till) -> None:

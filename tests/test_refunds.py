@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -474,6 +475,26 @@ async def test_a_return_undone_too_early_is_taken_again_when_it_turns_up(till: T
     await told(till, [theirs.id] * 2)
     assert await till.db.get_balance(1) == 30_000
     assert (await till.payment(paid.id)).refunded_amount == 20_000
+
+
+@pytest.mark.parametrize("amount", [None, 40_000_000, 1_000])
+async def test_a_payment_larger_than_any_that_we_begin_goes_back_as_well(till: Till, amount: int | None) -> None:
+    """Version 1.3 took what the shop's contract allowed; what was paid can be returned, whole or in part."""
+    order = await till.order()
+    await till.pay(order)
+    till.sandbox.world.faces["yookassa"].payments[order.provider_payment_id].amount = Decimal("400000.00")
+    await change(till, "UPDATE payments SET provider_payment_id = 'lost'")
+    await change(
+        till,
+        "INSERT INTO payments (id, user_id, provider, provider_payment_id, amount, status, created_at, paid_at, "
+        "idempotency_key, legacy) VALUES ('v1', 1, 'yookassa', :there, 40000000, 'paid', 1, 1, 'v1', 1)",
+        there=order.provider_payment_id,
+    )
+    if amount is not None:
+        assert (await till.refunds.offer("v1", amount)).left == 40_000_000
+    refund = await till.refunds.refund(ADMIN, "v1", amount, refund_id="r")
+    assert (refund.status, refund.amount) == (RefundStatus.SUCCEEDED, amount or 40_000_000)
+    assert [one["amount"]["value"] for one in await made(till)] == [f"{refund.amount // 100}.00"]
 
 
 # --- receipts --------------------------------------------------------------------------------------------

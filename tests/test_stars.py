@@ -439,3 +439,36 @@ async def test_a_lost_star_order_returned_by_telegram_is_taken_back_with_its_cre
     assert not await starry.shop.stars.returned("stx_lost")
     assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)]
     assert (await starry.db.read(differences.get, back.id)).state == "applied"
+
+
+async def charge_of_anothers_invoice(house: House) -> int:
+    """A charge that fits its order by the price only, so that /fix would credit it as a plain correction."""
+    await invoice(house.person())
+    (order,) = await house.db.read(rows.of_user, ANYA)
+    assert not await house.shop.stars._book(BOB, order.id, "stx_bob", 90)
+    _, (difference,) = await house.db.read(differences.still_open)
+    assert difference.proposal == {"user_id": BOB, "amount": 10_000}
+    return difference.id
+
+
+async def test_a_charge_credited_by_a_decision_can_be_taken_back_when_it_is_returned(starry: House) -> None:
+    """It has no row that its return could be booked on, so that is a decision as well."""
+    await starry.db.write(differences.apply, ADMIN, await charge_of_anothers_invoice(starry))
+    for _ in range(2):
+        assert not await starry.shop.stars.returned("stx_bob")
+    _, (back,) = await starry.db.read(differences.still_open)
+    assert (back.kind, back.user_id, back.proposal) == ("refund-of-unknown", BOB, {"user_id": BOB, "amount": -10_000})
+    await starry.db.write(differences.apply, ADMIN, back.id)
+    assert await entries(starry, BOB) == [("correction", 10_000), ("correction", -10_000)]
+
+
+@pytest.mark.parametrize("decide", [None, differences.dismiss])
+async def test_a_charge_that_was_returned_before_the_decision_is_not_credited(starry: House, decide: Any) -> None:
+    """Telegram gave all of it back, whatever was decided about that word: there is nothing left to credit."""
+    number = await charge_of_anothers_invoice(starry)
+    assert not await starry.shop.stars.returned("stx_bob")
+    if decide is not None:
+        await starry.db.write(decide, ADMIN, number + 1)
+    with pytest.raises(IllegalMove):
+        await starry.db.write(differences.apply, ADMIN, number)
+    assert await entries(starry, BOB) == []

@@ -156,6 +156,27 @@ async def test_an_undelivered_result_is_paid_back_when_its_file_expires(shop: Sh
     assert (await shop.job(job.id)).status is JobStatus.COMPLETED
 
 
+async def test_the_file_of_a_result_of_a_wrong_clock_is_kept_for_its_own_time(shop: Shop, sweeper: Sweeper) -> None:
+    """Found to be of a clock that ran ahead, it is not over yet: row and file stay until its time has passed."""
+    await shop.give(1, 100)
+    job = await shop.order()
+    await image_worker.run(job.id)
+    year = 365 * 24 * 3600 * 1000
+
+    def written_ahead(tx: Tx) -> None:
+        values = {"year": year}
+        tx.execute(text("UPDATE assets SET created_at = created_at + :year, expires_at = expires_at + :year"), values)
+
+    await shop.db.write(written_ahead)
+    far = await shop.db.read(asset_rows.result_of, job.id)
+    await sweeper.delete_expired_assets()
+    kept = await shop.db.read(asset_rows.result_of, job.id)
+    assert far is not None
+    assert kept is not None
+    assert (kept.deleted_at, kept.expires_at <= far.expires_at - year + 60_000) == (None, True)
+    assert await shop.here.assets.get(kept.store_key)
+
+
 async def test_a_delivered_result_that_expires_costs_what_it_cost(shop: Shop, sweeper: Sweeper) -> None:
     """Delivered is delivered: only the file goes."""
     await shop.give(1, 100)

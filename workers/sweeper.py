@@ -159,10 +159,11 @@ class Sweeper:
 
 
         async def delete(asset: Asset) -> None:
-            await self._here.db.write(job_rows.asset_deleted, asset.id)
-            await self._here.assets.delete(asset.store_key)
+            if await self._here.db.write(job_rows.asset_deleted, asset.id, end=asset.expires_at):
+                await self._here.assets.delete(asset.store_key)
 
-        await _each(await self._here.db.read(asset_rows.expired_assets, limit=1000), delete)
+        over = await self._here.db.read(asset_rows.expired_assets, keep_ms=self._here.keep_ms, limit=1000)
+        await _each(over, delete)
 
     async def _delete_orphans(self) -> None:
         async def known(keys: Sequence[str]) -> set[str]:
