@@ -152,8 +152,9 @@ def stats(tx: Tx) -> Stats:
         .where(job_table.c.created_at >= day, job_table.c.legacy == 0)
         .group_by(job_table.c.status)
     )
+    users_there, open_jobs = head_count(tx)
     return Stats(
-        users=_number(tx, select(func.count()).select_from(user_table)),
+        users=users_there,
         users_today=_number(tx, select(func.count()).where(user_table.c.created_at >= day)),
         balances=_number(tx, select(func.sum(balances.c.balance))),
         held=_number(
@@ -171,13 +172,19 @@ def stats(tx: Tx) -> Stats:
             tx, select(func.sum(provider_calls.c.cost_micro_usd)).where(provider_calls.c.started_at >= day)
         ),
         jobs_today={str(row["status"]): int(row["n"]) for row in by_status},
-        open_jobs=_number(tx, select(func.count()).where(IS_OPEN)),
+        open_jobs=open_jobs,
         undelivered=_number(tx, select(func.count()).where(outbox_table.c.dead_reason.is_not(None))),
         quarantined=_number(tx, select(func.count()).where(payments.c.quarantined_reason.is_not(None))),
         lost=margin.lost(tx),
         lost_today=margin.lost(tx, day),
         maintenance=bool(flags.get(tx, flags.MAINTENANCE)),
     )
+
+
+def head_count(tx: Tx) -> tuple[int, int]:
+    """How many users there are, and how many open jobs."""
+    users_there = _number(tx, select(func.count()).select_from(user_table))
+    return users_there, _number(tx, select(func.count()).where(IS_OPEN))
 
 
 def job_events_of(tx: Tx, job_id: str, *, limit: int = 30) -> list[tuple[int, str, str]]:

@@ -61,8 +61,9 @@ def of_user(tx: Tx, user_id: int, *, limit: int = 10, offset: int = 0) -> list[J
 
 
 def open_of_user(tx: Tx, user_id: int) -> list[Job]:
-    query = select(jobs).where(jobs.c.user_id == user_id, IS_OPEN).order_by(jobs.c.created_at)
-    return [Job.read(row) for row in tx.rows(query)]
+    """Open jobs of a user, oldest first; sorted here, because SQLite would sort by reading all their history."""
+    query = select(jobs).where(jobs.c.user_id == user_id, IS_OPEN)
+    return sorted((Job.read(row) for row in tx.rows(query)), key=lambda job: job.created_at)
 
 
 def open_with_status_message(tx: Tx, *, limit: int = 500) -> list[Job]:
@@ -75,6 +76,12 @@ def ahead_in_queue(tx: Tx, job: Job) -> int:
     """How many pending jobs were confirmed before this one."""
     query = select(func.count()).where(IS_OPEN, jobs.c.status == JobStatus.PENDING, jobs.c.created_at < job.created_at)
     return int(tx.execute(query).scalar() or 0)
+
+
+def pending_times(tx: Tx) -> list[int]:
+    """When each pending job was confirmed, oldest first."""
+    query = select(jobs.c.created_at).where(IS_OPEN, jobs.c.status == JobStatus.PENDING)
+    return sorted(tx.execute(query).scalars())
 
 
 def due(tx: Tx, *, limit: int = 200) -> list[Job]:

@@ -93,7 +93,6 @@ class Entry(Row):
     created_at: int
 
 
-
 @dataclass(frozen=True)
 class Reservation(Row):
     _from_text: ClassVar[Converters] = {"state": ReservationState}
@@ -104,7 +103,6 @@ class Reservation(Row):
     charged: int
     state: ReservationState
     hold_until: int
-
 
 
 @dataclass(frozen=True)
@@ -218,7 +216,6 @@ class Draft(Row):
     updated_at: int
 
 
-
 @dataclass(frozen=True)
 class Payment(Row):
     _from_text: ClassVar[Converters] = {"status": PaymentStatus}
@@ -245,7 +242,6 @@ class Payment(Row):
     draft_id: str | None
     legacy: int
     stars: int | None
-
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import select, update
 from sqlalchemy.dialects.sqlite import insert
 
@@ -18,6 +20,12 @@ def ensure(tx: Tx, user_id: int) -> None:
 
 def get(tx: Tx, user_id: int) -> User | None:
     return User.maybe(tx.row(select(users).where(users.c.id == user_id)))
+
+
+def languages(tx: Tx, user_ids: Collection[int]) -> dict[int, str]:
+    """The language of each of these users that has one."""
+    query = select(users.c.id, users.c.language).where(users.c.id.in_(user_ids), users.c.language.is_not(None))
+    return {int(row["id"]): str(row["language"]) for row in tx.rows(query)}
 
 
 def remember(tx: Tx, user_id: int, *, language: str, name: str, username: str | None) -> User:

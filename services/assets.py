@@ -23,6 +23,7 @@ _KEY = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{64}-[0-9a-f]{16}\.[a-z0-9]{
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 _TEMPORARY = ".part"
 _SWEEP_BATCH = 500
+_SWEEP_SECONDS = 60.0
 
 
 class AssetError(Exception):
@@ -63,6 +64,7 @@ class LocalAssets:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._swept = ""  # the last folder a sweep came to before its time was up
 
     async def put(self, data: bytes, *, suffix: str) -> StoredAsset:
         """Store `data` durably under a new key that ends in `suffix` (such as ".png").
@@ -109,14 +111,31 @@ class LocalAssets:
             raise AssetNotFound(key[:100])
         return self.root / key
 
-    async def sweep(self, known: Callable[[Sequence[str]], Awaitable[set[str]]], older_than: float) -> int:
+    async def sweep(
+        self, known: Callable[[Sequence[str]], Awaitable[set[str]]], older_than: float, *,
+        seconds: float = _SWEEP_SECONDS,
+    ) -> int:
         """Remove files that no row knows, which a process left that died between file and row.
 
         `known` is given batches of keys and answers those to keep. Only files at least `older_than` seconds old
-        are looked at, because a younger one may be waiting for its row. Returns how many files were removed.
+        are looked at, because a younger one may be waiting for its row. After `seconds` no further folder is begun: the
+        next sweep goes on there, and so it does after one that was cut off. Returns how many files were removed.
         """
+        removed, end = 0, clock.steady() + seconds
+        folders = await asyncio.to_thread(_folders, self.root, self._swept)
+        for folder in folders:
+            self._swept = folder.name
+            removed += await self._sweep_folder(folder, known, clock.now() - older_than)
+            if clock.steady() >= end and folder != folders[-1]:
+                return removed
+        self._swept = ""
+        return removed
+
+    async def _sweep_folder(
+        self, folder: Path, known: Callable[[Sequence[str]], Awaitable[set[str]]], before: float
+    ) -> int:
         removed = 0
-        walk = _files(self.root, clock.now() - older_than)
+        walk = _files(self.root, folder, before)
         while batch := await asyncio.to_thread(_next_batch, walk):
             keys = [path.relative_to(self.root).as_posix() for path in batch if path.suffix != _TEMPORARY]
             keep = await known(keys) if keys else set()
@@ -184,9 +203,14 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _files(root: Path, before: float) -> Iterator[Path]:
-    """Our files under `root`, finished and temporary, that were last written before the time `before`."""
-    for path in root.glob("??/??/*"):
+def _folders(root: Path, after: str) -> list[Path]:
+    """Those that hold our files, by name, behind the name `after`."""
+    return sorted(folder for folder in root.glob("??") if folder.name > after)
+
+
+def _files(root: Path, folder: Path, before: float) -> Iterator[Path]:
+    """Our files in `folder` under `root`, finished and temporary, that were last written before the time `before`."""
+    for path in folder.glob("??/*"):
         name = path.relative_to(root).as_posix().removesuffix(_TEMPORARY)
         try:
             if _KEY.fullmatch(name) and path.stat().st_mtime < before:

@@ -82,12 +82,12 @@ async def _database(settings: Settings) -> str:
     db = Database(settings.database_url)
     try:
         await db.init_db()
-        stats = await db.read(admin.stats)
+        people, open_jobs = await db.read(admin.head_count)
     except DatabaseError as error:
         raise Wrong(f"{error}") from error
     finally:
         await db.close()
-    return f"opened, {stats.users} users, {stats.open_jobs} open jobs"
+    return f"opened, {people} users, {open_jobs} open jobs"
 
 
 async def _catalogue(settings: Settings) -> str:

@@ -1,7 +1,8 @@
 """Books for the accountant: CSV by RFC 4180 in UTF-8 with a byte order mark, as spreadsheets open it.
 
-Rows go to the file page by page, so memory does not grow with the shop. Sums are rubles with two decimals, made of
-whole kopecks. A text that a spreadsheet would take for a formula is written as a text. E-mail addresses stay here.
+Rows go to the file page by page and are read beside the shop's work, so memory does not grow with the shop and no order
+waits. Sums are rubles with two decimals, made of whole kopecks. A text that a spreadsheet would take for a formula is
+written as a text. E-mail addresses stay here.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ async def write_csv(db: Database, what: str, period: Period, target: Path) -> in
     with target.open("x", encoding="utf-8-sig", newline="") as file:
         rows = csv.writer(file, lineterminator="\r\n")
         rows.writerow([heading for heading, _, _ in columns])
-        while found := await db.read(page, since, until, after, PAGE):
+        while found := await db.read_apart(page, since, until, after, PAGE):
             await asyncio.to_thread(rows.writerows, _cells(columns, found))
             after = (int(found[-1]["created_at"]), str(found[-1]["id"]))
             written += len(found)

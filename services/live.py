@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -52,12 +53,16 @@ class _Watched:
 
 def watched_jobs(tx: Tx) -> tuple[int, list[_Watched]]:
     """The time, and the open jobs that somebody watches, each with its place in the queue."""
-    found = []
-    for job in jobs.open_with_status_message(tx, limit=MOST_JOBS):
-        user = users.get(tx, job.user_id)
-        ahead = jobs.ahead_in_queue(tx, job) if job.status is JobStatus.PENDING else 0
-        found.append(_Watched(job, (user.language if user else None) or "ru", ahead))
-    return tx.now, found
+    found = jobs.open_with_status_message(tx, limit=MOST_JOBS)
+    languages = users.languages(tx, {job.user_id for job in found})
+    queue = jobs.pending_times(tx)
+    return tx.now, [
+        _Watched(
+            job, languages.get(job.user_id) or "ru",
+            bisect_left(queue, job.created_at) if job.status is JobStatus.PENDING else 0,
+        )
+        for job in found
+    ]
 
 
 class LiveMessages:

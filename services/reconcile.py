@@ -80,7 +80,7 @@ def ours(tx: Tx, provider_payment_id: str, order_id: str | None = None) -> Ours 
 async def credited_since(db: Database, provider: str, since: float) -> AsyncIterator[Payment]:
     """Payments of a provider by our books from `since` (seconds since 1970) on, read page by page."""
     last = ""
-    while page := await db.read(rows.paid_since, provider, int(since * 1000), after=last):
+    while page := await db.read_apart(rows.paid_since, provider, int(since * 1000), after=last):
         for payment in page:
             yield payment
         last = page[-1].id
@@ -89,7 +89,7 @@ async def credited_since(db: Database, provider: str, since: float) -> AsyncIter
 async def returned_since(db: Database, provider: str, since: float) -> AsyncIterator[Refund]:
     """Returns of a provider's payments by our books, as `credited_since`."""
     last = ""
-    while page := await db.read(refunds.succeeded_since, provider, int(since * 1000), after=last):
+    while page := await db.read_apart(refunds.succeeded_since, provider, int(since * 1000), after=last):
         for refund in page:
             yield refund
         last = page[-1].id
@@ -293,7 +293,7 @@ class Reconciliation:
 
     async def _quarantined(self, report: Report) -> None:
         """What was set aside waits for a person: with the sum that YooKassa has, where it has one."""
-        for payment in await self._db.read(rows.set_aside):
+        for payment in await self._db.read_apart(rows.set_aside):
             if payment.provider == PROVIDER and self._gateway is None:
                 continue  # nobody can be asked, and that says nothing of the money
             try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -71,6 +73,25 @@ def plan_of(tx: Tx, look: Callable[..., object], *args: Any, **kwargs: Any) -> l
         for statement, parameters in ran
         for row in tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
     ]
+
+
+@contextlib.asynccontextmanager
+async def busy(db: Database) -> AsyncIterator[None]:
+    """While this process's own database thread has other work to do."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(tx: Tx) -> None:
+        begun.set()
+        assert go_on.wait(60)
+
+    working = asyncio.create_task(db.read(work))
+    assert await asyncio.to_thread(begun.wait, 30)
+    try:
+        async with asyncio.timeout(20):
+            yield
+    finally:
+        go_on.set()
+        await working
 
 
 @pytest.fixture

@@ -190,13 +190,47 @@ async def test_sweep_removes_only_what_no_row_knows(store: LocalAssets) -> None:
     assert await store.sweep(rows, older_than=3600) == 0
 
 
-async def test_sweep_goes_on_past_one_batch(store: LocalAssets) -> None:
-    """However many orphans there are, one sweep finds them all, asking in bounded batches."""
-    for number in range(1101):
+def lay(store: LocalAssets, count: int) -> None:
+    """Old files that no row names, in many folders."""
+    for number in range(count):
         path = store.root / f"{number % 256:02x}" / "00" / (f"{number:064x}" + "-" + "0" * 16 + ".png")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
         os.utime(path, (1_000_000_000, 1_000_000_000))
+
+
+async def test_a_sweep_goes_on_where_the_last_one_stopped(store: LocalAssets) -> None:
+    """A folder too large or too slow for one sweep is swept by several, and begun again after its end."""
+    lay(store, 300)
+
+    async def nobody(keys: Sequence[str]) -> set[str]:
+        return set()
+
+    removed = [await store.sweep(nobody, older_than=60, seconds=0) for _ in range(256)]
+    assert removed == [2] * 44 + [1] * 212
+    assert files(store) == []
+    lay(store, 300)
+    assert await store.sweep(nobody, older_than=60) == 300
+
+
+async def test_a_sweep_that_was_cut_off_keeps_no_other_folder_from_being_swept(store: LocalAssets) -> None:
+    """Where the disk hangs is tried again after all the others."""
+    lay(store, 256)
+
+    async def hangs_in_the_first(keys: Sequence[str]) -> set[str]:
+        if keys[0].startswith("00"):
+            await asyncio.Event().wait()
+        return set()
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(store.sweep(hangs_in_the_first, older_than=60), 0.5)
+    assert await store.sweep(hangs_in_the_first, older_than=60) == 255
+    assert [path.parent.parent.name for path in files(store)] == ["00"]
+
+
+async def test_sweep_goes_on_past_one_batch(store: LocalAssets) -> None:
+    """However many orphans there are, one sweep finds them all, asking in bounded batches."""
+    lay(store, 1101)
     sizes: list[int] = []
 
     async def nobody(keys: Sequence[str]) -> set[str]:

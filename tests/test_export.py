@@ -13,10 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from database import clock
 from database.models import Database, Tx
 from services.export import PAGE, BadPeriod, Period, moment, plain, rubles, write_csv
+from services.margin import BOOKS, last_days, write_book
+from services.reconcile import Report, credited_since, returned_since
+from services.settlement import PROVIDER
 from tests.bot_fixture import ADMIN, ANYA, House
-from tests.database_fixture import url_of
+from tests.database_fixture import busy, url_of
 from tests.edge_fixture import Till
 from tests.test_main import command
 
@@ -110,6 +114,18 @@ async def test_many_rows_are_each_written_once_in_little_memory(db: Database, tm
         tracemalloc.stop()
     assert peak < 12_000_000
     assert [row["id"] for row in read(tmp_path / "many.csv")] == [str(number) for number in range(1, count + 1)]
+
+
+async def test_long_looks_at_the_books_keep_no_order_waiting(till: Till, tmp_path: Path) -> None:
+    """What an administrator or the hourly comparison reads of all history has a connection of its own."""
+    paid = await till.paid()
+    today = last_days(1, clock.now_ms())
+    async with busy(till.db):
+        for book in BOOKS:
+            await write_book(till.db, book, today, tmp_path / book, rubles_per_dollar=100)
+        assert [payment.id async for payment in credited_since(till.db, PROVIDER, 0)] == [paid.id]
+        assert [refund async for refund in returned_since(till.db, PROVIDER, 0)] == []
+        await till.reconciliation._quarantined(Report())
 
 
 async def test_the_command_writes_a_file_and_spares_one_that_exists(till: Till, tmp_path: Path) -> None:

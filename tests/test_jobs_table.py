@@ -762,7 +762,9 @@ LOOKS: dict[str, Callable[[Tx, Job], object]] = {
     "due to watch": lambda tx, job: jobs.due_to_watch(tx),
     "live messages": lambda tx, job: jobs.open_with_status_message(tx),
     "place in the queue": jobs.ahead_in_queue,
+    "the whole queue": lambda tx, job: jobs.pending_times(tx),
     "the day's limit": lambda tx, job: spending.today(tx),
+    "the person's own": lambda tx, job: jobs.open_of_user(tx, job.user_id),
 }
 
 

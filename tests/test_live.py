@@ -18,10 +18,10 @@ from services.catalogue import shipped_catalogue
 from services.i18n import Texts
 from services.jobs import quote
 from services.keyed_lock import KeyedLock
-from services.live import LiveMessages
+from services.live import LiveMessages, watched_jobs
 from services.telegram import Pace, make_bot
 from tests.bot_fixture import ANYA
-from tests.database_fixture import Clock
+from tests.database_fixture import Clock, plan_of
 from tests.sandbox_fixture import Sandbox
 
 
@@ -85,6 +85,17 @@ async def test_stages_one_after_the_other(stage: Stage) -> None:
     assert await stage.after(9) == ["🎬 <b>Снимаю клип…</b> Прошло 10 с, обычно 1–4 минуты."]
     assert await stage.after(3) == []
     assert await stage.after(60) == ["🎬 <b>Снимаю клип…</b> Прошло 1 мин 10 с, обычно 1–4 минуты."]
+
+
+async def test_a_round_reads_no_more_often_for_a_long_queue(stage: Stage) -> None:
+    """Every second's look at the open orders is as many statements for many of them as for one."""
+    await stage.order()
+    for_one = await stage.db.read(plan_of, watched_jobs)
+    for number in range(5):
+        await stage.order(user_id=ANYA + number)
+    assert await stage.db.read(plan_of, watched_jobs) == for_one
+    _, watched = await stage.db.read(watched_jobs)
+    assert sorted(one.ahead for one in watched) == [0, 1, 2, 3, 4, 5]
 
 
 async def test_a_slow_picture_is_told_of(stage: Stage) -> None:

@@ -23,8 +23,6 @@ from tests.sandbox_fixture import Sandbox
 PACKS = "maximum = 10000000\nstars = [{ kopecks = 10000, price = 90 }, { kopecks = 50000, price = 440 }]"
 
 
-
-
 def with_packs(folder: Path, packs: str = PACKS, *, card: bool = True) -> Path:
     """The shipped catalogue with packs in Stars, and with or without the card."""
     words = SHIPPED.read_text("utf-8").replace("card = true", f"card = {str(card).lower()}")

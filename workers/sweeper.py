@@ -147,7 +147,6 @@ class Sweeper:
     async def release_overdue_holds(self) -> None:
         """Money held past its time goes back; a result that comes later is the owner's loss."""
 
-
         async def release(held: Reservation) -> None:
             if await self._here.db.write(job_rows.expire_hold, held.job_id):
                 event(_log, "hold.released", job_id=held.job_id, user_id=held.user_id, amount=held.amount)
@@ -156,7 +155,6 @@ class Sweeper:
 
     async def delete_expired_assets(self) -> None:
         """Files past their time; the row goes first, so that a crash in between leaves an orphan and no dead link."""
-
 
         async def delete(asset: Asset) -> None:
             if await self._here.db.write(job_rows.asset_deleted, asset.id, end=asset.expires_at):

@@ -102,9 +102,8 @@ class SimDatabase(Database):
         return answer
 
     async def read_apart(self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """A thread of its own would run beside the world's time."""
-        self._machine.must_live()
-        return self._opened.read(lambda tx: function(tx, *args, **kwargs))
+        """As any other: a thread of its own would run beside the world's time."""
+        return await self.read(function, *args, **kwargs)
 
     async def init_db(self) -> None:
         """The file was made from the template."""
