@@ -12,7 +12,7 @@ from sqlalchemy.dialects.sqlite import insert
 from database import users
 from database.engine import Tx
 from database.rows import Draft
-from database.schema import conversations, drafts
+from database.schema import conversations, drafts, jobs
 from database.states import JobType
 
 MAX_DRAFTS_PER_USER = 50
@@ -61,6 +61,18 @@ def open_draft(
 def get(tx: Tx, draft_id: str, user_id: int) -> Draft | None:
     """The user's own draft; nobody else's."""
     return Draft.maybe(tx.row(select(drafts).where(drafts.c.id == draft_id, drafts.c.user_id == user_id)))
+
+
+def newest_waiting(tx: Tx, user_id: int, *, since: int) -> Draft | None:
+    """The draft that the user touched last, not before `since`, and that has not become a job."""
+    begun = select(jobs.c.id).where(jobs.c.id == drafts.c.id).exists()
+    found = (
+        select(drafts)
+        .where(drafts.c.user_id == user_id, drafts.c.updated_at >= since, ~begun)
+        .order_by(drafts.c.updated_at.desc(), drafts.c.id)
+        .limit(1)
+    )
+    return Draft.maybe(tx.row(found))
 
 
 def change(

@@ -24,6 +24,23 @@ FREE: Final = {"rate_limit": False}
 MOST_GRANTED: Final = 100_000_000  # kopecks in one act: a million rubles
 MOST_PAYMENTS: Final = 5  # on a person's card
 LARGEST_ID: Final = 2**52
+_EVENTS: Final = {
+    "confirmed": "confirmed",
+    "claimed": "claimed",
+    "submitted": "submitted",
+    "rendered": "rendered",
+    "stored and charged": "stored",
+    "crashed": "crashed",
+    "cut off": "cut-off",
+    "not found yet": "not-found",
+    "lost": "lost",
+    "search": "search",
+    "fetch": "fetch",
+    "compensated": "compensated",
+    "cancelled": "cancelled",
+    "refunded_by_admin": "refunded",
+    "hold_timeout": "timeout",
+}
 
 
 def is_user_id(text: str) -> bool:
@@ -183,6 +200,15 @@ async def job_story(
     await message.answer(_story(voice, job, events, calls))
 
 
+def _event(voice: Voice, status: JobStatus, cause: str) -> str:
+    """What happened to a job, in words; a code says more to who looks for the reason."""
+    head, _, code = cause.partition(": ")
+    text = _EVENTS.get(head)
+    if text is None:
+        text, code = "failed" if status is JobStatus.FAILED else "again", cause
+    return cut(voice.plain(f"job-event-{text}", code=code), 60)
+
+
 def _story(voice: Voice, job: Job, events: list[tuple[int, str, str]], calls: list[ProviderCall]) -> str:
     lines = [
         voice.t(
@@ -202,7 +228,8 @@ def _story(voice: Voice, job: Job, events: list[tuple[int, str, str]], calls: li
         voice.t("admin-job-events"),
         *(
             voice.t(
-                "statement-line", when=voice.when(at), amount=voice.plain(f"admin-jobs-{status}"), what=cut(cause, 60)
+                "statement-line", when=voice.when(at), amount=voice.plain(f"admin-jobs-{status}"),
+                what=_event(voice, JobStatus(status), cause),
             )
             for at, status, cause in events
         ),

@@ -6,7 +6,7 @@ import logging
 from contextlib import suppress
 from typing import Final
 
-from database.models import Draft, Job, OutboxItem, Payment
+from database.models import Draft, Job, JobType, OutboxItem, Payment
 from database.spending import EXPECTED
 from handlers import keyboards
 from handlers.audit import audit_letter
@@ -22,6 +22,7 @@ CAPTION_PROMPT: Final = 600  # of the 1024 units a caption may have (telegram sh
 LIVE_PROMPT: Final = 200
 TITLE: Final = 40
 USUAL_PICTURE_MS: Final = 40_000  # what `live-working` promises
+USUAL_SUBMIT_MS: Final = 10_000  # handing an order over takes a moment; longer means that no answer has come
 
 _log = logging.getLogger(__name__)
 
@@ -68,8 +69,8 @@ _CANCEL_REASONS: Final = {
 }
 
 
-def title_of(voice: Voice, job: Job) -> str:
-    """A job in a few words, plain text."""
+def title_of(voice: Voice, job: Job | Draft) -> str:
+    """An order in a few words, plain text."""
     return cut(" ".join(job.prompt.split()), TITLE) or voice.plain(f"kind-{job.type}")
 
 
@@ -114,6 +115,8 @@ class JobLetters:
                 line = voice.t("live-queued-behind", count=ahead)
             case "working" if taken >= USUAL_PICTURE_MS:
                 line = voice.t("live-working-for", elapsed=_elapsed(voice, taken))
+            case "submitting" if taken >= USUAL_SUBMIT_MS:
+                line = voice.t("live-submitting-for", elapsed=_elapsed(voice, taken))
             case "rendering" if elapsed := _elapsed(voice, taken):
                 line = voice.t("live-rendering-for", elapsed=elapsed)
             case "queued" | "working" | "submitting" | "rendering" | "saving":
@@ -173,7 +176,7 @@ class JobLetters:
     # --- money --------------------------------------------------------------------------------------
 
     def credited(self, language: str, payment: Payment, balance: int, draft: Draft | None) -> Screen:
-        """The money is there; an order that waited for it is one tap away."""
+        """The money is there; an order that waited for it is one tap away, if it was begun for or made affordable."""
         voice = self._voice(language)
         text = voice.t("credited", amount=voice.rubles(payment.amount), balance=voice.rubles(balance))
         if draft is None:
@@ -182,6 +185,10 @@ class JobLetters:
             price = self._shelf.quote(draft).price
         except BadOrder:
             return Screen(text)
+        if draft.id != payment.draft_id:
+            if not (_ready(draft) and balance - payment.amount < price <= balance):
+                return Screen(text)
+            text += "\n" + voice.t("credited-waits", title=title_of(voice, draft))
         return Screen(text, keyboards.resume(voice, draft.id, price))
 
     def payment_canceled(self, language: str, payment: Payment) -> Screen:
@@ -240,6 +247,11 @@ class JobLetters:
 
 def _words(job: Job, limit: int) -> list[str]:
     return [voice_quote(cut(job.prompt, limit))] if job.prompt else []
+
+
+def _ready(draft: Draft) -> bool:
+    """Whether nothing but money was missing: a photo alone can be animated, all else needs words."""
+    return bool(draft.prompt or (draft.type is JobType.ANIMATE and draft.inputs))
 
 
 def _cost(job: Job) -> int:

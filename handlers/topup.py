@@ -241,7 +241,8 @@ async def _order_of(query: CallbackQuery, state: FSMContext, db: Database, base:
         earlier = await db.read(rows.get, order_id)
         if earlier is None or earlier.status is PaymentStatus.PENDING:
             break
-    await state.set_state(None)
+    if await state.get_state() in (Waiting.amount.state, Waiting.email.state):
+        await state.set_state(None)  # a photo that waits for its words goes on waiting
     await state.update_data(tap=query.id, tapped=order_id)
     return order_id
 

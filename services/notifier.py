@@ -34,6 +34,7 @@ SEND_SECONDS: Final = 110.0  # below the outbox's lease, so that nobody else tak
 DRAIN_SECONDS: Final = 20.0
 FIRST_GAP_MS: Final = 2_000
 LONGEST_GAP_MS: Final = 10 * 60 * 1000
+WAITS_MS: Final = 24 * 60 * 60 * 1000  # an order left alone for longer before a payment was begun is not its purpose
 MOST_TRIES: Final = 30  # of anything but a result, which stays owed until it expires
 
 _log = logging.getLogger(__name__)
@@ -67,16 +68,22 @@ class Facts:
 def facts_of(tx: Tx, item: OutboxItem) -> Facts:
     user = users.get(tx, item.user_id)
     payment = payments.get(tx, item.payment_id) if item.payment_id else None
-    waiting = payment.draft_id if payment else None
-    draft = drafts.get(tx, waiting, item.user_id) if waiting and jobs.get(tx, waiting) is None else None
     return Facts(
         language=(user.language if user else None) or "ru",
         balance=users.balance(tx, item.user_id),
         job=jobs.get(tx, item.job_id) if item.job_id else None,
         asset=asset_rows.result_of(tx, item.job_id) if item.job_id else None,
         payment=payment,
-        draft=draft,
+        draft=_waiting(tx, payment) if payment else None,
     )
+
+
+def _waiting(tx: Tx, payment: Payment) -> Draft | None:
+    """The order that waits for this money: the one it was begun for, else the one the person touched last."""
+    own = payment.draft_id
+    if own and jobs.get(tx, own) is None and (draft := drafts.get(tx, own, payment.user_id)):
+        return draft
+    return drafts.newest_waiting(tx, payment.user_id, since=payment.created_at - WAITS_MS)
 
 
 class Notifier:

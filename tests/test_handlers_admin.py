@@ -126,7 +126,7 @@ async def test_maintenance(house: House) -> None:
 
 
 async def test_the_story_of_a_job_and_its_money_back_once(house: House) -> None:
-    """/job tells events and calls; /refund gives the charge back once, tells the person, and never twice."""
+    """/job tells events in words and calls; /refund gives the charge back once, tells the person, and never twice."""
     oleg, anya = house.person(ADMIN), house.person()
     await house.give(ANYA, 100)
     await anya.say("рыжая <лиса>")
@@ -136,11 +136,18 @@ async def test_the_story_of_a_job_and_its_money_back_once(house: House) -> None:
     (job,) = await house.db.read(jobs.of_user, ANYA)
     await oleg.say(f"/job {job.id}")
     story = words_of(await oleg.sees(job.id, new=True))
-    parts = ("рыжая <лиса>", "· готово", "stored and charged", "nb21: ok", f"списано: 12{NBSP}₽")
+    parts = (
+        "рыжая <лиса>", "· готово", "заказ принят, деньги отложены", "результат сохранён, деньги списаны", "nb21: ok",
+        f"списано: 12{NBSP}₽",
+    )
     for part in parts:
         assert part in story
+    assert "confirmed" not in story
+    assert "charged" not in story
     await oleg.say(f"/refund {job.id} размыто")
     await oleg.sees(f"Вернули 12{NBSP}₽ за", new=True)
+    await oleg.say(f"/job {job.id}")
+    await oleg.sees("деньги возвращены: admin", new=True)
     await anya.sees(f"Вернули 12{NBSP}₽ за заказ «рыжая <лиса>»")
     await oleg.say(f"/refund {job.id} ещё раз")
     again = words_of(await oleg.sees("деньги уже вернули", new=True))

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from database import admin, jobs, payments
-from database.models import PaymentStatus
+from database.models import PaymentStatus, Tx
 from database.rows import Payment
+from database.schema import drafts
+from services.notifier import WAITS_MS
 from tests.bot_fixture import ANYA, House, Person, buttons_of, labels_of, open_house, until, words_of
 from tests.sandbox_fixture import ADMIN, Sandbox
 
@@ -79,6 +82,60 @@ async def test_an_order_goes_on_from_a_typed_sum_and_leaves_no_second_card(house
     await anya.sees("Готово · списано")
     assert card["message_id"] not in [message["message_id"] for message in await anya.messages()]
     assert await house.db.get_balance(ANYA) == 13_800
+
+
+async def _paid_afresh(house: House, anya: Person) -> dict[str, Any]:
+    """Top up 100 rubles through a fresh /topup, which knows of no order; answers the message about the money."""
+    await anya.say("/topup")
+    await anya.press("100", on=await anya.sees("Пополнить баланс", new=True))
+    (payment,) = [one for one in await payments_of(house) if one.status is PaymentStatus.PENDING]
+    await house.pay(payment.id)
+    return await anya.sees(f"Зачислено 100{NBSP}₽", new=True)
+
+
+async def test_money_from_a_fresh_topup_goes_on_with_the_order_that_waits(house: House) -> None:
+    """The newest order that the money makes affordable is named and one tap away; it starts once."""
+    anya = house.person()
+    await anya.say("синий кит")
+    await anya.sees("синий кит", new=True)
+    await anya.say("рыжая лиса")
+    await anya.sees("рыжая лиса", new=True)
+    credited = await _paid_afresh(house, anya)
+    assert "Ждёт ваш заказ: рыжая лиса" in words_of(credited)
+    assert labels_of(credited) == [f"▶️ Продолжить заказ · 12{NBSP}₽"]
+    first = await anya.tap("Продолжить заказ", on=credited)
+    second = await anya.tap("Продолжить заказ", on=credited)
+    await anya.answer_to(first)
+    await anya.answer_to(second)
+    await anya.sees("Готово · списано")
+    (job,) = await house.db.read(jobs.of_user, ANYA)
+    assert job.prompt == "рыжая лиса"
+    assert await house.db.get_balance(ANYA) == 8_800
+
+
+async def test_a_topup_offers_no_order_that_needed_no_money(house: House) -> None:
+    """Affordable before, still too dear or begun already: the money alone is told."""
+    anya = house.person()
+    await anya.say("рыжая лиса")
+    await anya.sees("рыжая лиса", new=True)
+    await house.give(ANYA, 12)
+    assert labels_of(await _paid_afresh(house, anya)) == []
+    await anya.press("Создать", on=await anya.sees("Nano Banana 2.1"))
+    await anya.sees("Готово · списано")
+    assert labels_of(await _paid_afresh(house, anya)) == []
+
+
+async def test_a_topup_offers_no_order_of_another_day(house: House) -> None:
+    """An order that was left alone for more than a day before the payment began is not what the money is for."""
+    anya = house.person()
+    await anya.say("рыжая лиса")
+    await anya.sees("рыжая лиса", new=True)
+
+    def age(tx: Tx) -> None:
+        tx.execute(update(drafts).values(updated_at=tx.now - WAITS_MS - 1))
+
+    await house.db.write(age)
+    assert labels_of(await _paid_afresh(house, anya)) == []
 
 
 async def test_a_double_tap_on_a_pack_is_one_payment(house: House) -> None:

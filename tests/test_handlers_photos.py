@@ -73,6 +73,18 @@ async def test_a_photo_alone_asks_what_to_do(house: House) -> None:
     await anya.loses(question)
 
 
+async def test_a_photo_waits_for_its_words_through_a_topup(house: House) -> None:
+    """Money is put on the balance between the photo and its words: the words are still about the photo."""
+    anya = house.person()
+    await anya.photo(picture())
+    await anya.sees("Что сделать с фото", new=True)
+    await anya.say("/topup")
+    await anya.press("300", on=await anya.sees("Пополнить баланс", new=True))
+    await anya.sees("Пополнение на 300")
+    await anya.say("сделай ночь")
+    assert "✏️ Правка фото" in words_of(await anya.sees("сделай ночь", new=True))
+
+
 async def test_words_for_a_photo_that_come_again_begin_no_other_order(house: House) -> None:
     """The bot dies when the card is there and the note of it is not: the words were about the photo and still are."""
     anya = house.person()

@@ -98,6 +98,18 @@ async def test_a_round_reads_no_more_often_for_a_long_queue(stage: Stage) -> Non
     assert sorted(one.ahead for one in watched) == [0, 1, 2, 3, 4, 5]
 
 
+async def test_a_slow_handing_over_is_told_of(stage: Stage) -> None:
+    """A provider that does not answer a submit: the person reads how long it has been and what is done about it."""
+    job = await stage.order(JobType.VIDEO)
+    await stage.db.write(jobs.claim, job.id, JobStep.SUBMIT)
+    assert await stage.after(3) == ["📤 <b>Передаю в съёмку…</b>"]
+    assert await stage.after(6) == []
+    waiting = "жду ответа; если его не будет, попробую ещё раз."
+    assert await stage.after(3) == [f"📤 <b>Передаю в съёмку…</b> Прошло 10 с: {waiting}"]
+    assert await stage.after(3) == []
+    assert await stage.after(30) == [f"📤 <b>Передаю в съёмку…</b> Прошло 40 с: {waiting}"]
+
+
 async def test_a_slow_picture_is_told_of(stage: Stage) -> None:
     """Past the time that a picture usually takes, the person reads how long it has been, and reads on."""
     job = await stage.order()

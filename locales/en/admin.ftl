@@ -71,6 +71,23 @@ admin-job =
     Parameters: <code>{ $params }</code>
     <blockquote expandable>{ $prompt }</blockquote>
 admin-job-events = <b>Events</b>
+job-event-confirmed = order taken, money held
+job-event-claimed = work begun
+job-event-submitted = handed to the studio
+job-event-rendered = clip filmed, fetching it
+job-event-stored = result stored, money charged
+job-event-crashed = a fault of ours, to be tried again
+job-event-cut-off = work interrupted, to be continued
+job-event-not-found = the service does not know the order yet, asking again
+job-event-lost = no answer came back, finding out: { $code }
+job-event-search = could not find out whether the order arrived: { $code }
+job-event-fetch = could not fetch the clip, asking for a fresh address: { $code }
+job-event-compensated = money given back: { $code }
+job-event-cancelled = cancelled by the person
+job-event-refunded = stopped by an administrator, money given back
+job-event-timeout = time ran out, money given back
+job-event-failed = it did not work: { $code }
+job-event-again = the service failed, to be tried again: { $code }
 admin-job-calls = <b>Calls</b>
 admin-job-call = { $model }: { $outcome } { $code } { $cost }
 admin-refunded = { $amount } given back for <code>{ $id }</code>.

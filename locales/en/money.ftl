@@ -58,6 +58,7 @@ credited = ✅ <b>{ $amount } added</b>
 
     💰 Your balance: { $balance }
 credited-debt = { $debt } of it settled your debt.
+credited-waits = Your order is waiting: { $title }
 button-continue = ▶️ Continue the order · { $price }
 payment-canceled = The top-up of { $amount } did not go through: { $why }
 cancel-reason-expired = the time to pay ran out.

@@ -71,6 +71,23 @@ admin-job =
     Параметры: <code>{ $params }</code>
     <blockquote expandable>{ $prompt }</blockquote>
 admin-job-events = <b>События</b>
+job-event-confirmed = заказ принят, деньги отложены
+job-event-claimed = взят в работу
+job-event-submitted = передан в съёмку
+job-event-rendered = клип снят, забираем
+job-event-stored = результат сохранён, деньги списаны
+job-event-crashed = сбой у нас, попробуем снова
+job-event-cut-off = работа прервана, продолжим
+job-event-not-found = у сервиса такого заказа пока нет, проверим ещё раз
+job-event-lost = ответ не дошёл, разбираемся: { $code }
+job-event-search = не удалось узнать, дошёл ли заказ: { $code }
+job-event-fetch = не удалось забрать клип, возьмём новый адрес: { $code }
+job-event-compensated = деньги возвращены: { $code }
+job-event-cancelled = отменён по просьбе
+job-event-refunded = остановлен администратором, деньги возвращены
+job-event-timeout = время вышло, деньги возвращены
+job-event-failed = не получилось: { $code }
+job-event-again = сбой сервиса, попробуем снова: { $code }
 admin-job-calls = <b>Вызовы</b>
 admin-job-call = { $model }: { $outcome } { $code } { $cost }
 admin-refunded = Вернули { $amount } за <code>{ $id }</code>.

@@ -58,6 +58,7 @@ credited = ✅ <b>Зачислено { $amount }</b>
 
     💰 На балансе { $balance }
 credited-debt = Из них { $debt } ушло в счёт долга.
+credited-waits = Ждёт ваш заказ: { $title }
 button-continue = ▶️ Продолжить заказ · { $price }
 payment-canceled = Пополнение на { $amount } не прошло: { $why }
 cancel-reason-expired = время на оплату вышло.
