@@ -361,7 +361,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "a forgotten key is used again", _SETTLEMENT,
-        "        if age(payment.sent_at) > KEY_LIVES_SECONDS:", "        if False:",
+        "        if not -CLOCK_SLACK_SECONDS <= age(payment.sent_at) <= KEY_LIVES_SECONDS:", "        if False:",
         "test_attack_payments.py::test_after_the_keys_time_the_payment_is_found_in_the_list",
     ),
     _one(
@@ -451,6 +451,43 @@ MUTANTS: tuple[Mutant, ...] = (
         "        .where(differences.c.id == difference.id, differences.c.state == DifferenceState.OPEN)",
         "        .where(differences.c.id == difference.id)",
         "test_reconcile.py::test_a_decision_is_taken_once",
+    ),
+    # --- rules of a second look ---------------------------------------------------------------------------------------
+    _one(
+        "a hold of a wrong clock is believed", _JOBS,
+        "    ledger.begin_far_hold_anew(tx, job_id)\n", "",
+        "test_jobs_table.py::test_a_hold_of_a_wrong_clock_ends_in_its_own_time",
+    ),
+    _one(
+        "nobody looks at a hold of a wrong clock", _LEDGER,
+        "or_(until <= tx.now, until > tx.now + FAR_MS)", "or_(until <= tx.now)",
+        "test_jobs_table.py::test_a_hold_of_a_wrong_clock_ends_in_its_own_time",
+    ),
+    _one(
+        "a hold that was seen under a wrong clock is given back at once", _LEDGER,
+        "tx.now + (lasts if 0 < lasts <= HOLD_WITHOUT_JOB_MS else HOLD_WITHOUT_JOB_MS)", "tx.now",
+        "test_jobs_table.py::test_a_hold_of_a_wrong_clock_ends_in_its_own_time",
+    ),
+    _one(
+        "a stored result of a wrong clock is believed", _JOBS,
+        "(asset.expires_at != end or assets.begin_far_anew(tx, asset))", "asset.expires_at != end",
+        "test_jobs_table.py::test_a_result_of_a_wrong_clock_is_kept_for_its_own_time",
+    ),
+    _one(
+        "a file goes by an end that has changed since", _JOBS,
+        "(asset.expires_at != end or assets.begin_far_anew(tx, asset))", "assets.begin_far_anew(tx, asset)",
+        "test_jobs_table.py::test_a_photo_that_an_order_needs_by_now_is_not_deleted",
+    ),
+    _one(
+        "a return of what a decision credited proposes nothing", "database/differences.py",
+        "    return Proposal(owner, -amount) if amount > 0 else None", "    return None",
+        "test_reconcile.py::test_a_credited_second_payment_that_is_returned_later_can_be_taken_back",
+        "test_stars.py::test_a_charge_credited_by_a_decision_can_be_taken_back_when_it_is_returned",
+    ),
+    _one(
+        "what a decision left out is taken as well", "database/differences.py",
+        " - (whole - held)\n", "\n",
+        "test_reconcile.py::test_what_a_decision_left_out_is_not_taken_back",
     ),
     # --- telling ------------------------------------------------------------------------------------------------------
     _one(
