@@ -19,7 +19,7 @@ from database import payments as payment_rows
 from database.models import CallOutcome, DatabaseError, DatabaseUnavailable, Job, JobStep
 from database.rows import UNREADABLE
 from services.assets import AssetError, AssetStoreFull
-from services.base_provider import ErrorCode, Failure, ProviderError, closed_by
+from services.base_provider import OUTAGES, ErrorCode, Failure, ProviderError, closed_by
 from services.log import event, log_context
 from workers.runtime import LeaseLost, Runtime, lease, runtime
 
@@ -83,7 +83,7 @@ async def _held(here: Runtime, job: Job, body: Callable[[Runtime, Job], Awaitabl
         await _hand_back(here, job)
         raise
     except NotNow as closed:
-        await again_later(here, job, closed.error, closed.provider, closed.model)
+        await _closed(here, job, closed)
     except LeaseLost:
         event(_log, "step.lease_lost", level=logging.WARNING)
     except AssetError as error:
@@ -98,6 +98,15 @@ async def _held(here: Runtime, job: Job, body: Callable[[Runtime, Job], Awaitabl
         await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=FIRST_PAUSE_MS, cause="crashed")
         if job.failures + 1 >= MAX_ROUNDS:
             await _interrupted(here, job)
+
+
+async def _closed(here: Runtime, job: Job, closed: NotNow) -> None:
+    """Wait for the breaker; when it was this step's own refused call that closed it, that is the step's failure."""
+    error, calls = closed.error, await here.db.read(job_rows.calls, job.id)
+    if calls and calls[-1].attempt == job.attempt and calls[-1].code in OUTAGES:
+        own = ErrorCode(calls[-1].code)
+        error = ProviderError(own, Failure.TEMPORARY, error.blame, error.detail, retry_after=error.retry_after)
+    await again_later(here, job, error, closed.provider, closed.model)
 
 
 async def _hand_back(here: Runtime, job: Job) -> None:
