@@ -28,6 +28,7 @@ from sqlalchemy.pool import StaticPool
 
 from database.clock import now_ms
 from database.errors import BrokenRule, DatabaseError, DatabaseUnavailable, InsufficientFunds, UnsupportedDatabase
+from database.schema import REVISION
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -182,6 +183,21 @@ class SqliteFile:
         os.close(self._gate)
 
 
+def check_schema(file: SqliteFile) -> None:
+    """Refuse a file whose schema is not this program's: in the midst of an upgrade only those work that fit it.
+
+    Else a worker that is newer than the file could call a provider and then have nowhere to write the result. Who
+    opened the file before it was migrated goes on: a migration only adds.
+    """
+    with translated(), file.reading() as connection:
+        made = connection.exec_driver_sql("SELECT 1 FROM sqlite_schema WHERE name = 'alembic_version'").scalar()
+        found = made and connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    if not found or found < REVISION:
+        raise DatabaseUnavailable(f"{file.path}: its schema is older than this program's; the bot updates it at start")
+    if found > REVISION:
+        raise UnsupportedDatabase(f"{file.path}: this database was written by a newer version of the program")
+
+
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """Turn the driver's errors into ours, once, at the door."""
@@ -298,6 +314,11 @@ class Door:
 
         def connector() -> Any:
             file = SqliteFile.open(path, self._clock)
+            try:
+                check_schema(file)
+            except BaseException:
+                file.close()
+                raise
             opened.append(file)
             return _Closing(file)
 

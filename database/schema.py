@@ -52,6 +52,9 @@ MAX_AMOUNT = 10**11
 NO_SEAL = "0" * 64
 """What stands for the hash before the first seal."""
 
+REVISION = "0003"
+"""The newest revision in `database/migrations`, known here without Alembic, which workers never import."""
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",

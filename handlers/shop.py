@@ -51,6 +51,7 @@ from workers.sweeper import Duty, Sweeper
 
 DRAIN_SECONDS = 20.0
 ASK_AGAIN_SECONDS = 5.0
+ANSWER_SECONDS = 5  # who asks /ready does not wait longer
 MENU_SECONDS = 5.0
 _log = logging.getLogger("shop")
 
@@ -216,18 +217,20 @@ class Shop:
                 await asyncio.wait_for(self.stop.wait(), timeout=5)
 
     async def _database_answers(self) -> str | None:
+        """A file that can still be read may be locked or on a disk that refuses: the sweeper writes every second."""
         try:
-            await self.db.get_balance(0)
-        except DatabaseError as error:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self.db.get_balance(0)
+        except (DatabaseError, TimeoutError) as error:
             return type(error).__name__
-        return None
+        return self.sweeper.trouble
 
     async def _queue_answers(self) -> str | None:
         return None if await self.queue.healthy() else "Redis does not answer; jobs run inside the bot"
 
     async def _telegram_answers(self) -> str | None:
         try:
-            await self.bot.get_me(request_timeout=5)
+            await self.bot.get_me(request_timeout=ANSWER_SECONDS)
         except (TelegramAPIError, ClientDecodeError) as error:
             return type(error).__name__
         return None

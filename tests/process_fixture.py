@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -62,6 +63,10 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait(10)
+
+    def largest_file(self, size: int) -> None:
+        """From now on the kernel refuses whatever this process writes to files behind `size` bytes."""
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     async def stop(self, seconds: float = 30.0) -> int:
         """SIGTERM, and the exit status; a process that does not end fails the test."""

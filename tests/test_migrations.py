@@ -22,6 +22,7 @@ from sqlalchemy import text
 
 from database import jobs, ledger, legacy_values, payments, refunds, schema
 from database.engine import SqliteFile
+from database.migrate import newest_revision
 from database.models import (
     Database,
     DatabaseError,
@@ -555,6 +556,7 @@ async def test_the_revisions_make_the_schema_of_the_program(tmp_path: Path) -> N
     assert by_revisions.pop(("table", "alembic_version"))
     assert by_revisions == by_program
     assert len(by_program) > 50
+    assert newest_revision() == schema.REVISION
     with file_of(tmp_path / "migrated.db") as connection:
         strict = connection.execute("SELECT name, strict FROM pragma_table_list").fetchall()
     assert {name for name, is_strict in strict if not is_strict and "sqlite_" not in name} == {

@@ -67,6 +67,7 @@ class Sweeper:
         self._queue = queue
         self._payments = payments
         self._holder = f"{os.getpid()}-{clock.token(4)}"
+        self.trouble: str | None = None  # why the last try to write to the database failed
         self._duties = [
             Duty("steps", 1.0, self.resend_lost_steps),
             Duty("clips", 1.0, self._watch),
@@ -96,10 +97,13 @@ class Sweeper:
 
     async def _leads(self) -> bool:
         try:
-            return await self._here.db.write(flags.take_lease, LEASE, self._holder, ttl_ms=LEASE_MS)
+            leads = await self._here.db.write(flags.take_lease, LEASE, self._holder, ttl_ms=LEASE_MS)
         except DatabaseError as error:
+            self.trouble = f"nothing can be written: {type(error).__name__}"
             event(_log, "sweeper.no_database", level=logging.ERROR, error=type(error).__name__, detail=str(error))
             return False
+        self.trouble = None
+        return leads
 
     def _start_due_duties(self) -> None:
         """Each duty is a task of its own: a provider that hangs must not keep payments waiting."""

@@ -1,0 +1,164 @@
+"""What befalls whole processes that share one file: stopped, locked out, refused by the disk, of another version.
+
+The whole list, with the tests of other files, is the table of scenarios in docs/testing.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from database.models import Database, DatabaseError, DatabaseUnavailable, JobStatus
+from tests.bot_fixture import ANYA, Person
+from tests.database_fixture import program, run_program, snapshot
+from tests.process_fixture import Company, Process
+from tests.shop_fixture import Shop, until
+from tests.test_attack_crash import STEP, change, environment
+
+STOPS_INSIDE = """
+import sys
+from pathlib import Path
+from database import ledger
+from database.engine import SqliteFile
+
+def half(tx):
+    ledger.add_balance(tx, 1, 50, key="theirs", reason="r")
+    print("inside", flush=True)
+    sys.stdin.readline()
+
+SqliteFile.open(Path(sys.argv[1])).write(half)
+"""
+
+SHELL = """
+import sqlite3, sys
+shell = sqlite3.connect(sys.argv[1], isolation_level=None)
+shell.execute("BEGIN IMMEDIATE")
+print("holding", flush=True)
+sys.stdin.readline()
+"""
+
+
+async def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return await asyncio.to_thread(process.stdout.readline)
+
+
+async def test_who_waits_for_a_stopped_process_gets_an_answer_and_both_are_done_once(
+    db: Database, database_path: Path
+) -> None:
+    """SIGSTOP inside a transaction: readers go on, writers hear "unknown" in time, and keys settle it afterwards."""
+    await db.add_balance(1, 100, key="before", reason="r")
+    hasty = Database(db.url, patience_seconds=0.3)
+    assert await hasty.get_balance(1) == 100
+    with program(STOPS_INSIDE, database_path, stdin=subprocess.PIPE) as process:
+        assert await said(process) == "inside\n"
+        process.send_signal(signal.SIGSTOP)
+        for _ in range(2):
+            with pytest.raises(DatabaseUnavailable, match="no answer"):
+                await hasty.add_balance(1, 7, key="ours", reason="r")
+        assert await asyncio.wait_for(db.get_balance(1), 5) == 100
+        process.send_signal(signal.SIGCONT)
+        process.communicate("\n", timeout=20)
+        assert process.returncode == 0
+    await db.add_balance(1, 7, key="ours", reason="r")
+    await hasty.close()
+    assert await db.get_balance(1) == 157
+
+
+@pytest.mark.parametrize("revision", ["0001", "9999"], ids=["older file", "newer file"])
+async def test_a_worker_of_another_version_than_the_file_touches_nothing(
+    shop: Shop, tmp_path: Path, revision: str
+) -> None:
+    """In the midst of an upgrade the step is left in its row, unpaid and unclaimed, to a worker that fits the file."""
+    await shop.give(1, 100)
+    job = await shop.order()
+    fits = await shop.db.read(lambda tx: tx.execute(text("SELECT version_num FROM alembic_version")).scalar())
+    await change(shop, "UPDATE alembic_version SET version_num = :revision", revision=revision)
+    before = await snapshot(shop.db, "jobs", "ledger", "provider_calls")
+
+    async def step() -> None:
+        environ = environment(shop, tmp_path)
+        await asyncio.to_thread(run_program, STEP, "workers.image_worker.run", job.id, env=environ)
+
+    await step()
+    assert await snapshot(shop.db, "jobs", "ledger", "provider_calls") == before
+    await change(shop, "UPDATE alembic_version SET version_num = :fits", fits=fits)
+    await step()
+    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
+    assert await shop.entries() == [("test", 10_000), ("reserve", -1200)]
+
+
+async def test_a_file_that_another_program_has_not_made_yet_is_waited_for(database_path: Path, db: Database) -> None:
+    """Whoever comes before the schema is there, or is older than it, is told so; the same object works once it is."""
+    early = Database(db.url)
+
+    async def migrated_to(revision: str) -> None:
+        await db.write(lambda tx: tx.execute(text(f"UPDATE alembic_version SET version_num = '{revision}'")).close())
+
+    fits = await db.read(lambda tx: str(tx.execute(text("SELECT version_num FROM alembic_version")).scalar()))
+    for revision, told in (("0001", "older"), ("9999", "newer")):
+        await migrated_to(revision)
+        with pytest.raises(DatabaseError, match=told):
+            await early.get_balance(1)
+    await migrated_to(fits)
+    assert await early.add_balance(1, 5, key="k", reason="r")
+    await early.close()
+    nobody = Database(f"sqlite:///{database_path.with_name('new.db')}")
+    with pytest.raises(DatabaseUnavailable, match="older"):
+        await nobody.get_balance(1)
+    await nobody.init_db()
+    assert await nobody.get_balance(1) == 0
+    await nobody.close()
+
+
+# --- the books can't be written --------------------------------------------------------------------------------
+
+
+async def reasons(company: Company) -> set[str]:
+    async with company.sandbox.http.get(f"http://127.0.0.1:{company.port}/ready") as answer:
+        names = set((await answer.json())["reasons"])
+        assert answer.status == (503 if names else 200)
+        return names
+
+
+async def told_and_mended(company: Company, bot: Process, *, mended: bool) -> None:
+    async def seen() -> bool:
+        assert bot.running, bot.tail()
+        return (await reasons(company) == set()) is mended
+
+    await until(seen, seconds=40, what="the bot is ready again" if mended else "/ready names the database")
+
+
+async def test_a_shell_that_holds_a_transaction_is_told_and_loses_nothing(company: Company) -> None:
+    """Somebody types BEGIN IMMEDIATE and goes away: /ready says so, and what was sent meanwhile is done afterwards."""
+    bot = await company.bot()
+    anya = Person(ANYA, company.sandbox)
+    await told_and_mended(company, bot, mended=True)
+    with program(SHELL, company.db.path, stdin=subprocess.PIPE) as shell:
+        assert await said(shell) == "holding\n"
+        await anya.say("/balance")
+        await told_and_mended(company, bot, mended=False)
+        assert await reasons(company) == {"database"}
+        shell.communicate("\n", timeout=20)
+    await told_and_mended(company, bot, mended=True)
+    await anya.sees("На балансе", new=True)
+
+
+async def test_a_disk_that_refuses_every_write_is_told_and_loses_nothing(company: Company) -> None:
+    """As after an I/O error or a remount read-only: the bot lives, /ready says so, nothing is done by halves."""
+    bot = await company.bot()
+    anya = Person(ANYA, company.sandbox)
+    await told_and_mended(company, bot, mended=True)
+    bot.largest_file(100_000)  # the log of this process stays below it, the books are larger
+    await anya.say("/balance")
+    await told_and_mended(company, bot, mended=False)
+    assert await reasons(company) == {"database"}
+    bot.largest_file(resource.RLIM_INFINITY)
+    await told_and_mended(company, bot, mended=True)
+    await anya.sees("На балансе", new=True)
