@@ -35,6 +35,8 @@ _JOBS = "database/jobs.py"
 _PAYMENTS = "database/payments.py"
 _REFUNDS = "database/refunds.py"
 _SETTLEMENT = "services/settlement.py"
+_CHECKS = "database/checks.py"
+_BREAKS = "test_checks.py::test_a_broken_rule_is_found"
 _GUARDS = "database/migrations/versions/0001_ledger.py"
 _CREDIT_ONCE = (
     '    """Put money on a balance once per key; answers the entry and whether it is new. Debts are settled first."""\n'
@@ -479,6 +481,27 @@ MUTANTS: tuple[Mutant, ...] = (
         "test_jobs_table.py::test_a_photo_that_an_order_needs_by_now_is_not_deleted",
     ),
     _one(
+        "what is kept for long is taken for a wrong clock's", "database/assets.py",
+        "tx.now + FAR_MS + keep_ms, assets.c.created_at > tx.now + FAR_MS)", "tx.now + keep_ms)",
+        "test_jobs_table.py::test_a_result_that_is_kept_for_long_is_of_no_wrong_clock",
+    ),
+    _one(
+        "a restored order's key counts from when it is sent again", _PAYMENTS,
+        ".values(sent_at=payments.c.created_at)", ".values(sent_at=tx.now)",
+        "test_attack_payments.py::test_an_order_that_a_backup_holds_unsent_is_looked_for_before_it_is_sent",
+    ),
+    _one(
+        "a key of tomorrow is alive", _SETTLEMENT,
+        "        if not -CLOCK_SLACK_SECONDS <= age(payment.sent_at) <= KEY_LIVES_SECONDS:",
+        "        if age(payment.sent_at) > KEY_LIVES_SECONDS:",
+        "test_attack_payments.py::test_an_order_of_a_clock_that_ran_ahead_is_looked_for_before_it_is_sent",
+    ),
+    _one(
+        "an order of tomorrow is looked for in tomorrow's list", _SETTLEMENT,
+        " if sent <= now else (now - UNDATED_SECONDS, now + 3600)", "",
+        "test_attack_payments.py::test_an_order_of_a_clock_that_ran_ahead_is_looked_for_before_it_is_sent",
+    ),
+    _one(
         "a return of what a decision credited proposes nothing", "database/differences.py",
         "    return Proposal(owner, -amount) if amount > 0 else None", "    return None",
         "test_reconcile.py::test_a_credited_second_payment_that_is_returned_later_can_be_taken_back",
@@ -488,6 +511,75 @@ MUTANTS: tuple[Mutant, ...] = (
         "what a decision left out is taken as well", "database/differences.py",
         " - (whole - held)\n", "\n",
         "test_reconcile.py::test_what_a_decision_left_out_is_not_taken_back",
+    ),
+    _one(
+        "a returned charge may be credited by a decision", "database/differences.py",
+        "    if difference.kind == UNKNOWN and _was_returned(",
+        "    if False and _was_returned(",
+        "test_stars.py::test_a_charge_that_was_returned_before_the_decision_is_not_credited",
+    ),
+    _one(
+        "what came back of an order begun anew is credited by a decision", "database/differences.py",
+        'unknown.details.get("whole") or not one.details', "not one.details",
+        "test_decisions.py::test_what_came_back_of_an_order_that_was_begun_anew_is_not_credited",
+    ),
+    _one(
+        "a payment of two names is credited by both", "database/differences.py",
+        "        raise IllegalMove(f\"the money of difference {difference.id} was credited by {other.id}\")",
+        "        pass",
+        "test_decisions.py::test_the_money_of_an_order_that_was_begun_anew_is_credited_once",
+    ),
+    _one(
+        "a chat shut behind its result undoes the delivery", "services/notifier.py",
+        "(TelegramRetryAfter, TelegramBadRequest, TelegramForbiddenError, *TROUBLE)",
+        "(TelegramRetryAfter, TelegramBadRequest, *TROUBLE)",
+        "test_notifier.py::test_a_chat_closed_behind_the_result_does_not_undo_the_delivery",
+    ),
+    _one(
+        "the audit minds no entry of a job beside its job", _CHECKS,
+        'SELECT id FROM ledger WHERE job_id IS NULL AND ({named})"', 'SELECT id FROM ledger WHERE 0 AND ({named})"',
+        _BREAKS,
+    ),
+    _one(
+        "the audit minds no credit without a payment", _CHECKS,
+        '"SELECT 1 FROM payments p WHERE p.id = substr(l.key, 9)"', '"SELECT 1"', _BREAKS,
+    ),
+    _one(
+        "the audit minds no take-back of another's return", _CHECKS,
+        "p.id = f.payment_id\n        WHERE (f.id = substr(l.key, 10) OR f.provider_refund_id = substr(l.key, 10)) "
+        "AND p.user_id = l.user_id", "p.id = f.payment_id\n"
+        "        WHERE (f.id = substr(l.key, 10) OR f.provider_refund_id = substr(l.key, 10))", _BREAKS,
+    ),
+    _one(
+        "the audit minds no return that was undone for nothing", _CHECKS,
+        "        WHERE f.id = substr(l.key, 10) AND f.status = 'canceled' AND p.user_id = l.user_id", "", _BREAKS,
+    ),
+    _one(
+        "the audit minds no correction that nobody decided", _CHECKS,
+        "SELECT 1 FROM differences i WHERE i.id = CAST(substr(l.key, 5) AS INTEGER)\n"
+        "        AND l.key = 'fix:' || i.id AND i.state = 'applied'", "SELECT 1", _BREAKS,
+    ),
+    _one(
+        "the audit minds no payment of a debt that there is not", _CHECKS,
+        "SELECT 1 FROM debts d WHERE d.id = CAST(substr(l.key, 6) AS INTEGER) AND d.user_id = l.user_id", "SELECT 1",
+        _BREAKS,
+    ),
+    _one(
+        "the audit minds no wallet of another's", _CHECKS,
+        "\"SELECT 1 WHERE l.key = 'migration:' || l.user_id\"", '"SELECT 1"', _BREAKS,
+    ),
+    _one(
+        "the audit minds no debt for nothing", _CHECKS, "             d.cause = 'migration:' || d.user_id\n",
+        "             1\n", _BREAKS,
+    ),
+    _one(
+        "the audit minds no decision that was not booked", _CHECKS,
+        "WHERE i.state = 'applied' AND json_extract(i.proposal", "WHERE 0 AND json_extract(i.proposal", _BREAKS,
+    ),
+    _one(
+        "the audit takes a message that nobody sends for owed", _CHECKS,
+        "\n                            AND (o.due_at IS NOT NULL OR o.dead_reason IS NOT NULL))", ")",
+        "test_checks.py::test_an_undelivered_result_whose_message_nobody_will_send_is_found",
     ),
     # --- telling ------------------------------------------------------------------------------------------------------
     _one(
