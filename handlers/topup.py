@@ -51,7 +51,8 @@ async def choice_screen(
     if not payments.offered:
         text = voice.t("topup-stars", balance=balance)
         return Screen(text, keyboards.top_up_in_stars(voice, stars, draft=draft))
-    return Screen(voice.t("topup", balance=balance), keyboards.top_up(voice, packs, draft=draft, star_packs=stars))
+    text = voice.t("topup-both" if stars else "topup", balance=balance)
+    return Screen(text, keyboards.top_up(voice, packs, draft=draft, star_packs=stars))
 
 
 @router.message(Command("topup"), flags=MESSAGE)

@@ -17,7 +17,7 @@ from database.models import IllegalMove, NotFound, Payment, PaymentStatus, Tx
 from services.catalogue import SHIPPED, CatalogueError, load_catalogue
 from services.reconcile import COMPARED
 from services.yookassa import YooKassaError
-from tests.bot_fixture import ADMIN, ANYA, BOB, House, Person, labels_of, open_house
+from tests.bot_fixture import ADMIN, ANYA, BOB, House, Person, labels_of, open_house, words_of
 from tests.sandbox_fixture import Sandbox
 
 PACKS = "maximum = 10000000\nstars = [{ kopecks = 10000, price = 90 }, { kopecks = 50000, price = 440 }]"
@@ -90,12 +90,21 @@ async def test_a_pack_is_paid_and_credited(starry: House) -> None:
     assert await entries(starry) == [("topup", 10_000)]
 
 
+async def test_the_choice_tells_how_each_sum_is_paid(starry: House) -> None:
+    """Rubles go through YooKassa, Stars do not."""
+    anya = starry.person()
+    await anya.say("/topup")
+    screen = await anya.sees("Пополнить баланс", new=True)
+    assert "Рублями платят через ЮKassa, звёздами — прямо в Telegram" in words_of(screen)
+
+
 async def test_without_packs_nobody_hears_of_stars(house: House) -> None:
     """Hidden when the catalogue names none; a button of old answers that it is off."""
     anya = house.person()
     await anya.say("/topup")
     screen = await anya.sees("Пополнить баланс", new=True)
     assert not [label for label in labels_of(screen) if "⭐" in label]
+    assert "звёзд" not in words_of(screen).lower()
     assert "Пополнение звёздами на эту сумму сейчас не подключено" in await anya.press_raw("x:10000:")
     assert await house.db.read(rows.of_user, ANYA) == []
 

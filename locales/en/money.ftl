@@ -29,6 +29,9 @@ entry-with-prompt = { $what } “{ $prompt }”
 topup = ➕ <b>Top up</b>
 
     Your balance is { $balance }. Payment goes through YooKassa, with no subscriptions and no automatic charges.
+topup-both = ➕ <b>Top up</b>
+
+    Your balance is { $balance }. Rubles are paid through YooKassa, Stars right here in Telegram. No subscriptions and no automatic charges.
 topup-missing = <b>{ $missing }</b> short: the order costs { $price }, your balance is { $balance }.
 
     Top up, and the order goes on with one tap.

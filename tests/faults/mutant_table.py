@@ -231,8 +231,9 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             Edit(
                 "workers/step.py",
-                "    call_id = await here.db.write(job_rows.begin_call,",
-                "    early = await call()\n    call_id = await here.db.write(job_rows.begin_call,",
+                "        call_id = await here.db.write(\n            job_rows.begin_call,",
+                "        early = await call()\n"
+                "        call_id = await here.db.write(\n            job_rows.begin_call,",
             ),
             Edit("workers/step.py", "        result = await call()\n", "        result = early\n"),
         ),
@@ -240,7 +241,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "called without a live lease", _JOBS,
-        "    if held is None:\n        return None\n    values = {\"job_id\"", "    values = {\"job_id\"",
+        "    if held is None:\n        return None\n    if closed_by", "    if closed_by",
         "test_jobs_table.py::test_no_call_without_a_live_lease",
     ),
     _one(
