@@ -6,6 +6,7 @@ charge without its result, a refund after the charge) is not among them: the mut
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from database.models import IllegalMove, Job, JobStatus, Tx
 from services.notifier import Notifier
 from services.payments import Payments
 from services.settlement import Settlement
+from tests.faults.sim.people import Owner
 from tests.faults.sim.providers import SimGemini, SimKling
+from tests.faults.sim.telegram import SimTelegram
 from tests.faults.sim.yookassa import SimYooKassa
 from workers import image_worker, step, video_worker
 
@@ -36,19 +39,6 @@ def _no_intent(patch: Patch) -> None:
 
     patch(step, "recorded", bare)
     patch(image_worker, "recorded", bare)
-
-
-def _lose_many_pictures(patch: Patch) -> None:
-    """No bug of the shop's: every other picture is drawn and never arrives."""
-    serve = SimGemini.serve
-
-    def lost(self: SimGemini, request: Any, content: bytes) -> Any:
-        answer = serve(self, request, content)
-        if self.world.chance.random() < 0.5:
-            raise httpx.RemoteProtocolError("the answer was cut off")
-        return answer
-
-    patch(SimGemini, "serve", lost)
 
 
 def _believes_the_body(patch: Patch) -> None:
@@ -86,19 +76,6 @@ def _mismatch_overlooked(patch: Patch) -> None:
     patch(Settlement, "mismatch", lambda self, payment, facts: None)
 
 
-def _show_other_sums(patch: Patch) -> None:
-    """No bug of the shop's: every other payment is shown with a sum that is not its order's."""
-    new_payment = SimYooKassa._new_payment
-
-    def odd(self: SimYooKassa, wanted: dict[str, Any]) -> Any:
-        made = new_payment(self, wanted)
-        if self.world.chance.random() < 0.5:
-            self.odd.add(made["id"])
-        return made
-
-    patch(SimYooKassa, "_new_payment", odd)
-
-
 def _returned_twice(patch: Patch) -> None:
     """A refused return gives the customer everything back without looking whether it was done already."""
     patch(refunds, "succeed", lambda tx, refund_id, provider_id: (refunds.get(tx, refund_id), False))
@@ -113,19 +90,6 @@ def _bought_again(patch: Patch) -> None:
     patch(video_worker, "_search", nothing_found)
 
 
-def _lose_many_answers(patch: Patch) -> None:
-    """No bug of the shop's: Kling's yes is lost so often that a world soon holds a doubt."""
-    submit = SimKling._submit
-
-    def lost(self: SimKling, body: dict[str, Any]) -> Any:
-        answer = submit(self, body)
-        if self.world.chance.random() < 0.3:
-            raise httpx.RemoteProtocolError("the answer was cut off")
-        return answer
-
-    patch(SimKling, "_submit", lost)
-
-
 def _cancels_what_was_bought(patch: Patch) -> None:
     """An order is cancelled and paid back although the provider is drawing it."""
 
@@ -138,26 +102,125 @@ def _cancels_what_was_bought(patch: Patch) -> None:
     patch(jobs, "cancel", cancel)
 
 
+# --- weather: no bugs of the shop's, but what makes a world show one soon ---------------------------
+
+
+def _pictures_are_lost(patch: Patch) -> None:
+    """Every other picture is drawn and never arrives."""
+    serve = SimGemini.serve
+
+    def lost(self: SimGemini, request: Any, content: bytes) -> Any:
+        answer = serve(self, request, content)
+        if self.world.chance.random() < 0.5:
+            raise httpx.RemoteProtocolError("the answer was cut off")
+        return answer
+
+    patch(SimGemini, "serve", lost)
+
+
+def _pictures_take_long(patch: Patch) -> None:
+    """Two minutes for each, so that people lose patience."""
+    serve = SimGemini.serve
+
+    def slow(self: SimGemini, request: Any, content: bytes) -> Any:
+        status, headers, body, _ = serve(self, request, content)
+        return status, headers, body, 120.0
+
+    patch(SimGemini, "serve", slow)
+
+
+def _submits_are_lost(patch: Patch) -> None:
+    """Most of Kling's yeses are lost."""
+    submit = SimKling._submit
+
+    def lost(self: SimKling, body: dict[str, Any]) -> Any:
+        answer = submit(self, body)
+        if self.world.chance.random() < 0.7:
+            raise httpx.RemoteProtocolError("the answer was cut off")
+        return answer
+
+    patch(SimKling, "_submit", lost)
+
+
+def _success_is_told_and_nobody_pays(patch: Patch) -> None:
+    """Each order hears from YooKassa's own address that it is paid, and none is."""
+    patch(SimYooKassa, "pay", lambda self, number: None)
+    _to_new_payments(patch, lambda shop, number: shop.heard.append(("payment.succeeded", number)))
+
+
+def _other_sums_are_shown(patch: Patch) -> None:
+    """Each payment is shown with a sum that is not its order's."""
+    _to_new_payments(patch, lambda shop, number: shop.odd.add(number))
+
+
+def _to_new_payments(patch: Patch, happens: Callable[[SimYooKassa, str], None]) -> None:
+    new_payment = SimYooKassa._new_payment
+
+    def made(self: SimYooKassa, wanted: dict[str, Any]) -> Any:
+        payment = new_payment(self, wanted)
+        happens(self, payment["id"])
+        return payment
+
+    patch(SimYooKassa, "_new_payment", made)
+
+
+def _the_cabinet_gives_back(patch: Patch) -> None:
+    """Of each payment a part is returned in the cabinet soon after."""
+    pay = SimYooKassa.pay
+
+    def paid(self: SimYooKassa, number: str) -> None:
+        pay(self, number)
+        asyncio.get_running_loop().call_later(30.0, self.refund_in_cabinet, number, 1000)
+
+    patch(SimYooKassa, "pay", paid)
+
+
+def _the_owner_gives_back(patch: Patch) -> None:
+    """The owner does nothing else as long as there is a payment."""
+    act = Owner._act
+
+    async def give_back(self: Owner) -> None:
+        paid = [one for one in self.company.yookassa.payments.values() if one["status"] == "succeeded"]
+        if not paid:
+            await act(self)
+            return
+        self._say(f"/refund_payment {self._chance.choice(paid)['metadata'].get('order_id', 'x')} 10")
+        await self._confirm()
+
+    patch(Owner, "_act", give_back)
+
+
+def _files_take_long(patch: Patch) -> None:
+    """A result is under way to Telegram for half a minute, time enough to die."""
+    serve = SimTelegram.serve
+
+    async def slow(self: SimTelegram, bot: Any, method: Any) -> Any:
+        if type(method).__name__ in ("SendDocument", "SendVideo") and not self.world.calm:
+            await asyncio.sleep(30.0)
+        return await serve(self, bot, method)
+
+    patch(SimTelegram, "serve", slow)
+
+
 @dataclass(frozen=True)
 class Plant:
-    """A bug, the weather in which worlds show it soon, and a seed whose world has shown it, where the search begins."""
+    """A bug, and the weather in which worlds show it soon."""
 
     bug: Planting
-    seed: int
-    weather: Planting | None = None
+    weather: Planting
 
 
 PLANTS = {
     plant.bug.__name__.strip("_").replace("_", " "): plant
     for plant in (
-        Plant(_no_intent, 0, _lose_many_pictures),
-        Plant(_believes_the_body, 2),
-        Plant(_sent_before_sending, 2),
-        Plant(_cabinet_overlooked, 2),
-        Plant(_mismatch_overlooked, 7, _show_other_sums),
-        Plant(_returned_twice, 11),
-        Plant(_bought_again, 6, _lose_many_answers),
-        Plant(_cancels_what_was_bought, 21),
+        Plant(_no_intent, _pictures_are_lost),
+        Plant(_believes_the_body, _success_is_told_and_nobody_pays),
+        Plant(_sent_before_sending, _files_take_long),
+        Plant(_cabinet_overlooked, _the_cabinet_gives_back),
+        Plant(_mismatch_overlooked, _other_sums_are_shown),
+        Plant(_returned_twice, _the_owner_gives_back),
+        Plant(_bought_again, _submits_are_lost),
+        Plant(_cancels_what_was_bought, _pictures_take_long),
     )
 }
 
@@ -170,7 +233,7 @@ def planted(name: str, *, bug: bool = True) -> Iterator[None]:
         def patch(place: Any, attribute: str, value: Any) -> None:
             stack.enter_context(mock.patch.object(place, attribute, value))
 
-        for planting in (plant.weather, plant.bug if bug else None):
-            if planting is not None:
-                planting(patch)
+        plant.weather(patch)
+        if bug:
+            plant.bug(patch)
         yield
