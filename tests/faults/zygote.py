@@ -27,12 +27,15 @@ from aiogram import methods
 from aiogram.methods import Response
 from PIL import Image
 
+import handlers
 from database import clock
 from database.models import Database
 from handlers import shop
 from services.i18n import Texts
 from services.log import setup_logging
+from services.providers import open_providers
 from services.settings import load_settings
+from services.yookassa import YooKassaGateway
 from tests.faults import seams
 from workers import image_worker, video_worker  # noqa: F401 - imported once for all lives
 from workers.__main__ import work
@@ -106,6 +109,9 @@ def warm() -> None:
     texts = Texts()
     shop.Texts = lambda: texts  # type: ignore[assignment, misc]
     ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
+    handlers.deepcopy = lambda router: router  # type: ignore[attr-defined]  # a life builds one bot
+    # Their certificates are read, and the system's name is asked for.
+    _kept.extend((open_providers(gemini_api_key="k", kling_api_key="k"), YooKassaGateway("1", "test_k", "http://x/v3")))
     # Held, because pydantic forgets types that nobody holds.
     _kept.extend(Response[getattr(methods, name).__returning__] for name in SPOKEN)  # type: ignore[misc]
     for name in LATE:

@@ -53,7 +53,7 @@ class Customer:
             self._telegram.say(self.id, text="/topup")
             await self._pay()
         elif roll < 0.92:
-            self._telegram.chats[self.id].blocked = not self._telegram.chats[self.id].blocked
+            self._telegram.block(self.id, not self._telegram.chats[self.id].blocked)
         else:
             self._settle_payments()
 

@@ -164,8 +164,7 @@ class Story:
             machine.skew = 0.0
         for user_id, chat in company.telegram.chats.items():
             if chat.blocked:
-                chat.blocked = False
-                company.telegram.say(user_id, text="/start")
+                company.telegram.block(user_id, False)
         for name in names:
             company.start(name)
         told = asyncio.create_task(self._notify(company))

@@ -102,6 +102,16 @@ class SimTelegram:
         self.push("message", message)
         return message
 
+    def block(self, user_id: int, blocked: bool) -> None:
+        """A person shuts the bot out, or lets it in again; the bot is told (telegram sheet, section 4)."""
+        chat = self.chats[user_id]
+        member, kicked = {"user": BOT, "status": "member"}, {"user": BOT, "status": "kicked", "until_date": 0}
+        chat.blocked = blocked
+        self.push("my_chat_member", {
+            "date": int(self.world.now()), "chat": self._chat(user_id), "from": self.person(user_id),
+            "old_chat_member": member if blocked else kicked, "new_chat_member": kicked if blocked else member,
+        })
+
     def upload(self, data: bytes, *, name: str = "") -> str:
         file_id = f"file-{len(self.files) + 1}"
         self.files[file_id], self.file_names[file_id] = data, name
