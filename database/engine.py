@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -22,9 +22,10 @@ from urllib.parse import unquote, urlsplit
 import aiosqlite
 from dotenv import dotenv_values
 from pysqlite3 import dbapi2 as sqlite
-from sqlalchemy import Connection, CursorResult, Engine, Executable, RowMapping, create_engine, event
+from sqlalchemy import Connection, CursorResult, Dialect, Engine, Executable, RowMapping, create_engine, make_url
 from sqlalchemy import exc as driver_errors
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.util import LRUCache
 
 from database.clock import now_ms
 from database.errors import BrokenRule, DatabaseError, DatabaseUnavailable, InsufficientFunds, UnsupportedDatabase
@@ -34,6 +35,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DEFAULT_URL = "sqlite:///data/bot.db"
+DIALECT = "sqlite+pysqlite://"
+COMPILED_KEPT = 500  # statements; the code has fewer
 WAL_KEPT_BYTES = 64 * 1024 * 1024  # a log that had grown gives its room back once it could be folded in
 OLDEST_SQLITE = (3, 51, 3)  # older ones can lose commits when several processes checkpoint (the WAL-reset race)
 BUSY_TIMEOUT_SECONDS = 10.0
@@ -90,6 +93,17 @@ def check_library() -> None:
         )
 
 
+@functools.cache
+def _common() -> tuple[Dialect, LRUCache[Any, Any]]:
+    """What all files of a process share: the dialect, and by it every statement that was compiled so far.
+
+    A step of a worker opens the file anew, and compiling its statements takes longer than running them.
+    """
+    engine = create_engine(DIALECT, module=sqlite, poolclass=NullPool)
+    engine.connect().close()  # into memory: it tells the dialect what the library can do
+    return engine.dialect, LRUCache(COMPILED_KEPT)
+
+
 class SqliteFile:
     """One connection to the file with its gate, for use on one thread only."""
 
@@ -117,9 +131,10 @@ class SqliteFile:
         try:
             self._prepare()
         except BaseException:
-            self.close()
+            self.raw.close()
+            os.close(self._gate)
             raise
-        self.engine = self._core()
+        self._core = self._connect_core()
 
     def _prepare(self) -> None:
         """Settings that every connection must make for itself; only the first one ever changes the journal mode."""
@@ -135,16 +150,11 @@ class SqliteFile:
         if self.raw.execute("PRAGMA synchronous").fetchone()[0] != 2:
             raise UnsupportedDatabase("SQLite refused synchronous=FULL, acknowledged money could be lost")
 
-    def _core(self) -> Engine:
-        engine = create_engine("sqlite+pysqlite://", module=sqlite, creator=lambda: self.raw, poolclass=StaticPool)
-
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
-            # The driver is in autocommit mode and would never say BEGIN itself.
-            reading = connection.get_execution_options().get("reading", False)
-            connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-        return engine
+    def _connect_core(self) -> Connection:
+        """SQLAlchemy's view of the one connection. It is kept: making it anew took longer than most transactions."""
+        dialect, compiled = _common()
+        engine = Engine(StaticPool(lambda: self.raw, dialect=dialect), dialect, make_url(DIALECT))
+        return engine.execution_options(compiled_cache=compiled).connect()
 
     @contextlib.contextmanager
     def gate(self) -> Iterator[None]:
@@ -156,18 +166,30 @@ class SqliteFile:
             fcntl.flock(self._gate, fcntl.LOCK_UN)
 
     def write(self, function: Callable[[Tx], T]) -> T:
-        with translated(), self.gate(), self.engine.begin() as connection:
+        with translated(), self.gate(), self.writing() as connection:
             return function(Tx(connection, self._clock()))
 
     def read(self, function: Callable[[Tx], T]) -> T:
         with translated(), self._query_only(), self.reading() as connection:
             return function(Tx(connection, self._clock()))
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def writing(self) -> contextlib.AbstractContextManager[Connection]:
+        """A transaction that may write, for who holds the gate."""
+        return self._transaction("BEGIN IMMEDIATE")
+
+    def reading(self) -> contextlib.AbstractContextManager[Connection]:
         """A transaction that sees one snapshot and waits for nobody."""
-        with self.engine.connect().execution_options(reading=True) as connection, connection.begin():
-            yield connection
+        return self._transaction("BEGIN")
+
+    @contextlib.contextmanager
+    def _transaction(self, begin: str) -> Iterator[Connection]:
+        self.raw.execute(begin)  # the driver is in autocommit mode and would never say it itself
+        try:
+            with self._core.begin():
+                yield self._core
+        finally:
+            if self.raw.in_transaction:  # a COMMIT that failed, on a full disk say, leaves it open
+                self.raw.rollback()
 
     @contextlib.contextmanager
     def _query_only(self) -> Iterator[None]:
@@ -179,8 +201,11 @@ class SqliteFile:
             self.raw.execute("PRAGMA query_only=OFF")
 
     def close(self) -> None:
-        self.raw.close()
-        os.close(self._gate)
+        try:
+            self._core.close()
+            self.raw.close()
+        finally:
+            os.close(self._gate)
 
 
 def check_schema(file: SqliteFile) -> None:
@@ -353,9 +378,9 @@ async def _on(thread: aiosqlite.Connection, patience: float, work: Callable[[], 
 
     def run() -> None:
         try:
-            done = partial(_give, answer, work())
+            done = functools.partial(_give, answer, work())
         except BaseException as error:
-            done = partial(_refuse, answer, error)
+            done = functools.partial(_refuse, answer, error)
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(done)
 

@@ -58,7 +58,7 @@ def migrate(file: SqliteFile) -> None:
         with _tolerant_of_old_files(file):
             if revision is None:
                 _prepare_first_revision(file)
-            with file.engine.begin() as connection:
+            with file.writing() as connection:
                 _upgrade(connection)
                 _check_books(connection)
 

@@ -53,6 +53,22 @@ async def test_an_error_rolls_everything_back(db: Database) -> None:
     await db.add_balance(ANNA, 500, key="half", reason="r")
 
 
+def owe_a_user_that_nobody_is(tx: Tx) -> None:
+    """The foreign key is looked at by COMMIT only, which SQLite refuses and leaves the transaction open."""
+    tx.connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+    ledger.add_balance(tx, ANNA, 500, key="half", reason="r")
+    tx.connection.exec_driver_sql("INSERT INTO balances VALUES (404, 0, 0, 0)")
+
+
+async def test_a_commit_that_is_refused_leaves_nothing_behind(db: Database) -> None:
+    """The error is ours, nothing of the transaction stays, and the next one finds a free door."""
+    before = await snapshot(db)
+    with pytest.raises(BrokenRule, match="FOREIGN KEY"):
+        await db.write(owe_a_user_that_nobody_is)
+    assert await snapshot(db) == before
+    await db.add_balance(ANNA, 500, key="half", reason="r")
+
+
 async def test_a_reader_sees_one_snapshot(db: Database) -> None:
     """What runs through `read` sees one moment, whatever others commit meanwhile."""
     await db.add_balance(ANNA, 100, key="k", reason="r")

@@ -549,7 +549,7 @@ async def test_the_revisions_make_the_schema_of_the_program(tmp_path: Path) -> N
     """All revisions on an empty file give exactly what `database.schema` says; if not, a new revision is missing."""
     await (await migrated(tmp_path / "migrated.db")).close()
     file = SqliteFile.open(tmp_path / "created.db")
-    with file.engine.begin() as connection:
+    with file.writing() as connection:
         schema.create_all(connection)
     file.close()
     by_revisions, by_program = schema_of(tmp_path / "migrated.db"), schema_of(tmp_path / "created.db")

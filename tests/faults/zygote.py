@@ -19,6 +19,7 @@ import os
 import signal
 import ssl
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,12 @@ from services.providers import open_providers
 from services.settings import load_settings
 from services.yookassa import YooKassaGateway
 from tests.faults import seams
+from tests.faults.sim import story
 from workers import image_worker, video_worker  # noqa: F401 - imported once for all lives
 from workers.__main__ import work
 
 PR_SET_PDEATHSIG = 1
+REHEARSAL = 5  # any world will do: the more happens in it, the less is left for the lives
 SPOKEN = (
     "AnswerCallbackQuery", "DeleteMessage", "DeleteWebhook", "EditMessageText", "GetMe", "GetUpdates", "SendChatAction",
     "SendDocument", "SendMessage", "SendPhoto", "SendVideo", "SetMyCommands",
@@ -104,8 +107,15 @@ def born(order: dict[str, Any], zygote: int) -> None:
         os._exit(status)
 
 
+def rehearse() -> None:
+    """Live through a simulated world, so that statements are compiled and code has run before a life begins."""
+    with tempfile.TemporaryDirectory() as folder:
+        story.run(REHEARSAL, Path(folder))
+
+
 def warm() -> None:
     """Make once what every life would make anew, as long as it holds no state: words, types, certificates, modules."""
+    rehearse()
     texts = Texts()
     shop.Texts = lambda: texts  # type: ignore[assignment, misc]
     ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]

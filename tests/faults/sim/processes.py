@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from aiohttp import StreamReader, web
 from aiohttp.test_utils import make_mocked_request
 
 import handlers
-from database.engine import Tx
+from database.engine import SqliteFile, Tx
 from database.models import Database, DatabaseUnavailable
 from handlers.shop import Shop
 from services import live, notifier
@@ -31,7 +31,6 @@ from services.rate_limiter import RateLimiter
 from services.settings import Settings, load_settings
 from services.telegram import Pace, make_bot
 from tests.empty_shop import lay_out
-from tests.faults.sim.files import open_file
 from tests.faults.sim.providers import SimGemini, SimKling, connect
 from tests.faults.sim.telegram import SimTelegram
 from tests.faults.sim.world import ADMIN, Machine, World, current
@@ -60,6 +59,18 @@ def slow_down(factor: float) -> None:
     sweeper.LEASE_MS = int(10_000 * factor)  # type: ignore[misc]
 
 
+@contextlib.contextmanager
+def own_pace() -> Iterator[None]:
+    """Whoever runs in this process after the world finds the loops' pace as it was."""
+    before = notifier.POLL_SECONDS, sweeper.TICK_SECONDS, live.ROUND_SECONDS, sweeper.LEASE_MS
+    try:
+        yield
+    finally:
+        (
+            notifier.POLL_SECONDS, sweeper.TICK_SECONDS, live.ROUND_SECONDS, sweeper.LEASE_MS,  # type: ignore[misc]
+        ) = before
+
+
 def _on_a_large_disk(path: Path) -> Room:
     """How full the disk of this machine is can't matter in another world; the database's own files are real there."""
     return replace(measure(path), free=1, used=0)
@@ -77,7 +88,7 @@ class SimDatabase(Database):
         self._world = world
         self._machine = machine
         with_skew: Callable[[], int] = lambda: int((world.now() + machine.skew) * 1000)  # noqa: E731
-        self._opened = open_file(path, with_skew)
+        self._opened = SqliteFile.open(path, with_skew)
         self._opened.raw.execute("PRAGMA synchronous=OFF")  # power cuts are tried elsewhere, on the real door
 
     async def write(self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from database import ledger
+from database.engine import SqliteFile
 from tests.faults.sim import truth
-from tests.faults.sim.files import open_file
 from tests.faults.sim.loop import SimLoop
 from tests.faults.sim.people import Customer, Owner
-from tests.faults.sim.processes import Company, slow_down
+from tests.faults.sim.processes import Company, own_pace, slow_down
 from tests.faults.sim.world import ADMIN, EPOCH, World, owner_of
 
 MEMORY = Path("/dev/shm")
@@ -53,7 +53,7 @@ def run(seed: int, templates: Path, *, keep_trace: bool = False, rounds: int = R
     gc_was = gc.isenabled()
     gc.disable()  # what is collected when must not decide what happens
     try:
-        with world.nature():
+        with world.nature(), own_pace():
             asyncio.set_event_loop(loop)
             bad = loop.run_until_complete(story.tell())
         return Outcome(seed, bad, world.digest, loop.steps, loop.time(), story.kills, story.jobs, world.trace)
@@ -263,7 +263,7 @@ def _word(event: str, number: str, **more: Any) -> bytes:
 
 def _give(company: Company, customers: list[Customer]) -> None:
     """Some have money from before."""
-    file = open_file(company.path, lambda: int(EPOCH * 1000))
+    file = SqliteFile.open(company.path, lambda: int(EPOCH * 1000))
     try:
         for one in customers:
             if one.gift:

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from database.checks import run_checks
-from database.engine import Tx
-from tests.faults.sim.files import look
+from database.engine import SqliteFile, Tx
 from tests.faults.sim.processes import Company
 from tests.faults.sim.yookassa import kopecks
 
 SECRETS = ("Traceback", "token-of-a-simulated-bot", "key-of-a-test-shop", "gemini-key", "kling-key", "sqlite")
+T = TypeVar("T")
+
+
+def look(company: Company, at: Callable[[Tx], T]) -> T:
+    """What stands in the file, read from outside."""
+    file = SqliteFile.open(company.path)
+    try:
+        return file.read(at)
+    finally:
+        with contextlib.suppress(OSError):
+            file.close()
 
 
 def books(company: Company) -> list[str]:
     """The audit, as at any moment it must be clean: also in the middle of everything."""
-    return look(company.path, lambda tx: [f"{one.check} {one.sentence}: {one.ids}" for one in run_checks(tx)])
+    return look(company, lambda tx: [f"{one.check} {one.sentence}: {one.ids}" for one in run_checks(tx)])
 
 
 def unfinished(company: Company) -> list[str]:
     """What is still on its way; empty once the world may end."""
-    return look(company.path, lambda tx: _unfinished(tx, company))
+    return look(company, lambda tx: _unfinished(tx, company))
 
 
 def _unfinished(tx: Tx, company: Company) -> list[str]:
@@ -43,7 +55,7 @@ def _unfinished(tx: Tx, company: Company) -> list[str]:
 
 def ending(company: Company) -> list[str]:
     """At the end of a world: what was paid is credited, what was charged is delivered, and the rest is given back."""
-    return look(company.path, lambda tx: [*_money(tx, company), *_results(tx, company), *_words(tx, company)])
+    return look(company, lambda tx: [*_money(tx, company), *_results(tx, company), *_words(tx, company)])
 
 
 def _money(tx: Tx, company: Company) -> list[str]:
@@ -126,7 +138,7 @@ def _rows(tx: Tx, sql: str) -> list[dict[str, Any]]:
 
 def tally(company: Company) -> dict[str, int]:
     """How many jobs ended how, and how many payments: a world in which nothing happens proves nothing."""
-    return look(company.path, lambda tx: {
+    return look(company, lambda tx: {
         **{f"{row['type']} {row['status']}": row["n"] for row in
            _rows(tx, "SELECT type, status, COUNT(*) AS n FROM jobs GROUP BY type, status")},
         **{f"{row['provider']} {row['status']}": row["n"] for row in
