@@ -42,7 +42,7 @@ async def test_every_step_of_the_code_is_died_at() -> None:
 
 
 async def test_nobody_else_opens_a_transaction() -> None:
-    """What is committed past the door would be in no list: the door's own `writing()` serves it and the migration alone."""
+    """What is committed past the door would be in no list: its `writing()` serves it and the migration alone."""
     for module in points.Code().modules:
         for call, place in module.calls:
             begins = ast.unparse(call.func).endswith((".writing", "._transaction"))
