@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -18,6 +19,12 @@ pytest_plugins = [
     "tests.bot_fixture",
     "tests.process_fixture",
 ]
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay as long as the process: the collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
