@@ -21,7 +21,7 @@ import gc
 import re
 import sys
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from database.audit import Books
     from database.models import Database, Difference
-    from services.reconcile import Report
+    from services.i18n import Texts
+    from services.reconcile import Compare, Report
     from services.settings import Settings
 
 BOOKS_ONLY = frozenset({"audit", "backup", "export", "restore"})
@@ -127,44 +128,69 @@ async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
 
     Telegram is asked only where Stars are sold or were.
     """
-    from aiogram.exceptions import ClientDecodeError, TelegramAPIError
-
     from database import differences
     from services.catalogue import SHIPPED, load_catalogue
     from services.i18n import Texts
     from services.payments import Payments
     from services.receipts import terms_of
     from services.reconcile import Reconciliation
-    from services.stars import Stars
-    from services.telegram import make_bot, telegram_fault
-    from services.yookassa import YooKassaError, expects_test_payments, gateway_of
+    from services.yookassa import expects_test_payments, gateway_of
 
-    gateway, bot, texts, admins = gateway_of(settings), make_bot(settings), Texts(), sorted(settings.admin_ids)
+    gateway, texts, admins = gateway_of(settings), Texts(), sorted(settings.admin_ids)
     packs = load_catalogue(settings.catalogue_path or SHIPPED).top_ups.star_packs
-    stars = Stars(db, bot, texts, packs, admins=admins)
     payments = Payments(
         db, gateway, texts, shop_id=settings.yookassa_shop_id or "", test_mode=expects_test_payments(settings),
         admins=admins, receipt=terms_of(settings),
     )
     try:
         await db.init_db()
-        if gateway is None and not await stars.sold_any():
-            print("No YOOKASSA_SHOP_ID, and no Stars were ever sold: there is nothing to compare with.")
-            return 0
-        report = await Reconciliation(db, gateway, payments, admins=admins, others=[stars.compare]).compare(days)
+        async with _star_books(settings, db, texts, packs) as others:
+            if gateway is None and not others:
+                print("No YOOKASSA_SHOP_ID, and no Stars were ever sold: there is nothing to compare with.")
+                return 0
+            report = await Reconciliation(db, gateway, payments, admins=admins, others=others).compare(days)
         for fault in report.unread:
-            if isinstance(fault, YooKassaError):
-                print(f"YooKassa: {fault}", file=sys.stderr)
-            elif isinstance(fault, TelegramAPIError | ClientDecodeError):
-                print(f"Telegram: {telegram_fault(fault)}", file=sys.stderr)
-            else:
-                raise fault
+            print(_silent(fault), file=sys.stderr)
         return 1 if report.unread else _told(report, *await db.read(differences.still_open))
     finally:
         if gateway is not None:
             await gateway.close()
-        await bot.session.close()
         await db.close()
+
+
+@contextlib.asynccontextmanager
+async def _star_books(
+    settings: Settings, db: Database, texts: Texts, packs: Sequence[tuple[int, int]]
+) -> AsyncIterator[list[Compare]]:
+    """Telegram's side of the comparison; nothing where no Stars are sold or were, and then its library isn't loaded."""
+    from database import payments as rows
+
+    if not packs and not await db.read(rows.paid_since, "stars", 0, limit=1):
+        yield []
+        return
+    from services.stars import Stars
+    from services.telegram import make_bot
+
+    bot = make_bot(settings)
+    try:
+        yield [Stars(db, bot, texts, packs, admins=sorted(settings.admin_ids)).compare]
+    finally:
+        await bot.session.close()
+
+
+def _silent(fault: Exception) -> str:
+    """Who could not be asked and why. Raises `fault` itself where it is none of theirs."""
+    from services.yookassa import YooKassaError
+
+    if isinstance(fault, YooKassaError):
+        return f"YooKassa: {fault}"
+    from aiogram.exceptions import ClientDecodeError, TelegramAPIError
+
+    from services.telegram import telegram_fault
+
+    if isinstance(fault, TelegramAPIError | ClientDecodeError):
+        return f"Telegram: {telegram_fault(fault)}"
+    raise fault
 
 
 def _told(report: Report, count: int, waiting: list[Difference]) -> int:
