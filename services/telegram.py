@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -124,6 +125,13 @@ def patience(seconds: float) -> Iterator[None]:
         _patience.reset(token)
 
 
+@functools.cache
+def _answer_type(method: type[TelegramMethod[Any]]) -> Any:
+    """What aiogram reads the method's answers with. Held here, because pydantic forgets such a type when nobody does,
+    and to make it anew at the next call keeps the bot's loop for milliseconds."""
+    return Response[method.__returning__]  # type: ignore[name-defined]
+
+
 class Outgoing(BaseRequestMiddleware):
     """Every call of the bot goes through here.
 
@@ -138,6 +146,7 @@ class Outgoing(BaseRequestMiddleware):
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Response[TelegramType]:
+        _answer_type(type(method))
         if method.__api_method__ == "getUpdates":  # polling has its own patience
             return await make_request(bot, method)
         chat_id = _counted_chat(method)

@@ -47,12 +47,19 @@ def labels_of(message: Json) -> list[str]:
     return [str(button["text"]) for button in buttons_of(message)]
 
 
-async def until(condition: Callable[[], Awaitable[Any]], *, seconds: float = 15.0, what: str = "") -> Any:
+async def _a_moment() -> None:
+    await asyncio.sleep(0.02)
+
+
+async def until(
+    condition: Callable[[], Awaitable[Any]], *, seconds: float = 15.0, what: str = "",
+    pause: Callable[[], Awaitable[None]] = _a_moment,
+) -> Any:
     """Wait until the condition gives something true, and give that."""
     deadline = time.monotonic() + seconds
     while not (answer := await condition()):
         assert time.monotonic() < deadline, f"did not happen within {seconds} s: {what}"
-        await asyncio.sleep(0.02)
+        await pause()
     return answer
 
 
@@ -77,6 +84,10 @@ class Person:
         """Everything in the chat, oldest first; what the bot wrote has no `outgoing`."""
         found: list[Json] = (await self._call("messages", verb="GET"))["messages"]
         return found
+
+    async def _news(self) -> None:
+        """Until something happens in the chat; at most a tenth of a second, should it have happened just before."""
+        await self.sandbox.world.faces["telegram"].events.changed(BOT_ID, self.id, 0.1)
 
     async def _done(self, answer: Any) -> list[Json]:
         sent: list[Json] = answer["messages"]
@@ -136,7 +147,7 @@ class Person:
                     for one in await self.messages()
                 )
                 raise AssertionError(f"{text!r} did not come; the chat:\n{said}")
-            await asyncio.sleep(0.02)
+            await self._news()
         return message
 
     async def loses(self, message: Json) -> None:
@@ -145,7 +156,7 @@ class Person:
         async def gone() -> bool:
             return message["message_id"] not in [one["message_id"] for one in await self.messages()]
 
-        await until(gone, what="the old message is taken away")
+        await until(gone, what="the old message is taken away", pause=self._news)
 
     async def gets(self, kind: str, *, count: int = 1, seconds: float = 40.0) -> list[Json]:
         """Wait for so many messages of the bot's that carry a photo, document, video …"""
@@ -154,7 +165,7 @@ class Person:
             found = [one for one in await self.messages() if not one.get("outgoing") and kind in one]
             return found if len(found) >= count else []
 
-        found: list[Json] = await until(enough, seconds=seconds, what=f"{count} {kind}")
+        found: list[Json] = await until(enough, seconds=seconds, what=f"{count} {kind}", pause=self._news)
         return found
 
     async def tap(self, label: str, *, on: Json | None = None) -> str:
@@ -168,7 +179,7 @@ class Person:
                         return message, button
             return None
 
-        message, button = await until(visible, seconds=10, what=f"the button {label!r}")
+        message, button = await until(visible, seconds=10, what=f"the button {label!r}", pause=self._news)
         body = {"message_id": message["message_id"], "data": button["callback_data"]}
         return str((await self._call("press", body))["callback_query_id"])
 
@@ -186,7 +197,7 @@ class Person:
                         return str(button["url"])
             return None
 
-        return str(await until(shown, what="a button with a link"))
+        return str(await until(shown, what="a button with a link", pause=self._news))
 
     async def press_raw(self, data: str) -> str:
         """A tap with data that stands on no message any more, as an old client may send; the answer's text."""

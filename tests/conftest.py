@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
+import ssl
 
 import pytest
 
 from tests.webdriver import find_browser
+
+# Each bot reads the world's certificates; they are the same for all bots of a process.
+ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
 
 # Each after those it builds on.
 pytest_plugins = [
