@@ -49,7 +49,7 @@ async def test_nobody_else_opens_a_transaction() -> None:
             assert not begins or module.name in DOORS, str(place)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("story", "trap"), CASES + FOUND, ids=[f"{story}: {trap}" for story, trap in CASES + FOUND]
 )
@@ -60,14 +60,14 @@ async def test_killed(house: House, story: str, trap: Trap) -> None:
     assert outcome.deaths == 1 or STORIES[story].worker, "the point was not reached: record again"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("story", kill.unused())
 async def test_story(house: House, story: str) -> None:
     """A story whose points others show: it ends as promised without a death."""
     assert (await house.run(STORIES[story])).violation == ""
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("plant", "story", "trap", "said"),
     [
