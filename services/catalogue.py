@@ -12,13 +12,14 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from services.base_provider import ImageRequest, Photo, RetryPolicy, TokenRates, VideoRequest
 
 SHIPPED = Path(__file__).with_name("catalogue.toml")
 MAX_FILE_BYTES = 1024 * 1024
 
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,12}$")]
 Ratio = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]?:[1-9][0-9]?$")]
 Size = Literal["512", "1K", "2K", "4K"]
@@ -27,6 +28,16 @@ ProviderModelId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]
 Kopecks = Annotated[int, Field(gt=0, le=10_000_000)]
 MicroUsd = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A value that stands twice would be two buttons for the same thing."""
+    if twice := sorted({str(value) for value in values if values.count(value) > 1}):
+        raise ValueError(f"stands twice: {', '.join(twice)}")
+    return values
+
+
+Ratios = Annotated[tuple[Ratio, ...], Field(min_length=1, strict=False), AfterValidator(_each_once)]
 
 
 class CatalogueError(Exception):
@@ -54,8 +65,8 @@ class _Part(BaseModel):
 class Text(_Part):
     """A title or a remark in the languages of the bot."""
 
-    ru: Annotated[str, Field(min_length=1, max_length=200)]
-    en: Annotated[str, Field(min_length=1, max_length=200)]
+    ru: Words
+    en: Words
 
     def in_language(self, language: str) -> str:
         """The words in `language`; Russian for one that we do not speak."""
@@ -86,7 +97,7 @@ class ImageModel(_Part):
     provider_model: ProviderModelId
     title: Text
     about: Text
-    ratios: Annotated[tuple[Ratio, ...], Field(min_length=1, strict=False)]
+    ratios: Ratios
     default_ratio: Ratio
     sizes: Annotated[dict[Size, SizeOffer], Field(min_length=1)]
     default_size: Size
@@ -146,11 +157,13 @@ class VideoModel(_Part):
     provider_model: ProviderModelId
     title: Text
     about: Text
-    durations: Annotated[tuple[Annotated[int, Field(ge=1, le=60)], ...], Field(min_length=1, strict=False)]
+    durations: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=60)], ...], Field(min_length=1, strict=False), AfterValidator(_each_once)
+    ]
     default_duration: int
     resolutions: Annotated[dict[Resolution, SecondOffer], Field(min_length=1)]
     default_resolution: Resolution
-    ratios: Annotated[tuple[Ratio, ...], Field(min_length=1, strict=False)]
+    ratios: Ratios
     default_ratio: Ratio
     audio: Literal["none", "included", "switch"] = "none"
     multi_shot: bool = False  # whether the model knows the switch; we always sell one shot
@@ -212,7 +225,9 @@ class StarPack(_Part):
 class TopUps(_Part):
     """Sums to pay in, in kopecks."""
 
-    packs: Annotated[tuple[Kopecks, ...], Field(min_length=1, max_length=12, strict=False)]
+    packs: Annotated[
+        tuple[Kopecks, ...], Field(min_length=1, max_length=12, strict=False), AfterValidator(_each_once)
+    ]
     minimum: Kopecks
     maximum: Kopecks
     card: bool = True
@@ -345,6 +360,18 @@ class Catalogue(_Part):
             raise ValueError("default_image_key is no visible model that draws")
         if self.default_video_key not in shown_videos:
             raise ValueError("default_video_key is no visible model that films")
+        return self
+
+    @model_validator(mode="after")
+    def _money_is_held_as_long_as_an_answer_takes(self) -> Self:
+        """Else the money goes back while the provider still draws, and its work is paid by the owner."""
+        for model in self.image_models:
+            for size, offer in model.sizes.items():
+                if offer.timeout >= self.holds.image:
+                    raise ValueError(
+                        f"holds.image ({self.holds.image:g} s) must be longer than the timeout of"
+                        f" images.{model.key}.sizes.{size} ({offer.timeout:g} s)"
+                    )
         return self
 
 
