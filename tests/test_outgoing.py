@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 import pytest_asyncio
 from aiogram import Bot
 from aiogram.exceptions import ClientDecodeError, TelegramNetworkError, TelegramRetryAfter, TelegramServerError
+from aiogram.methods import Response
+from aiogram.types import BotShortDescription
 
 from services.keyed_lock import KeyedLock, TooManyWaiting
 from services.telegram import Pace, Screen, change, change_or_show, cut, make_bot, patience, show
@@ -117,6 +121,16 @@ async def test_an_edit_that_is_not_possible_becomes_a_new_message(bot: Bot) -> N
     assert await change_or_show(bot, ANYA, message.message_id, Screen("one")) == message.message_id
     await bot.delete_message(ANYA, message.message_id)
     assert await change_or_show(bot, ANYA, message.message_id, Screen("two")) > message.message_id
+
+
+async def test_what_an_answer_is_read_with_is_made_once(bot: Bot) -> None:
+    """pydantic forgets the type of an answer that nobody holds; making it again would stop the loop at every call."""
+    await bot.get_my_short_description()
+    made = weakref.ref(Response[BotShortDescription])
+    gc.collect()
+    assert made() is not None
+    await bot.get_my_short_description()
+    assert made() is Response[BotShortDescription]
 
 
 @pytest.mark.parametrize("text", ["короткий", "a" * 50, "🦊" * 25, "е\u0301" * 30, "👩‍👩‍👧" * 9])
