@@ -47,7 +47,7 @@ class Zygote:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self._births: asyncio.Queue[int] = asyncio.Queue()
+        self._births: asyncio.Queue[Life] = asyncio.Queue()
         self._deaths: dict[int, asyncio.Future[int]] = {}
         self._ready = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
@@ -69,8 +69,7 @@ class Zygote:
         assert self._process.stdin is not None
         self._process.stdin.write((json.dumps(order) + "\n").encode())
         async with asyncio.timeout(PATIENCE):
-            pid = await self._births.get()
-        return Life(pid, self._deaths[pid])
+            return await self._births.get()
 
     async def close(self) -> None:
         assert self._process.stdin is not None
@@ -88,8 +87,9 @@ class Zygote:
         async for line in self._process.stdout:
             word = json.loads(line)
             if "born" in word:
-                self._deaths[word["born"]] = asyncio.get_running_loop().create_future()
-                self._births.put_nowait(word["born"])
+                life = Life(word["born"], asyncio.get_running_loop().create_future())
+                self._deaths[life.pid] = life.ended  # it may be dead before anybody has asked for it
+                self._births.put_nowait(life)
             elif "died" in word:
                 self._deaths.pop(word["died"]).set_result(word["status"])
             else:
