@@ -107,6 +107,13 @@ async def test_every_model_of_the_shelf_films(kling: Kling, world: World, model:
     assert (info.height > info.width) != with_photo
 
 
+@pytest.mark.parametrize("model", ["k30t", "k30", "k26", "k25t"])
+async def test_a_photo_comes_to_life_without_words(kling: Kling, model: str) -> None:
+    """Most models want a prompt beside the photo (section 2.2): when the person gave none, it is ours."""
+    task = await kling.submit(order("", model=model, photo=photo()))
+    assert task.status is TaskStatus.SUBMITTED
+
+
 @pytest.mark.parametrize(("model", "audio"), [("k30", True), ("k26", True)])
 async def test_sound_costs_what_the_shelf_says(kling: Kling, world: World, model: str, audio: bool) -> None:
     """Native sound is asked for by the model's own word and billed at its own price."""

@@ -37,6 +37,7 @@ DOWNLOAD_SECONDS = 300.0
 ANSWER_LIMIT = 4 * 1024 * 1024
 CLIP_LIMIT = 256 * 1024 * 1024
 MAX_REDIRECTS = 3
+WORDLESS = "The photo comes to life: natural, gentle motion."  # most models refuse a photo without any prompt
 
 _OUR_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -196,8 +197,8 @@ def request_body(request: VideoRequest) -> tuple[str, bytes]:
     else:
         kind = "image-to-video"
         frame = base64.b64encode(request.photo.data).decode("ascii")  # raw: a data: prefix is refused
-        words = [{"type": "prompt", "text": request.prompt}] if request.prompt else []
-        body["contents"] = [*words, {"type": "first_frame", "url": frame}]
+        words = {"type": "prompt", "text": request.prompt or WORDLESS}
+        body["contents"] = [words, {"type": "first_frame", "url": frame}]
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,63}", request.model):
         raise ValueError("the model's id is not one of the catalogue's form")
     return f"/{kind}/{request.model}", json.dumps(body, separators=(",", ":")).encode("ascii")
