@@ -313,6 +313,7 @@ REFUSED = {
     "429_free_zero": (429, "RESOURCE_EXHAUSTED", "limit: 0"),
     "429_spend": (429, "RESOURCE_EXHAUSTED", "spend limit"),
     "429_plain": (429, "RESOURCE_EXHAUSTED", "Resource has been exhausted"),
+    "429_credits": (429, "RESOURCE_EXHAUSTED", "prepayment credits"),
     "499": (499, "CANCELLED", "cancelled"),
     "500": (500, "INTERNAL", "internal error"),
     "503_overloaded": (503, "UNAVAILABLE", "overloaded"),
@@ -626,7 +627,7 @@ async def test_no_form_of_request_breaks_the_server(bench: Bench) -> None:
 
 
 async def test_the_key_is_asked_for(bench: Bench) -> None:
-    """Header, query and Bearer let in; a wrong key is 400, a wrong token 401, none at all 403."""
+    """Header, query and Bearer let in; a wrong key is 400, a broken auth key or token 401, none at all 403."""
     path = "/gemini/any/prefix/v1beta/models"
     async with httpx.AsyncClient(base_url=bench.url) as bare:
         assert (await bare.get(path, params={"key": KEY})).status_code == 200
@@ -634,6 +635,9 @@ async def test_the_key_is_asked_for(bench: Bench) -> None:
         wrong = await bare.get(path, headers={"x-goog-api-key": "nope"})
         assert wrong.status_code == 400
         assert wrong.json()["error"]["details"][0]["reason"] == "API_KEY_INVALID"
+        unlinked = await bare.get(path, headers={"x-goog-api-key": "AQ.nope"})
+        assert unlinked.status_code == 401
+        assert unlinked.json()["error"]["details"][0]["reason"] == "ACCESS_TOKEN_TYPE_UNSUPPORTED"
         token = await bare.get(path, headers={"Authorization": "Bearer nope"})
         assert token.status_code == 401
         assert token.json()["error"]["details"][0]["reason"] == "ACCESS_TOKEN_TYPE_UNSUPPORTED"
@@ -655,7 +659,9 @@ async def test_unknown_models_methods_and_paths(bench: Bench) -> None:
 
 
 async def test_a_signature_goes_back_unchanged_or_not_at_all(bench: Bench) -> None:
-    """History with its own signature or without one passes; an altered or foreign one is refused (section 10)."""
+    """History with its own signature or without one passes; an altered or foreign one is refused (section 10).
+
+    The first part that is no thought carries one, and so does each picture."""
     part = pictures(await bench.generate("x"))[0]
     foreign = pictures(await bench.generate("x", PRO))[0]["thoughtSignature"]
 
@@ -668,6 +674,9 @@ async def test_a_signature_goes_back_unchanged_or_not_at_all(bench: Bench) -> No
         return (await bench.generate("", body={"contents": contents})).status_code
 
     assert await again(part) == 200
+    words = (await bench.generate("x #sim:ok_text_before")).json()["candidates"][0]["content"]["parts"][0]
+    assert await again(words) == 200
+    assert await again({**words, "thoughtSignature": words["thoughtSignature"][:-6] + "AAAAA="}) == 400
     assert await again({"inlineData": part["inlineData"]}) == 200
     assert await again({**part, "thoughtSignature": part["thoughtSignature"][:-6] + "AAAAA="}) == 400
     assert await again({**part, "thoughtSignature": foreign}) == 400

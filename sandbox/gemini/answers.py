@@ -131,7 +131,7 @@ def _pictured(draft: Draft) -> Answer:
     if "thought_only" in chosen:
         parts = [{**part, "thought": True} for part in (_picture(draft, 1), final)]
     if "ok_text_before" in chosen:
-        parts.insert(0, _text(draft))
+        parts.insert(0, _signed(draft, _text(draft)))
     if "ok_text_after" in chosen:
         parts.append(_text(draft))
     if "image_with_block_reason" in chosen:

@@ -102,7 +102,8 @@ class Face:
         bearer = request.headers.get("Authorization", "")
         if key and self.settings.header:
             if key != self.settings.key:
-                raise errors.bad_key()
+                # Auth keys are tokens of a service account: a broken one is refused as a token is.
+                raise errors.bad_token() if key.startswith("AQ.") else errors.bad_key()
         elif bearer:
             if not self.settings.bearer or bearer != f"Bearer {self.settings.key}":
                 raise errors.bad_token()

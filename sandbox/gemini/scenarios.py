@@ -41,6 +41,10 @@ HTML_502 = (
     "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n"
     "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
 )
+NO_CREDITS = (
+    "Your prepayment credits are depleted. Please go to AI Studio at "
+    "https://ai.studio/projects to manage your project and billing."
+)
 
 Maker = Callable[[str, Scenario], ApiError]
 REFUSALS: dict[str, Maker] = {
@@ -64,11 +68,7 @@ REFUSALS: dict[str, Maker] = {
     ),
     "400_signature": lambda model, s: ApiError(400, "Request contains an invalid thought signature."),
     "401_aq": lambda model, s: errors.bad_token(),
-    "402": lambda model, s: ApiError(
-        402,
-        "Your prepayment credits are depleted. Please go to AI Studio at "
-        "https://ai.studio/projects to manage your project and billing.",
-    ),
+    "402": lambda model, s: ApiError(402, NO_CREDITS),
     "403": lambda model, s: ApiError(403, "Your API key was reported as leaked. Please use another API key."),
     "404": lambda model, s: errors.no_model(model, "v1beta", "generateContent"),
     "408": lambda model, s: ApiError(408, "Request timed out.", status="DEADLINE_EXCEEDED"),
@@ -80,6 +80,7 @@ REFUSALS: dict[str, Maker] = {
         429, "Your project has exceeded its spend limit for the last 10 minutes. Please retry later."
     ),
     "429_plain": lambda model, s: ApiError(429, "Resource has been exhausted (e.g. check quota)."),
+    "429_credits": lambda model, s: ApiError(429, NO_CREDITS),  # how it was told before there was the 402
     "499": lambda model, s: ApiError(499, "The operation was cancelled."),
     "500": lambda model, s: ApiError(
         500,
