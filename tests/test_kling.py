@@ -223,6 +223,31 @@ async def test_a_used_external_id_is_a_duplicate(kling: Kling) -> None:
     assert (await kling.find([request.external_id]))[request.external_id].id == task.id
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (400, 1201, "external_task_id already exists"),
+        (400, 1200, "duplicate external task id"),
+        (400, 1201, "task with this external_task_id exists"),
+        (400, 1201, "options.external_task_id has been used"),
+        (400, 1299, "The external id is taken"),
+        (409, 1205, "conflict"),
+    ],
+)
+async def test_a_taken_id_is_understood_in_any_words(status: int, code: int, message: str) -> None:
+    """How the refusal of a used id reads is not documented: every likely form leads to a search, not to a refund."""
+    refused = reply(status, {"code": code, "message": message})
+    error = await against(refused, use=lambda kling: failed(kling.submit(order())))
+    assert (error.code, error.failure) == (ErrorCode.DUPLICATE_TASK, U)
+
+
+async def test_a_complaint_about_the_form_of_an_id_is_no_duplicate() -> None:
+    """An id that the API does not like is refused for good: no task stands behind it."""
+    refused = reply(400, {"code": 1201, "message": "options.external_task_id value is invalid"})
+    error = await against(refused, use=lambda kling: failed(kling.submit(order())))
+    assert (error.code, error.failure) == (ErrorCode.BAD_REQUEST, P)
+
+
 async def test_a_photo_the_api_refuses_is_the_person_s(kling: Kling) -> None:
     """A photo below the API's own limits comes back as a bad photo, not as a malformed request."""
     error = await failed(kling.submit(order(photo=photo((100, 100)))))

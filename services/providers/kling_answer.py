@@ -17,7 +17,10 @@ Scrub = Callable[[object], str]
 UNIT_MICRO_USD = 140_000  # one video unit (section 11)
 
 _RISK = re.compile(r"risk control|sensitive|polic|moderat|safety|prohibit|violat|审核|风控|敏感", re.IGNORECASE)
-_TAKEN = re.compile(r"already|duplicat|unique|已存在|重复", re.IGNORECASE)
+_TAKEN = re.compile(
+    r"already|duplicat|unique|已存在|重复|external.{0,20}id\b.{0,40}\b(exists|in use|(been|is) (used|taken|occupied))",
+    re.IGNORECASE,
+)
 _PHOTO = re.compile(r"image|first_frame|picture|photo|base64", re.IGNORECASE)
 
 
@@ -65,6 +68,7 @@ _STATUSES = {
     402: _setup(ErrorCode.FUNDS),
     403: _setup(ErrorCode.FORBIDDEN),
     404: _setup(ErrorCode.MODEL_GONE),
+    409: _Verdict(ErrorCode.DUPLICATE_TASK, Failure.UNKNOWN, Blame.PROVIDER),  # only an id of ours can be in conflict
     413: _Verdict(ErrorCode.TOO_LARGE, Failure.PERMANENT, Blame.OPERATOR),
     429: _Verdict(ErrorCode.RATE_LIMITED, Failure.TEMPORARY, Blame.PROVIDER),
 }
