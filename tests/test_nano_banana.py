@@ -158,6 +158,17 @@ async def test_check_lists_models_for_free(banana: NanoBanana, world: World) -> 
     assert world.counts["gemini:generateContent"] == 0
 
 
+@pytest.mark.parametrize("content", [{"object": "list", "data": []}, {}, [], "models"])
+async def test_a_list_that_is_none_is_a_wrong_address(content: Any) -> None:
+    """Something else may answer 200 at the address: the health check must not call that a working key."""
+    async with scripted(reply(200, content)) as server:
+        provider = NanoBanana(api_key=KEY, base_url=server.url)
+        with pytest.raises(ProviderError) as caught:
+            await provider.check()
+        await provider.close()
+    assert (caught.value.code, caught.value.blame) == (ErrorCode.WRONG_ENDPOINT, OPERATOR)
+
+
 # --- every refusal and fault of the simulator ----------------------------------------------------------------------
 
 SCENARIOS = [
@@ -207,6 +218,7 @@ SCENARIOS = [
     ("429_free_zero", ErrorCode.BILLING, P, OPERATOR, True),
     ("429_spend", ErrorCode.SPEND_LIMIT, T, OPERATOR, False),
     ("429_plain", ErrorCode.RATE_LIMITED, T, PROVIDER, False),
+    ("429_credits", ErrorCode.FUNDS, P, OPERATOR, True),
     ("499", ErrorCode.TIMEOUT, U, PROVIDER, False),
     ("500", ErrorCode.INTERNAL, T, PROVIDER, False),
     ("502_html", ErrorCode.NETWORK, T, PROVIDER, False),
@@ -320,6 +332,8 @@ async def test_a_glitch_is_repeated_once_at_most() -> None:
         (200, {"error": {"message": "what"}}, ErrorCode.WRONG_ENDPOINT, P),
         (200, {"status_code": 503, "error": {"message": "busy"}}, ErrorCode.OVERLOADED, T),
         (200, answer({"fileData": {"fileUri": "https://x/y.png"}}), ErrorCode.WRONG_ENDPOINT, P),
+        (429, {"error": {"message": "Your prepayment credits are depleted."}}, ErrorCode.FUNDS, P),
+        (429, {"error": {"message": "Insufficient credits"}}, ErrorCode.FUNDS, P),
         (403, {"error": {"message": "quota", "code": "insufficient_user_quota"}}, ErrorCode.FUNDS, P),
         (429, {"error": {"message": "no", "type": "insufficient_user_quota"}}, ErrorCode.FUNDS, P),
         (400, {"error": {"message": "rejected", "code": "content_policy_violation"}}, ErrorCode.PROMPT_BLOCKED, P),
@@ -334,6 +348,21 @@ async def test_gateways_wrap_errors_in_many_ways(status: int, content: Any, code
     """Status first, then the words: a gateway's packing changes nothing about whose fault it is."""
     error = await failure_of(reply(status, content))
     assert (error.code, error.failure) == (code, kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "blame"),
+    [
+        ("![a red fox](https://x/y)", OPERATOR),
+        ("Here it is: [picture](https://x/y.jpeg?sig=1)", OPERATOR),
+        ("About foxes: [more](https://x/foxes)", USER),
+    ],
+)
+async def test_a_link_to_a_picture_is_the_owner_s_to_hear_of(text: str, blame: Blame) -> None:
+    """A gateway that hands pictures over as links bills each of them: the owner is told. The model itself may write
+    such a link once, so nothing is stopped for it."""
+    error = await failure_of(reply(200, answer({"text": text})))
+    assert (error.code, error.failure, error.blame, error.pause_provider) == (ErrorCode.TEXT_ONLY, P, blame, False)
 
 
 # --- the wire -----------------------------------------------------------------------------------------------------

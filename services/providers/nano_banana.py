@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from services.base_provider import Failure, ImageProvider, ImageRequest, ImageResult
-from services.providers.http import Answer, HttpClient, as_dict, as_list
+from services.providers.http import Answer, HttpClient, as_dict
 from services.providers.nano_banana_answer import read_error, read_picture
 
 GOOGLE_URL = "https://generativelanguage.googleapis.com"
@@ -55,9 +55,11 @@ class NanoBanana(ImageProvider):
         if answer.status != 200:
             raise read_error(answer, self._http.scrub)
         try:
-            listed = as_list(as_dict(answer.json()).get("models"))
+            listed = as_dict(answer.json()).get("models")
         except ValueError:
-            raise read_error(Answer(404), self._http.scrub) from None
+            listed = None
+        if not isinstance(listed, list):
+            raise read_error(Answer(404), self._http.scrub)  # something else answers at this address
         names = [as_dict(model).get("name") for model in listed]
         return frozenset(name.removeprefix("models/") for name in names if isinstance(name, str))
 

@@ -18,6 +18,9 @@ Scrub = Callable[[object], str]
 
 _ANSWER_KEYS = ("candidates", "promptFeedback", "prompt_feedback", "usageMetadata", "usage_metadata", "modelVersion")
 _DATA_URI = re.compile(r"data:(image/[a-z0-9.+-]+);base64,([A-Za-z0-9+/=\s]+)")
+_PICTURE_LINK = re.compile(
+    r"!\[[^\]]{0,300}\]\(\s*https?://|\]\(\s*https?://[^\s)]{1,2000}\.(png|jpe?g|webp)\b", re.IGNORECASE
+)
 _SPEND_PAUSE = 120.0
 
 
@@ -33,6 +36,7 @@ class _Verdict:
 _BLOCKED = _Verdict(ErrorCode.PROMPT_BLOCKED, Failure.PERMANENT, Blame.USER)
 _RECITED = _Verdict(ErrorCode.RECITATION, Failure.PERMANENT, Blame.USER)
 _IN_WORDS = _Verdict(ErrorCode.TEXT_ONLY, Failure.PERMANENT, Blame.USER)
+_IN_A_LINK = _Verdict(ErrorCode.TEXT_ONLY, Failure.PERMANENT, Blame.OPERATOR)
 _NO_ROOM = _Verdict(ErrorCode.TOO_COMPLEX, Failure.PERMANENT, Blame.USER)
 _AT_RISK = _Verdict(ErrorCode.ACCOUNT_AT_RISK, Failure.PERMANENT, Blame.OPERATOR, pause=True)
 # Google says of these that they are not charged, so one more call risks nothing.
@@ -56,6 +60,11 @@ _FINISHES = {
     "ESCALATION": _AT_RISK,
     "PUP_LIMITED_DISABLED": _AT_RISK,
 }
+# Prepaid money that is used up, in Google's words (a 429 before there was the 402) and in those of gateways.
+_EMPTY_PURSE = (
+    "prepayment credits", "prepaid credits", "insufficient credits",
+    "insufficient_user_quota", "insufficient_quota", "insufficient balance",
+)  # fmt: skip
 _FINISHED_WELL = ("", "STOP", "FINISH_REASON_UNSPECIFIED")
 
 
@@ -99,7 +108,7 @@ def read_picture(answer: Answer, request: ImageRequest, scrub: Scrub) -> ImageRe
         raise ProviderError(ErrorCode.WRONG_ENDPOINT, Failure.PERMANENT, Blame.OPERATOR, detail, pause_provider=True)
     verdict = _FINISHES.get(finish, _GLITCH)
     if finish in _FINISHED_WELL and parts.texts:
-        verdict = _IN_WORDS
+        verdict = _IN_A_LINK if any(map(_PICTURE_LINK.search, parts.texts)) else _IN_WORDS
     words = _either(candidate, "finishMessage", "finish_message") or " ".join(parts.texts)
     raise _refusal(verdict, f"{scrub(finish) or 'no finishReason'}: {scrub(words)}", usage, request.rates)
 
@@ -156,7 +165,7 @@ class _ErrorReader:
             return self._operator(ErrorCode.WRONG_ENDPOINT)
         if self.status >= 500 or self.status in (408, 499):
             return self._server_fault()
-        if self.status == 402 or self._says("insufficient_user_quota", "insufficient_quota", "insufficient balance"):
+        if self.status == 402 or self._says(*_EMPTY_PURSE):
             return self._operator(ErrorCode.FUNDS)
         if self.status == 429:
             return self._quota()
