@@ -18,6 +18,7 @@ from services.base_provider import ImageRequest, Photo, RetryPolicy, TokenRates,
 
 SHIPPED = Path(__file__).with_name("catalogue.toml")
 MAX_FILE_BYTES = 1024 * 1024
+MANY_PHOTOS = 5  # a picture from so many takes longer: it is waited for as for the model's largest size
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,12}$")]
@@ -115,13 +116,14 @@ class ImageModel(_Part):
         chosen: str = size or self.default_size
         offer = next(offer for name, offer in self.sizes.items() if name == chosen)
         rates = TokenRates(self.rates.prompt, self.rates.text, self.rates.image, offer.cost)
+        longest = max(offer.timeout for offer in self.sizes.values())
         return ImageRequest(
             model=self.provider_model,
             prompt=prompt,
             aspect_ratio=ratio,
             size=chosen if self.sends_size else None,
             photos=photos,
-            timeout=offer.timeout,
+            timeout=longest if len(photos) >= MANY_PHOTOS else offer.timeout,
             rates=rates,
         )
 

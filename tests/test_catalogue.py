@@ -144,6 +144,17 @@ def test_requests_carry_only_what_the_model_knows() -> None:
     assert (full.audio, full.multi_shot, full.aspect_ratio) == (False, False, None)
 
 
+def test_many_photos_may_take_as_long_as_the_largest_picture() -> None:
+    """A picture from many photos is waited for as one in 4K is: a wait that is given up is paid for all the same."""
+    nb21 = shipped_catalogue().image("nb21")
+    photos = (Photo(b"x", "image/png"),) * 14
+    assert [nb21.request("a", ratio=None, photos=photos[:count]).timeout for count in (0, 4, 5, 14)] == [
+        300.0, 300.0, 600.0, 600.0
+    ]
+    assert nb21.request("a", ratio=None, size="4K").timeout == 600.0
+    assert shipped_catalogue().image("lite").request("a", ratio=None, photos=photos).timeout == 300.0
+
+
 def test_policies_are_those_of_the_file() -> None:
     """Retry policies reach the callers as the providers' own type, bounded in tries and in seconds."""
     retries = shipped_catalogue().retries
