@@ -85,7 +85,8 @@ class ProviderError(Exception):
 
     `retry_after` is the provider's own word in seconds; `max_repeats` caps repeats of this code below the policy;
     `pause_provider` means that an operator must act and sending should stop; `cost_micro_usd` is what the refusal
-    itself cost by the provider's count; `detail` is for logs and the owner: shortened and free of secrets.
+    itself cost by the provider's count, or what a call of unknown outcome will have cost; `detail` is for logs and the
+    owner: shortened and free of secrets.
     """
 
     def __init__(

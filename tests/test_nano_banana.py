@@ -311,6 +311,23 @@ async def test_a_refusal_s_own_cost_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("lost", "cost"),
+    [
+        (Reply(line="reset"), 33_600),
+        (Reply(200, b"{"), 33_600),
+        (reply(504, {}), 33_600),
+        (reply(200, answer({"inlineData": {"mimeType": "image/png", "data": "@"}})), 33_600),
+        (reply(503, {}), 0),
+        (reply(400, {"error": {"message": "no"}}), 0),
+    ],
+)
+async def test_a_lost_answer_may_have_cost_a_picture(lost: Reply, cost: int) -> None:
+    """What was drawn and lost on the way is most likely billed (section 7): its price is booked, or the day's limit
+    and the margin would know nothing of it."""
+    assert (await failure_of(lost)).cost_micro_usd == cost
+
+
+@pytest.mark.parametrize(
     ("finish", "code"),
     [("SAFETY", ErrorCode.PROMPT_BLOCKED), ("RECITATION", ErrorCode.RECITATION), ("MAX_TOKENS", ErrorCode.TOO_COMPLEX),
      ("OTHER", ErrorCode.NO_PICTURE), ("BRAND_NEW", ErrorCode.NO_PICTURE), (["STOP"], ErrorCode.NO_PICTURE)],

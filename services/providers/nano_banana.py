@@ -13,7 +13,7 @@ import math
 from typing import Any
 from urllib.parse import quote
 
-from services.base_provider import Failure, ImageProvider, ImageRequest, ImageResult
+from services.base_provider import Failure, ImageProvider, ImageRequest, ImageResult, ProviderError
 from services.providers.http import Answer, HttpClient, as_dict
 from services.providers.nano_banana_answer import read_error, read_picture
 
@@ -65,6 +65,14 @@ class NanoBanana(ImageProvider):
 
     async def generate(self, request: ImageRequest) -> ImageResult:
         """Draw one picture; the whole call ends within `request.timeout` and a minute for the upload."""
+        try:
+            return await self._generate(request)
+        except ProviderError as error:
+            if error.failure is Failure.UNKNOWN:
+                error.cost_micro_usd = request.rates.picture  # most likely drawn and billed
+            raise
+
+    async def _generate(self, request: ImageRequest) -> ImageResult:
         answer = await self._http.request(
             "POST",
             f"/v1beta/models/{quote(request.model, safe='')}:generateContent",
