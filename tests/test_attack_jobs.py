@@ -163,6 +163,25 @@ async def test_a_task_whose_id_can_not_be_asked_for_does_not_stop_the_watcher(sh
     await until(rendered, what="the good clip is seen as rendered")
 
 
+async def test_a_look_at_too_many_is_halved(shop: Shop) -> None:
+    """How many ids one look may carry is not documented: a batch that is refused for its length is asked in parts."""
+    await shop.give(1, 1000)
+    clips = [await shop.order(type=JobType.VIDEO, prompt="a fox #sim:late_moderation") for _ in range(5)]
+    for clip in clips:
+        await video_worker.submit(clip.id)
+    tasks = shop.sandbox.world.faces["kling"].store.tasks.values()
+
+    async def all_ended() -> bool:
+        return all(task.final for task in tasks)
+
+    await until(all_ended)
+    shop.sandbox.world.faces["kling"].change({"max_ids": 2})
+    await change(shop, "UPDATE jobs SET due_at = 1")
+    await watch(shop.here, shop.queue)
+    assert {(await shop.job(clip.id)).status for clip in clips} == {JobStatus.FAILED}
+    assert not [kind for _, kind, _ in await shop.told() if kind == "alert"]
+
+
 async def test_a_look_that_fails_delays_only_its_own_batch(shop: Shop) -> None:
     """Two questions, one of them refused: the other is answered and acted upon, and nothing is left at the head."""
     await shop.give(1, 1000)

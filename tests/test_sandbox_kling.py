@@ -540,6 +540,14 @@ async def test_units_are_spent_on_success_only(bench: Bench) -> None:
     )
 
 
+async def test_failures_can_be_billed(bench: Bench) -> None:
+    """No official word says that failed tasks are free: with the switch they cost what a success does."""
+    await bench.settings(bill_failures=True)
+    failed = await bench.ended((await bench.create("x #sim:fail")).json()["data"]["id"])
+    assert (failed["status"], failed["billing"][0]["amount"]) == ("failed", "4")
+    assert (await bench.ledger())["units_spent"] == "4"
+
+
 def test_prices_of_the_sheet() -> None:
     """Tenths of a unit per clip, as section 11 lists them."""
     assert MODELS["kling-3.0-turbo"].price("720p", 5, "off") == 40

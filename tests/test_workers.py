@@ -387,6 +387,18 @@ async def test_a_clip_that_fails_at_the_provider_gives_the_money_back(shop: Shop
     assert await shop.told() == [(1, "failed", job.id)]
 
 
+async def test_a_failed_clip_that_was_billed_is_in_the_owners_books(shop: Shop) -> None:
+    """Nobody promises that failed tasks are free: what the provider billed for one counts, whoever pays."""
+    shop.sandbox.world.faces["kling"].change({"bill_failures": True})
+    await shop.give(1, 100)
+    job = await shop.order(type=JobType.VIDEO, prompt="a fox #sim:fail")
+    await video_worker.submit(job.id)
+    await finish_clip(shop, job.id)
+    (call,) = await shop.db.read(job_rows.calls, job.id)
+    assert ((await shop.job(job.id)).status, call.cost_micro_usd) == (JobStatus.FAILED, 5 * 112_000)
+    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+
+
 async def test_a_hold_that_ran_out_pays_back_and_a_later_result_changes_nothing(shop: Shop) -> None:
     """Whoever comes after the hold's end finds the job closed; the result is the owner's loss."""
     await shop.give(1, 100)

@@ -65,6 +65,8 @@ async def _ask(here: Runtime, name: str, jobs: Sequence[Job]) -> dict[str, Video
     try:
         return await provider.look([job.external_id for job in jobs if job.external_id])
     except ProviderError as error:
+        if error.code is ErrorCode.BAD_REQUEST and len(jobs) > 1:
+            return await _ask_in_halves(here, name, jobs)  # how many ids one look may carry is not documented
         # A failed look never means a failed task.
         event(_log, "watch.look_failed", level=logging.WARNING, provider=name, error=str(error))
         await _tell_owner(here, error, name, jobs[0].model)
@@ -74,8 +76,12 @@ async def _ask(here: Runtime, name: str, jobs: Sequence[Job]) -> dict[str, Video
         event(_log, "watch.odd_id", level=logging.ERROR, provider=name, jobs=len(jobs), error=str(error))
         if len(jobs) == 1:
             return {}
-        half = len(jobs) // 2
-        return {**await _ask(here, name, jobs[:half]), **await _ask(here, name, jobs[half:])}
+        return await _ask_in_halves(here, name, jobs)
+
+
+async def _ask_in_halves(here: Runtime, name: str, jobs: Sequence[Job]) -> dict[str, VideoTask]:
+    half = len(jobs) // 2
+    return {**await _ask(here, name, jobs[:half]), **await _ask(here, name, jobs[half:])}
 
 
 async def _tell_owner(here: Runtime, error: ProviderError, name: str, model: str) -> None:
@@ -88,14 +94,14 @@ async def _tell_owner(here: Runtime, error: ProviderError, name: str, model: str
 
 async def _move(here: Runtime, queue: Queue, job: Job, task: VideoTask | None) -> None:
     waited = clock.now() - (job.started_at or job.created_at) / 1000
+    if task is not None and task.is_final and task.cost_micro_usd is not None:
+        await here.db.write(job_rows.record_cost, job.id, task.cost_micro_usd)
     if task is not None and task.status is TaskStatus.FAILED:
         code = (task.error_code or ErrorCode.GENERATION_FAILED).value
         await here.db.write(job_rows.fail, job.id, code, attempt=job.attempt)
         event(_log, "clip.failed", job_id=job.id, code=code, message=task.message[:200])
         return
     if task is not None and task.status is TaskStatus.SUCCEEDED and task.url:
-        if task.cost_micro_usd is not None:
-            await here.db.write(job_rows.record_cost, job.id, task.cost_micro_usd)
         ready = await here.db.write(job_rows.ready_to_finish, job.id, url=task.url)
         if ready is not None:
             await queue.submit(message_of(ready))

@@ -58,7 +58,8 @@ class Life:
 
     def finish(self, task: Task, failure: str | None = None) -> bool:
         """End a task now; False when it has ended before."""
-        moved = self._store.move(task, "succeeded" if failure is None else "failed", failure or "")
+        status = "succeeded" if failure is None else "failed"
+        moved = self._store.move(task, status, failure or "", bill_failures=self.settings.bill_failures)
         if moved:
             self.tell(task)
         return moved

@@ -16,6 +16,7 @@ class Settings:
     concurrency: int = 20
     units: int = 5_000
     accept_duplicates: bool = False
+    bill_failures: bool = False
     secrets: tuple[str, ...] = ()
     callbacks: str = "normal"
     callback_retries: int = 0

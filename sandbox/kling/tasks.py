@@ -99,8 +99,8 @@ class Store:
         if len(self._with_frames) > FRAMES_KEPT:
             self._with_frames.popleft().frames = []
 
-    def move(self, task: Task, status: str, message: str = "") -> bool:
-        """A state change; False when the task has ended already. Success is billed, failure costs nothing."""
+    def move(self, task: Task, status: str, message: str = "", *, bill_failures: bool = False) -> bool:
+        """A state change; False when the task has ended already. Failure costs nothing, unless it is billed too."""
         if task.final:
             return False
         task.status, task.message, task.updated = status, message, self._now()
@@ -108,7 +108,7 @@ class Store:
             self.busy[task.order.model.id] -= 1
             self.units_held -= task.price
             self.counts[status] += 1
-        if status == "succeeded":
+        if status == "succeeded" or (status == "failed" and bill_failures):
             task.billed = task.price
             self.counts["billed_tenths"] += task.price
             self._deduct(task.updated, task.price)
