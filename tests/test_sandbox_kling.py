@@ -617,6 +617,10 @@ async def test_the_account_page_lags_and_wants_patience(bench: Bench) -> None:
     assert pack["remaining_quantity"] == 4_996
     exact = (await bench.http.post("/kling/account/billing/package", json={})).json()["data"]["result"]
     assert [(one["task_id"], one["deduction_amount"]) for one in exact] == [(made, "4")]
+    assert (exact[0]["unit_before_deduction"], exact[0]["unit_after_deduction"]) == ("5000", "4996")
+    bench.world.clock.advance(2)
+    other = await bench.http.get("/kling/account/costs", params={**times, "resource_pack_name": "another"})
+    assert other.json()["data"] == {"code": 0, "msg": "SUCCEED"}
 
 
 # --- callbacks ----------------------------------------------------------------------------------------

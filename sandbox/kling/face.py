@@ -29,6 +29,7 @@ from sandbox.scenario import Scenario, Scenarios
 from sandbox.world import World
 
 FACE = "kling"
+PACK = "Video Generation - 5000 Units"
 KINDS = ("text-to-video", "image-to-video")
 Chosen = dict[str, Scenario]
 
@@ -234,11 +235,11 @@ class Face:
             raise ApiError(1302)
         self._costs_asked = now
         data: dict[str, Any] = {"code": 0, "msg": "SUCCEED"}
-        if self.settings.units:
+        if self.settings.units and request.query.get("resource_pack_name", PACK) == PACK:
             remaining = self.store.remaining(self.settings.costs_lag)
             data["resource_pack_subscribe_infos"] = [
                 {
-                    "resource_pack_name": "Video Generation - 5000 Units",
+                    "resource_pack_name": PACK,
                     "resource_pack_id": "sandbox-pack-1",
                     "resource_pack_type": "decreasing_total",
                     "total_quantity": float(self.settings.units),
@@ -253,8 +254,9 @@ class Face:
 
     async def _package(self, request: web.Request) -> dict[str, Any]:
         """Deductions task by task (section 10), newest first."""
+        ended = ["succeeded", "failed"] if self.settings.bill_failures else ["succeeded"]
         page = self.store.page(
-            {**validation.parsed(await request.read()), "filters": [{"key": "status", "values": ["succeeded"]}]}
+            {**validation.parsed(await request.read()), "filters": [{"key": "status", "values": ended}]}
         )
         page["result"] = [
             {
@@ -264,6 +266,8 @@ class Face:
                 "duration": str(task.order.seconds),
                 "video_sound": task.order.audio,
                 "deduction_amount": units(task.billed),
+                "unit_before_deduction": units(max(0, self.store.units_total - task.spent_before)),
+                "unit_after_deduction": units(max(0, self.store.units_total - task.spent_before - task.billed)),
                 "deduction_time": int(task.updated * 1000),
             }
             for task in page.get("result", [])

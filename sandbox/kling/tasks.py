@@ -37,6 +37,7 @@ class Task:
     status: str = "submitted"
     message: str = ""
     billed: int = 0
+    spent_before: int = 0
     scenarios: dict[str, str] = field(default_factory=dict)
     visible_at: float = 0.0
     failing_gets: int = 0
@@ -109,7 +110,7 @@ class Store:
             self.units_held -= task.price
             self.counts[status] += 1
         if status == "succeeded" or (status == "failed" and bill_failures):
-            task.billed = task.price
+            task.billed, task.spent_before = task.price, self.units_spent
             self.counts["billed_tenths"] += task.price
             self._deduct(task.updated, task.price)
         return True
