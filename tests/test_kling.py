@@ -280,6 +280,15 @@ async def test_codes_nobody_knows_stay_on_the_safe_side(
     assert (error.code, error.failure) == (code, kind)
 
 
+async def test_a_refusal_names_its_request() -> None:
+    """Kling's support asks for the request's id: it stands beside the refusal, where logs and alerts show it."""
+    refused = reply(400, {"code": 1201, "message": "m" * 900, "request_id": "req-1\n" + "x" * 900})
+    error = await against(refused, use=lambda kling: failed(kling.submit(order())))
+    assert "request req-1" in error.detail[:300]
+    assert "\n" not in error.detail
+    assert len(error.detail) < 500
+
+
 async def test_nobody_listening_is_temporary() -> None:
     """Before the first byte is sent no task can exist."""
     async with scripted(Reply()) as server:

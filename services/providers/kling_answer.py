@@ -87,13 +87,16 @@ def read_envelope(answer: Answer, scrub: Scrub, in_doubt: Failure, *, with_photo
     code = _as_code(body.get("code"))
     if 200 <= answer.status < 300 and code in (0, None) and "data" in body:
         return body["data"]
-    error = read_error(answer, code, scrub(body.get("message")), with_photo=with_photo)
+    request_id = scrub(body.get("request_id"))[:64]
+    error = read_error(answer, code, scrub(body.get("message")), with_photo=with_photo, request_id=request_id)
     if in_doubt is Failure.TEMPORARY or (in_doubt is Failure.PERMANENT and error.failure is Failure.UNKNOWN):
         error.failure = Failure.TEMPORARY
     raise error
 
 
-def read_error(answer: Answer, code: int | None, message: str, *, with_photo: bool = False) -> ProviderError:
+def read_error(
+    answer: Answer, code: int | None, message: str, *, with_photo: bool = False, request_id: str = ""
+) -> ProviderError:
     """What an error answer to a submit means; `code` None: the body is not Kling's, so nobody knows what it did."""
     verdict = _CODES.get(code) if code else None
     if verdict is None and code and 400 <= answer.status < 500 and answer.status != 408:
@@ -112,7 +115,7 @@ def read_error(answer: Answer, code: int | None, message: str, *, with_photo: bo
         verdict.code,
         verdict.failure,
         verdict.blame,
-        f"HTTP {answer.status} code {code}: {message or 'no message'}",
+        f"HTTP {answer.status} code {code}{request_id and f' (request {request_id})'}: {message or 'no message'}",
         retry_after=max(told or 0.0, verdict.wait or 0.0) or None,
         pause_provider=verdict.pause,
     )
