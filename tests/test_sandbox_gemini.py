@@ -275,7 +275,10 @@ OUTCOMES: dict[str, Callable[[httpx.Response], bool]] = {
     "content_missing": lambda a: "content" not in a.json()["candidates"][0],
     "candidates_empty": lambda a: a.json()["candidates"] == [],
     "candidates_missing": lambda a: "candidates" not in a.json() and "promptFeedback" not in a.json(),
-    "prompt_block=BLOCKLIST": lambda a: a.json()["promptFeedback"] == {"blockReason": "BLOCKLIST"},
+    "prompt_block=BLOCKLIST": lambda a: (
+        a.json()["promptFeedback"] == {"blockReason": "BLOCKLIST"}
+        and a.json()["usageMetadata"].keys() == {"promptTokenCount", "totalTokenCount"}
+    ),
     "finish=IMAGE_SAFETY": lambda a: a.json()["candidates"][0]["finishReason"] == "IMAGE_SAFETY",
     "finish=IMAGE_OTHER,try_again": lambda a: a.json()["candidates"][0]["finishMessage"] == "try again",
     "finish=SOMETHING_NEW": lambda a: a.json()["candidates"][0]["finishReason"] == "SOMETHING_NEW",

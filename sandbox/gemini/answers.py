@@ -175,14 +175,14 @@ def _usage(draft: Draft, images: int, *, blocked: bool = False) -> tuple[dict[st
     made = images * model.image_tokens[order.size]
     # The count of a Gemini 3 answer exceeds the sum of its details by 88 to 630.
     rest = draft.chance.randint(88, 630) if images and model.levels else 0
-    details = [{"modality": "TEXT", "tokenCount": text}]
-    if photos:
-        details.append({"modality": "IMAGE", "tokenCount": photos})
     usage: dict[str, Any] = {
         "promptTokenCount": text + photos,
         "totalTokenCount": text + photos + made + rest + thoughts,
-        "promptTokensDetails": details,
     }
+    if not blocked:
+        usage["promptTokensDetails"] = [{"modality": "TEXT", "tokenCount": text}]
+        if photos:
+            usage["promptTokensDetails"].append({"modality": "IMAGE", "tokenCount": photos})
     if images:
         usage["candidatesTokenCount"] = made + rest
         usage["candidatesTokensDetails"] = [{"modality": "IMAGE", "tokenCount": made}]
