@@ -94,7 +94,7 @@ async def _tell_owner(here: Runtime, error: ProviderError, name: str, model: str
 
 async def _move(here: Runtime, queue: Queue, job: Job, task: VideoTask | None) -> None:
     waited = clock.now() - (job.started_at or job.created_at) / 1000
-    if task is not None and task.is_final and task.cost_micro_usd is not None:
+    if task is not None and task.is_final and task.cost_micro_usd:
         await here.db.write(job_rows.record_cost, job.id, task.cost_micro_usd)
     if task is not None and task.status is TaskStatus.FAILED:
         code = (task.error_code or ErrorCode.GENERATION_FAILED).value
