@@ -145,6 +145,25 @@ async def test_taps_spoil_in_the_queue(wire: Wire) -> None:
     assert await wire.result("getUpdates", offset=-5) == []
 
 
+async def test_numbers_begin_anew_after_a_quiet_week(wire: Wire) -> None:
+    """Numbers rise by one; the first update after a week without any gets a number from anywhere, a lower one too."""
+
+    async def next_number() -> int:
+        await wire.say(ANYA, "hello")
+        wire.world.clock.advance(5)
+        number: int = (await wire.result("getUpdates", offset=-1))[0]["update_id"]
+        return number
+
+    steps = []
+    for days in (6, 8, 8, 8, 8, 8, 8):
+        before = await next_number()
+        assert await next_number() == before + 1
+        wire.world.clock.advance(days * 86_400)
+        steps.append(await next_number() - before - 1)
+    assert steps[0] == 1
+    assert min(steps[1:]) < 0 < max(steps[1:])
+
+
 # --- the wire ----------------------------------------------------------------------------------------
 
 

@@ -155,7 +155,7 @@ class Bot:
         self.id = bot_id
         self.first_name = str(world.settings.get("telegram_bot_name", "Sandbox Bot"))
         self.username = str(world.settings.get("telegram_bot_username", f"sandbox_{bot_id}_bot"))
-        self.updates = UpdateQueue(world.clock, world.random.randrange(10**8, 5 * 10**8))
+        self.updates = UpdateQueue(world.clock, lambda: world.random.randrange(10**8, 5 * 10**8))
         self.limits = RateLimits(world.clock, pace)
         self.texts: dict[tuple[str, str], str] = {}
         self.commands: dict[tuple[str, str], list[Json]] = {}

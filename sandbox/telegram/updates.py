@@ -13,6 +13,7 @@ from sandbox.world import Clock
 
 QUEUE_LIMIT = 10_000
 DAY = 86_400.0
+QUIET_SECONDS = 7 * DAY  # after so long without an update the numbers begin anew, anywhere
 SHELF_LIFE = {"callback_query": 150.0, "pre_checkout_query": 150.0, "inline_query": 30.0}
 LEFT_OUT_BY_DEFAULT = frozenset(
     {"chat_member", "message_reaction", "message_reaction_count", "stopped_message_generation"}
@@ -53,9 +54,12 @@ class Poll:
 class UpdateQueue:
     """Updates in the order they happened, dropped when confirmed, too old or too many."""
 
-    def __init__(self, clock: Clock, first_id: int) -> None:
+    def __init__(self, clock: Clock, first_id: Callable[[], int]) -> None:
+        """`first_id` draws the number that a row of updates begins with."""
         self._clock = clock
-        self._next_id = first_id
+        self._first_id = first_id
+        self._next_id = first_id()
+        self._last_pushed = clock.now()
         self._items: dict[int, Pending] = {}
         self._by_user: dict[int, deque[Pending]] = {}
         self._soonest_end = float("inf")
@@ -86,9 +90,11 @@ class UpdateQueue:
         """Add an update unless the bot does not want its kind; answers its id."""
         if not self.wants(kind):
             return None
-        pending = Pending(
-            self._next_id, kind, payload, user_id, self._clock.now() + SHELF_LIFE.get(kind, DAY)
-        )
+        now = self._clock.now()
+        if now - self._last_pushed >= QUIET_SECONDS:
+            self._next_id = self._first_id()
+        self._last_pushed = now
+        pending = Pending(self._next_id, kind, payload, user_id, now + SHELF_LIFE.get(kind, DAY))
         self._next_id += 1
         self._items[pending.update_id] = pending
         self._soonest_end = min(self._soonest_end, pending.expires)
