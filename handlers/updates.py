@@ -158,6 +158,10 @@ class Updates:
                 failures += 1
                 await _pause(stop, _wait_after(error, failures))
                 continue
+            if not updates:
+                # All below the offset is confirmed. Kept on, it would confirm unread what comes after a week without
+                # updates, when Telegram's numbers begin anew.
+                offset = None
             for update_id, raw in updates or []:
                 if not await self._received(update_id, raw):
                     failures += 1

@@ -174,6 +174,21 @@ async def polling(
         await db.close()
 
 
+async def test_polling_hears_who_comes_after_a_quiet_week(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Telegram's numbers begin anew then: with a lower one the first update is heard as well, and so are all others."""
+    heard, clock = open_heard(), sandbox.world.clock
+    telegram = sandbox.world.faces["telegram"]
+    bot = telegram.bot(int(TOKEN.split(":")[0]))
+    async with polling(sandbox, tmp_path, heard):
+        for week in range(6):
+            telegram.receive(bot, telegram.chat(bot, 1001), {"text": f"week {week}"})
+            await so(lambda: len(heard.texts) == week + 1)  # noqa: B023 - awaited at once
+            asked = sandbox.calls("telegram", "getUpdates")
+            await so(lambda: sandbox.calls("telegram", "getUpdates") > asked + 2)  # noqa: B023
+            clock.advance(8 * 86_400)
+    assert heard.texts == [f"week {week}" for week in range(6)]
+
+
 async def so(condition: Callable[[], bool]) -> None:
     """Wait until it is."""
 
