@@ -337,18 +337,21 @@ async def test_a_document_may_turn_into_a_player(bot: telegram.Bot) -> None:
     assert plain.video is None
 
 
-async def test_a_video_is_measured(bot: telegram.Bot, wire: Wire) -> None:
-    """A clip's size, length and thumbnail are real, and what the sender says wins."""
+async def test_a_video_is_as_large_and_long_as_its_sender_says(bot: telegram.Bot, wire: Wire) -> None:
+    """Size and length are the sender's word alone: left out they are 0, whatever the file holds, also in an album."""
     sent = await bot.send_video(ANYA, clip(128, 72, 2), filename="take.mp4", supports_streaming=True)
     assert sent.video is not None
-    assert (sent.video.width, sent.video.height, sent.video.mime_type) == (128, 72, "video/mp4")
-    assert sent.video.duration == timedelta(seconds=2)
+    assert (sent.video.width, sent.video.height, sent.video.mime_type) == (0, 0, "video/mp4")
+    assert sent.video.duration == timedelta(0)
     assert sent.video.thumbnail is not None
     told = await bot.send_video(ANYA, clip(), width=1280, height=720, duration=5, thumbnail=picture(320, 180, "JPEG"))
     assert told.video is not None
     assert (told.video.width, told.video.duration) == (1280, timedelta(seconds=5))
     assert told.video.thumbnail is not None
     assert told.video.thumbnail.width == 320
+    clips = [telegram.InputMediaVideo(clip()), telegram.InputMediaVideo(clip(), width=128, height=72)]
+    album = await bot.send_media_group(ANYA, clips)
+    assert [one.video and one.video.width for one in album] == [0, 128]
 
 
 async def test_a_silent_clip_may_come_back_as_animation(bot: telegram.Bot, wire: Wire) -> None:

@@ -84,20 +84,25 @@ async def _downloaded(url: str, limit: int) -> Upload:
         raise bad_request("failed to get HTTP URL content") from None
 
 
-async def stored(call: Call, kind: str, upload: Upload, given: Json) -> Json:
-    """Keep an uploaded file and describe it as the Bot API does."""
+async def stored(call: Call, kind: str, upload: Upload, given: Json, *, measured: bool = False) -> Json:
+    """Keep an uploaded file and describe it as the Bot API does.
+
+    A clip is as large and as long as its sender says (telegram sheet, section 5). It is `measured` for those who can't
+    say: a person, whose app looks into the file, and a document that turned into a clip.
+    """
     if kind == "photo":
         return {"photo": await _photo(call, upload)}
     name = PurePosixPath(upload.name.replace("\\", "/")).name[:255] or "file"
     mime = _mime(kind, name, upload)
     if kind == "document" and not given.get("disable_content_type_detection"):
         kind = {"image/gif": "animation", "video/mp4": "video"}.get(mime, kind)
+        measured = True
     facts: Json = {}
     thumbnail = None
     if kind in ("video", "animation"):
         clip = await asyncio.to_thread(media.probe_clip, upload.data)
         if clip is not None:
-            facts = {"width": clip.width, "height": clip.height, "duration": clip.duration}
+            facts = {"width": clip.width, "height": clip.height, "duration": clip.duration} if measured else {}
             thumbnail = clip.thumbnail
             if kind == "video" and not clip.has_sound and call.telegram.silent_video_is_animation:
                 kind = "animation"

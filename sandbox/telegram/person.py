@@ -147,7 +147,7 @@ class PersonApi:
             raise Refused("send 1 to 10 parts named file")
         call = Call(self.telegram, bot, Params())
         given = {"disable_content_type_detection": True}
-        contents = [await stored(call, kind, upload, given) for upload in uploads]
+        contents = [await stored(call, kind, upload, given, measured=True) for upload in uploads]
         caption = formatted(params.text("caption"), "", None)
         if caption[0]:
             contents[0] |= {"caption": caption[0], **({"caption_entities": caption[1]} if caption[1] else {})}
