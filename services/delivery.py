@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from aiogram import Bot
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramBadRequest, TelegramEntityTooLarge
@@ -157,13 +157,24 @@ class _Parcel:
     async def video(self) -> str | None:
         """Send the clip with its size, length and first frame, which Telegram does not look up itself."""
 
+        around: dict[str, Any] = {
+            "caption": self.words.text, "reply_markup": self.words.keyboard, "request_timeout": UPLOAD_SECONDS,
+        }
+
         async def send(file: str | BufferedInputFile, thumbnail: BufferedInputFile | None = None) -> Message:
             return await self.bot.send_video(
                 self.chat_id, file, width=self.asset.width, height=self.asset.height,
                 duration=max(1, round((self.asset.duration_ms or 0) / 1000)), thumbnail=thumbnail,
-                supports_streaming=True, caption=self.words.text, reply_markup=self.words.keyboard,
-                request_timeout=UPLOAD_SECONDS,
+                supports_streaming=True, **around,
             )
+
+        async def again(file_id: str) -> Message:
+            try:
+                return await send(file_id)
+            except TelegramBadRequest as error:
+                if "as video" not in error.message.lower():
+                    raise
+                return await self.bot.send_animation(self.chat_id, file_id, **around)
 
         async def upload() -> Message:
             data = await self._bytes()
@@ -172,8 +183,8 @@ class _Parcel:
                 thumbnail = BufferedInputFile(await asyncio.to_thread(video_thumbnail, data), "thumbnail.jpg")
             return await send(BufferedInputFile(data, self._name()), thumbnail)
 
-        message = await self._by_id_or_upload(self.asset.file_id, send, upload)
-        # A clip without sound may come back as an animation (telegram sheet, section 5).
+        message = await self._by_id_or_upload(self.asset.file_id, again, upload)
+        # A clip without sound may come back as an animation (telegram sheet, section 5), and goes again as one only.
         sent = message.video or message.animation or message.document
         return sent.file_id if sent else None
 

@@ -119,3 +119,26 @@ async def test_nobody_opens_somebody_elses_order(house: House) -> None:
         answer = await bob.press_raw(f"j:{job.id}:{act}")
         assert "out of date" in answer or await bob.sees("out of date", new=True)
     assert [one for one in await bob.messages() if "photo" in one] == []
+
+
+async def test_a_clip_without_sound_comes_again_from_telegram(house: House) -> None:
+    """Telegram may keep it as an animation, whose id is none of a video; it outlives our copy all the same."""
+    telegram = house.sandbox.world.faces["telegram"]
+    telegram.silent_video_is_animation = True
+    anya = house.person()
+    await house.give(ANYA, 200)
+    await anya.say("/video")
+    await anya.sees("Опишите сцену")
+    await ordered(house, anya, "волны на закате")
+    (clip,) = await anya.gets("animation")
+    await anya.sees("Готово · списано")
+    (job,) = await house.db.read(jobs.of_user, ANYA)
+    asset = await house.db.read(asset_rows.result_of, job.id)
+    assert asset is not None
+    await house.db.write(jobs.asset_deleted, asset.id)
+    await anya.say("/history")
+    await anya.sees("История", new=True)
+    await anya.press("волны на закате")
+    again = (await anya.gets("animation", count=2))[1]
+    assert again["animation"]["file_id"] == clip["animation"]["file_id"]
+    assert (again["caption"], labels_of(again)) == (clip["caption"], labels_of(clip))
