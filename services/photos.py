@@ -80,9 +80,14 @@ class Photos:
                 pass  # Telegram may still have it
             except AssetError as error:
                 raise PhotoUnavailable(str(error)) from error
-        for file_id in (result.file_id, result.preview_file_id):
-            if file_id is not None:
-                return await self._download(bot, file_id)
+        if result.file_id is not None:
+            try:
+                return await self._download(bot, result.file_id)
+            except PhotoRefused:
+                if result.preview_file_id is None:
+                    raise  # else the original is too big to fetch, and the preview is not
+        if result.preview_file_id is not None:
+            return await self._download(bot, result.preview_file_id)
         raise PhotoGone(result.id)
 
     async def _download(self, bot: Bot, file_id: str) -> bytes:

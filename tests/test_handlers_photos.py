@@ -253,6 +253,21 @@ async def test_a_result_is_edited_even_when_its_file_has_expired(house: House) -
     await anya.sees("Что изменить на этой картинке?")
 
 
+async def test_of_a_result_too_big_to_fetch_the_preview_is_edited(house: House) -> None:
+    """A bot may fetch 20 MB from Telegram: of a larger original that only Telegram has, the preview must do."""
+    anya = house.person()
+    await finished_picture(house, anya)
+    (job,) = await house.db.read(jobs.of_user, ANYA)
+    asset = await house.db.read(asset_rows.result_of, job.id)
+    assert asset is not None
+    await house.db.write(jobs.asset_deleted, asset.id)
+    await house.shop.runtime.assets.delete(asset.store_key)
+    body = {"ok": False, "error_code": 400, "description": "Bad Request: file is too big"}
+    house.sandbox.fault("telegram", "getFile", status=400, body=body)
+    await anya.press("✏️ Изменить")
+    await anya.sees("Что изменить на этой картинке?", seconds=15)
+
+
 async def test_repeating_an_edit_whose_photo_is_gone(house: House) -> None:
     """When the person's photo is no longer kept, the repeat says so instead of charging."""
     anya = house.person()
