@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import html
+import logging
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -32,6 +35,7 @@ from aiogram.types import InlineKeyboardMarkup, Message, ReplyKeyboardMarkup
 from aiohttp import ClientConnectorError
 
 from database import clock
+from services.log import event
 from services.settings import Settings
 
 OVERALL_PER_SECOND: Final = 25.0  # Telegram's own limit is about 30 (telegram sheet, section 2)
@@ -50,6 +54,9 @@ _UNCOUNTED = frozenset({"SendChatAction", "SendMessageDraft"})
 _COUNTED = ("Send", "Edit", "Copy", "Forward")
 _HARMLESS = ("Edit", "Answer", "Get", "Set", "Delete")
 
+_TAG = re.compile(r"<[^<>]*>")
+
+_log = logging.getLogger(__name__)
 _patience: ContextVar[float] = ContextVar("patience", default=LONGEST_WAIT)
 
 
@@ -136,7 +143,8 @@ class Outgoing(BaseRequestMiddleware):
     """Every call of the bot goes through here.
 
     429 is obeyed and the same call sent again. What a server error or a broken line swallowed is sent again only where
-    a second time changes nothing (edits, answers, questions) or where the connection was never made.
+    a second time changes nothing (edits, answers, questions) or where the connection was never made. Words whose marks
+    Telegram can't parse are sent again without any.
     """
 
     def __init__(self, pace: Pace | None = None, *, first_pause: float = FIRST_PAUSE) -> None:
@@ -163,6 +171,12 @@ class Outgoing(BaseRequestMiddleware):
                     raise
                 if chat_id is None:
                     await asyncio.sleep(error.retry_after)
+            except TelegramBadRequest as error:
+                words = _plain_words(method, error)
+                if last or not words:
+                    raise
+                event(_log, "telegram.bad_markup", level=logging.ERROR, method=method.__api_method__, error=str(error))
+                method = method.model_copy(update={**words, "parse_mode": None})
             except TROUBLE as error:
                 if last or not _harmless(method, error) or _patience.get() <= 0:
                     raise
@@ -239,6 +253,14 @@ def _counted_chat(method: TelegramMethod[Any]) -> int | None:
     if not isinstance(chat_id, int) or name in _UNCOUNTED or not name.startswith(_COUNTED):
         return None
     return chat_id
+
+
+def _plain_words(method: TelegramMethod[Any], error: TelegramBadRequest) -> dict[str, str]:
+    """The call's words without tags, by the name of their field, when it was for these that Telegram refused them."""
+    if "can't parse entities" not in error.message or getattr(method, "parse_mode", None) is None:
+        return {}
+    marked = {name: words for name in ("text", "caption") if (words := getattr(method, name, None))}
+    return {name: html.unescape(_TAG.sub("", words)) or words for name, words in marked.items()}
 
 
 def _harmless(method: TelegramMethod[Any], error: Exception) -> bool:

@@ -123,6 +123,17 @@ async def test_an_edit_that_is_not_possible_becomes_a_new_message(bot: Bot) -> N
     assert await change_or_show(bot, ANYA, message.message_id, Screen("two")) > message.message_id
 
 
+@pytest.mark.parametrize("way", ["sent", "edited"])
+async def test_what_telegram_can_not_parse_arrives_plain(bot: Bot, sandbox: Sandbox, way: str) -> None:
+    """Words whose marks are broken by a fault of ours are said once more without any: a result must not stay undone."""
+    broken = Screen("<b>2 < 3</b> &amp; <i>so on")
+    number = (await show(bot, ANYA, broken if way == "sent" else Screen("one"))).message_id
+    if way == "edited":
+        assert await change(bot, ANYA, number, broken)
+    message = sandbox.world.faces["telegram"].bot(bot.id).chats[ANYA].messages[number].data
+    assert (message["text"], message.get("entities")) == ("2 < 3 & so on", None)
+
+
 async def test_what_an_answer_is_read_with_is_made_once(bot: Bot) -> None:
     """pydantic forgets the type of an answer that nobody holds; making it again would stop the loop at every call."""
     await bot.get_my_short_description()
