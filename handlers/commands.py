@@ -33,7 +33,7 @@ async def set_commands(bot: Bot, admin_ids: Iterable[int], *, db: Database, text
     """Bring Telegram's menus up to date; True when anything was sent. Telegram's refusal is logged, not raised."""
     admins = sorted(admin_ids)
     wanted = _described(texts)
-    digest = hashlib.sha256(json.dumps([bot.id, admins, wanted], ensure_ascii=False).encode()).hexdigest()
+    digest = _digest([bot.id, admins, wanted])
     if await db.read(flags.get, FLAG) == digest:
         return False
     try:
@@ -47,14 +47,27 @@ async def set_commands(bot: Bot, admin_ids: Iterable[int], *, db: Database, text
     return True
 
 
-async def greet_admin(bot: Bot, admin: int, *, texts: Texts) -> None:
-    """The longer list for an administrator whose chat may be younger than the bot's last start. Never raises."""
+async def greet_admin(bot: Bot, admin: int, *, db: Database, texts: Texts) -> None:
+    """The longer list for an administrator whose chat may be younger than the bot's last start; never twice the same.
+
+    Telegram's refusal is logged, not raised.
+    """
+    wanted, flag = _described(texts), f"{FLAG}:{admin}"
+    digest = _digest([bot.id, wanted])
+    if await db.read(flags.get, flag) == digest:
+        return
     try:
-        for language, described in _described(texts).items():
+        for language, described in wanted.items():
             listed = [BotCommand(command=name, description=text) for name, text in described]
             await bot.set_my_commands(listed, scope=BotCommandScopeChat(chat_id=admin), language_code=_code(language))
     except (TelegramAPIError, ClientDecodeError) as error:
         event(_log, "commands.not_set", level=logging.WARNING, error=type(error).__name__)
+        return
+    await db.write(flags.put, flag, digest)
+
+
+def _digest(wanted: object) -> str:
+    return hashlib.sha256(json.dumps(wanted, ensure_ascii=False).encode()).hexdigest()
 
 
 def _described(texts: Texts) -> dict[str, list[tuple[str, str]]]:

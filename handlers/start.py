@@ -56,7 +56,7 @@ async def start(
     await show(bot, message.chat.id, Screen(greeting, keyboards.main_menu(voice)))
     await show(bot, message.chat.id, await start_screen(voice, drafts, db, person.id))
     if person.id in admins:
-        await greet_admin(bot, person.id, texts=texts)
+        await greet_admin(bot, person.id, db=db, texts=texts)
 
 
 async def start_screen(voice: Voice, drafts: Drafts, db: Database, user_id: int) -> Screen:

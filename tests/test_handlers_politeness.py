@@ -235,7 +235,7 @@ async def test_a_flood_of_taps_does_not_stop_others(house: House) -> None:
 
 
 async def test_the_menu_lists_commands_for_people_and_administrators(house: House) -> None:
-    """Commands are set per language and for administrators; a second start sends nothing."""
+    """Commands are set per language and for administrators; a second start of the bot, or of a chat, sends nothing."""
     oleg = house.person(ADMIN)
 
     async def all_sent() -> bool:  # one list after the other; what was sent is noted after the last
@@ -253,6 +253,13 @@ async def test_the_menu_lists_commands_for_people_and_administrators(house: Hous
         return {"start", "help", "grant", "refund"} <= listed
 
     await until(listed_for_oleg, what="the administrator's commands")
+    await oleg.say("/help")  # answered when all that the first /start had to send is sent
+    await oleg.sees("Как это работает", new=True)
+    sent = house.sandbox.calls("telegram", "setMyCommands")
+    for words, answer in (("/start", "на балансе"), ("/help", "Как это работает")):
+        await oleg.say(words)
+        await oleg.sees(answer, new=True)
+    assert house.sandbox.calls("telegram", "setMyCommands") == sent
     anya = house.person()
     listed = (await anya._call("messages", verb="GET"))["commands"]
     assert {"command": "balance", "description": "Баланс и операции"} in listed
