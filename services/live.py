@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from aiogram import Bot
-from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter
+from aiogram.exceptions import (
+    TelegramAPIError,
+    TelegramBadRequest,
+    TelegramForbiddenError,
+    TelegramRetryAfter,
+    TelegramUnauthorizedError,
+)
 
 from database import clock, flags, jobs, users
 from database.models import Database, DatabaseError, Job, JobStatus, Tx
@@ -134,7 +140,9 @@ class LiveMessages:
             possible = False
         except TooManyWaiting:
             return
-        except TROUBLE as error:
+        except TelegramUnauthorizedError:
+            raise  # the token is revoked: all ends
+        except (TelegramAPIError, *TROUBLE) as error:
             event(_log, "live.edit_failed", level=logging.WARNING, job_id=job.id, error=str(error))
             shown.at_ms = now_ms
             return

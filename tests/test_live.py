@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from aiogram import Bot
 
@@ -160,6 +161,16 @@ async def test_progress_waits_for_room(stage: Stage) -> None:
     assert await stage.after(3) == []
     assert await stage.after(1) == []  # our own pace keeps the second, no call is made
     assert stage.sandbox.calls("telegram", "editMessageText") == 1
+
+
+@pytest.mark.parametrize("status", [404, 409, 429])
+async def test_an_odd_refusal_ends_nothing(stage: Stage, status: int) -> None:
+    """Whatever Telegram says to an edit, be it 429 without a time to wait, the loop goes on and edits again."""
+    await stage.order()
+    body = {"ok": False, "error_code": status, "description": "Odd"}
+    stage.sandbox.fault("telegram", "editMessageText", status=status, body=body)
+    assert await stage.after(3) == []
+    assert await stage.after(3) == ["🕓 <b>В очереди</b>"]
 
 
 async def test_the_person_reads_their_language(stage: Stage) -> None:
