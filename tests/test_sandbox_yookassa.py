@@ -367,6 +367,15 @@ async def test_without_a_receipt_nothing_is_registered(client: Client) -> None:
     assert "receipt_registration" not in {**payment, **refund}
 
 
+async def test_a_shop_without_fiscalization_registers_no_receipt(client: Client) -> None:
+    """A receipt that is sent all the same leads to no registration, neither of the payment nor of its return."""
+    payment = await client.paid(receipt=RECEIPT)
+    part = {"payment_id": payment["id"], "amount": rub("90.00"), "receipt": receipt(amount=rub("90.00"))}
+    status, refund = await client.call("POST", "/refunds", part)
+    assert (status, "receipt_registration" in {**payment, **refund}) == (200, False)
+    assert (await client.call("GET", "/receipts"))[1]["items"] == []
+
+
 # --- reading and lists --------------------------------------------------------------------------------------------
 
 
@@ -383,6 +392,11 @@ async def test_a_succeeded_payment_is_the_sheets_example(client: Client) -> None
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", paid["captured_at"])
     assert "payment_method" not in payment
     assert payment["confirmation"]["type"] == "redirect"
+
+
+async def test_metadata_that_nobody_sent_is_not_shown(client: Client) -> None:
+    """`metadata` is one of the fields that may be missing: a client that counts on it should see that here."""
+    assert "metadata" not in await client.create(metadata=None)
 
 
 async def test_unknown_ids_are_404_or_400(client: Client) -> None:

@@ -72,13 +72,13 @@ class Payment:
             "paid": self.paid,
             "amount": money(self.amount),
             "created_at": moment(self.created_at),
-            "metadata": dict(self.metadata),
             "recipient": {"account_id": settings.shop_id, "gateway_id": settings.gateway_id},
             "refundable": self.status == "succeeded" and self.refunded + self.refunding < self.amount,
             "test": settings.test,
         }
         optional = {
             "description": self.description,
+            "metadata": self.metadata or None,
             "merchant_customer_id": self.merchant_customer_id,
             "payment_method": self.payment_method,
             "authorization_details": self.authorization,

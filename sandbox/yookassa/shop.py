@@ -82,7 +82,7 @@ class Shop:
             confirmation=order.confirmation,
             description=order.description,
             metadata=order.metadata,
-            receipt=order.receipt,
+            receipt=order.receipt if self.settings.fiscalization else None,
             merchant_customer_id=order.merchant_customer_id,
             created_at=now,
             deadline=now + self.settings.payment_lifetime,
@@ -198,7 +198,7 @@ class Shop:
             description=order.description,
             metadata=order.metadata,
             created_at=self._now(),
-            fiscal=order.receipt is not None or payment.receipt is not None,
+            fiscal=payment.receipt is not None or (self.settings.fiscalization and order.receipt is not None),
         )
         payment.refunding += order.amount
         self._keep(self.refunds, refund.id, refund)
