@@ -14,7 +14,7 @@ from services.providers import open_providers
 from services.providers.nano_banana import NanoBanana
 from services.queue import Queue
 from services.settings import Settings
-from services.yookassa import ErrorKind, YooKassaError, YooKassaGateway
+from services.yookassa import ErrorKind, YooKassaError, YooKassaGateway, expects_test_payments
 
 _PROVIDER_HINTS = {
     ErrorCode.KEY_INVALID: "the key is refused; make a new one and set it again",
@@ -135,6 +135,9 @@ async def _yookassa(settings: Settings) -> str:
         await gateway.close()
     if not shop.enabled:
         raise Wrong("the shop is switched off at YooKassa")
+    if expects_test_payments(settings) not in (None, shop.test):  # every payment would be set aside
+        kind, key_kind = ("test", "live") if shop.test else ("live", "test")
+        raise Wrong(f"a {kind} shop answers to a {key_kind} key; check YOOKASSA_SHOP_ID and YOOKASSA_SECRET_KEY")
     if shop.fiscalization and settings.yookassa_receipts == "off":
         raise Wrong("the shop must send receipts (54-FZ); set YOOKASSA_RECEIPTS=on")
     return f"shop {shop.account_id}, {'TEST shop: nobody pays real money' if shop.test else 'live shop'}"

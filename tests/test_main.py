@@ -359,6 +359,18 @@ async def test_check_config_says_what_to_do_about_each_system(
     assert not any(secret in done.said for secret in (TOKEN.partition(":")[2], "test_sandbox_key", "test_wrong"))
 
 
+async def test_check_config_sees_a_key_of_another_kind_than_its_shop(
+    sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A test key and a live shop: all that is paid would be set aside, so the line says FAIL and what to look at."""
+    sandbox.world.faces["yookassa"].settings.update({"test": False})
+    done = await inside(main.check(sandbox.settings(tmp_path)), capsys)
+    (failed,) = (line for line in done.lines if line.startswith("FAIL"))
+    assert failed.startswith("FAIL  YooKassa")
+    assert "YOOKASSA_SECRET_KEY" in failed
+    assert done.status == 1
+
+
 async def test_check_config_tells_a_silent_address_from_a_wrong_key(
     sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
