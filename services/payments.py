@@ -12,6 +12,7 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from database import inbox, users
@@ -166,10 +167,10 @@ class Payments:
 
     # --- notifications --------------------------------------------------------------------------------
 
-    async def handle_notification(self, item: InboxItem) -> None:
+    async def handle_notification(self, item: InboxItem, *, at_once: bool = True) -> None:
         """Act on a notification that is written down; trouble leaves it for the sweeper, days of it for the owner."""
         try:
-            await self._act_on(item)
+            await self._act_on(item, at_once=at_once)
         except Exception as error:
             event(_log, "notification.put_off", level=logging.WARNING, inbox_id=item.id, error=str(error)[:200])
             if item.attempts < NOTIFICATION_TRIES:
@@ -183,15 +184,15 @@ class Payments:
     async def handle_due_notifications(self) -> None:
         """Those that were written down and whose process died, or that had to wait."""
         due = await self._db.write(inbox.due, source=PROVIDER) if self.enabled else []
-        await self._all(due, self.handle_notification)
+        await self._all(due, partial(self.handle_notification, at_once=False))
 
-    async def _act_on(self, item: InboxItem) -> None:
+    async def _act_on(self, item: InboxItem, *, at_once: bool) -> None:
         body: dict[str, Any] = json.loads(item.body)
         subject, provider_id = str(body["event"]).partition(".")[0], str(body["object"]["id"])
         if subject == "payment":
             await self.heard_of(provider_id)
         elif subject == "refund":
-            await self.heard_of_refund(provider_id)
+            await self.heard_of_refund(provider_id, at_once=at_once)
 
     async def heard_of(self, provider_payment_id: str) -> None:
         """Somebody says that something happened to this payment of YooKassa's: look, and do what follows."""
@@ -203,12 +204,15 @@ class Payments:
             # The notification was quicker than the provider's own books: ask again soon.
             await self._db.write(rows.look_later, payment.id, delay_ms=FIRST_LOOK_MS)
 
-    async def heard_of_refund(self, refund_id: str) -> None:
-        """Somebody says that YooKassa gave money back: look, and take it back once."""
+    async def heard_of_refund(self, refund_id: str, *, at_once: bool = False) -> None:
+        """Somebody says that YooKassa gave money back: look, and take it back once.
+
+        An id that was just made may be unknown for a moment. Asked `at_once` that is trouble, later it means nothing.
+        """
         try:
             refund = await self._settlement.gateway.get_refund(refund_id)
         except YooKassaError as error:
-            if error.kind is ErrorKind.NOT_FOUND:
+            if error.kind is ErrorKind.NOT_FOUND and not at_once:
                 return
             raise
         payment = await self._settlement.ours(refund.payment_id)

@@ -134,6 +134,22 @@ async def test_a_hint_that_is_given_up_is_given_to_the_owner(till: Till) -> None
     assert await till.db.write(inbox.due, source="yookassa") == []
 
 
+async def test_a_return_that_is_told_before_it_can_be_read_is_asked_about_once_more(till: Till) -> None:
+    """A just made id may be unknown for a moment: the word waits for a second look, after which it is let go."""
+    order = await till.paid()
+    refund = await till.control("/refunds", payment_id=order.provider_payment_id, amount="100.00")
+    till.sandbox.fault("yookassa", "v3/refunds/", status=404, body={"type": "error", "code": "not_found"})
+    for refund_id in (refund["id"], "00000000-0015-5000-a000-000000000000"):
+        await till.notify("refund.succeeded", refund_id)
+        await till.acted()
+    assert await entries(till) == [("topup", 50_000)]
+    await hints_due(till)
+    await till.payments.handle_due_notifications()
+    assert await till.db.get_balance(1) == 40_000
+    await hints_due(till)
+    assert await till.db.write(inbox.due, source="yookassa") == []
+
+
 # --- one bad row among good ones ------------------------------------------------------------------------
 
 
