@@ -5,6 +5,7 @@ Whoever hints at a change, the provider is asked, its answer compared with our r
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -26,6 +27,7 @@ KEY_LIVES_SECONDS = 23 * 3600  # after 24 h the provider forgets the key and wou
 CLOCK_SLACK_SECONDS = 60.0
 UNDATED_SECONDS = 90 * 24 * 3600  # so far back an order of a wrong clock is looked for: as long as it is asked about
 CREATE_TRIES = 2
+LONGEST_PAUSE = 5.0  # seconds between two tries, while a person waits for their link
 FIRST_LOOK_MS = 10_000
 MOST_WAITING = 1_000  # questions about one payment that may stand in line; what is true is decided in the database
 
@@ -96,8 +98,10 @@ class Settlement:
                 if error.kind not in _UNSURE:
                     await self._refused(payment, error)
                     raise TopUpUnavailable("refused") from error
-                if tries >= CREATE_TRIES:
+                pause = _pause(error)
+                if tries >= CREATE_TRIES or pause > LONGEST_PAUSE:
                     raise TopUpUnavailable("try_later") from error
+                await asyncio.sleep(pause)
         return payment
 
     async def _send(self, payment: Payment) -> Payment:
@@ -279,6 +283,13 @@ class Settlement:
 
     async def alert(self, key: str, text: str, **args: str) -> None:
         await self._db.write(rows.alert, self._admins, key, text, **args)
+
+
+def _pause(error: YooKassaError) -> float:
+    """Seconds before the same request may go again: what YooKassa asks for, else some where we are too many for it."""
+    if error.retry_after is not None:
+        return error.retry_after
+    return 1 + clock.chance() if error.kind is ErrorKind.RATE_LIMITED else 0.0
 
 
 def age(since_ms: int | None) -> float:

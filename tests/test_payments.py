@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from database import inbox, ledger, outbox
+from database import clock, inbox, ledger, outbox
 from database import payments as rows
 from database.models import NotFound, PaymentStatus
 from services.errors import TopUpUnavailable
@@ -164,6 +164,30 @@ async def test_a_silent_yookassa_leaves_an_order_that_is_looked_after(till: Till
     assert (waiting.status, waiting.provider_payment_id) == (PaymentStatus.PENDING, None)
     again = await till.order(order_id="slow")
     assert again.confirmation_url is not None
+
+
+@pytest.mark.parametrize(
+    ("answer", "pause"),
+    [({"status": 429}, 1.0), ({"status": 202, "body": {"type": "processing", "retry_after": 300}}, 0.3)],
+)
+async def test_a_yookassa_that_asks_for_patience_gets_a_pause(
+    till: Till, answer: dict[str, object], pause: float
+) -> None:
+    """429, and 202 with its `retry_after`: the same request goes again for the person who waits, but not at once."""
+    till.sandbox.fault("yookassa", "v3/payments", times=1, **answer)
+    began = clock.steady()
+    order = await till.order()
+    assert order.confirmation_url is not None
+    assert clock.steady() - began >= pause
+
+
+async def test_nobody_is_kept_waiting_for_a_long_pause(till: Till) -> None:
+    """Asked to come back in a minute: nothing goes again at once, the person hears "try later", the order stays."""
+    till.sandbox.fault("yookassa", "v3/payments", times=1, status=429, body={"type": "error", "retry_after": 60_000})
+    with pytest.raises(TopUpUnavailable) as caught:
+        await till.order(order_id="slow")
+    assert (caught.value.code, till.sandbox.calls("yookassa", "POST /payments")) == ("try_later", 0)
+    assert (await till.payment("slow")).status is PaymentStatus.PENDING
 
 
 async def test_wrong_credentials_close_the_order_and_tell_the_owner(till: Till) -> None:
