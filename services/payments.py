@@ -173,6 +173,7 @@ class Payments:
             await self._act_on(item, at_once=at_once)
         except Exception as error:
             event(_log, "notification.put_off", level=logging.WARNING, inbox_id=item.id, error=str(error)[:200])
+            await self._settlement.tell_if_refused(error)
             if item.attempts < NOTIFICATION_TRIES:
                 delay = min(5_000 * 2 ** min(item.attempts, 16), LONGEST_HINT_GAP_MS)
                 await self._db.write(inbox.failed, item.id, type(error).__name__, delay_ms=delay)
@@ -233,6 +234,7 @@ class Payments:
             await self.settle(payment.id)
         except Exception as error:  # whatever is wrong with this one, it waits its turn like the others
             event(_log, "payment.look_failed", level=logging.WARNING, payment_id=payment.id, error=str(error)[:200])
+            await self._settlement.tell_if_refused(error)
         await self._put_off(payment.id)
 
     @staticmethod

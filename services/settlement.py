@@ -34,6 +34,7 @@ MOST_WAITING = 1_000  # questions about one payment that may stand in line; what
 # As handlers/topup.py makes them: the chat, which is the person's own, the message, the sum in kopecks, a repetition.
 _ORDER_ID = re.compile(r"(?P<user>[1-9][0-9]{0,15})-[0-9]{1,15}-(?P<amount>[1-9][0-9]{0,11})(?:-[0-9]{1,3})?")
 _UNSURE = (ErrorKind.UNKNOWN_OUTCOME, ErrorKind.RATE_LIMITED)
+_OWNERS = (ErrorKind.CREDENTIALS, ErrorKind.FORBIDDEN)
 _log = logging.getLogger(__name__)
 
 
@@ -143,6 +144,15 @@ class Settlement:
     async def _refused(self, payment: Payment, error: YooKassaError) -> None:
         """A certain no: nothing exists at YooKassa, so the order is closed and the owner hears why."""
         await self._db.write(rows.close_unsent, payment.id, error.kind.value)
+        await self._refuses(error)
+
+    async def tell_if_refused(self, error: Exception) -> None:
+        """Whatever asked: where YooKassa refuses our key, or what we may do with it, the owner hears of it."""
+        if isinstance(error, YooKassaError) and error.kind in _OWNERS:
+            await self._refuses(error)
+
+    async def _refuses(self, error: YooKassaError) -> None:
+        """One alert an hour for each kind of refusal."""
         hour = clock.now_ms() // 3_600_000
         await self._db.write(
             rows.alert, self._admins, f"yookassa:{error.kind}:{hour}", "alert-yookassa", code=error.kind.value,

@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import pytest
+from sqlalchemy import text
 
 from database import clock, inbox, ledger, outbox
 from database import payments as rows
@@ -201,6 +202,24 @@ async def test_wrong_credentials_close_the_order_and_tell_the_owner(till: Till) 
     assert (await till.payment("bad")).status is PaymentStatus.CANCELED
     (alert,) = await till.db.write(outbox.claim)
     assert (alert.user_id, alert.kind) == (ADMIN, "alert")
+
+
+async def test_a_key_that_stops_working_is_told_though_nobody_orders(till: Till) -> None:
+    """401 to a look or to a notification's question: the owner hears of it, and what waits goes on waiting."""
+    order = await till.order()
+    assert order.provider_payment_id is not None
+    await till.control("/settings", secret_key="test_another")
+    for word in ("look", "notification"):
+        if word == "look":
+            await till.db.write(rows.look_later, order.id, delay_ms=0)
+            await till.payments.look_at_due()
+        else:
+            await till.db.write(lambda tx: tx.execute(text("DELETE FROM outbox")).close())
+            await till.notify("payment.succeeded", order.provider_payment_id)
+            await till.acted()
+        (alert,) = await till.db.write(outbox.claim)
+        assert (alert.user_id, alert.payload["text"]) == (ADMIN, "alert-yookassa"), word
+    assert (await till.payment(order.id)).status is PaymentStatus.PENDING
 
 
 async def test_without_a_shop_cards_are_off(till: Till) -> None:
