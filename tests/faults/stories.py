@@ -118,6 +118,16 @@ async def a_clip(stage: Stage) -> None:
     await stage.job()
 
 
+async def a_silent_clip(stage: Stage) -> None:
+    """Telegram keeps it as an animation; asked for again, it comes as one."""
+    stage.sandbox.world.faces["telegram"].silent_video_is_animation = True
+    await clip(stage, "волна у берега")
+    await stage.until("SELECT 1 FROM jobs WHERE delivered_at > 0")
+    await stage.anya.say("/history")
+    await stage.anya.tap("волна", on=await stage.anya.sees("История", new=True))
+    await stage.anya.gets("animation", count=2)
+
+
 async def brought_to_life(stage: Stage) -> None:
     await stage.anya.photo(picture())
     card = await stage.anya.sees("Что сделать с фото", new=True)
@@ -643,6 +653,7 @@ LIST = (
     Story("picture", a_picture, DRAWN, ("completed",)),
     Story("edit", an_edit, DRAWN, ("completed",)),
     Story("clip", a_clip, FILM, ("completed",)),
+    Story("silent clip", a_silent_clip, FILM, ("completed",), shown_again=1),
     Story("animate", brought_to_life, (("reserve", -FILMED),), ("completed",)),
     Story("refusal", a_refusal, (*DRAWN, ("refund", PICTURE)), ("failed",)),
     Story("locked key", a_locked_key, (*DRAWN, ("refund", PICTURE)), ("failed",)),
