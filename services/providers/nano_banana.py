@@ -65,24 +65,25 @@ class NanoBanana(ImageProvider):
 
     async def generate(self, request: ImageRequest) -> ImageResult:
         """Draw one picture; the whole call ends within `request.timeout` and a minute for the upload."""
+        body = await asyncio.to_thread(request_body, request)
         try:
-            return await self._generate(request)
+            answer = await self._http.request(
+                "POST",
+                f"/v1beta/models/{quote(request.model, safe='')}:generateContent",
+                content=body,
+                headers={"Content-Type": "application/json", "X-Server-Timeout": str(math.ceil(request.timeout))},
+                read_seconds=request.timeout,
+                deadline=request.timeout + UPLOAD_SECONDS,
+                max_bytes=ANSWER_LIMIT,
+                in_doubt=Failure.UNKNOWN,
+            )
+            return await self._read(answer, request)
         except ProviderError as error:
             if error.failure is Failure.UNKNOWN:
                 error.cost_micro_usd = request.rates.picture  # most likely drawn and billed
             raise
 
-    async def _generate(self, request: ImageRequest) -> ImageResult:
-        answer = await self._http.request(
-            "POST",
-            f"/v1beta/models/{quote(request.model, safe='')}:generateContent",
-            content=await asyncio.to_thread(request_body, request),
-            headers={"Content-Type": "application/json", "X-Server-Timeout": str(math.ceil(request.timeout))},
-            read_seconds=request.timeout,
-            deadline=request.timeout + UPLOAD_SECONDS,
-            max_bytes=ANSWER_LIMIT,
-            in_doubt=Failure.UNKNOWN,
-        )
+    async def _read(self, answer: Answer, request: ImageRequest) -> ImageResult:
         if not 200 <= answer.status < 300:
             raise read_error(answer, self._http.scrub, with_photos=bool(request.photos))
         # Tens of megabytes of JSON and base64 would hold up every other call on the loop.
