@@ -283,6 +283,11 @@ def due(tx: Tx, *, limit: int = 50) -> list[Payment]:
     return list({**longest, **{payment.id: payment for payment in newest}}.values())
 
 
+def any_paid(tx: Tx, provider: str) -> bool:
+    """Whether anything was ever credited by this rail."""
+    return bool(paid_since(tx, provider, 0, limit=1))
+
+
 def paid_since(tx: Tx, provider: str, since: int, *, after: str = "", limit: int = 500) -> list[Payment]:
     """A page of the payments credited since a UTC time in milliseconds, those of the old program left out.
 

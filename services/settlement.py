@@ -144,14 +144,14 @@ class Settlement:
     async def _refused(self, payment: Payment, error: YooKassaError) -> None:
         """A certain no: nothing exists at YooKassa, so the order is closed and the owner hears why."""
         await self._db.write(rows.close_unsent, payment.id, error.kind.value)
-        await self._refuses(error)
+        await self._alert_of(error)
 
     async def tell_if_refused(self, error: Exception) -> None:
         """Whatever asked: where YooKassa refuses our key, or what we may do with it, the owner hears of it."""
         if isinstance(error, YooKassaError) and error.kind in _OWNERS:
-            await self._refuses(error)
+            await self._alert_of(error)
 
-    async def _refuses(self, error: YooKassaError) -> None:
+    async def _alert_of(self, error: YooKassaError) -> None:
         """One alert an hour for each kind of refusal."""
         hour = clock.now_ms() // 3_600_000
         await self._db.write(

@@ -159,7 +159,7 @@ class Stars:
 
     async def sold_any(self) -> bool:
         """Whether there is anything to compare: Stars are sold, or once were."""
-        return self.enabled or bool(await self._db.read_apart(rows.paid_since, PROVIDER, 0, limit=1))
+        return self.enabled or await self._db.read_apart(rows.any_paid, PROVIDER)
 
     # --- comparison -------------------------------------------------------------------------------------
 

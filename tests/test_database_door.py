@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,15 +44,6 @@ def fail_halfway(tx: Tx) -> None:
 # --- a transaction is whole ---------------------------------------------------------------------------
 
 
-async def test_an_error_rolls_everything_back(db: Database) -> None:
-    """Whatever a function raises comes out as it is, and nothing it wrote stays."""
-    before = await snapshot(db)
-    with pytest.raises(RuntimeError, match="second half"):
-        await db.write(fail_halfway)
-    assert await snapshot(db) == before
-    await db.add_balance(ANNA, 500, key="half", reason="r")
-
-
 def owe_a_user_that_nobody_is(tx: Tx) -> None:
     """The foreign key is looked at by COMMIT only, which SQLite refuses and leaves the transaction open."""
     tx.connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
@@ -60,11 +51,18 @@ def owe_a_user_that_nobody_is(tx: Tx) -> None:
     tx.connection.exec_driver_sql("INSERT INTO balances VALUES (404, 0, 0, 0)")
 
 
-async def test_a_commit_that_is_refused_leaves_nothing_behind(db: Database) -> None:
-    """The error is ours, nothing of the transaction stays, and the next one finds a free door."""
+@pytest.mark.parametrize(
+    ("function", "error", "words"),
+    [(fail_halfway, RuntimeError, "second half"), (owe_a_user_that_nobody_is, BrokenRule, "FOREIGN KEY")],
+    ids=["the function raises", "the commit is refused"],
+)
+async def test_an_error_rolls_everything_back(
+    db: Database, function: Callable[[Tx], None], error: type[Exception], words: str
+) -> None:
+    """Whatever goes wrong comes out, nothing that was written stays, and the next one finds a free door."""
     before = await snapshot(db)
-    with pytest.raises(BrokenRule, match="FOREIGN KEY"):
-        await db.write(owe_a_user_that_nobody_is)
+    with pytest.raises(error, match=words):
+        await db.write(function)
     assert await snapshot(db) == before
     await db.add_balance(ANNA, 500, key="half", reason="r")
 

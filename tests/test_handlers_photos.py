@@ -240,15 +240,20 @@ async def test_buttons_under_a_result(house: House) -> None:
     assert newest.parent_job_id == first.id
 
 
-async def test_a_result_is_edited_even_when_its_file_has_expired(house: House) -> None:
-    """When our copy is gone Telegram still has the picture, and the next edit begins with that."""
-    anya = house.person()
+async def expired_picture(house: House, anya: Person) -> None:
+    """A result of which only Telegram has a copy."""
     await finished_picture(house, anya)
     (job,) = await house.db.read(jobs.of_user, ANYA)
     asset = await house.db.read(asset_rows.result_of, job.id)
     assert asset is not None
     await house.db.write(jobs.asset_deleted, asset.id)
     await house.shop.runtime.assets.delete(asset.store_key)
+
+
+async def test_a_result_is_edited_even_when_its_file_has_expired(house: House) -> None:
+    """When our copy is gone Telegram still has the picture, and the next edit begins with that."""
+    anya = house.person()
+    await expired_picture(house, anya)
     await anya.press("✏️ Изменить")
     await anya.sees("Что изменить на этой картинке?")
 
@@ -256,12 +261,7 @@ async def test_a_result_is_edited_even_when_its_file_has_expired(house: House) -
 async def test_of_a_result_too_big_to_fetch_the_preview_is_edited(house: House) -> None:
     """A bot may fetch 20 MB from Telegram: of a larger original that only Telegram has, the preview must do."""
     anya = house.person()
-    await finished_picture(house, anya)
-    (job,) = await house.db.read(jobs.of_user, ANYA)
-    asset = await house.db.read(asset_rows.result_of, job.id)
-    assert asset is not None
-    await house.db.write(jobs.asset_deleted, asset.id)
-    await house.shop.runtime.assets.delete(asset.store_key)
+    await expired_picture(house, anya)
     body = {"ok": False, "error_code": 400, "description": "Bad Request: file is too big"}
     house.sandbox.fault("telegram", "getFile", status=400, body=body)
     await anya.press("✏️ Изменить")
