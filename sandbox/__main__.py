@@ -6,12 +6,13 @@ import argparse
 import asyncio
 import contextlib
 import signal
+from typing import Any
 
 from sandbox.app import serve
 from sandbox.world import World
 
 
-async def run(host: str, port: int, speed: float, settings: dict[str, str]) -> None:
+async def run(host: str, port: int, speed: float, settings: dict[str, Any]) -> None:
     world = World(speed=speed, settings=settings)
     runner, url = await serve(world, host, port)
     print(f"Sandbox: {url}/", flush=True)
@@ -29,12 +30,26 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (loopback)")
     parser.add_argument("--port", type=int, default=8081, help="port; 0 takes a free one")
     parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds per real second")
+    parser.add_argument("--pace", type=float, default=1.0, help="how many times quicker pictures and clips are made")
     parser.add_argument("--bot-name", help="how every bot is called in the chat")
     parser.add_argument("--bot-username", help="its name after the @")
+    parser.add_argument("--notification-url", default="", help="where YooKassa tells of payments and refunds")
     options = parser.parse_args()
+    if not options.pace > 0:
+        parser.error("--pace must be above zero")
+    asyncio.run(run(options.host, options.port, options.speed, _settings(options)))
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What the faces begin with, and have again after a reset."""
     named = {"telegram_bot_name": options.bot_name, "telegram_bot_username": options.bot_username}
-    settings = {key: value for key, value in named.items() if value}
-    asyncio.run(run(options.host, options.port, options.speed, settings))
+    models = {"delay_scale": 1 / options.pace}
+    return {
+        **{key: value for key, value in named.items() if value},
+        "gemini": models,
+        "kling": models,
+        "yookassa": {"notification_url": options.notification_url},
+    }
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -19,7 +18,6 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from services.local_redis import LocalRedisError, ensure_local_redis
 
@@ -28,7 +26,7 @@ FIRST_PORT = 8081
 PORTS = 50
 START_SECONDS = 60.0
 STOP_SECONDS = 8.0
-SPEED = 4.0  # simulated seconds a real second: a picture in a few seconds, a clip in well under a minute
+PACE = 4.0  # times as quick as the real models: a picture in a few seconds, a clip in well under a minute
 BOT_NAME, BOT_USERNAME = "Kadro", "kadro_bot"
 WORKERS = 2
 ADMIN_ID = 9001  # the sandbox's own administrator
@@ -198,12 +196,11 @@ async def _start_all(demo: Demo, sandbox_port: int, redis_url: str) -> str:
     address = f"http://127.0.0.1:{sandbox_port}"
     bot_port = any_port()
     sandbox = await demo.start(
-        "sandbox", "-m", "sandbox", "--port", str(sandbox_port), "--speed", str(SPEED),
+        "sandbox", "-m", "sandbox", "--port", str(sandbox_port), "--pace", str(PACE),
         "--bot-name", BOT_NAME, "--bot-username", BOT_USERNAME,
+        "--notification-url", f"http://127.0.0.1:{bot_port}/webhooks/yookassa",
     )
     await demo.wait_for(sandbox, f"{address}/_control/clock")
-    hook = {"notification_url": f"http://127.0.0.1:{bot_port}/webhooks/yookassa"}
-    await asyncio.to_thread(_post, f"{address}/_control/yookassa/settings", hook)
     settings = environment(demo.folder, address, bot_port, redis_url)
     await demo.start("workers", "-m", "workers", "--processes", str(WORKERS), "--grace", "3", settings=settings)
     bot = await demo.start("bot", "main.py", settings=settings)
@@ -230,10 +227,3 @@ def _answers(url: str) -> bool:
             return bool(answer.status == 200)
     except (OSError, urllib.error.URLError):
         return False
-
-
-def _post(url: str, body: Mapping[str, Any]) -> None:
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 (our own loopback address)
-    with urllib.request.urlopen(request, timeout=5):  # noqa: S310
-        return

@@ -509,7 +509,10 @@ def processes_naming(text: str) -> list[int]:
 
 
 async def test_the_demo_opens_the_whole_shop_and_leaves_nothing_running(tmp_path: Path) -> None:
-    """One address is printed, the page and the bot answer there, and Ctrl-C ends every process of it."""
+    """One address is printed, the page and the bot answer there, and Ctrl-C ends every process of it.
+
+    The simulators keep the shop's time, and YooKassa's still know whom to tell when the page was reset.
+    """
     port = free_port()
     folder = ROOT / "data" / f"demo-{port}"
     process = await asyncio.create_subprocess_exec(
@@ -535,6 +538,12 @@ async def test_the_demo_opens_the_whole_shop_and_leaves_nothing_running(tmp_path
                     return "₽" in str(await answer.json())
 
             await until(greeted, seconds=30, what="the bot answers with its prices")
+            async with http.get(f"{address}_control/clock") as answer:
+                assert (await answer.json())["speed"] == 1
+            async with http.post(f"{address}_control/reset") as answer:
+                assert answer.status == 200
+            async with http.get(f"{address}_control/yookassa/settings") as answer:
+                assert "/webhooks/yookassa" in str(await answer.json())
         assert len(processes_naming(str(folder))) >= 3
         process.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(process.wait(), 40) == 0

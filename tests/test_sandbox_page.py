@@ -110,6 +110,17 @@ async def test_a_chosen_photo_arrives_with_its_caption(page: Page, bot: Bot, tmp
     await page.until("document.querySelector('.row.out .photo img')?.naturalWidth > 0")
 
 
+async def test_one_types_on_at_once_after_a_photo(page: Page, bot: Bot, tmp_path: Path) -> None:
+    """The field that was left for the photo's dialog takes the next keys without a click into it."""
+    await page.type("#text", "сначала слова" + ENTER)
+    assert (await bot.update("message"))["text"] == "сначала слова"
+    await page.type("#file-input", str(picture(tmp_path / "sea.png", "navy")))
+    await page.click("#attach-send")
+    assert "photo" in await bot.update("message")
+    await page.type("#text", "и снова слова" + ENTER)
+    assert (await bot.update("message"))["text"] == "и снова слова"
+
+
 async def test_as_a_file_the_bytes_stay_the_same(
     page: Page, bot: Bot, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:

@@ -79,6 +79,10 @@ export function openDialog(node) {
   const closed = new Promise((resolve) => {
     node.addEventListener("close", () => {
       node.remove();
+      // Chromium gives a text field its focus back without a caret, and typed keys would go nowhere.
+      const back = document.activeElement;
+      back.blur();
+      back.focus({ preventScroll: true });
       resolve(node.returnValue);
     });
   });
