@@ -44,6 +44,19 @@ async def test_a_pressed_button_waits_for_the_answer(page: Page, bot: Bot) -> No
     await page.until("document.querySelector('.inline-button[aria-busy=false]')")
 
 
+async def test_keys_that_nothing_takes_are_written_down(page: Page, bot: Bot) -> None:
+    """After a tap on a button one types the answer at once; keys that a dialog takes are not the message's."""
+    await bot.say("На сколько?", reply_markup=inline({"text": "Другая сумма", "callback_data": "other"}))
+    await page.click(".inline-button")
+    query = await bot.update("callback_query")
+    await bot.call("answerCallbackQuery", callback_query_id=query["id"], text="Сколько?", show_alert=True)
+    await page.shows("Сколько?", "dialog[open]")
+    await page.keys("7" + ESCAPE)
+    await page.until("!document.querySelector('dialog')")
+    await page.keys("500 рублей" + ENTER)
+    assert (await bot.update("message"))["text"] == "500 рублей"
+
+
 async def test_an_alert_asks_for_attention(page: Page, bot: Bot) -> None:
     """An answer with show_alert opens a dialog that stays until it is dismissed."""
     await bot.say("Цена?", reply_markup=inline({"text": "Узнать", "callback_data": "price"}))

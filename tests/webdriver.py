@@ -118,6 +118,11 @@ class Page:
         """Type with real key presses; into a file input: choose the files at these paths (one per line)."""
         await self.command(f"element/{await self.find(selector)}/value", text=text)
 
+    async def keys(self, text: str) -> None:
+        """Press these keys wherever the focus is."""
+        strokes = [{"type": kind, "value": key} for key in text for kind in ("keyDown", "keyUp")]
+        await self.command("actions", actions=[{"type": "key", "id": "keyboard", "actions": strokes}])
+
     async def label(self, selector: str) -> str:
         """The name by which assistive technology announces an element."""
         return str(await self._send("GET", f"{self.root}/element/{await self.find(selector)}/computedlabel"))

@@ -28,6 +28,7 @@ export class Composer {
     });
     this.field.addEventListener("input", () => this.changed());
     this.field.addEventListener("keydown", (event) => this.key(event));
+    document.addEventListener("keydown", (event) => this.typed(event));
     this.field.addEventListener("blur", () => setTimeout(() => this.list.contains(document.activeElement) || this.closeMenu(), 150));
     $("menu").addEventListener("click", () => {
       if (!this.list.hidden) return this.closeMenu();
@@ -135,6 +136,13 @@ export class Composer {
     const found = typed ? this.commands.filter((one) => one.command.startsWith(typed[1].toLowerCase())) : [];
     if (found.length > 0) this.openMenu(found);
     else this.closeMenu();
+  }
+
+  /** After a tap on a button one types on: as in Telegram's apps, keys that nothing else takes are written down. */
+  typed({ key, code, target, ctrlKey, metaKey, altKey }) {
+    const shortcut = ctrlKey || metaKey || altKey;
+    const writes = shortcut ? code === "KeyV" && !altKey : key.length === 1 && key !== " ";
+    if (writes && !target.closest("input, textarea, select, dialog")) this.field.focus({ preventScroll: true });
   }
 
   key(event) {
