@@ -143,10 +143,10 @@ async def email(
     if typed.lower() == "off":
         await db.write(users.set_email, person.id, None)
         await message.answer(voice.t("email-forgotten"))
+    elif not payments.wants_email and (typed or person.email is None):
+        await message.answer(voice.t("email-not-needed"))
     elif typed:
         await _keep_email(message, voice, db, person, typed)
-    elif not payments.wants_email and person.email is None:
-        await message.answer(voice.t("email-not-needed"))
     else:
         await show(bot, message.chat.id, await _ask_email(state, voice, 0, "", known=person.email))
 

@@ -326,7 +326,12 @@ async def _asked_once(house: House) -> None:
 
 
 async def test_without_receipts_nobody_is_asked(house: House) -> None:
-    """A shop that sends none never asks for an address."""
+    """A shop that sends none never asks for an address, and keeps none that is typed unasked."""
     anya = house.person(ANYA)
     await anya.say("/email")
     await anya.sees("Почта не нужна", new=True)
+    await anya.say(f"/email {ADDRESS}")
+    await anya.sees("Почта не нужна", new=True)
+    person = await house.db.read(users.get, ANYA)
+    assert person is not None
+    assert person.email is None
