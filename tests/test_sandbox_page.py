@@ -134,6 +134,29 @@ async def test_one_types_on_at_once_after_a_photo(page: Page, bot: Bot, tmp_path
     assert (await bot.update("message"))["text"] == "и снова слова"
 
 
+async def test_a_question_ends_with_its_chat(page: Page, bot: Bot, tmp_path: Path) -> None:
+    """The browser's Back leaves no dialog behind: Bob's photo must not go out in Anya's name."""
+    await page.click(f'[data-uid="{BOB}"]')
+    await page.until(f"location.hash === '#{BOB}' && document.getElementById('start').checkVisibility()")
+    await bot.say("hello, Bob", chat_id=BOB)
+    await page.type("#file-input", str(picture(tmp_path / "cat.png", "orange")))
+    await page.shows("Отправить файл", "dialog[open]")
+    await page.command("back")
+    await page.shows("Здравствуйте", "#timeline")
+    await page.until("!document.querySelector('dialog')")
+
+
+async def test_on_a_phone_back_leaves_the_panel_too(page: Page, bot: Bot) -> None:
+    """The panel covers a phone's whole page, so it goes when the browser's Back leads to the people."""
+    await page.resize(390, 844)
+    await page.click("#back")
+    await page.click(f'[data-uid="{ANYA}"]')
+    await page.click("#drawer-open")
+    await page.command("back")
+    await page.click(f'[data-uid="{BOB}"]')
+    await page.until(f"location.hash === '#{BOB}'")
+
+
 async def test_as_a_file_the_bytes_stay_the_same(
     page: Page, bot: Bot, http: aiohttp.ClientSession, tmp_path: Path
 ) -> None:

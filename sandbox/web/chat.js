@@ -118,8 +118,10 @@ function openChat(uid) {
   composer.switchTo(uid);
   head.show("");
   draw();
+  // A question about one chat is not answered in another, and over the list of people the panel has nobody to tell of.
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close("");
+  if (uid === null) return drawer.show(false);
   drawer.draw();
-  if (uid === null) return;
   stopListening = listen(uid, {
     event: (kind, data) => received(uid, kind, data),
     opened: () => guarded(reload),
