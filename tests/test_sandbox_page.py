@@ -331,8 +331,10 @@ async def test_others_messages_are_counted(page: Page, bot: Bot) -> None:
 
 
 async def test_a_new_person_starts_the_bot(page: Page, bot: Bot) -> None:
-    """A person added in the page begins with an empty chat whose button sends /start."""
+    """A person added in the page begins with an empty chat whose button sends /start; blanks are no name."""
     await page.click("#new-user")
+    await page.type("#new-name", "  " + ENTER)
+    await page.until("document.querySelector('#new-name:invalid')")
     await page.type("#new-name", "Вера")
     await page.click("#create-user")
     await page.click("#start")

@@ -38,7 +38,7 @@ export function languageSelect(selected, props = {}) {
 
 /** Asks for a name and a language; answers `{first_name, language_code}` or null. */
 export async function askNewUser() {
-  const name = h("input", { type: "text", id: "new-name", maxlength: "64", required: true, autocomplete: "off" });
+  const name = h("input", { type: "text", id: "new-name", maxlength: "64", required: true, pattern: ".*\\S.*", autocomplete: "off" });
   const language = languageSelect("ru", { id: "new-language" });
   const dialog = h("dialog", { class: "modal", "aria-label": t("newUser") },
     h("form", { method: "dialog", class: "sheet" },
