@@ -342,6 +342,27 @@ async def test_a_new_person_starts_the_bot(page: Page, bot: Bot) -> None:
     assert (message["text"], message["from"]["first_name"]) == ("/start", "Вера")
 
 
+async def test_starting_over_leads_back_to_who_is_left(page: Page, bot: Bot) -> None:
+    """Whoever was made in the page is gone after the start over, and with them their chat."""
+    await page.click("#new-user")
+    await page.type("#new-name", "Вера" + ENTER)
+    await page.shows("Вера", "#writing-as")
+    await page.click("#drawer-open")
+    await page.click("#reset")
+    await page.click("#confirm-reset")
+    await page.shows("Аня", "#writing-as")
+    await page.until("document.getElementById('start').checkVisibility()")
+
+
+async def test_starting_over_empties_the_other_tabs(
+    page: Page, bot: Bot, http: aiohttp.ClientSession, sandbox: str
+) -> None:
+    """A chat that another tab has wiped is not shown on, with buttons that lead nowhere."""
+    async with http.post(f"{sandbox}/_control/reset"):
+        await page.until("document.getElementById('start').checkVisibility()")
+    assert "Здравствуйте" not in await page.script("return document.getElementById('timeline').innerText")
+
+
 async def test_stars_are_paid_after_the_bot_agrees(page: Page, bot: Bot) -> None:
     """The Pay button asks, then the bot's consent to the checkout makes the payment, told in the chat."""
     bill = {"title": "100 ₽", "description": "Счёт", "payload": "p1", "currency": "XTR"}

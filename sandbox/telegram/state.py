@@ -220,7 +220,7 @@ class Telegram:
         ):
             self.people[person.id] = person
         self._next_person = 1003
-        self.events.broadcast("users", {})
+        self.events.broadcast("reset", {})
 
     def bot(self, bot_id: int) -> Bot:
         """The bot with this id, made at its first call."""

@@ -43,7 +43,7 @@ export const api = {
 
 export const fileUrl = (fileId) => `/_chat/files/${encodeURIComponent(fileId)}`;
 
-const KINDS = ["message", "edit", "delete", "callback_answer", "action", "commands", "keyboard", "users", "draft", "reaction"];
+const KINDS = ["message", "edit", "delete", "callback_answer", "action", "commands", "keyboard", "users", "reset", "draft", "reaction"];
 const RETRY_MS = 1000;
 
 /**

@@ -20,7 +20,7 @@ const presses = new Presses();
 const head = new Head();
 const timeline = new Timeline({ command: sendText, link: openLink, press, pay, fill: (text) => composer.fill(text) });
 const composer = new Composer({ send: sendText, attach, unblock });
-const drawer = new Drawer({ user: activeUser, changed: reload, reset: startAgain });
+const drawer = new Drawer({ user: activeUser, changed: reload });
 let stopListening = () => {};
 let early = null;
 let outbox = Promise.resolve();
@@ -71,7 +71,8 @@ async function loadMessages() {
 
 async function reload() {
   await loadState();
-  await loadMessages();
+  if (activeUser()) await loadMessages();
+  else location.hash = "";
 }
 
 function received(uid, kind, data) {
@@ -105,6 +106,8 @@ function apply(kind, data) {
       return timeline.react(data.message_id, data.reaction);
     case "users":
       return guarded(loadState);
+    case "reset":
+      return guarded(startAgain);
     default:
       return undefined;
   }
@@ -232,7 +235,6 @@ async function startAgain() {
   timeline.clear();
   composer.setKeyboard(null);
   await reload();
-  if (!activeUser()) location.hash = "";
 }
 
 async function addUser() {
