@@ -363,6 +363,15 @@ async def test_starting_over_empties_the_other_tabs(
     assert "Здравствуйте" not in await page.script("return document.getElementById('timeline').innerText")
 
 
+async def test_one_comes_back_as_who_one_was(page: Page, bot: Bot, sandbox: str) -> None:
+    """The page's bare address, where a payment returns to, opens the chat that was open last."""
+    await page.click(f'[data-uid="{BOB}"]')
+    await page.shows("Bob", "#writing-as")
+    await page.open(f"{sandbox}/")
+    await page.shows("Вы — ", "#writing-as")
+    assert await page.script("return document.getElementById('writing-as').textContent") == "Вы — Bob"
+
+
 async def test_stars_are_paid_after_the_bot_agrees(page: Page, bot: Bot) -> None:
     """The Pay button asks, then the bot's consent to the checkout makes the payment, told in the chat."""
     bill = {"title": "100 ₽", "description": "Счёт", "payload": "p1", "currency": "XTR"}

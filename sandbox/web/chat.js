@@ -13,6 +13,7 @@ import { askNewUser, renderPeople } from "./people.js";
 import { Timeline } from "./timeline.js";
 
 const POLL_MS = 3000;
+const LAST = "sandbox.person";
 const WIDE = matchMedia("(min-width: 720px)");
 
 const state = { bot: null, users: [], uid: null, blocked: false, online: true, loaded: false, about: "" };
@@ -252,6 +253,7 @@ async function addUser() {
 function route() {
   const wanted = Number(location.hash.slice(1)) || null;
   const known = state.users.some((one) => one.id === wanted);
+  if (known) localStorage.setItem(LAST, wanted);
   openChat(known ? wanted : WIDE.matches ? state.users[0]?.id ?? null : null);
 }
 
@@ -276,6 +278,9 @@ async function begin() {
   WIDE.addEventListener("change", route);
   translate();
   await guarded(loadState);
+  // A payment returns to the page's bare address, without a word on whose it was.
+  const last = localStorage.getItem(LAST);
+  if (last && WIDE.matches && !location.hash) history.replaceState(null, "", `#${last}`);
   route();
   // Without an open chat there is no event stream, and a bot that connects makes no event: ask now and then.
   setInterval(() => {
