@@ -57,6 +57,23 @@ async def test_keys_that_nothing_takes_are_written_down(page: Page, bot: Bot) ->
     assert (await bot.update("message"))["text"] == "500 рублей"
 
 
+async def test_a_tap_that_comes_too_late_says_nothing(page: Page, bot: Bot) -> None:
+    """The bot took the button away while the tap was on its way: as in Telegram's apps, nothing is said of it."""
+    number = await bot.say("Готово?", reply_markup=inline({"text": "Отменить", "callback_data": "stop"}))
+    await page.until("(window.tapped = document.querySelector('.inline-button'))")
+    await page.script(
+        "const send = window.fetch; const gate = new Promise((go) => { window.go = go; });"
+        "window.fetch = async (...call) => { await gate; return send(...call); };"
+    )
+    await page.click(".inline-button")
+    await bot.call("editMessageText", chat_id=ANYA, message_id=number, text="Готово")
+    await page.until("!document.querySelector('.inline-button')")
+    await page.script("window.go()")
+    await page.until("window.tapped.getAttribute('aria-busy') === 'false'")
+    assert await page.script("return document.querySelector('.toast')?.textContent ?? ''") == ""
+    assert all("400" in said for said in await page.errors())
+
+
 async def test_an_alert_asks_for_attention(page: Page, bot: Bot) -> None:
     """An answer with show_alert opens a dialog that stays until it is dismissed."""
     await bot.say("Цена?", reply_markup=inline({"text": "Узнать", "callback_data": "price"}))

@@ -24,7 +24,7 @@ export class Presses {
       this.waiting.set(id, { button, timer });
     } catch (error) {
       spin(button, false);
-      toast(error.message, "bad");
+      if (button.isConnected) toast(error.message, "bad");
     }
   }
 
