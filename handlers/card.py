@@ -190,7 +190,7 @@ def _facts(voice: Voice, shelf: Shelf, draft: Draft, quote: Quote) -> Iterable[s
         yield voice.t("label-size", size=str(quote.params["size"]))
     else:
         yield voice.t("label-duration", seconds=int(quote.params["duration"]))
-        yield voice.t("label-resolution", resolution=str(quote.params["resolution"]))
+        yield voice.t("label-resolution", resolution=_sharpness(quote.params["resolution"]))
         yield _ratio(voice, quote)
         if quote.params["audio"] or _has_sound_switch(shelf, draft, quote):
             yield voice.t("label-sound-on" if quote.params["audio"] else "label-sound-off")
@@ -228,7 +228,7 @@ def _option_buttons(voice: Voice, shelf: Shelf, draft: Draft, quote: Quote) -> l
         if len(model.durations) > 1:
             labels.append((Option.DURATION, voice.plain("label-duration", seconds=int(quote.params["duration"]))))
         if len(model.resolutions) > 1:
-            label = voice.plain("label-resolution", resolution=str(quote.params["resolution"]))
+            label = voice.plain("label-resolution", resolution=_sharpness(quote.params["resolution"]))
             labels.append((Option.RESOLUTION, label))
         if draft.type is JobType.VIDEO and len(model.ratios) > 1:
             labels.append((Option.RATIO, _ratio(voice, quote)))
@@ -264,6 +264,11 @@ def _kind_button(voice: Voice, shelf: Shelf, draft: Draft) -> list[InlineKeyboar
     return [button(voice.plain("button-to-image"), CardTap(draft=draft.id, act="picture"))]
 
 
+def _sharpness(resolution: object) -> str:
+    """Kling says 4k, people and the pictures' sizes say 4K."""
+    return str(resolution).replace("k", "K")
+
+
 def _choices(voice: Voice, shelf: Shelf, draft: Draft, option: Option) -> Iterable[tuple[str, str, Draft]]:
     """(value, title, draft with it) for each choice the model has."""
     model = shelf.model_of(draft)
@@ -280,7 +285,7 @@ def _choices(voice: Voice, shelf: Shelf, draft: Draft, option: Option) -> Iterab
         if option is Option.DURATION:
             values = [(str(one), voice.plain("label-duration", seconds=one)) for one in model.durations]
         elif option is Option.RESOLUTION:
-            values = [(one, one) for one in model.resolutions]
+            values = [(one, _sharpness(one)) for one in model.resolutions]
         elif option is Option.AUDIO:
             values = [("1", voice.plain("label-sound-on")), ("0", voice.plain("label-sound-off"))]
     return [(value, title, with_choice(shelf, draft, option, value)) for value, title in values]

@@ -99,6 +99,19 @@ async def test_a_picture_becomes_a_clip_and_back(house: House) -> None:
     assert labels_of(await anya.sees("Nano Banana 2.1"))[0] == f"Создать · 12{NBSP}₽"
 
 
+async def test_a_clips_sharpness_is_written_as_a_pictures(house: House) -> None:
+    """It is 4K on every button and in every line, whatever a provider calls it."""
+    anya = house.person()
+    await card_of(anya)
+    await anya.press("Сделать клип")
+    await anya.press("🤖")
+    await anya.press("Kling 3.0 ·")
+    await anya.press("📺")
+    await anya.press("4K ·")
+    card = await anya.sees("4K")
+    assert [label for label in labels_of(card) if label.endswith("4K")]
+
+
 async def test_new_words_for_a_card(house: House) -> None:
     """The text button asks for new words; the card comes below them and the old one goes."""
     anya = house.person()
