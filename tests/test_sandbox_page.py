@@ -269,6 +269,16 @@ async def test_slash_offers_the_commands(page: Page, bot: Bot) -> None:
     assert (await bot.update("message"))["text"] == "/balance"
 
 
+async def test_the_menus_button_works_while_one_writes(page: Page, bot: Bot) -> None:
+    """Opened with the cursor in the field, the list of commands stays until one is chosen."""
+    await bot.call("setMyCommands", commands=[{"command": "image", "description": "Картинка"}])
+    await page.click("#text")
+    await page.click("#menu")
+    await page.script("return new Promise((later) => setTimeout(later, 200))")  # past what a blur would close
+    await page.click("[role=option]")
+    assert (await bot.update("message"))["text"] == "/image"
+
+
 async def test_a_one_time_keyboard_folds_after_use(page: Page, bot: Bot) -> None:
     """A reply button sends its text; a one-time keyboard then folds away and can be called back."""
     keyboard = {"keyboard": [[{"text": "Один"}, {"text": "Два"}]], "resize_keyboard": True, "one_time_keyboard": True}

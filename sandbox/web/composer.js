@@ -30,6 +30,7 @@ export class Composer {
     this.field.addEventListener("keydown", (event) => this.key(event));
     document.addEventListener("keydown", (event) => this.typed(event));
     this.field.addEventListener("blur", () => setTimeout(() => this.list.contains(document.activeElement) || this.closeMenu(), 150));
+    $("menu").addEventListener("mousedown", (event) => event.preventDefault());  // a blur would close what it opens
     $("menu").addEventListener("click", () => {
       if (!this.list.hidden) return this.closeMenu();
       this.openMenu(this.commands);
