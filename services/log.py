@@ -6,13 +6,13 @@ and the formatter cleans the finished text, so that a traceback or a field canno
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -55,7 +55,7 @@ _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", 
 Redact = Callable[[str], str]
 
 
-@contextmanager
+@contextlib.contextmanager
 def log_context(**fields: object) -> Iterator[None]:
     """Put `fields` (job_id, user_id, update_id and so on) into every record made inside, in this task only."""
     token = _context.set({**_context.get(), **fields})
@@ -168,11 +168,18 @@ class JsonFormatter(logging.Formatter):
 
 
 class _SafeHandler(logging.StreamHandler[Any]):
-    """A handler whose own failure does not print the record's raw arguments to stderr, as logging's does."""
+    """A handler whose own failure does not print the record's raw arguments to stderr, as logging's does.
+
+    Nor does it reach who logged: most often stderr is the stream that fails (on a full disk, closed, its reader gone),
+    and the work must not end with its log.
+    """
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
         kind = sys.exc_info()[0]
-        sys.stderr.write(f"a log record of {record.name} could not be written ({kind.__name__ if kind else '?'})\n")
+        with contextlib.suppress(Exception):
+            sys.stderr.write(
+                f"a log record of {record.name} could not be written ({kind.__name__ if kind else '?'})\n"
+            )
 
 
 def setup_logging(

@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import logging
+import subprocess
 import sys
 import threading
 import warnings
@@ -24,6 +25,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import BaseTestServer, TestServer
 
 from services.log import event, log_context, setup_logging
+from tests.database_fixture import ROOT
 
 TOKEN = "123456789:AAF-telegram_token_hunter2"
 SHOP_KEY = "live_yookassa-hunter2'with\"quotes"
@@ -308,3 +310,24 @@ def test_a_broken_stream_does_not_print_the_record(set_up: SetUp, capsys: pytest
     said = capsys.readouterr().err
     assert "could not be written" in said
     assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    "stderr", ["2>/dev/full", "2>&-", "2> >(exec true)"], ids=["disk full", "closed", "reader gone"]
+)
+def test_a_log_that_takes_no_line_stops_no_work(stderr: str) -> None:
+    """The log's disk is full, nobody reads it any more, or there is none: the lines are lost, the shop goes on."""
+    program = """if True:
+        import logging, time
+        from services.log import event, setup_logging
+        setup_logging()
+        for number in range(3):
+            event(logging.getLogger("product"), "thing.done", number=number)
+            time.sleep(0.1)
+        print("goes on")
+    """
+    done = subprocess.run(
+        ["bash", "-c", f'exec "$0" -c "$1" {stderr}', sys.executable, program],
+        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
+    )
+    assert done.stdout == b"goes on\n"
