@@ -18,10 +18,13 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import io
+import os
 import re
+import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -241,13 +244,24 @@ def _head(word: str) -> str:
     return word.lower()
 
 
+def _up_to(most: int) -> Callable[[str], int]:
+    """A reader of numbers from 1 to `most`, for argparse."""
+
+    def read(word: str) -> int:
+        if not (re.fullmatch("[0-9]{1,9}", word) and 1 <= int(word) <= most):
+            raise argparse.ArgumentTypeError(f"give a number from 1 to {most}")
+        return int(word)
+
+    return read
+
+
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     from services.margin import BOOKS
 
     parser = argparse.ArgumentParser(prog="python main.py", description="The bot; without a command it runs.")
     commands = parser.add_subparsers(dest="command", metavar="command")
     demo = commands.add_parser("demo", help="the whole shop on simulators")
-    demo.add_argument("--port", type=int, default=None, help="first port to try for the chat page")
+    demo.add_argument("--port", type=_up_to(65535), default=None, help="first port to try for the chat page")
     commands.add_parser("check-config", help="check the settings and reach every outside system")
     prove = commands.add_parser("audit", help="check the books, exit 1 when they do not balance")
     prove.add_argument("--head", type=_head, metavar="HASH", help="a head that was sent earlier: is it still a seal?")
@@ -258,7 +272,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     export.add_argument("--to", dest="last", required=True, metavar="DATE", help="the last day, included")
     export.add_argument("file", type=Path, metavar="FILE")
     compare = commands.add_parser("reconcile", help="compare with the providers' books, exit 1 when they differ")
-    compare.add_argument("--days", type=int, default=None, help="how far back; without it since the last time")
+    back = "how far back, three years at most; without it since the last time"
+    compare.add_argument("--days", type=_up_to(3 * 365), default=None, help=back)
     for name, text in (("backup", "copy the database to FILE while it is in use"), ("restore", "put a copy back")):
         commands.add_parser(name, help=text).add_argument("file", type=Path, metavar="FILE")
     return parser.parse_args(argv)
@@ -266,12 +281,15 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; answers the exit status (2: the settings are faulty)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter must end no command
     options = _arguments(argv)
     if options.command == "demo":
         from services.demo import run_demo
 
         return asyncio.run(run_demo(options.port))
     from database.models import Database, DatabaseError
+    from services.assets import AssetError
     from services.catalogue import CatalogueError
     from services.log import setup_logging
     from services.settings import settings_or_exit
@@ -279,10 +297,25 @@ def main(argv: list[str] | None = None) -> int:
     settings = settings_or_exit(needs_token=options.command not in BOOKS_ONLY)
     setup_logging(settings.log_level, settings.log_format, settings.secret_values())
     try:
-        return asyncio.run(_work(options, settings, Database(settings.database_url)))
-    except (DatabaseError, CatalogueError) as error:
+        status = asyncio.run(_work(options, settings, Database(settings.database_url)))
+        print(end="", flush=True)
+    except (DatabaseError, CatalogueError, AssetError) as error:
         print(error, file=sys.stderr)
         return 1
+    except OSError as error:
+        if options.command is None:  # no file that was named, so it is a fault of ours
+            raise
+        if isinstance(error, BrokenPipeError):
+            return _unread()
+        print(error, file=sys.stderr)
+        return 1
+    return status
+
+
+def _unread() -> int:
+    """Whoever read what we print has gone, as `head` does: end like others whom that ends, and with no verdict."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed
+    return 128 + signal.SIGPIPE
 
 
 def _work(options: argparse.Namespace, settings: Settings, db: Database) -> Coroutine[Any, Any, int]:

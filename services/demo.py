@@ -42,7 +42,7 @@ class Interrupted(Exception):
 
 def free_port(first: int) -> int:
     """The first free loopback port from `first` on. Raises DemoFailed when fifty in a row are taken."""
-    for port in range(first, first + PORTS):
+    for port in range(first, min(first + PORTS, 65536)):
         with socket.socket() as probe, contextlib.suppress(OSError):
             # As servers bind: the port of a demo that has just ended is free, so its address stays the same.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -106,7 +106,7 @@ def _assets_url(value: str) -> str:
 
 
 def _existing_file(value: Path) -> Path:
-    if not value.is_file():
+    if not os.path.isfile(value):  # `Path.is_file` raises where a folder may not be entered
         raise ValueError("no such file")
     return value
 

@@ -147,6 +147,89 @@ async def test_an_unknown_command_is_refused_with_the_list_of_commands(tmp_path:
     assert "check-config" in done.err
 
 
+# --- whatever the command ----------------------------------------------------------------------------------------
+
+A_FILE, TOO_LONG = "a-file/copy.db", "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [
+        (("backup", A_FILE), {}),
+        (("backup", TOO_LONG), {}),
+        (("backup", "x" * 250), {}),
+        (("restore", TOO_LONG), {}),
+        (("audit",), {"DATABASE_URL": f"sqlite:///{TOO_LONG}"}),
+        (("restore", "copy.db"), {"DATABASE_URL": f"sqlite:///{TOO_LONG}"}),
+        (("audit",), {"CATALOGUE_PATH": TOO_LONG}),
+    ],
+)
+async def test_a_path_that_can_not_be_used_is_a_sentence(
+    tmp_path: Path, arguments: tuple[str, ...], settings: dict[str, str]
+) -> None:
+    """Whatever the system has against a file that was named: a line or two that say it, no stack trace."""
+    await (await filled(tmp_path / "bot.db")).close()
+    for name in ("a-file", "copy.db"):
+        shutil.copy(tmp_path / "bot.db", tmp_path / name)
+    done = await command(tmp_path, {**plain(tmp_path / "bot.db"), **settings}, *arguments)
+    assert done.status == (2 if "CATALOGUE_PATH" in settings else 1)
+    assert done.out == ""
+    assert len(done.err.splitlines()) == 1, done.err
+
+
+@pytest.mark.parametrize("buffering", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
+async def test_who_stops_reading_gets_no_complaint(tmp_path: Path, buffering: dict[str, str]) -> None:
+    """`audit | head -1`: nothing on stderr, and a status that is no verdict."""
+    await (await filled(tmp_path / "bot.db")).close()
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(ROOT / "main.py"), "audit", cwd=tmp_path,
+            env=_environment({**plain(tmp_path / "bot.db"), **buffering}), stdout=writing,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    finally:
+        os.close(writing)
+    _, err = await asyncio.wait_for(process.communicate(), 60)
+    assert (process.returncode, err) == (128 + signal.SIGPIPE, b"")
+
+
+async def test_a_terminal_that_knows_no_such_letter_ends_no_command(tmp_path: Path) -> None:
+    """What was done is said in the letters that there are."""
+    await (await filled(tmp_path / "bot.db")).close()
+    settings = {**plain(tmp_path / "bot.db"), "PYTHONIOENCODING": "ascii"}
+    done = await command(tmp_path, settings, "backup", "\N{CYRILLIC SMALL LETTER A}.db")
+    assert (done.status, done.err) == (0, "")
+    assert "\\u0430.db and the copy is sound" in done.out
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/results", "a-file/results"])
+async def test_a_folder_of_results_that_can_not_be_used_ends_the_bot_with_a_sentence(
+    sandbox: Sandbox, tmp_path: Path, url: str
+) -> None:
+    """One line that names the setting, no stack trace."""
+    (tmp_path / "a-file").touch()
+    done = await command(tmp_path, sandbox.environment(tmp_path, ASSETS_URL=url, HTTP_PORT="0"))
+    assert (done.status, len(done.err.splitlines())) == (1, 1), done.err
+    assert done.err.startswith("ASSETS_URL")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("reconcile", "--days", "0"), ("reconcile", "--days", "-5"), ("reconcile", "--days", "2000"),
+        ("demo", "--port", "65536"), ("demo", "--port", "0"), ("demo", "--port", "-1"),
+    ],
+)
+async def test_a_number_out_of_range_is_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Nothing is begun that could only end badly, or that would compare no day and call that well."""
+    done = await command(tmp_path, plain(tmp_path / "bot.db"), *arguments)
+    assert done.status == 2
+    assert f"argument {arguments[1]}: give a number from 1 to" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- audit -------------------------------------------------------------------------------------------------------
 
 
