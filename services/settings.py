@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from dotenv import dotenv_values
+from dotenv.parser import Original, parse_stream
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 Network = IPv4Network | IPv6Network
@@ -365,10 +365,21 @@ def _read_file(env_file: Path | None) -> Mapping[str, str | None]:
     if env_file is None or not env_file.is_file():
         return {}
     try:
-        # Without interpolation, so that a `$` inside a key stays what it is.
-        return dotenv_values(env_file, interpolate=False, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError([f"{env_file}: cannot be read ({type(error).__name__}); save it as UTF-8 text."]) from None
+        with env_file.open(encoding="utf-8-sig") as file:
+            lines = list(parse_stream(file))  # not interpolated, so that a `$` inside a key stays what it is
+    except OSError as error:
+        raise SettingsError([f"{env_file} can't be read: {error.strerror}."]) from None
+    except UnicodeDecodeError:
+        raise SettingsError([f"{env_file} can't be read: save it as UTF-8 text."]) from None
+    # python-dotenv itself passes over these, and the shop would open on defaults where something else was meant.
+    if faults := [_line_fault(env_file, line.original) for line in lines if line.error]:
+        raise SettingsError(faults)
+    return {line.key: line.value for line in lines if line.key is not None}
+
+
+def _line_fault(env_file: Path, line: Original) -> str:
+    blank = line.string[: -len(line.string.lstrip())].count("\n")  # lines before it count as its own
+    return f"{env_file}, line {line.line + blank} can't be read: write NAME=value, and close every quote."
 
 
 def _field_faults(error: ValidationError) -> list[str]:

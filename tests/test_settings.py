@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 import sys
 from ipaddress import ip_network
@@ -89,6 +90,31 @@ def test_a_file_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
     file.write_bytes(b"BOT_TOKEN=\xff\xfe\n")
     with pytest.raises(SettingsError, match="save it as UTF-8"):
         load_settings(file, {})
+
+
+def test_a_file_that_can_not_be_opened_is_a_fault(tmp_path: Path) -> None:
+    """A .env that the system refuses is said to be refused; nobody is sent to look at its letters."""
+    file = tmp_path / ".env"
+    file.write_text(f"BOT_TOKEN={TOKEN}\n")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        with pytest.raises(SettingsError) as refused:
+            load_settings(file, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert refused.value.faults == [f"{file} can't be read: Too many open files."]
+
+
+@pytest.mark.parametrize("line", ['DATABASE_URL="sqlite:///data/shop.db', "DATABASE_URL sqlite:///data/shop.db", "=x"])
+def test_a_line_that_can_not_be_read_is_a_fault(tmp_path: Path, line: str) -> None:
+    """A quote that is never closed, a forgotten `=`: refused with its number, as the shop must not open on a default
+    where something else was meant. What the line holds is not repeated."""
+    file = tmp_path / ".env"
+    file.write_text(f"# the shop\nBOT_TOKEN={TOKEN}\n\n{line}\nLOG_LEVEL=DEBUG\n")
+    with pytest.raises(SettingsError) as refused:
+        load_settings(file, {"HTTP_PORT": "x"})
+    assert refused.value.faults == [f"{file}, line 4 can't be read: write NAME=value, and close every quote."]
 
 
 def test_all_faults_come_at_once_without_a_value() -> None:
