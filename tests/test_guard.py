@@ -303,3 +303,24 @@ def test_workers_refuse_a_faulty_catalogue_at_start(site: Site, redis_server: Re
     for fault in ("images.nb21.sizes.1K.price: ", "images.nb21.max_photos: ", "images.nb21.max_fotos: "):
         assert f"shelf.toml: {fault}" in site.log
     assert "worker.started" not in site.log
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/results", "a-file/results"])
+def test_workers_refuse_a_folder_of_results_they_can_not_use(url: str, site: Site, redis_server: RedisServer) -> None:
+    """Workers that can keep no result take no order, whose picture would be paid for and lost: one line says why."""
+    (site.folder / "a-file").touch()
+    url = url.replace("a-file", str(site.folder / "a-file"))
+    command = (sys.executable, "-m", "workers", "--processes", "1")
+    process = site.start(*command, redis_url=redis_server.url, ASSETS_URL=url)
+    assert process.wait(60) == 1
+    assert site.log.startswith("ASSETS_URL")
+    assert site.log.count("\n") == 1
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "1e300", "soon"])
+def test_a_grace_that_is_none_is_refused(seconds: str, site: Site, redis_server: RedisServer) -> None:
+    """Said at the start: at the stop, with jobs in hand, it would be too late."""
+    command = (sys.executable, "-m", "workers", "--grace", seconds)
+    process = site.start(*command, redis_url=redis_server.url)
+    assert process.wait(60) == 2
+    assert "argument --grace: give a number of seconds from 0 to 86400" in site.log

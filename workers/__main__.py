@@ -8,6 +8,7 @@ memory), is started again.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ from typing import Final
 from redis import Redis
 from redis.exceptions import RedisError
 
+from services.assets import AssetError, open_assets
 from services.catalogue import SHIPPED, CatalogueError, load_catalogue
 from services.log import event, log_context, setup_logging
 from services.settings import Settings, settings_or_exit
@@ -37,7 +39,10 @@ _log = logging.getLogger("workers")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the workers; the exit status is 0 after an orderly stop, 1 for a faulty catalogue, 2 for faulty settings."""
+    """Run the workers; the exit status is 0 after an orderly stop, 2 for faulty settings.
+
+    It is 1 for a catalogue that can't be sold from, or a folder where no result can be kept.
+    """
     options = _parser().parse_args(arguments)
     settings = settings_or_exit()
     if settings.redis_url is None:
@@ -49,8 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     setup_logging(settings.log_level, settings.log_format, settings.secret_values())
     try:
-        load_catalogue(settings.catalogue_path or SHIPPED)  # each step reads it anew; better refused here than in each
-    except CatalogueError as error:
+        load_catalogue(settings.catalogue_path or SHIPPED)  # each step opens both; better refused here than in each
+        open_assets(settings.assets_url)
+    except (CatalogueError, AssetError) as error:
         print(error, file=sys.stderr)
         return 1
     preload()
@@ -192,16 +198,23 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m workers", description="Run the steps that wait in the queue.")
     parser.add_argument("--processes", type=_count, default=2, help="jobs at once, a process each (default 2)")
     parser.add_argument(
-        "--grace", type=float, default=GRACE_SECONDS, help="seconds a running job gets on stop (default %(default)s)"
+        "--grace", type=_seconds, default=GRACE_SECONDS, help="seconds a running job gets on stop (default %(default)s)"
     )
     return parser
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 500:
-        raise argparse.ArgumentTypeError("give a number from 1 to 500")
-    return number
+    with contextlib.suppress(ValueError):
+        if 1 <= (number := int(text)) <= 500:
+            return number
+    raise argparse.ArgumentTypeError("give a number from 1 to 500")
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (number := float(text)) <= 86400:
+            return number
+    raise argparse.ArgumentTypeError("give a number of seconds from 0 to 86400")
 
 
 if __name__ == "__main__":
