@@ -105,15 +105,18 @@ class Demo:
     parts: list[Part] = field(default_factory=list)
 
     async def start(self, name: str, *command: str, settings: Mapping[str, str] | None = None) -> Part:
-        """A process of its own session, so that the terminal's Ctrl-C reaches us alone and we stop it in order."""
+        """A process of its own session, so that the terminal's Ctrl-C reaches us alone and we stop it in order.
+
+        It runs in the demo's folder: a `.env` beside the program is the live shop's.
+        """
         log = self.folder / f"{name}.log"
         inherited = {key: value for key, value in os.environ.items() if key in _PASSED_ON}
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *command,
-                cwd=ROOT,
-                env={**inherited, "PYTHONUNBUFFERED": "1", **(settings or {})},
+                cwd=self.folder,
+                env={**inherited, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(settings or {})},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
@@ -203,7 +206,7 @@ async def _start_all(demo: Demo, sandbox_port: int, redis_url: str) -> str:
     await demo.wait_for(sandbox, f"{address}/_control/clock")
     settings = environment(demo.folder, address, bot_port, redis_url)
     await demo.start("workers", "-m", "workers", "--processes", str(WORKERS), "--grace", "3", settings=settings)
-    bot = await demo.start("bot", "main.py", settings=settings)
+    bot = await demo.start("bot", str(ROOT / "main.py"), settings=settings)
     await demo.wait_for(bot, f"http://127.0.0.1:{bot_port}/ready")
     return f"{address}/"
 

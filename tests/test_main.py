@@ -639,3 +639,25 @@ async def test_the_demo_opens_the_whole_shop_and_leaves_nothing_running(tmp_path
             process.send_signal(signal.SIGTERM)
             await asyncio.wait_for(process.wait(), 40)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def test_the_demo_knows_nothing_of_the_live_shop(tmp_path: Path) -> None:
+    """A `.env` beside the program is the live shop's: no setting of it reaches the demo, so none can break it."""
+    shop = tmp_path / "shop"
+    for part in ("database", "handlers", "locales", "sandbox", "services", "workers"):
+        shutil.copytree(ROOT / part, shop / part)
+    shutil.copy(ROOT / "main.py", shop)
+    (shop / ".env").write_text("YOOKASSA_VAT_CODE=99\nGEMINI_PROXY=http://127.0.0.1:9\n")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "main.py", "demo", "--port", str(free_port()), cwd=shop, env=_environment({}),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(80):
+            while "The shop is open" not in (line := (await process.stdout.readline()).decode()):
+                assert line, "the demo ended"
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(process.wait(), 40)
