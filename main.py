@@ -95,12 +95,17 @@ async def back_up(db: Database, target: Path) -> int:
 async def restore(db: Database, source: Path) -> int:
     """Copy `source` to where the database belongs, which must be empty; then bring it up to date and audit it."""
     from database import backup
+    from database.models import DatabaseError
 
     if source.exists() and not await asyncio.to_thread(backup.holds_a_shop, source):
         print(f"{source} holds no database of this shop; nothing was restored.", file=sys.stderr)
         return 1
     await asyncio.to_thread(backup.restore, source, db.path)
-    await db.init_db()
+    try:
+        await db.init_db()
+    except DatabaseError:
+        await asyncio.to_thread(backup.undo_restore, db.path)
+        raise
     print(f"{source} is restored to {db.path}:")
     status = await audit(db)
     print("The bot compares it with the books of the providers before it answers anybody.")

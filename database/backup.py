@@ -57,6 +57,13 @@ def restore(source: Path, target: Path) -> None:
             mark.unlink(missing_ok=True)
 
 
+def undo_restore(target: Path) -> None:
+    """Take away what `restore` put there: it turned out to be of no use, and the right copy needs the place."""
+    for name in (target.name, f"{target.name}-wal", f"{target.name}-shm"):
+        target.with_name(name).unlink(missing_ok=True)
+    mark_of(target).unlink(missing_ok=True)
+
+
 def mark_of(path: Path) -> Path:
     """The file that stands beside a restored database until its books were compared with the providers'."""
     return path.with_name(f"{path.name}.restored")

@@ -391,6 +391,22 @@ async def test_a_restore_from_junk_leaves_nothing(tmp_path: Path, source: bytes 
     assert not fresh.exists()
 
 
+async def test_a_restore_that_can_not_be_finished_leaves_nothing(tmp_path: Path) -> None:
+    """A copy of a newer version is refused in a sentence, and the place is free for the right one."""
+    path, copy, fresh = tmp_path / "bot.db", tmp_path / "copy.db", tmp_path / "new" / "bot.db"
+    await (await filled(path)).close()
+    for name in ("copy.db", "newer.db"):
+        assert (await command(tmp_path, plain(path), "backup", str(tmp_path / name))).status == 0
+    with contextlib.closing(sqlite.connect(str(tmp_path / "newer.db"))) as newer, newer:
+        newer.execute("UPDATE alembic_version SET version_num = '9999'")
+    done = await command(tmp_path, plain(fresh), "restore", str(tmp_path / "newer.db"))
+    assert (done.status, done.out) == (1, "")
+    assert "written by a newer version" in done.err
+    assert "Traceback" not in done.err
+    assert [one.name for one in fresh.parent.iterdir()] in ([], ["bot.db.gate"])
+    assert (await command(tmp_path, plain(fresh), "restore", str(copy))).status == 0
+
+
 # --- check-config ------------------------------------------------------------------------------------------------
 
 
