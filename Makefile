@@ -1,4 +1,4 @@
-# make demo | test | run | worker | check | bench | mutants | soak
+# make install | demo | test | run | worker | check | bench | mutants | soak
 #
 # Each makes `.venv` and installs the requirements when they have changed. Nothing else is needed but Python 3.11+.
 
@@ -18,11 +18,12 @@ SEEDS ?= 5000
 KILLS ?= 1000
 TIMES ?= 20
 
-.PHONY: help demo test run worker check bench mutants soak
+.PHONY: help install demo test run worker check bench mutants soak
 
 help:
 	@echo "make demo    the whole shop on this machine, no account needed: prints one address"
 	@echo "make test    the whole test suite"
+	@echo "make install the environment .venv, which each of the others makes as well"
 	@echo "make run     the bot (settings: .env, see .env.example)"
 	@echo "make worker  a worker (needs REDIS_URL)"
 	@echo "make check   ruff and mypy --strict"
@@ -41,6 +42,8 @@ $(READY): requirements.txt
 	@echo "Installing the requirements into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
+
+install: $(READY)
 
 demo: $(READY)
 	@exec $(BIN)/python main.py demo
