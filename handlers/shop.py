@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
 from collections.abc import AsyncIterator, Coroutine
@@ -187,7 +188,9 @@ class Shop:
             try:
                 await web.TCPSite(runner, host, port).start()
             except OSError as error:
-                raise SystemExit(f"HTTP_PORT {port}: {error.strerror}; choose another port") from None
+                if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                    raise SystemExit(f"HTTP_PORT {port}: {error.strerror}; choose another port") from None
+                raise SystemExit(f"HTTP_HOST {host}: {error.strerror}; name an address of this machine") from None
             event(_log, "http.listening", address=str(runner.addresses[0]))
             yield
         finally:

@@ -592,6 +592,18 @@ async def test_a_taken_port_ends_the_bot_with_a_sentence(sandbox: Sandbox, tmp_p
     assert "Traceback" not in done.said
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+async def test_an_address_of_another_machine_ends_the_bot_with_a_sentence(
+    sandbox: Sandbox, tmp_path: Path, host: str
+) -> None:
+    """It is the address that won't do: nobody is sent to look for a free port."""
+    done = await command(tmp_path, sandbox.environment(tmp_path, HTTP_HOST=host, HTTP_PORT="0"))
+    assert done.status == 1
+    assert f"HTTP_HOST {host}" in done.err
+    assert "HTTP_PORT" not in done.err
+    assert "Traceback" not in done.said
+
+
 # --- the demo ----------------------------------------------------------------------------------------------------
 
 
