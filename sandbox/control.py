@@ -37,12 +37,14 @@ def fault_middleware(world: World) -> Any:
         if fault is None:
             return await handler(request)
         world.record(face, f"fault:{name}", fault=fault.id)
-        if fault.delay:
+        if fault.delay and not fault.after:
             await asyncio.sleep(fault.delay)
         if fault.drop == "before":
             return _hang_up(request)
         effect = fault.after or fault.drop == "after" or fault.status is None
         answer = await handler(request) if effect else None
+        if fault.delay and fault.after:
+            await asyncio.sleep(fault.delay)
         if fault.drop == "after":
             return _hang_up(request)
         if fault.status is not None:

@@ -70,8 +70,9 @@ class Fault:
     """One planned fault: the next `times` calls of `face` whose name or path contains `match`, after `skip` of them.
 
     `status`/`body`/`headers` answer instead of the face (no effect) unless `drop == "after"` or `after` is set, where
-    the face acts first; `delay` real seconds pass before anything; `truncate` cuts the answer's body to that many
-    bytes; `drop` closes the connection "before" or "after" the effect. `tag` names a scenario a face knows itself.
+    the face acts first; `delay` real seconds pass before anything, with `after` between the effect and the answer;
+    `truncate` cuts the answer's body to that many bytes; `drop` closes the connection "before" or "after" the effect.
+    `tag` names a scenario a face knows itself.
     """
 
     face: str
