@@ -121,16 +121,21 @@ async def test_a_test_payment_in_a_live_shop_is_refused(till: Till) -> None:
 
 
 async def test_parts_and_the_whole_told_twice_and_before_the_payment_take_back_exactly(till: Till) -> None:
-    """Two parts and the rest, each told three times, the first of all before anybody saw the payment succeed."""
+    """Two parts and then the rest, each told three times, the parts before anybody saw the payment succeed."""
     order = await till.order()
     await till.pay(order)
-    parts = [
-        await till.control("/refunds", payment_id=order.provider_payment_id, amount=amount)
-        for amount in ("120.00", "80.00", "300.00")
-    ]
-    await asyncio.gather(*(till.notify("refund.succeeded", part["id"]) for part in parts for _ in range(3)))
-    await till.notify("payment.succeeded", order.provider_payment_id or "")
-    await till.acted()
+
+    async def give_back(*amounts: str) -> None:
+        returns = [
+            await till.control("/refunds", payment_id=order.provider_payment_id, amount=amount) for amount in amounts
+        ]
+        await asyncio.gather(*(till.notify("refund.succeeded", one["id"]) for one in returns for _ in range(3)))
+        await till.notify("payment.succeeded", order.provider_payment_id or "")
+        await till.acted()
+
+    await give_back("120.00", "80.00")  # as long as more could be taken, a second time would be seen
+    assert sorted(await credits(till, 1)) == [("takeback", -12_000), ("takeback", -8_000), ("topup", 50_000)]
+    await give_back("300.00")
     paid = await till.payment(order.id)
     assert (paid.status, paid.refunded_amount) == (PaymentStatus.REFUNDED, 50_000)
     assert sorted(await credits(till, 1)) == [
