@@ -223,11 +223,13 @@ async def test_a_second_order_never_overwrites_the_first(shop: Shop) -> None:
     assert await shop.entries() == [("test", 10_000), ("reserve", -1200), ("reserve", -1200)]
 
 
-async def test_a_clip_whose_callback_was_lost_is_found_within_a_minute(shop: Shop) -> None:
+@pytest.mark.parametrize("minutes", [0, 10], ids=["young", "long under way"])
+async def test_a_clip_whose_callback_was_lost_is_found_within_a_minute(shop: Shop, minutes: int) -> None:
     """No callback ever comes: each next look lies less than a minute ahead, and the clip is charged, not refunded."""
     await shop.give(1, 100)
     job = await shop.order(type=JobType.VIDEO, hold_ms=7_200_000)
     await video_worker.submit(job.id)
+    await change(shop, "UPDATE jobs SET started_at = started_at - :age", age=minutes * 60_000)
     gaps: list[int] = []
 
     async def over() -> bool:
