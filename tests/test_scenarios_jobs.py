@@ -97,7 +97,6 @@ def _small_files(size: int) -> Callable[[], None]:
 
 async def _step_with_files_of(shop: Shop, folder: Path, size: int, job: Job) -> str:
     """Run the picture step in a process of its own whose files can't grow beyond `size`; what it logged."""
-    await shop.db.close()  # the last to leave folds the WAL in, so that the next one's files are small
     how = {"env": environment(shop, folder), "preexec_fn": _small_files(size)}
     with program(STEP, "workers.image_worker.run", job.id, **how) as process:
         _, said = await asyncio.to_thread(process.communicate, timeout=60)
@@ -111,6 +110,7 @@ async def test_a_disk_that_is_full_for_the_picture_gives_the_money_back(shop: Sh
     await shop.give(1, 100)
     job = await shop.order(prompt="a fox #sim:ok_png", size="2K")
     database = (tmp_path / "bot.db").stat().st_size
+    await shop.db.close()  # the last to leave folds the WAL in, so that the next one's files are small
     said = await _step_with_files_of(shop, tmp_path, database + 100_000, job)
     failed = await shop.job(job.id)
     assert (failed.status, failed.error_code) == (JobStatus.FAILED, "storage"), said
@@ -119,14 +119,21 @@ async def test_a_disk_that_is_full_for_the_picture_gives_the_money_back(shop: Sh
     assert [path for path in (tmp_path / "assets").rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize("readable", [True, False], ids=["can be read", "not even opened"])
 async def test_a_disk_that_is_full_for_the_books_leaves_order_and_money_as_they_were(
-    shop: Shop, tmp_path: Path
+    shop: Shop, tmp_path: Path, readable: bool
 ) -> None:
     """Nothing can be written: no provider is called, nothing moves; with room again the same order is made."""
     await shop.give(1, 100)
     job = await shop.order()
     before = await shop.job(job.id)
-    said = await _step_with_files_of(shop, tmp_path, 4_096, job)
+    room = 4_096
+    if readable:
+        room = (tmp_path / "bot.db-wal").stat().st_size  # what is there stays, and nothing can be added
+        assert room >= (tmp_path / "bot.db-shm").stat().st_size
+    else:
+        await shop.db.close()
+    said = await _step_with_files_of(shop, tmp_path, room, job)
     assert "step.database_failed" in said
     assert await shop.job(job.id) == before
     assert shop.sandbox.calls("gemini", "generateContent") == 0
