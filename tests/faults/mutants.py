@@ -74,8 +74,9 @@ class Tree:
             for name, text in before.items():
                 (self.root / name).write_text(text, "utf-8")
         found = _red.search(said)
-        # A tree that can't even be imported proves nothing about the tests.
-        if status == 1 and found and "error during collection" not in said.lower():
+        # A tree that can't even be imported, or no shop be opened in, proves nothing about the tests.
+        asleep = ("error during collection", "error at setup of")
+        if status == 1 and found and not any(words in said.lower() for words in asleep):
             return Verdict(mutant, found.group(1))
         if status == 1 and "Timeout" in said:
             return Verdict(mutant, f"tests/{mutant.tests[0]}")

@@ -43,18 +43,22 @@ def test_the_document_holds_what_was_found() -> None:
 
 
 def test_a_survivor_is_seen_as_one(tmp_path: Path) -> None:
-    """Tests that stay green, and a tree that can't even be imported, are no proof: neither counts as noticed."""
+    """Tests that stay green, that can't be imported or never began are no proof: none of these counts as noticed."""
     tree = Tree.__new__(Tree)
     tree.root = tmp_path
     (tmp_path / "tests").mkdir()
     (tmp_path / "rule.py").write_text("BROKEN = False\n")
     asleep = "def test_a():\n    assert True\n"
     awake = "import rule\n\ndef test_a():\n    assert not rule.BROKEN\n"
+    unborn = (
+        "import pytest\nimport rule\n\n@pytest.fixture\ndef shop():\n    assert not rule.BROKEN\n"
+        "\ndef test_a(shop):\n    assert True\n"
+    )
     deaf = "import rule\nassert not rule.BROKEN\n\ndef test_a():\n    assert True\n"
     mutant = Mutant("x", (Edit("rule.py", "False", "True"),), ("test_rule.py::test_a",))
     found: list[Verdict] = []
-    for source in (asleep, awake, deaf):
+    for source in (asleep, awake, deaf, unborn):
         (tmp_path / "tests" / "test_rule.py").write_text(source)
         found.append(tree.judge(mutant))
-    assert [verdict.red for verdict in found] == [None, "tests/test_rule.py::test_a", None]
+    assert [verdict.red for verdict in found] == [None, "tests/test_rule.py::test_a", None, None]
     assert (tmp_path / "rule.py").read_text() == "BROKEN = False\n"
