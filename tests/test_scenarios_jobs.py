@@ -259,7 +259,7 @@ async def test_a_clip_whose_callback_was_lost_is_found_within_a_minute(shop: Sho
 async def test_a_result_that_telegram_refuses_for_a_while_is_sent_again_and_not_drawn_again(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Five errors of Telegram's in a row: the same picture is sent in the end; one call, one charge."""
+    """Three errors of Telegram's in a row: the same picture is sent in the end; one call, one charge."""
     async with open_house(sandbox, tmp_path) as house:
         anya = house.person()
         await house.give(ANYA, 200)

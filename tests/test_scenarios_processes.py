@@ -156,9 +156,14 @@ async def test_a_disk_that_refuses_every_write_is_told_and_loses_nothing(company
     anya = Person(ANYA, company.sandbox)
     await told_and_mended(company, bot, mended=True)
     bot.largest_file(100_000)  # the log of this process stays below it, the books are larger
-    await anya.say("/balance")
     await told_and_mended(company, bot, mended=False)
     assert await reasons(company) == {"database"}
+    await anya.say("/balance")
+
+    async def refused() -> bool:
+        return "update.not_written" in bot.log.read_text(errors="replace")
+
+    await until(refused, seconds=40, what="the message could not be written down")
     bot.largest_file(resource.RLIM_INFINITY)
     await told_and_mended(company, bot, mended=True)
     await anya.sees("На балансе", new=True)
