@@ -214,20 +214,27 @@ async def test_a_line_of_waiting_people_is_freed_however_its_holder_ends() -> No
 
     async def break_down() -> None:
         async with lock.hold(1):
+            await asyncio.sleep(0)  # somebody comes to stand behind it
             raise RuntimeError("broken handler")
+
+    async def take_turn() -> None:
+        async with lock.hold(1):
+            pass
 
     async def hang() -> None:
         async with lock.hold(1):
             await asyncio.Event().wait()
 
-    with pytest.raises(RuntimeError):
-        await break_down()
-    holder, waiter = asyncio.create_task(hang()), asyncio.create_task(hang())
+    async with asyncio.timeout(5):
+        broken, after_it = await asyncio.gather(break_down(), take_turn(), return_exceptions=True)
+    assert (type(broken), after_it) == (RuntimeError, None)
+    holder, waiter, last = (asyncio.create_task(one) for one in (hang(), hang(), take_turn()))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     waiter.cancel()
     holder.cancel()
     await asyncio.gather(holder, waiter, return_exceptions=True)
     async with asyncio.timeout(5), lock.hold(1):
+        await last
         assert len(lock) == 1
     assert len(lock) == 0
