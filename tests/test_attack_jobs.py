@@ -341,24 +341,34 @@ async def test_a_cancel_from_outside_is_not_mistaken_for_a_lost_lease(shop: Shop
     assert task.cancelled()
 
 
-@pytest.mark.parametrize("round_", range(5))
-async def test_a_cancel_that_races_with_the_worker_ends_in_exactly_one_of_two_ways(shop: Shop, round_: int) -> None:
+@pytest.mark.parametrize("round_", [*range(5), None], ids=[*map(str, range(5)), "while it is drawn"])
+async def test_a_cancel_that_races_with_the_worker_ends_in_exactly_one_of_two_ways(
+    shop: Shop, round_: int | None
+) -> None:
     """Either released and never drawn, or too late and charged: never both, never neither."""
     from database.models import IllegalMove
 
     await shop.give(1, 100)
     job = await shop.order()
 
+    async def asked() -> bool:
+        return bool(await shop.db.read(jobs.calls, job.id))
+
     async def cancel() -> None:
-        await asyncio.sleep(0.002 * round_)
+        if round_ is None:
+            await until(asked, what="the provider is called")
+        else:
+            await asyncio.sleep(0.002 * round_)
         try:
             await shop.db.write(jobs.cancel, job.id, 1)
         except IllegalMove:
             return
 
+    if round_ is None:
+        shop.sandbox.fault("gemini", "generateContent", delay=0.5)
     await asyncio.gather(image_worker.run(job.id), cancel())
     ended = await shop.job(job.id)
-    drawn = shop.sandbox.calls("gemini", "generateContent")
+    drawn = shop.sandbox.calls("gemini", "generateContent") - shop.sandbox.calls("gemini", "fault:")
     assert (ended.status, drawn) in [(JobStatus.COMPLETED, 1), (JobStatus.CANCELLED, 0)]
     assert await shop.balance() == (8_800 if drawn else 10_000)
 
