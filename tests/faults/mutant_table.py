@@ -589,6 +589,28 @@ MUTANTS: tuple[Mutant, ...] = (
         "\n                            AND (o.due_at IS NOT NULL OR o.dead_reason IS NOT NULL))", ")",
         "test_checks.py::test_an_undelivered_result_whose_message_nobody_will_send_is_found",
     ),
+    # --- waiting ------------------------------------------------------------------------------------------------------
+    _one(
+        "a notification that came too early ends the looking", "services/payments.py",
+        "rows.look_later, payment.id, delay_ms=FIRST_LOOK_MS)", "rows.look_later, payment.id, delay_ms=None)",
+        "test_attack_payments.py::test_success_told_too_early_is_credited_when_it_becomes_true",
+    ),
+    _one(
+        "a clip long under way is asked about every two hours", "workers/watcher.py",
+        "LATE_LOOK_MS = 30_000", "LATE_LOOK_MS = 7_200_000",
+        "test_scenarios_jobs.py::test_a_clip_whose_callback_was_lost_is_found_within_a_minute",
+    ),
+    _one(
+        "a full account at the provider counts as a failure of the order", "workers/step.py",
+        "        ErrorCode.CONCURRENCY,\n", "",
+        "test_attack_jobs.py::test_a_full_account_at_the_provider_lets_the_clip_wait",
+    ),
+    _one(
+        "who breaks keeps the line", "services/keyed_lock.py",
+        "            async with lock:\n                yield\n",
+        "            await lock.acquire()\n            yield\n            lock.release()\n",
+        "test_scenarios_money.py::test_a_line_of_waiting_people_is_freed_however_its_holder_ends",
+    ),
     # --- telling ------------------------------------------------------------------------------------------------------
     _one(
         "two senders take the same message", "database/outbox.py",
