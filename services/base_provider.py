@@ -84,9 +84,8 @@ class ProviderError(Exception):
     """The one error of all providers.
 
     `retry_after` is the provider's own word in seconds; `max_repeats` caps repeats of this code below the policy;
-    `pause_provider` means that an operator must act and sending should stop; `cost_micro_usd` is what the refusal
-    itself cost by the provider's count, or what a call of unknown outcome will have cost; `detail` is for logs and the
-    owner: shortened and free of secrets.
+    `cost_micro_usd` is what the refusal itself cost by the provider's count, or what a call of unknown outcome will
+    have cost; `detail` is for logs and the owner: shortened and free of secrets.
     """
 
     def __init__(
@@ -97,7 +96,6 @@ class ProviderError(Exception):
         detail: str = "",
         *,
         retry_after: float | None = None,
-        pause_provider: bool = False,
         max_repeats: int | None = None,
         cost_micro_usd: int = 0,
     ) -> None:
@@ -107,7 +105,6 @@ class ProviderError(Exception):
         self.blame = blame
         self.detail = detail
         self.retry_after = retry_after
-        self.pause_provider = pause_provider
         self.max_repeats = max_repeats
         self.cost_micro_usd = cost_micro_usd
 

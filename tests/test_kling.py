@@ -201,7 +201,7 @@ async def test_each_refusal_of_a_submit_has_its_verdict(
     """A clear refusal made no task; only an unclear end may have made one, and then it is found by our id."""
     request = order(f"a boat #sim:{tag}")
     error = await failed(kling.submit(request))
-    assert (error.code, error.failure, error.blame, error.pause_provider) == (code, kind, blame, pause)
+    assert (error.code, error.failure, error.blame) == (code, kind, blame)
     assert (error.code in STOPPING) is pause, "the breaker reads the code, which the row keeps"
     found = await kling.find([request.external_id])
     assert (request.external_id in found) == (tag.endswith(("_after", "_2xx")) or tag == "reset_mid_body")

@@ -243,7 +243,7 @@ async def test_each_refusal_has_its_verdict(
 ) -> None:
     """Every answer without a picture says whose move it is and whether the same call may be made again."""
     error = await failure(banana, order(f"a red fox #sim:{tag}"))
-    assert (error.code, error.failure, error.blame, error.pause_provider) == (code, kind, blame, pause)
+    assert (error.code, error.failure, error.blame) == (code, kind, blame)
     assert (error.code in STOPPING) is pause, "the breaker reads the code, which the row keeps"
     assert KEY not in f"{error} {error!r}"
 
@@ -379,7 +379,7 @@ async def test_a_link_to_a_picture_is_the_owner_s_to_hear_of(text: str, blame: B
     """A gateway that hands pictures over as links bills each of them: the owner is told. The model itself may write
     such a link once, so nothing is stopped for it."""
     error = await failure_of(reply(200, answer({"text": text})))
-    assert (error.code, error.failure, error.blame, error.pause_provider) == (ErrorCode.TEXT_ONLY, P, blame, False)
+    assert (error.code, error.failure, error.blame) == (ErrorCode.TEXT_ONLY, P, blame)
 
 
 # --- the wire -----------------------------------------------------------------------------------------------------

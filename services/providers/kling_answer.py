@@ -29,12 +29,11 @@ class _Verdict:
     code: ErrorCode
     failure: Failure
     blame: Blame
-    pause: bool = False
     wait: float | None = None
 
 
 def _setup(code: ErrorCode) -> _Verdict:
-    return _Verdict(code, Failure.PERMANENT, Blame.OPERATOR, pause=True)
+    return _Verdict(code, Failure.PERMANENT, Blame.OPERATOR)
 
 
 # Section 8. HTTP 429 covers three different things here, so Kling's own code goes before the status.
@@ -117,7 +116,6 @@ def read_error(
         verdict.blame,
         f"HTTP {answer.status} code {code}{request_id and f' (request {request_id})'}: {message or 'no message'}",
         retry_after=max(told or 0.0, verdict.wait or 0.0) or None,
-        pause_provider=verdict.pause,
     )
 
 

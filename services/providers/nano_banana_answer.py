@@ -29,7 +29,6 @@ class _Verdict:
     code: ErrorCode
     failure: Failure
     blame: Blame
-    pause: bool = False
     max_repeats: int | None = None
 
 
@@ -38,7 +37,7 @@ _RECITED = _Verdict(ErrorCode.RECITATION, Failure.PERMANENT, Blame.USER)
 _IN_WORDS = _Verdict(ErrorCode.TEXT_ONLY, Failure.PERMANENT, Blame.USER)
 _IN_A_LINK = _Verdict(ErrorCode.TEXT_ONLY, Failure.PERMANENT, Blame.OPERATOR)
 _NO_ROOM = _Verdict(ErrorCode.TOO_COMPLEX, Failure.PERMANENT, Blame.USER)
-_AT_RISK = _Verdict(ErrorCode.ACCOUNT_AT_RISK, Failure.PERMANENT, Blame.OPERATOR, pause=True)
+_AT_RISK = _Verdict(ErrorCode.ACCOUNT_AT_RISK, Failure.PERMANENT, Blame.OPERATOR)
 # Google says of these that they are not charged, so one more call risks nothing.
 _GLITCH = _Verdict(ErrorCode.NO_PICTURE, Failure.TEMPORARY, Blame.PROVIDER, max_repeats=1)
 
@@ -105,7 +104,7 @@ def read_picture(answer: Answer, request: ImageRequest, scrub: Scrub) -> ImageRe
         )
     if finish in _FINISHED_WELL and parts.has_link:
         detail = "the gateway answers with links instead of pictures"
-        raise ProviderError(ErrorCode.WRONG_ENDPOINT, Failure.PERMANENT, Blame.OPERATOR, detail, pause_provider=True)
+        raise ProviderError(ErrorCode.WRONG_ENDPOINT, Failure.PERMANENT, Blame.OPERATOR, detail)
     verdict = _FINISHES.get(finish, _GLITCH)
     if finish in _FINISHED_WELL and parts.texts:
         verdict = _IN_A_LINK if any(map(_PICTURE_LINK.search, parts.texts)) else _IN_WORDS
@@ -179,8 +178,8 @@ class _ErrorReader:
         if known is not None:
             return self._operator(known)
         if self.status == 413:
-            return self._operator(ErrorCode.TOO_LARGE, pause=False)
-        return self._operator(ErrorCode.BAD_REQUEST, pause=False)
+            return self._operator(ErrorCode.TOO_LARGE)
+        return self._operator(ErrorCode.BAD_REQUEST)
 
     def _bad_request(self) -> ProviderError:
         if "API_KEY_INVALID" in self.reasons or self._says("api key not valid", "api key expired", "invalid api key"):
@@ -193,7 +192,7 @@ class _ErrorReader:
             return ProviderError(ErrorCode.PROMPT_BLOCKED, Failure.PERMANENT, Blame.USER, self.label)
         if self.with_photos and self._says("input image", "mime type", "process image", "unsupported image"):
             return ProviderError(ErrorCode.BAD_PHOTO, Failure.PERMANENT, Blame.USER, self.label)
-        return self._operator(ErrorCode.BAD_REQUEST, pause=False)
+        return self._operator(ErrorCode.BAD_REQUEST)
 
     def _quota(self) -> ProviderError:
         violations = [as_dict(one) for detail in self.details for one in as_list(detail.get("violations"))]
@@ -231,10 +230,8 @@ class _ErrorReader:
     def _says(self, *phrases: str) -> bool:
         return any(phrase in self.words for phrase in phrases)
 
-    def _operator(self, code: ErrorCode, *, pause: bool = True, wait: float | None = None) -> ProviderError:
-        return ProviderError(
-            code, Failure.PERMANENT, Blame.OPERATOR, self.label, pause_provider=pause, retry_after=wait
-        )
+    def _operator(self, code: ErrorCode, *, wait: float | None = None) -> ProviderError:
+        return ProviderError(code, Failure.PERMANENT, Blame.OPERATOR, self.label, retry_after=wait)
 
     def _temporary(self, code: ErrorCode, blame: Blame, wait: float | None) -> ProviderError:
         return ProviderError(code, Failure.TEMPORARY, blame, self.label, retry_after=wait)
@@ -265,7 +262,7 @@ def _json_object(answer: Answer, scrub: Scrub, with_photos: bool) -> dict[str, J
         raise read_error(Answer(status, answer.headers, answer.body), scrub, with_photos=with_photos)
     raise ProviderError(
         ErrorCode.WRONG_ENDPOINT, Failure.PERMANENT, Blame.OPERATOR,
-        f"HTTP {answer.status} without any field of the Gemini API: {scrub(error.get('message'))}", pause_provider=True,
+        f"HTTP {answer.status} without any field of the Gemini API: {scrub(error.get('message'))}",
     )
 
 
@@ -312,7 +309,7 @@ def _decode(encoded: str) -> bytes:
 
 def _refusal(verdict: _Verdict, detail: str, usage: dict[str, JSON], rates: TokenRates) -> ProviderError:
     return ProviderError(
-        verdict.code, verdict.failure, verdict.blame, detail, pause_provider=verdict.pause,
+        verdict.code, verdict.failure, verdict.blame, detail,
         max_repeats=verdict.max_repeats, cost_micro_usd=refusal_cost(usage, rates),
     )
 
