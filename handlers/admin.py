@@ -171,10 +171,18 @@ def _goes_on(words: str, note: str) -> bool:
 
 
 @router.message(Command("ban", "unban"), flags=FREE)
-async def ban(message: Message, command: CommandObject, person: User, voice: Voice, db: Database) -> None:
+async def ban(
+    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, admins: frozenset[int]
+) -> None:
     target, banned = (command.args or "").strip(), command.command == "ban"
     if not is_user_id(target):
         await message.answer(voice.t(f"admin-usage-{command.command}"))
+        return
+    if banned and int(target) in admins:
+        await message.answer(voice.t("admin-ban-admin"))
+        return
+    if not banned and await db.read(users.get, int(target)) is None:
+        await message.answer(voice.t("admin-not-found"))
         return
     await db.write(admin.set_banned, person.id, int(target), banned)
     await message.answer(voice.t("admin-banned" if banned else "admin-unbanned", id=target))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ router = Router(name="intake")
 MESSAGE: Final = {"rate_limit": "message"}
 FREE: Final = {"rate_limit": False}
 IS_PICTURE_FILE: Final = F.document.mime_type.startswith("image/")
+BLANKS: Final = "\u2800\u3164\uffa0\u115f\u1160"  # letters by Unicode's count, and yet nothing to see
 IS_PHOTO: Final = F.photo | IS_PICTURE_FILE
 
 
@@ -54,6 +56,16 @@ def clip_fault(photo: Asset, limits: Limits) -> str | None:
     return "photo-for-clip-narrow" if long > limits.video_photo_max_aspect * short else None
 
 
+def seen(words: str | None) -> str:
+    """The words without the blanks around them; empty where nothing can be seen of them (zero-width characters)."""
+    shows = any(unicodedata.category(one)[0] not in "CZ" and one not in BLANKS for one in words or "")
+    return (words or "").strip() if shows else ""
+
+
+def _unseen(message: Message) -> bool:
+    return not seen(message.text)
+
+
 async def new_draft_from_words(
     message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards,
     type: JobType,
@@ -73,6 +85,12 @@ async def new_draft_from_words(
 async def old_answer(message: Message, state: FSMContext) -> None:
     """What it answered is done, so these words are no order of their own."""
     await answered(state, message)
+
+
+@router.message(F.text, _unseen, flags=MESSAGE)
+async def nothing_to_read(message: Message, voice: Voice) -> None:
+    """Nobody means to pay for a picture of that."""
+    await message.answer(voice.t("unsupported-other"))
 
 
 @router.message(StateFilter(Waiting.prompt), F.text, ~F.text.startswith("/"), flags=MESSAGE)
@@ -120,7 +138,7 @@ async def photo(
         bot, person.id, file.file_id, size=file.file_size, asset_id=token("photo", message.chat.id, message.message_id)
     )
     data, waiting = await state.get_data(), await state.get_state()
-    caption = (message.caption or "").strip()
+    caption = seen(message.caption)
     target = await _waiting_draft(message, waiting, data, person, drafts)
     if target is None:
         target = await _first_photo(message, waiting, person, drafts, asset)

@@ -114,6 +114,17 @@ async def test_ban_and_unban(house: House) -> None:
     assert [action for action, _, _ in await audit(house)] == ["ban", "unban"]
 
 
+async def test_a_ban_that_would_close_nothing(house: House) -> None:
+    """An administrator can't be shut out, and who was never here has nothing to open: neither is written down."""
+    oleg = house.person(ADMIN)
+    await oleg.say(f"/ban {ADMIN}")
+    await oleg.sees("Это администратор")
+    await oleg.say("/unban 55")
+    await oleg.sees("Не нашёл")
+    assert await house.db.read(users.get, 55) is None
+    assert await audit(house) == []
+
+
 async def test_maintenance(house: House) -> None:
     """/maintenance on pauses new orders, off opens them."""
     oleg = house.person(ADMIN)

@@ -14,7 +14,7 @@ from database import admin, flags, schema, users
 from database.models import Tx
 from handlers import set_commands
 from handlers.commands import FLAG, PEOPLE
-from tests.bot_fixture import ANYA, BOB, BOT_ID, House, buttons_of, labels_of, open_house, until, words_of
+from tests.bot_fixture import ANYA, BOB, BOT_ID, House, buttons_of, labels_of, open_house, picture, until, words_of
 from tests.sandbox_fixture import ADMIN, Sandbox
 
 FILE = {"file_id": "x", "file_unique_id": "y", "file_size": 100}
@@ -49,6 +49,19 @@ async def test_kinds_of_messages_it_cannot_use(house: House) -> None:
         await anya.write(**content)
         await anya.sees(answer, new=True)
     await nothing_was_ordered(house)
+
+
+@pytest.mark.parametrize("words", ["\u200b\u200d\u2060", "\u2800 \u3164", "\u202e\ufeff"])
+async def test_words_of_which_nothing_can_be_seen(house: House, words: str) -> None:
+    """Zero-width characters and blank letters are no prompt, alone or under a photo; among words they stay."""
+    anya = house.person()
+    await anya.say(words)
+    await anya.sees("Такое сообщение я не понимаю", new=True)
+    await nothing_was_ordered(house)
+    await anya.photo(picture(), caption=words)
+    await anya.sees("Что сделать с фото?")
+    await anya.say(f"кот{words}пёс")
+    await anya.sees(f"кот{words}пёс")
 
 
 async def test_service_messages_are_passed_over(house: House) -> None:

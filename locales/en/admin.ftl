@@ -59,6 +59,7 @@ admin-user-fine = ✅ all is well
 admin-granted = { $amount } given → <code>{ $id }</code>. The balance is { $balance } now
 admin-granted-stranger = ⚠️ This person has not written to the bot yet: check the number.
 admin-banned = <code>{ $id }</code> has no access any more.
+admin-ban-admin = This is an administrator: only <code>ADMIN_IDS</code> in the settings takes that access away.
 admin-unbanned = <code>{ $id }</code> has access again.
 admin-not-found = Not found.
 admin-job =

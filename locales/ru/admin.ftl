@@ -59,6 +59,7 @@ admin-user-fine = ✅ всё в порядке
 admin-granted = Начислено { $amount } → <code>{ $id }</code>. Теперь на балансе { $balance }
 admin-granted-stranger = ⚠️ Этот человек ещё не писал боту: проверьте номер.
 admin-banned = Доступ для <code>{ $id }</code> закрыт.
+admin-ban-admin = Это администратор: его доступ закрывает только <code>ADMIN_IDS</code> в настройках.
 admin-unbanned = Доступ для <code>{ $id }</code> открыт.
 admin-not-found = Не нашёл.
 admin-job =
