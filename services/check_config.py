@@ -12,7 +12,7 @@ from services.base_provider import BaseAIProvider, ErrorCode, ProviderError
 from services.catalogue import SHIPPED, Catalogue, CatalogueError, load_catalogue
 from services.providers import open_providers
 from services.providers.nano_banana import NanoBanana
-from services.queue import Queue
+from services.queue import Queue, RedisAway
 from services.settings import Settings
 from services.yookassa import ErrorKind, YooKassaError, YooKassaGateway, expects_test_payments
 
@@ -115,9 +115,11 @@ async def _assets(settings: Settings) -> str:
 async def _redis(settings: Settings) -> str:
     queue = Queue(settings.redis_url)
     try:
-        if not await queue.healthy():
-            raise Wrong("no answer; check REDIS_URL and that the server runs. Until then jobs run inside the bot")
+        await queue.reach()
         return f"answers, {await queue.depth()} steps wait"
+    except RedisAway as error:
+        hint = "check REDIS_URL and that the server runs. Until then jobs run inside the bot"
+        raise Wrong(f"{error}; {hint}") from error
     finally:
         await queue.close(0)
 

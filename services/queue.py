@@ -123,12 +123,16 @@ class Queue:
 
     async def healthy(self) -> bool:
         """True when steps go where they should: to Redis when it is set. Asks Redis even during the pause."""
-        if self._link is None:
-            return True
         try:
-            return await self._link.call(lambda client: bool(client.ping()), probe=True)
+            await self.reach()
         except RedisAway:
             return False
+        return True
+
+    async def reach(self) -> None:
+        """Ask Redis, where it is set, for a sign of life. Raises RedisAway with its reason."""
+        if self._link is not None:
+            await self._link.call(lambda client: client.ping(), probe=True)
 
     async def depth(self) -> int:
         """How many steps wait for a worker or a slot (those in Redis only as far as it answers)."""
@@ -209,7 +213,7 @@ class _RedisLink:
             if not self._is_down:
                 event(_log, "queue.redis_down", level=logging.WARNING, error=type(error).__name__, detail=str(error))
             self._is_down = True
-            raise RedisAway from error
+            raise RedisAway(str(error)) from error
         if self._is_down:
             event(_log, "queue.redis_back")
         self._is_down, self._down_until = False, 0.0

@@ -79,13 +79,18 @@ def _database_url(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
+    from redis import ConnectionPool, RedisError
+
     parts = urlsplit(value)
-    if parts.scheme == "unix" and parts.path.startswith("/"):
-        return value
-    if parts.scheme in {"redis", "rediss"} and parts.hostname:
-        _ = parts.port
-        return value
-    raise ValueError("not such an address")
+    local = parts.scheme == "unix" and parts.path.startswith("/")
+    served = parts.scheme in {"redis", "rediss"} and parts.hostname and re.fullmatch("/?|/[0-9]+", parts.path)
+    if not (local or served):
+        raise ValueError("not such an address")
+    try:
+        ConnectionPool.from_url(value).make_connection()  # it is not opened; options that nobody knows are a TypeError
+    except (TypeError, RedisError) as error:
+        raise ValueError("not such an address") from error
+    return value
 
 
 def _proxy(value: str) -> str:

@@ -458,6 +458,21 @@ async def test_check_config_says_what_to_do_about_each_system(
     assert not any(secret in done.said for secret in (TOKEN.partition(":")[2], "test_sandbox_key", "test_wrong"))
 
 
+async def test_check_config_says_why_redis_refuses(
+    sandbox: Sandbox, mortal_redis: RedisServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The server runs and takes no such password: that is what its line says, and not the password."""
+    with mortal_redis.client() as client:
+        client.config_set("requirepass", "another")
+    address = mortal_redis.url.replace("unix://", "unix://:hunter2@")
+    done = await inside(main.check(sandbox.settings(tmp_path, REDIS_URL=address)), capsys)
+    (failed,) = (line for line in done.lines if line.startswith("FAIL"))
+    assert failed.startswith("FAIL  Redis")
+    assert "password" in failed
+    assert "REDIS_URL" in failed
+    assert "hunter2" not in done.said
+
+
 async def test_check_config_sees_a_key_of_another_kind_than_its_shop(
     sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

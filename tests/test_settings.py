@@ -141,6 +141,7 @@ def test_all_faults_come_at_once_without_a_value() -> None:
         ("TELEGRAM_API_URL", "http://h/?a=b"), ("TELEGRAM_MODE", "push"), ("TELEGRAM_WEBHOOK_SECRET", "with space"),
         ("TELEGRAM_WEBHOOK_SECRET", "x" * 257), ("DATABASE_URL", "sqlite:///"), ("DATABASE_URL", "postgresql://host"),
         ("REDIS_URL", "http://h"), ("REDIS_URL", "redis://"), ("REDIS_URL", "unix://relative"),
+        ("REDIS_URL", "redis://h/x"), ("REDIS_URL", "redis://h?timeout=5"), ("REDIS_URL", "redis://h?db=first"),
         ("MAX_ACTIVE_JOBS_PER_USER", "0"), ("MAX_ACTIVE_JOBS_PER_USER", "3.5"), ("RATE_LIMIT_PER_MINUTE", "0"),
         ("RATE_LIMIT_PER_MINUTE", "ten"), ("HTTP_HOST", "a b"), ("HTTP_PORT", "65536"), ("HTTP_PORT", "-1"),
         ("PUBLIC_URL", "http://shop.example"), ("PUBLIC_URL", "https://"), ("TRUSTED_PROXIES", "10.0.0.1/8"),
