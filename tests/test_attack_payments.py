@@ -184,6 +184,7 @@ async def test_a_look_that_never_ends_does_not_come_first_again(till: Till) -> N
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
             await till.payments.look_at_due()
+    assert await till.db.read(rows.due) == []
     await make_due(till, paid.id)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(25):  # the cut-off looks still hold the gateway's threads until these give up
