@@ -65,7 +65,7 @@ def bent(body: Json, seed: int, values: list[Any]) -> Json:
         if chance.random() < 0.2:
             place.pop(name, None)
         else:
-            place[name] = value
+            place[name] = copy.deepcopy(value)  # one value drawn twice may not come to hold itself
     return made
 
 
