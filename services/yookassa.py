@@ -27,6 +27,7 @@ from yookassa.configuration import Configuration
 from database import clock
 from services.settings import Settings
 from services.yookassa_objects import (
+    ID,
     ODD,
     GatewayPayment,
     GatewayRefund,
@@ -59,7 +60,6 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 PAGE = 100
 MAX_PAGES = 200
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _KEY = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
 T = TypeVar("T")
 
@@ -158,7 +158,7 @@ class YooKassaGateway:
         return _read(read, await self._call("POST", path, headers={"Idempotence-Key": key}, body=encode(body)))
 
     async def _look(self, path: str, object_id: str, read: Callable[[Any], T]) -> T:
-        if not _ID.fullmatch(object_id):
+        if not ID.fullmatch(object_id):
             # Ids also come from notifications, which anybody may send; one with a slash would be another path.
             raise YooKassaError(ErrorKind.NOT_FOUND, "not an id")
         try:

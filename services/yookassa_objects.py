@@ -17,6 +17,9 @@ REFUND_DESCRIPTION_LENGTH = 250
 ODD = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What the `read_…` functions raise for an object that lacks what money depends on."""
 
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""An object of YooKassa's: opaque, but of no other letters than these (yookassa sheet, section 1)."""
+
 _MONEY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
 T = TypeVar("T")
 
@@ -155,7 +158,7 @@ def read_payment(item: Any) -> GatewayPayment:
     kopecks, currency = _amount(item["amount"])
     confirmation, cancellation = _dict(item, "confirmation"), _dict(item, "cancellation_details")
     return GatewayPayment(
-        id=_required(item, "id", str),
+        id=_id(item, "id"),
         status=_required(item, "status", str),
         paid=_required(item, "paid", bool),
         amount_kopecks=kopecks,
@@ -178,8 +181,8 @@ def read_refund(item: Any) -> GatewayRefund:
     kopecks, currency = _amount(item["amount"])
     metadata = {name: value for name, value in _dict(item, "metadata").items() if isinstance(value, str)}
     return GatewayRefund(
-        id=_required(item, "id", str),
-        payment_id=_required(item, "payment_id", str),
+        id=_id(item, "id"),
+        payment_id=_id(item, "payment_id"),
         status=_required(item, "status", str),
         amount_kopecks=kopecks,
         currency=currency,
@@ -230,6 +233,13 @@ def _required(item: Any, name: str, kind: type[T]) -> T:
     value = item[name]
     if not isinstance(value, kind) or value == "":
         raise ValueError(f"{name} is not {kind.__name__}")
+    return value
+
+
+def _id(item: Any, name: str) -> str:
+    """An id that can be asked about, and be part of a key in our books."""
+    if not ID.fullmatch(value := _required(item, name, str)):
+        raise ValueError(f"{name} is no id")
     return value
 
 

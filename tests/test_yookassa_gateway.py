@@ -470,8 +470,8 @@ async def test_sums_are_exact(amount: Any, kopecks: int, currency: str) -> None:
 @pytest.mark.parametrize(
     "odd",
     [
-        {"id": None}, {"id": ""}, {"id": 5}, {"status": None}, {"paid": "true"}, {"paid": None}, {"test": 1},
-        {"test": None}, {"refunded_amount": "1.00"}, {"refunded_amount": rub("NaN")},
+        {"id": None}, {"id": ""}, {"id": 5}, {"id": "a\x00"}, {"id": "x" * 65}, {"status": None}, {"paid": "true"},
+        {"paid": None}, {"test": 1}, {"test": None}, {"refunded_amount": "1.00"}, {"refunded_amount": rub("NaN")},
     ],
 )  # fmt: skip
 async def test_what_money_depends_on_must_be_there(odd: dict[str, Any]) -> None:
@@ -506,6 +506,14 @@ async def test_any_bytes_with_status_200(raw: bytes) -> None:
     async with server(always(raw)) as gateway:
         for call in (gateway.me(), gateway.get_payment("x"), gateway.create_refund({}, idempotency_key="k")):
             assert (await failure(call)).kind is ErrorKind.UNKNOWN_OUTCOME
+
+
+@pytest.mark.parametrize("odd", [{"id": "a\x00"}, {"id": " "}, {"id": "x" * 65}, {"payment_id": "../x"}])
+async def test_a_return_is_named_by_ids(odd: dict[str, Any]) -> None:
+    """A key in our books is made of a return's id: one that could be no id of YooKassa's is an unknown outcome."""
+    body = {"id": "r", "payment_id": "x", "status": "succeeded", "amount": rub("1.00"), **odd}
+    async with server(always(body)) as gateway:
+        assert (await failure(gateway.get_refund("r"))).kind is ErrorKind.UNKNOWN_OUTCOME
 
 
 async def test_an_odd_item_hides_no_other(caplog: pytest.LogCaptureFixture) -> None:
