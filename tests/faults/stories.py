@@ -719,7 +719,7 @@ LIST = (
     Story("exported", exported),
     Story("copied", copied, expects=frozenset({"sweeper.duty_failed"})),
     Story("audited", audited),
-    Story("at home", at_home),
+    Story("at home", at_home, settings=(("YOOKASSA_RECEIPTS", "on"),)),
     Story("migration", to_the_end, what="migrate", prepare=of_version_1_3, check=carried_over),
     Story("verbs", to_the_end, what="verbs", prepare=called_from_outside, check=counted),
 )
