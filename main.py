@@ -95,7 +95,7 @@ async def back_up(db: Database, target: Path) -> int:
 async def restore(db: Database, source: Path) -> int:
     """Copy `source` to where the database belongs, which must be empty; then bring it up to date and audit it."""
     from database import backup
-    from database.models import DatabaseError
+    from database.errors import MigrationFailed, UnsupportedDatabase
 
     if source.exists() and not await asyncio.to_thread(backup.holds_a_shop, source):
         print(f"{source} holds no database of this shop; nothing was restored.", file=sys.stderr)
@@ -103,7 +103,7 @@ async def restore(db: Database, source: Path) -> int:
     await asyncio.to_thread(backup.restore, source, db.path)
     try:
         await db.init_db()
-    except DatabaseError:
+    except (MigrationFailed, UnsupportedDatabase):  # no program opens such a file; after anything else it may be in use
         await asyncio.to_thread(backup.undo_restore, db.path)
         raise
     print(f"{source} is restored to {db.path}:")

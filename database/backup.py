@@ -41,9 +41,13 @@ def copy(source: Path, target: Path) -> None:
 
 
 def restore(source: Path, target: Path) -> None:
-    """`copy`, with a mark beside it: what happened since the copy is not known here yet. Raises BackupFailed."""
-    if target.exists():
-        raise BackupFailed(f"{target} exists; a restore never overwrites")
+    """`copy`, with a mark beside it: what happened since the copy is not known here yet. Raises BackupFailed.
+
+    SQLite would take the log of a lost database for the copy's own and play it into it.
+    """
+    for name in (target.name, f"{target.name}-wal", f"{target.name}-journal"):
+        if (there := target.with_name(name)).exists():
+            raise BackupFailed(f"{there} exists; a restore never overwrites: move {target}* away first")
     mark = mark_of(target)
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -58,8 +62,11 @@ def restore(source: Path, target: Path) -> None:
 
 
 def undo_restore(target: Path) -> None:
-    """Take away what `restore` put there: it turned out to be of no use, and the right copy needs the place."""
-    for name in (target.name, f"{target.name}-wal", f"{target.name}-shm"):
+    """Take away what `restore` put there: no program opens it, and the right copy needs the place.
+
+    The log goes first: one that was left behind would be played into the right copy.
+    """
+    for name in (f"{target.name}-wal", f"{target.name}-shm", target.name):
         target.with_name(name).unlink(missing_ok=True)
     mark_of(target).unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -404,6 +405,50 @@ async def test_a_restore_that_can_not_be_finished_leaves_nothing(tmp_path: Path)
     assert "written by a newer version" in done.err
     assert "Traceback" not in done.err
     assert [one.name for one in fresh.parent.iterdir()] in ([], ["bot.db.gate"])
+    assert (await command(tmp_path, plain(fresh), "restore", str(copy))).status == 0
+
+
+async def test_a_restore_takes_nothing_away_that_somebody_uses(tmp_path: Path) -> None:
+    """A program that was quicker writes to what was put back: the restore gives up and leaves it, with its mark."""
+    path, copy, fresh = tmp_path / "bot.db", tmp_path / "copy.db", tmp_path / "new" / "bot.db"
+    await (await filled(path)).close()
+    assert (await command(tmp_path, plain(path), "backup", str(copy))).status == 0
+    fresh.parent.mkdir()
+    with (fresh.parent / "bot.db.gate").open("w") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        restoring = asyncio.create_task(command(tmp_path, plain(fresh), "restore", str(copy)))
+
+        async def put_back() -> bool:
+            return fresh.exists()
+
+        await until(put_back, seconds=30, what="the copy lies in its place")
+        with contextlib.closing(sqlite.connect(str(fresh), isolation_level=None)) as quicker:
+            quicker.execute("BEGIN IMMEDIATE")
+            fcntl.flock(gate, fcntl.LOCK_UN)
+            done = await restoring
+            quicker.execute("ROLLBACK")
+    assert done.status == 1
+    assert "Traceback" not in done.err
+    assert (fresh.parent / "bot.db.restored").exists()
+    assert (await command(tmp_path, plain(fresh), "audit")).status == 0
+
+
+@pytest.mark.parametrize("left", ["-wal", "-journal"])
+async def test_a_restore_is_not_mixed_with_what_was_lost(tmp_path: Path, left: str) -> None:
+    """The database is gone and its log still lies there: SQLite would play it into the copy, so nothing is put back."""
+    path, copy, fresh = tmp_path / "bot.db", tmp_path / "copy.db", tmp_path / "new" / "bot.db"
+    db = await filled(path)
+    assert (await command(tmp_path, plain(path), "backup", str(copy))).status == 0
+    await db.add_balance(1, 77_700, key="since", reason="gift")
+    fresh.parent.mkdir()
+    log = fresh.with_name(f"bot.db{left}")
+    log.write_bytes((tmp_path / "bot.db-wal").read_bytes())
+    await db.close()
+    done = await command(tmp_path, plain(fresh), "restore", str(copy))
+    assert done.status == 1
+    assert f"bot.db{left} exists" in done.err
+    assert [one.name for one in fresh.parent.iterdir()] == [log.name]
+    log.unlink()
     assert (await command(tmp_path, plain(fresh), "restore", str(copy))).status == 0
 
 

@@ -611,6 +611,17 @@ MUTANTS: tuple[Mutant, ...] = (
         "            await lock.acquire()\n            yield\n            lock.release()\n",
         "test_scenarios_money.py::test_a_line_of_waiting_people_is_freed_however_its_holder_ends",
     ),
+    # --- putting back -------------------------------------------------------------------------------------------------
+    _one(
+        "a copy is put beside the log of what was lost", "database/backup.py",
+        'for name in (target.name, f"{target.name}-wal", f"{target.name}-journal"):', "for name in (target.name,):",
+        "test_main.py::test_a_restore_is_not_mixed_with_what_was_lost",
+    ),
+    _one(
+        "a restore that fails takes away what somebody uses", "main.py",
+        "    except (MigrationFailed, UnsupportedDatabase):", "    except Exception:",
+        "test_main.py::test_a_restore_takes_nothing_away_that_somebody_uses",
+    ),
     # --- telling ------------------------------------------------------------------------------------------------------
     _one(
         "two senders take the same message", "database/outbox.py",
