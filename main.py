@@ -147,8 +147,13 @@ async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
     gateway, texts, admins = gateway_of(settings), Texts(), sorted(settings.admin_ids)
     packs = load_catalogue(settings.catalogue_path or SHIPPED).top_ups.star_packs
     payments = Payments(
-        db, gateway, texts, shop_id=settings.yookassa_shop_id or "", test_mode=expects_test_payments(settings),
-        admins=admins, receipt=terms_of(settings),
+        db,
+        gateway,
+        texts,
+        shop_id=settings.yookassa_shop_id or "",
+        test_mode=expects_test_payments(settings),
+        admins=admins,
+        receipt=terms_of(settings),
     )
     try:
         await db.init_db()

@@ -1,8 +1,8 @@
 """The audit over books of years: how long, how much memory, and whether their size slows down the daily business.
 
-    python -m benchmarks.audit                      a million entries, as in `python -m benchmarks`
-    python -m benchmarks.audit --entries 10000000   the full size; about three minutes and 2.5 GB to build, once
-    python -m benchmarks.audit --keep FOLDER        leave the books there for the next run
+python -m benchmarks.audit                      a million entries, as in `python -m benchmarks`
+python -m benchmarks.audit --entries 10000000   the full size; about three minutes and 2.5 GB to build, once
+python -m benchmarks.audit --keep FOLDER        leave the books there for the next run
 """
 
 from __future__ import annotations

@@ -85,9 +85,7 @@ def keep_assets(tx: Tx, asset_ids: Sequence[str], *, keep_ms: int) -> None:
 
 def remember_file_ids(tx: Tx, asset_id: str, *, file_id: str | None, preview_file_id: str | None) -> None:
     """Telegram's ids of what was sent: sending again costs no upload."""
-    tx.execute(
-        update(assets).where(assets.c.id == asset_id).values(file_id=file_id, preview_file_id=preview_file_id)
-    )
+    tx.execute(update(assets).where(assets.c.id == asset_id).values(file_id=file_id, preview_file_id=preview_file_id))
 
 
 def expired_assets(tx: Tx, *, keep_ms: int = 0, limit: int = 100) -> list[Asset]:

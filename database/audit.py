@@ -93,8 +93,15 @@ def run(
     entries, unsealed, since, total, held = books
     return Books(
         findings=tuple(sorted(checks.merged(found), key=lambda one: (one.check not in checks.RULES, one.check))),
-        head=chain[-1] if chain else None, seals=len(chain), entries=entries, unsealed=unsealed, unsealed_since=since,
-        balances=total, held=held, deep=deep, seconds=clock.steady() - started,
+        head=chain[-1] if chain else None,
+        seals=len(chain),
+        entries=entries,
+        unsealed=unsealed,
+        unsealed_since=since,
+        balances=total,
+        held=held,
+        deep=deep,
+        seconds=clock.steady() - started,
     )
 
 

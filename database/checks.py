@@ -254,9 +254,7 @@ def guards_are_in_place(tx: Tx) -> Iterator[Finding]:
 
 def no_id_is_missing(tx: Tx) -> Iterator[Finding]:
     """I4: ids begin with 1 and have no gaps."""
-    yield from _broken(
-        tx, "I4", "these entries were put before the first one", "SELECT id FROM ledger WHERE id < 1"
-    )
+    yield from _broken(tx, "I4", "these entries were put before the first one", "SELECT id FROM ledger WHERE id < 1")
     if tx.execute(text("SELECT COUNT(*) <> COALESCE(MAX(id), 0) FROM ledger")).scalar():
         yield from _broken(
             tx,
@@ -463,8 +461,17 @@ LEAK = re.compile(
     r"|[a-z]+://[^\s/:@]+:[^\s/@]+@"  # an address with its password
 )
 LEAK_SHAPES = (
-    "*Traceback (*", "*File *line *", "*[0-9][0-9][0-9][0-9][0-9][0-9]:[A-Za-z0-9_-][A-Za-z0-9_-]*",
-    "*live_*", "*test_*", "*AIza*", "*sk-*", "*Bearer *", "*Basic *", "*-----BEGIN*", "*://*:*@*",
+    "*Traceback (*",
+    "*File *line *",
+    "*[0-9][0-9][0-9][0-9][0-9][0-9]:[A-Za-z0-9_-][A-Za-z0-9_-]*",
+    "*live_*",
+    "*test_*",
+    "*AIza*",
+    "*sk-*",
+    "*Bearer *",
+    "*Basic *",
+    "*-----BEGIN*",
+    "*://*:*@*",
 )
 """The same, coarser, for the database to sort most rows out by itself."""
 

@@ -1,17 +1,17 @@
 """Everything that can go wrong behind the database's door. A driver's own error never comes out.
 
-    DatabaseError
-    ├── Refusal                  the request was understood and not granted; nothing was written
-    │   ├── InsufficientFunds    less on the balance than was asked for
-    │   ├── KeyReused            the key (or job id) already stands for another input
-    │   ├── IllegalMove          the state does not allow it
-    │   ├── NotFound             there is no such thing
-    │   └── StartRefused         a job may not start: Banned, UnderMaintenance, TooManyJobs, SpendLimitReached
-    ├── BooksDisagree            the ledger's sum and its shadow differ: nothing more moves for that user
-    ├── BrokenRule               a constraint or trigger of the schema refused a write
-    ├── DatabaseUnavailable      disk full, locked, unreachable: ask again, every call is safe to repeat
-    ├── UnsupportedDatabase      wrong library, wrong URL or a schema from the future
-    └── MigrationFailed          an old file holds what can't be carried over; nothing was changed
+DatabaseError
+├── Refusal                  the request was understood and not granted; nothing was written
+│   ├── InsufficientFunds    less on the balance than was asked for
+│   ├── KeyReused            the key (or job id) already stands for another input
+│   ├── IllegalMove          the state does not allow it
+│   ├── NotFound             there is no such thing
+│   └── StartRefused         a job may not start: Banned, UnderMaintenance, TooManyJobs, SpendLimitReached
+├── BooksDisagree            the ledger's sum and its shadow differ: nothing more moves for that user
+├── BrokenRule               a constraint or trigger of the schema refused a write
+├── DatabaseUnavailable      disk full, locked, unreachable: ask again, every call is safe to repeat
+├── UnsupportedDatabase      wrong library, wrong URL or a schema from the future
+└── MigrationFailed          an old file holds what can't be carried over; nothing was changed
 """
 
 from __future__ import annotations

@@ -50,14 +50,24 @@ def receipts_page(tx: Tx, since: int, until: int, after: Place, limit: int) -> l
     """
     sent = payments.c.request_body.like('%"receipt": {%')
     paid = select(
-        payments.c.paid_at.label("created_at"), (literal("p:") + payments.c.id).label("id"),
-        literal("payment").label("kind"), payments.c.id.label("payment_id"), payments.c.provider_payment_id,
-        null().label("provider_refund_id"), payments.c.amount, payments.c.request_body,
+        payments.c.paid_at.label("created_at"),
+        (literal("p:") + payments.c.id).label("id"),
+        literal("payment").label("kind"),
+        payments.c.id.label("payment_id"),
+        payments.c.provider_payment_id,
+        null().label("provider_refund_id"),
+        payments.c.amount,
+        payments.c.request_body,
     ).where(sent, payments.c.status.in_([PaymentStatus.PAID, PaymentStatus.REFUNDED]))
     returned = (
         select(
-            func.coalesce(refunds.c.closed_at, refunds.c.created_at), literal("r:") + refunds.c.id, literal("refund"),
-            payments.c.id, payments.c.provider_payment_id, refunds.c.provider_refund_id, refunds.c.amount,
+            func.coalesce(refunds.c.closed_at, refunds.c.created_at),
+            literal("r:") + refunds.c.id,
+            literal("refund"),
+            payments.c.id,
+            payments.c.provider_payment_id,
+            refunds.c.provider_refund_id,
+            refunds.c.amount,
             payments.c.request_body,
         )
         .join(payments, payments.c.id == refunds.c.payment_id)
@@ -73,7 +83,8 @@ def _with_terms(row: Row) -> Row:
     terms = ("description", "vat_code", "payment_subject", "payment_mode")
     return {
         **{name: value for name, value in row.items() if name != "request_body"},
-        **{name: item.get(name) for name in terms}, "tax_system_code": receipt.get("tax_system_code"),
+        **{name: item.get(name) for name in terms},
+        "tax_system_code": receipt.get("tax_system_code"),
     }
 
 

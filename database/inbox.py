@@ -17,9 +17,7 @@ FAR_MS = 2 * 3600 * 1000  # further ahead than any pause of ours: written under 
 HANDLING_MS = 30_000  # who writes a row down acts on it at once; only after this the sweeper takes it for lost
 
 
-def receive(
-    tx: Tx, source: str, key: str, body: str, *, handling_ms: int = HANDLING_MS
-) -> InboxItem:
+def receive(tx: Tx, source: str, key: str, body: str, *, handling_ms: int = HANDLING_MS) -> InboxItem:
     """Write a notification down. A repeat opens its row again: the first may have been forged or too early."""
     due_at = tx.now + handling_ms
     new = insert(inbox).values(source=source, key=key, body=body, received_at=tx.now, due_at=due_at)
@@ -88,11 +86,7 @@ def failed(tx: Tx, item_id: int, error: str, *, delay_ms: int) -> None:
 
 
 def forget_old(tx: Tx, *, source: str, before: int, limit: int = 500) -> int:
-    old = (
-        select(inbox.c.id)
-        .where(inbox.c.received_at < before, inbox.c.due_at.is_(None), _from(source))
-        .limit(limit)
-    )
+    old = select(inbox.c.id).where(inbox.c.received_at < before, inbox.c.due_at.is_(None), _from(source)).limit(limit)
     return int(tx.execute(delete(inbox).where(inbox.c.id.in_(old))).rowcount)
 
 

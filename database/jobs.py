@@ -194,9 +194,7 @@ def redispatch(tx: Tx, job: Job) -> Job | None:
 
 def still_waiting(tx: Tx, job: Job) -> None:
     """The job's message still stands in the queue: look again later."""
-    tx.execute(
-        update(jobs).where(_as_seen(job), jobs.c.due_at == job.due_at).values(due_at=tx.now + REDISPATCH_MS)
-    )
+    tx.execute(update(jobs).where(_as_seen(job), jobs.c.due_at == job.due_at).values(due_at=tx.now + REDISPATCH_MS))
 
 
 def claim(tx: Tx, job_id: str, step: JobStep) -> Job | None:
@@ -297,9 +295,7 @@ def begin_call(
     return int(tx.execute(insert(provider_calls).values(**values).returning(provider_calls.c.id)).scalar_one())
 
 
-def end_call(
-    tx: Tx, call_id: int, outcome: CallOutcome, *, code: str | None = None, cost_micro_usd: int = 0
-) -> None:
+def end_call(tx: Tx, call_id: int, outcome: CallOutcome, *, code: str | None = None, cost_micro_usd: int = 0) -> None:
     """Complete the record of a call; the first word stands."""
     ended = tx.changed(
         update(provider_calls)
@@ -465,18 +461,14 @@ def cancel(tx: Tx, job_id: str, user_id: int) -> Job:
     return cancelled
 
 
-def _close_unpaid(
-    tx: Tx, job_id: str, status: JobStatus, code: str, *, attempt: int | None = None
-) -> Job | None:
+def _close_unpaid(tx: Tx, job_id: str, status: JobStatus, code: str, *, attempt: int | None = None) -> Job | None:
     job = get(tx, job_id)
     if job is None or not job.is_open or attempt not in (None, job.attempt):
         return None
     moved = tx.changed(
         update(jobs)
         .where(_as_seen(job))
-        .values(
-            status=status, error_code=code[:100], completed_at=tx.now, step=None, due_at=None, lease_until=None
-        )
+        .values(status=status, error_code=code[:100], completed_at=tx.now, step=None, due_at=None, lease_until=None)
     )
     if not moved:
         return None

@@ -67,9 +67,7 @@ def claim(tx: Tx, *, limit: int = 20) -> list[OutboxItem]:
 def sent(tx: Tx, item_id: int) -> None:
     """Telegram has it; a job's result counts as delivered from here on."""
     row = tx.row(select(outbox.c.job_id, outbox.c.kind).where(outbox.c.id == item_id))
-    tx.execute(
-        update(outbox).where(outbox.c.id == item_id).values(due_at=None, lease_until=None, sent_at=tx.now)
-    )
+    tx.execute(update(outbox).where(outbox.c.id == item_id).values(due_at=None, lease_until=None, sent_at=tx.now))
     if row is not None and row["kind"] == "result":
         tx.execute(
             update(jobs).where(jobs.c.id == row["job_id"], jobs.c.delivered_at.is_(None)).values(delivered_at=tx.now)

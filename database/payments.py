@@ -195,8 +195,11 @@ def close_stale(tx: Tx, provider: str, *, before: int, limit: int = 500) -> int:
     Nobody is told: who left an invoice alone knows. A late success is credited all the same. Answers how many.
     """
     stale = select(payments.c.id).where(
-        payments.c.provider == provider, payments.c.status == PaymentStatus.PENDING, payments.c.created_at < before,
-        payments.c.provider_payment_id.is_(None), payments.c.quarantined_reason.is_(None),
+        payments.c.provider == provider,
+        payments.c.status == PaymentStatus.PENDING,
+        payments.c.created_at < before,
+        payments.c.provider_payment_id.is_(None),
+        payments.c.quarantined_reason.is_(None),
     )
     closed = tx.execute(
         update(payments)
@@ -296,7 +299,10 @@ def paid_since(tx: Tx, provider: str, since: int, *, after: str = "", limit: int
     query = (
         select(payments)
         .where(
-            payments.c.id > after, payments.c.provider == provider, payments.c.paid_at >= since, payments.c.legacy == 0,
+            payments.c.id > after,
+            payments.c.provider == provider,
+            payments.c.paid_at >= since,
+            payments.c.legacy == 0,
             payments.c.status.in_([PaymentStatus.PAID, PaymentStatus.REFUNDED]),
         )
         .order_by(payments.c.id)

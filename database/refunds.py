@@ -114,9 +114,7 @@ def sending(tx: Tx, refund_id: str) -> Refund:
 def ask_anew(tx: Tx, refund_id: str) -> None:
     """The provider has nothing of it and has forgotten the key by now: the key's time starts again."""
     tx.execute(
-        update(refunds)
-        .where(refunds.c.id == refund_id, refunds.c.provider_refund_id.is_(None))
-        .values(sent_at=None)
+        update(refunds).where(refunds.c.id == refund_id, refunds.c.provider_refund_id.is_(None)).values(sent_at=None)
     )
 
 
@@ -129,9 +127,7 @@ def accepted(tx: Tx, refund_id: str, provider_refund_id: str) -> Refund:
         known = by_provider_id(tx, provider_refund_id)
         if known is not None:
             raise KeyReused(f"refund {provider_refund_id} is {known.id} here")
-        tx.execute(
-            update(refunds).where(refunds.c.id == refund_id).values(provider_refund_id=provider_refund_id)
-        )
+        tx.execute(update(refunds).where(refunds.c.id == refund_id).values(provider_refund_id=provider_refund_id))
     return _must(tx, refund_id)
 
 
@@ -156,7 +152,12 @@ def cancel(tx: Tx, refund_id: str, reason: str) -> bool:
         return False
     payment = _payment(tx, refund.payment_id)
     entry = ledger.add_entry(
-        tx, payment.user_id, EntryKind.REFUND, refund.amount, Reason.RETURNED, f"returned:{refund.id}",
+        tx,
+        payment.user_id,
+        EntryKind.REFUND,
+        refund.amount,
+        Reason.RETURNED,
+        f"returned:{refund.id}",
         payment_id=None if payment.legacy else payment.id,
     )
     ledger.settle_debts(tx, payment.user_id, entry)
@@ -237,7 +238,11 @@ def succeeded_since(tx: Tx, provider: str, since: int, *, after: str = "", limit
 
 def _take(tx: Tx, payment: Payment, amount: int, refund_id: str) -> tuple[int, int]:
     return ledger.take_or_owe(
-        tx, payment.user_id, amount, reason=Reason.TAKEBACK, cause=f"takeback:{refund_id}",
+        tx,
+        payment.user_id,
+        amount,
+        reason=Reason.TAKEBACK,
+        cause=f"takeback:{refund_id}",
         payment_id=None if payment.legacy else payment.id,
     )
 
@@ -246,9 +251,7 @@ def _close(tx: Tx, refund: Refund, status: RefundStatus, reason: str | None = No
     return tx.changed(
         update(refunds)
         .where(refunds.c.id == refund.id, refunds.c.status.in_(UNDER_WAY))
-        .values(
-            status=status, cancel_reason=reason and reason[:100], next_look_at=None, closed_at=tx.now
-        )
+        .values(status=status, cancel_reason=reason and reason[:100], next_look_at=None, closed_at=tx.now)
     )
 
 
@@ -260,7 +263,11 @@ def _count(tx: Tx, payment: Payment, refund: Refund) -> None:
     status = PaymentStatus.REFUNDED if returned == payment.amount else PaymentStatus.PAID
     tx.execute(update(payments).where(payments.c.id == payment.id).values(refunded_amount=returned, status=status))
     outbox.post(
-        tx, f"takeback:{refund.id}", payment.user_id, "took_back", payment_id=payment.id,
+        tx,
+        f"takeback:{refund.id}",
+        payment.user_id,
+        "took_back",
+        payment_id=payment.id,
         payload={"amount": refund.amount, "owed": refund.owed},
     )
 

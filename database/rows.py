@@ -138,7 +138,6 @@ class Job(Row):
     parent_job_id: str | None
     legacy: int
 
-
     @property
     def is_open(self) -> bool:
         return self.status in OPEN_JOBS
@@ -276,7 +275,9 @@ class Difference(Row):
     """Where the provider's books and ours disagree; `proposal` is the entry that would settle it, {} for none."""
 
     _from_text: ClassVar[Converters] = {
-        "state": DifferenceState, "details": json.loads, "proposal": json.loads,
+        "state": DifferenceState,
+        "details": json.loads,
+        "proposal": json.loads,
     }
 
     id: int
@@ -324,4 +325,3 @@ class OutboxItem(Row):
     payload: Mapping[str, Any]
     created_at: int
     attempts: int
-

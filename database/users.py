@@ -63,9 +63,7 @@ def set_banned(tx: Tx, user_id: int, banned: bool) -> bool:
     """Close or open the shop to a user; True if that changed anything."""
     ensure(tx, user_id)
     wanted = int(banned)
-    return tx.changed(
-        update(users).where(users.c.id == user_id, users.c.is_banned != wanted).values(is_banned=wanted)
-    )
+    return tx.changed(update(users).where(users.c.id == user_id, users.c.is_banned != wanted).values(is_banned=wanted))
 
 
 def set_unreachable(tx: Tx, user_id: int, unreachable: bool) -> None:

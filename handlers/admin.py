@@ -139,9 +139,7 @@ def _payments(voice: Voice, payments: list[Payment]) -> str:
 
 
 @router.message(Command("grant"), flags=FREE)
-async def grant(
-    message: Message, command: CommandObject, bot: Bot, person: User, voice: Voice, db: Database
-) -> None:
+async def grant(message: Message, command: CommandObject, bot: Bot, person: User, voice: Voice, db: Database) -> None:
     """Give money once per message of the admin's, however often the update comes."""
     target, _, rest = (command.args or "").strip().partition(" ")
     words, _, note = rest.strip().partition(" ")
@@ -236,7 +234,9 @@ def _story(voice: Voice, job: Job, events: list[tuple[int, str, str]], calls: li
         voice.t("admin-job-events"),
         *(
             voice.t(
-                "statement-line", when=voice.when(at), amount=voice.plain(f"admin-jobs-{status}"),
+                "statement-line",
+                when=voice.when(at),
+                amount=voice.plain(f"admin-jobs-{status}"),
                 what=_event(voice, JobStatus(status), cause),
             )
             for at, status, cause in events
@@ -247,8 +247,11 @@ def _story(voice: Voice, job: Job, events: list[tuple[int, str, str]], calls: li
     for call in calls[:10]:
         lines.append(
             voice.t(
-                "admin-job-call", model=call.model, outcome=call.outcome.value if call.outcome else "…",
-                code=call.code or "", cost=_dollars(call.cost_micro_usd),
+                "admin-job-call",
+                model=call.model,
+                outcome=call.outcome.value if call.outcome else "…",
+                code=call.code or "",
+                cost=_dollars(call.cost_micro_usd),
             )
         )
     return "\n".join(lines)

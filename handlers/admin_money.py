@@ -50,7 +50,12 @@ _REFUND: Final = {
 
 @router.message(Command("refund_payment"), flags=FREE)
 async def refund_payment(
-    message: Message, command: CommandObject, state: FSMContext, person: User, voice: Voice, refunds: Refunds,
+    message: Message,
+    command: CommandObject,
+    state: FSMContext,
+    person: User,
+    voice: Voice,
+    refunds: Refunds,
     notifier: Notifier,
 ) -> None:
     """Give all that is left of a payment back, once; a part, which could be meant twice, is confirmed by a button."""
@@ -82,8 +87,15 @@ async def refund_payment(
 
 @router.callback_query(RefundTap.filter(), flags=FREE)
 async def confirm_refund(
-    query: CallbackQuery, callback_data: RefundTap, tap: Tap, bot: Bot, state: FSMContext, person: User, voice: Voice,
-    refunds: Refunds, notifier: Notifier,
+    query: CallbackQuery,
+    callback_data: RefundTap,
+    tap: Tap,
+    bot: Bot,
+    state: FSMContext,
+    person: User,
+    voice: Voice,
+    refunds: Refunds,
+    notifier: Notifier,
 ) -> None:
     """Return what the card says, once however often it is tapped, and only while nothing else was returned since."""
     asked = (await state.get_data()).get("refund") or {}
@@ -125,8 +137,12 @@ def _confirmation(voice: Voice, nonce: str, amount: int) -> InlineKeyboardMarkup
 def _offered(voice: Voice, offer: Offer) -> str:
     lines = [
         voice.t(
-            "refund-ask", amount=voice.rubles(offer.amount), id=offer.payment.id, user=str(offer.payment.user_id),
-            left=voice.rubles(offer.left), rest=voice.rubles(offer.left - offer.amount),
+            "refund-ask",
+            amount=voice.rubles(offer.amount),
+            id=offer.payment.id,
+            user=str(offer.payment.user_id),
+            left=voice.rubles(offer.left),
+            rest=voice.rubles(offer.left - offer.amount),
         )
     ]
     for one in offer.earlier[-MOST_SHOWN:]:
@@ -137,7 +153,12 @@ def _offered(voice: Voice, offer: Offer) -> str:
 
 @router.message(Command("reconcile"), flags=FREE)
 async def reconcile(
-    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, reconciliation: Reconciliation,
+    message: Message,
+    command: CommandObject,
+    person: User,
+    voice: Voice,
+    db: Database,
+    reconciliation: Reconciliation,
     notifier: Notifier,
 ) -> None:
     """Compare with the provider's books now: since the last time, or so many days back."""
@@ -154,7 +175,11 @@ async def reconcile(
     count, _ = await db.read(differences.still_open)
     await message.answer(
         voice.t(
-            "reconcile-done", payments=report.payments, refunds=report.refunds, settled=report.settled, open=count,
+            "reconcile-done",
+            payments=report.payments,
+            refunds=report.refunds,
+            settled=report.settled,
+            open=count,
             failed=report.failed,
         )
     )
@@ -163,7 +188,12 @@ async def reconcile(
 
 @router.message(Command("fix"), flags=FREE)
 async def fix(
-    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, reconciliation: Reconciliation,
+    message: Message,
+    command: CommandObject,
+    person: User,
+    voice: Voice,
+    db: Database,
+    reconciliation: Reconciliation,
     notifier: Notifier,
 ) -> None:
     """List what waits for a decision, or decide: book the proposed entry or dismiss it, once."""
@@ -251,8 +281,13 @@ def _margin_screen(voice: Voice, catalogue: Catalogue, days: int, lines: list[Ma
 def _margin_line(voice: Voice, name: str, one: Margin) -> str:
     share = "" if one.percent is None else voice.plain("margin-share", percent=one.percent)
     return voice.t(
-        "margin-line", name=name, orders=one.orders, charged=voice.rubles(one.charged), cost=voice.rubles(one.cost),
-        margin=voice.rubles(one.margin), share=share,
+        "margin-line",
+        name=name,
+        orders=one.orders,
+        charged=voice.rubles(one.charged),
+        cost=voice.rubles(one.cost),
+        margin=voice.rubles(one.margin),
+        share=share,
     )
 
 
@@ -273,9 +308,13 @@ def _waiting(voice: Voice, count: int, waiting: list[Difference]) -> str:
         lines += [
             "",
             voice.t(
-                "fix-line", id=str(one.id), when=voice.when(one.created_at),
-                what=Safe(voice.t(f"difference-{one.kind}")), payment=one.payment_id or str(facts.get("about", "–")),
-                theirs=voice.rubles(int(facts.get("theirs") or 0)), user=str(one.user_id or "–"),
+                "fix-line",
+                id=str(one.id),
+                when=voice.when(one.created_at),
+                what=Safe(voice.t(f"difference-{one.kind}")),
+                payment=one.payment_id or str(facts.get("about", "–")),
+                theirs=voice.rubles(int(facts.get("theirs") or 0)),
+                user=str(one.user_id or "–"),
             ),
             voice.t("fix-proposal", what=Safe(_proposal(voice, one))),
         ]

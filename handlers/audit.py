@@ -16,7 +16,9 @@ def audit_letter(voice: Voice, told: Mapping[str, Any]) -> str:
     """All well, or what is broken, and in both cases the head that must be kept."""
     broken = [
         voice.t(
-            "audit-broken-line", rule=str(rule), what=Safe(voice.t(f"audit-rule-{rule.lower()}")),
+            "audit-broken-line",
+            rule=str(rule),
+            what=Safe(voice.t(f"audit-rule-{rule.lower()}")),
             rows=cut(", ".join(map(str, rows)), ROWS) or "–",
         )
         for rule, rows in dict(told.get("broken") or {}).items()

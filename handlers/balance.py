@@ -54,7 +54,13 @@ async def balance(
 
 @router.callback_query(GoTap.filter(F.to == "balance"), flags=FREE)
 async def go_balance(
-    query: CallbackQuery, tap: Tap, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments,
+    query: CallbackQuery,
+    tap: Tap,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    db: Database,
+    payments: Payments,
     stars: Stars,
 ) -> None:
     await turn(query, tap, bot, await balance_screen(voice, db, payments, stars, person.id))

@@ -166,9 +166,11 @@ def _escaped(text: str) -> str:
 def _photo_without_words(voice: Voice, shelf: Shelf, draft: Draft, note: str | None) -> Screen:
     """A photo came alone: ask what to do with it. Of a result we know that already: ask for the words."""
     chosen = draft.parent_job_id is not None
-    lines = [voice.t("card-edit-result")] if chosen else [
-        voice.t("card-photos", count=len(draft.inputs)), voice.t("card-no-prompt")
-    ]
+    lines = (
+        [voice.t("card-edit-result")]
+        if chosen
+        else [voice.t("card-photos", count=len(draft.inputs)), voice.t("card-no-prompt")]
+    )
     if note:
         lines.append(note)
     edit = button(voice.plain("button-edit-photo"), CardTap(draft=draft.id, act="prompt"), style="primary")

@@ -18,11 +18,34 @@ from database.models import Database
 from services.i18n import LANGUAGES, Texts
 from services.log import event
 
-PEOPLE: Final = ("start", "image", "video", "balance", "topup", "history", "language", "cancel", "paysupport", "terms",
-                 "help")
+PEOPLE: Final = (
+    "start",
+    "image",
+    "video",
+    "balance",
+    "topup",
+    "history",
+    "language",
+    "cancel",
+    "paysupport",
+    "terms",
+    "help",
+)
 ADMINS: Final = (
-    "admin", "stats", "user", "grant", "ban", "unban", "job", "refund", "refund_payment", "reconcile", "fix",
-    "margin", "export", "maintenance",
+    "admin",
+    "stats",
+    "user",
+    "grant",
+    "ban",
+    "unban",
+    "job",
+    "refund",
+    "refund_payment",
+    "reconcile",
+    "fix",
+    "margin",
+    "export",
+    "maintenance",
 )
 FLAG: Final = "commands"
 

@@ -75,8 +75,16 @@ class Drafts:
         )
         wanted = fitted(self.shelf, wanted)
         return await self._db.write(
-            rows.open_draft, draft_id, user_id, chat_id=chat_id, type=type, model=wanted.model, prompt=prompt,
-            params=wanted.params, inputs=inputs, parent_job_id=parent_job_id,
+            rows.open_draft,
+            draft_id,
+            user_id,
+            chat_id=chat_id,
+            type=type,
+            model=wanted.model,
+            prompt=prompt,
+            params=wanted.params,
+            inputs=inputs,
+            parent_job_id=parent_job_id,
         )
 
     async def load(self, draft_id: str, user_id: int) -> Draft:
@@ -95,8 +103,14 @@ class Drafts:
     async def save(self, draft: Draft) -> Draft:
         """Write the draft's words, options and photos. Raises Stale."""
         saved = await self._db.write(
-            rows.change, draft.id, draft.user_id, type=draft.type, model=draft.model, prompt=draft.prompt,
-            params=draft.params, inputs=draft.inputs,
+            rows.change,
+            draft.id,
+            draft.user_id,
+            type=draft.type,
+            model=draft.model,
+            prompt=draft.prompt,
+            params=draft.params,
+            inputs=draft.inputs,
         )
         if saved is None:
             raise Stale("order-stale")

@@ -39,8 +39,13 @@ from services.telegram import TROUBLE
 router = Router(name="errors")
 _log = logging.getLogger(__name__)
 
-_TOP_UP: Final = {"off": "topup-off", "stars_off": "topup-stars-off", "try_later": "topup-try-later",
-                  "refused": "topup-refused", "email": "email-needed"}
+_TOP_UP: Final = {
+    "off": "topup-off",
+    "stars_off": "topup-stars-off",
+    "try_later": "topup-try-later",
+    "refused": "topup-refused",
+    "email": "email-needed",
+}
 _PHOTO: Final = {MediaFault.EMPTY: "photo-broken", MediaFault.TOO_LONG: "photo-broken"}
 
 
@@ -77,8 +82,9 @@ def sentence(voice: Voice, error: Exception, catalogue: Catalogue) -> str | None
         case Banned():
             return voice.plain("banned")
         case InsufficientFunds():
-            return voice.plain("card-money-short", balance=voice.rubles(error.balance),
-                               missing=voice.rubles(error.missing))
+            return voice.plain(
+                "card-money-short", balance=voice.rubles(error.balance), missing=voice.rubles(error.missing)
+            )
         case NotFound() | IllegalMove():
             return voice.plain("order-stale")
         case DatabaseUnavailable():
@@ -89,7 +95,11 @@ def sentence(voice: Voice, error: Exception, catalogue: Catalogue) -> str | None
 
 @router.errors()
 async def tell(
-    failure: ErrorEvent, bot: Bot, db: Database, catalogue: Catalogue, album_notices: Notices,
+    failure: ErrorEvent,
+    bot: Bot,
+    db: Database,
+    catalogue: Catalogue,
+    album_notices: Notices,
     voice: Voice | None = None,
 ) -> bool:
     """Answer the person whose update failed; a fault of ours is logged under the number they see."""

@@ -42,6 +42,7 @@ _UNSUPPORTED: Final = {
     ContentType.CHECKLIST: "unsupported-other",
 }
 
+
 @groups.message(F.chat.type != ChatType.PRIVATE, flags=FREE)
 async def group(message: Message, bot: Bot, voice: Voice, group_notices: Notices) -> None:
     """In a group: say once in a while where the bot works, and only to who speaks to it."""
@@ -77,9 +78,7 @@ async def stale_button(query: CallbackQuery, tap: Tap, voice: Voice) -> None:
 
 
 @router.my_chat_member(F.chat.type == ChatType.PRIVATE)
-async def chat_changed(
-    change: ChatMemberUpdated, person: User, db: Database, notifier: Notifier
-) -> None:
+async def chat_changed(change: ChatMemberUpdated, person: User, db: Database, notifier: Notifier) -> None:
     """Blocked: nothing is sent any more, results wait. Unblocked: they come."""
     blocked = change.new_chat_member.status == ChatMemberStatus.KICKED
 

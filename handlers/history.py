@@ -35,7 +35,9 @@ async def history_screen(voice: Voice, db: Database, user_id: int, offset: int) 
         return Screen(voice.t("history-empty"))
     rows = [[keyboards.button(_label(voice, job), JobTap(job=job.id, act="open"))] for job in found[:PAGE]]
     leaf = keyboards.pages(
-        voice, "jobs", newer=max(0, offset - PAGE) if offset else None,
+        voice,
+        "jobs",
+        newer=max(0, offset - PAGE) if offset else None,
         older=offset + PAGE if len(found) > PAGE else None,
     )
     return Screen(voice.t("history-title"), keyboards.keyboard(*rows, leaf))

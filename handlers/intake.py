@@ -67,14 +67,21 @@ def _unseen(message: Message) -> bool:
 
 
 async def new_draft_from_words(
-    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards,
+    message: Message,
+    state: FSMContext,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    drafts: Drafts,
+    cards: Cards,
     type: JobType,
 ) -> None:
     """Open a draft with the message's words and show its card; `/cancel` will find it."""
     prompt = (message.text or "").strip()
     draft_id = token(message.chat.id, message.message_id)
-    blank = Draft(draft_id, person.id, message.chat.id, None, type, drafts.shelf.default_model(type), "", {}, (),
-                  None, 0, 0, 0)
+    blank = Draft(
+        draft_id, person.id, message.chat.id, None, type, drafts.shelf.default_model(type), "", {}, (), None, 0, 0, 0
+    )
     check_length(drafts.shelf, blank, prompt)
     draft = await drafts.open(draft_id, person.id, type, chat_id=message.chat.id, prompt=prompt)
     await begun(state, draft.id)
@@ -129,7 +136,13 @@ async def words_for_clip(
 
 @router.message(IS_PHOTO, flags=MESSAGE)
 async def photo(
-    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards,
+    message: Message,
+    state: FSMContext,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    drafts: Drafts,
+    cards: Cards,
     photos: Photos,
 ) -> None:
     """A photo, alone or in an album: it joins the draft that waits for it, or begins one."""
@@ -171,13 +184,14 @@ async def _waiting_draft(
     return draft if same_album or waiting == Waiting.photo.state or unsaid else None
 
 
-async def _first_photo(
-    message: Message, waiting: str | None, person: User, drafts: Drafts, asset: Asset
-) -> Draft:
+async def _first_photo(message: Message, waiting: str | None, person: User, drafts: Drafts, asset: Asset) -> Draft:
     clip = waiting == Waiting.clip.state or not drafts.shelf.pictures
     return await drafts.open(
-        token(message.chat.id, message.media_group_id or message.message_id), person.id,
-        JobType.ANIMATE if clip else JobType.EDIT, chat_id=message.chat.id, inputs=(asset.id,),
+        token(message.chat.id, message.media_group_id or message.message_id),
+        person.id,
+        JobType.ANIMATE if clip else JobType.EDIT,
+        chat_id=message.chat.id,
+        inputs=(asset.id,),
     )
 
 

@@ -67,7 +67,11 @@ def languages() -> InlineKeyboardMarkup:
 
 
 def top_up(
-    voice: Voice, packs: Iterable[int], *, exact: int | None = None, draft: str = "",
+    voice: Voice,
+    packs: Iterable[int],
+    *,
+    exact: int | None = None,
+    draft: str = "",
     star_packs: Iterable[tuple[int, int]] = (),
 ) -> InlineKeyboardMarkup:
     """Sums in kopecks to choose from; `exact` is what an order lacks and stands first; then what Stars can buy."""
@@ -77,9 +81,7 @@ def top_up(
         first.append(button(label, TopUpTap(amount=exact, draft=draft), style="success"))
     rest = [button(voice.rubles(pack), TopUpTap(amount=pack, draft=draft)) for pack in packs if pack != exact]
     other = [button(voice.plain("topup-other"), TopUpTap(amount=-1, draft=draft))]
-    return keyboard(
-        first, *in_rows(rest, 3), other, *stars(voice, star_packs, draft=draft), back_to_card(voice, draft)
-    )
+    return keyboard(first, *in_rows(rest, 3), other, *stars(voice, star_packs, draft=draft), back_to_card(voice, draft))
 
 
 def top_up_in_stars(voice: Voice, packs: Iterable[tuple[int, int]], *, draft: str = "") -> InlineKeyboardMarkup:
@@ -92,9 +94,7 @@ def back_to_card(voice: Voice, draft: str) -> list[InlineKeyboardButton]:
     return [button(voice.plain("button-back"), CardTap(draft=draft, act="show"))] if draft else []
 
 
-def stars(
-    voice: Voice, packs: Iterable[tuple[int, int]], *, draft: str = ""
-) -> list[list[InlineKeyboardButton]]:
+def stars(voice: Voice, packs: Iterable[tuple[int, int]], *, draft: str = "") -> list[list[InlineKeyboardButton]]:
     """Two packs a row: what is credited and how many Stars it costs."""
     buttons = []
     for amount, price in packs:

@@ -35,16 +35,39 @@ _FAILURES: Final = {
     "failure-photo": ("bad_photo",),
     "failure-photo-gone": ("photo_gone",),
     "failure-busy": (
-        "quota_minute", "spend_limit", "rate_limited", "concurrency", "overloaded", "internal", "maintenance",
-        "network", "circuit_open",
+        "quota_minute",
+        "spend_limit",
+        "rate_limited",
+        "concurrency",
+        "overloaded",
+        "internal",
+        "maintenance",
+        "network",
+        "circuit_open",
     ),
     "failure-no-result": (
-        "no_picture", "generation_failed", "bad_answer", "result_gone", "bad_result", "duplicate_task",
+        "no_picture",
+        "generation_failed",
+        "bad_answer",
+        "result_gone",
+        "bad_result",
+        "duplicate_task",
     ),
     "failure-timeout": ("timeout", "hold_timeout", "unknown_outcome"),
     "failure-ours": (
-        "bad_request", "key_invalid", "forbidden", "location", "billing", "funds", "quota_day", "model_gone",
-        "account_at_risk", "wrong_endpoint", "too_large", "storage", "interrupted",
+        "bad_request",
+        "key_invalid",
+        "forbidden",
+        "location",
+        "billing",
+        "funds",
+        "quota_day",
+        "model_gone",
+        "account_at_risk",
+        "wrong_endpoint",
+        "too_large",
+        "storage",
+        "interrupted",
     ),
     "failure-admin": ("refunded_by_admin",),
 }
@@ -207,9 +230,7 @@ class JobLetters:
             case "granted":
                 text = voice.t("granted", amount=voice.rubles(told["amount"]), balance=voice.rubles(balance))
             case "took_back" if told.get("owed"):
-                text = voice.t(
-                    "took-back-owed", amount=voice.rubles(told["amount"]), owed=voice.rubles(told["owed"])
-                )
+                text = voice.t("took-back-owed", amount=voice.rubles(told["amount"]), owed=voice.rubles(told["owed"]))
             case "took_back":
                 text = voice.t("took-back", amount=voice.rubles(told["amount"]))
             case "corrected":

@@ -119,7 +119,10 @@ class KnownPerson(BaseMiddleware):
 def _is_fresh(known: Person, sender: User, language: str) -> bool:
     spoken = known.language if known.language_chosen else language
     return (known.language, known.name, known.username, known.is_unreachable) == (
-        spoken, sender.full_name[:128], sender.username, 0,
+        spoken,
+        sender.full_name[:128],
+        sender.username,
+        0,
     )
 
 

@@ -59,7 +59,13 @@ async def open_menu(
 
 @router.callback_query(ChoiceTap.filter(), flags=FREE)
 async def choose(
-    query: CallbackQuery, callback_data: ChoiceTap, tap: Tap, bot: Bot, person: User, voice: Voice, drafts: Drafts,
+    query: CallbackQuery,
+    callback_data: ChoiceTap,
+    tap: Tap,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    drafts: Drafts,
     cards: Cards,
 ) -> None:
     draft = await drafts.load(callback_data.draft, person.id)
@@ -70,8 +76,15 @@ async def choose(
 
 @router.callback_query(CardTap.filter(), flags=FREE)
 async def card_tap(
-    query: CallbackQuery, callback_data: CardTap, state: FSMContext, tap: Tap, bot: Bot, person: User, voice: Voice,
-    drafts: Drafts, cards: Cards,
+    query: CallbackQuery,
+    callback_data: CardTap,
+    state: FSMContext,
+    tap: Tap,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    drafts: Drafts,
+    cards: Cards,
 ) -> None:
     """Back to the card, new words, another photo, picture or clip, or no order at all."""
     message_id = place(query)[1]
@@ -110,7 +123,14 @@ async def _wait(state: FSMContext, waiting: State, draft: Draft) -> None:
 
 
 async def _switch_kind(
-    clip: bool, draft: Draft, state: FSMContext, tap: Tap, bot: Bot, voice: Voice, drafts: Drafts, cards: Cards,
+    clip: bool,
+    draft: Draft,
+    state: FSMContext,
+    tap: Tap,
+    bot: Bot,
+    voice: Voice,
+    drafts: Drafts,
+    cards: Cards,
     message_id: int | None,
 ) -> None:
     """A clip, or a picture, with the same words and photos, where the photo allows it."""
@@ -135,8 +155,20 @@ async def _switch_kind(
 @router.callback_query(ConfirmTap.filter(), flags=CONFIRM)
 @router.callback_query(ResumeTap.filter(), flags=CONFIRM)
 async def confirm(
-    query: CallbackQuery, callback_data: ConfirmTap, state: FSMContext, tap: Tap, bot: Bot, person: User, voice: Voice,
-    drafts: Drafts, cards: Cards, jobs: Jobs, payments: Payments, letters: JobLetters, db: Database, chats: KeyedLock,
+    query: CallbackQuery,
+    callback_data: ConfirmTap,
+    state: FSMContext,
+    tap: Tap,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    drafts: Drafts,
+    cards: Cards,
+    jobs: Jobs,
+    payments: Payments,
+    letters: JobLetters,
+    db: Database,
+    chats: KeyedLock,
 ) -> None:
     """Start the job once, whatever the number of taps; the card becomes its live message, a receipt stays a receipt."""
     chat_id, tapped = place(query)

@@ -49,8 +49,16 @@ async def own_job(db: Database, job_id: str, user_id: int) -> tuple[Job, Asset |
 
 @router.callback_query(JobTap.filter(F.act == "stop"), flags=FREE)
 async def stop(
-    query: CallbackQuery, callback_data: JobTap, tap: Tap, bot: Bot, person: User, voice: Voice, jobs: Jobs,
-    letters: JobLetters, chats: KeyedLock, db: Database,
+    query: CallbackQuery,
+    callback_data: JobTap,
+    tap: Tap,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    jobs: Jobs,
+    letters: JobLetters,
+    chats: KeyedLock,
+    db: Database,
 ) -> None:
     """Cancel while no provider was asked; otherwise say why not and what happens to the money."""
     await own_job(db, callback_data.job, person.id)
@@ -77,8 +85,16 @@ async def stop(
 
 @router.callback_query(JobTap.filter(F.act == "again"), flags=RESULT)
 async def again(
-    query: CallbackQuery, callback_data: JobTap, state: FSMContext, tap: Tap, bot: Bot, person: User, voice: Voice,
-    drafts: Drafts, cards: Cards, db: Database,
+    query: CallbackQuery,
+    callback_data: JobTap,
+    state: FSMContext,
+    tap: Tap,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    drafts: Drafts,
+    cards: Cards,
+    db: Database,
 ) -> None:
     """The same order as a new draft: its price stands on the button, nothing is taken yet."""
     job, _ = await own_job(db, callback_data.job, person.id)
@@ -86,8 +102,15 @@ async def again(
     if len(await drafts.photos(before)) != len(before.inputs):
         raise BadOrder("photo_gone")
     draft = await drafts.open(
-        token("again", query.id), person.id, before.type, chat_id=place(query)[0], prompt=before.prompt,
-        inputs=before.inputs, model=before.model, params=before.params, parent_job_id=job.id,
+        token("again", query.id),
+        person.id,
+        before.type,
+        chat_id=place(query)[0],
+        prompt=before.prompt,
+        inputs=before.inputs,
+        model=before.model,
+        params=before.params,
+        parent_job_id=job.id,
     )
     await begun(state, draft.id)
     await tap.say()
@@ -96,8 +119,17 @@ async def again(
 
 @router.callback_query(JobTap.filter(F.act.in_({"edit", "animate"})), flags=RESULT)
 async def from_result(
-    query: CallbackQuery, callback_data: JobTap, state: FSMContext, tap: Tap, bot: Bot, person: User, voice: Voice,
-    drafts: Drafts, cards: Cards, photos: Photos, db: Database,
+    query: CallbackQuery,
+    callback_data: JobTap,
+    state: FSMContext,
+    tap: Tap,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    drafts: Drafts,
+    cards: Cards,
+    photos: Photos,
+    db: Database,
 ) -> None:
     """The finished picture becomes the photo of a new draft."""
     job, result = await own_job(db, callback_data.job, person.id)
@@ -111,8 +143,12 @@ async def from_result(
         await show(bot, place(query)[0], Screen(voice.t(fault, pixels=limits.video_photo_min_side)))
         return
     draft = await drafts.open(
-        token(callback_data.act, query.id), person.id, JobType.ANIMATE if animate else JobType.EDIT,
-        chat_id=place(query)[0], inputs=(photo.id,), parent_job_id=job.id,
+        token(callback_data.act, query.id),
+        person.id,
+        JobType.ANIMATE if animate else JobType.EDIT,
+        chat_id=place(query)[0],
+        inputs=(photo.id,),
+        parent_job_id=job.id,
     )
     await state.set_state(Waiting.prompt)
     await state.set_data({"draft": draft.id})
@@ -121,8 +157,17 @@ async def from_result(
 
 @router.callback_query(JobTap.filter(F.act == "open"), flags=RESULT)
 async def open_job(
-    query: CallbackQuery, callback_data: JobTap, tap: Tap, bot: Bot, person: User, voice: Voice, letters: JobLetters,
-    delivery: Delivery, notifier: Notifier, db: Database, chats: KeyedLock,
+    query: CallbackQuery,
+    callback_data: JobTap,
+    tap: Tap,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    letters: JobLetters,
+    delivery: Delivery,
+    notifier: Notifier,
+    db: Database,
+    chats: KeyedLock,
 ) -> None:
     """Show an order again: its result, why there is none, or how far it is."""
     await tap.say()

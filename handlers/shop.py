@@ -86,13 +86,19 @@ class Shop:
         event(_log, "bot.known", username=me)
         settings, catalogue = self.settings, self.runtime.catalogue
         self.jobs = Jobs(
-            self.db, self.queue, catalogue,
+            self.db,
+            self.queue,
+            catalogue,
             max_active=settings.max_active_jobs_per_user,
-            images_on=settings.gemini_enabled, videos_on=settings.kling_enabled,
-            spend_per_day=settings.spend_per_day_micro_usd, admins=sorted(settings.admin_ids),
+            images_on=settings.gemini_enabled,
+            videos_on=settings.kling_enabled,
+            spend_per_day=settings.spend_per_day_micro_usd,
+            admins=sorted(settings.admin_ids),
         )
         self.payments = Payments(
-            self.db, self.gateway, self.texts,
+            self.db,
+            self.gateway,
+            self.texts,
             shop_id=settings.yookassa_shop_id or "",
             test_mode=expects_test_payments(settings),
             return_url=settings.yookassa_return_url or f"https://t.me/{me}",
@@ -116,14 +122,28 @@ class Shop:
         self.notifier = Notifier(self.bot, self.db, delivery, letters, chats)
         self.live = LiveMessages(self.bot, self.db, letters, chats)
         dispatcher = build_dispatcher(
-            settings=settings, db=self.db, catalogue=catalogue, texts=self.texts, limiter=self.limiter,
-            jobs=self.jobs, payments=self.payments, refunds=self.refunds,
-            reconciliation=self.reconciliation, stars=self.stars, photos=photos, delivery=delivery,
-            notifier=self.notifier, letters=letters, shelf=shelf, chats=chats,
+            settings=settings,
+            db=self.db,
+            catalogue=catalogue,
+            texts=self.texts,
+            limiter=self.limiter,
+            jobs=self.jobs,
+            payments=self.payments,
+            refunds=self.refunds,
+            reconciliation=self.reconciliation,
+            stars=self.stars,
+            photos=photos,
+            delivery=delivery,
+            notifier=self.notifier,
+            letters=letters,
+            shelf=shelf,
+            chats=chats,
         )
         self.updates = Updates(self.bot, dispatcher, self.db, StarTill(self.stars))
         self.sweeper = Sweeper(
-            self.runtime, self.queue, self.payments,
+            self.runtime,
+            self.queue,
+            self.payments,
             [
                 Duty("refunds", 5.0, self.refunds.look_at_due),
                 Duty("reconciliation", 3600.0, self.reconciliation.hourly, limit=3600.0),
@@ -145,10 +165,14 @@ class Shop:
     async def run(self) -> None:
         """Serve until `stop` is set or a part of the shop breaks; then let what is in hand end."""
         edge = Edge(
-            settings=self.settings, db=self.db, payments=self.payments,
+            settings=self.settings,
+            db=self.db,
+            payments=self.payments,
             metrics=Metrics(self.db, self.queue).page,
             checks={
-                "database": self._database_answers, "queue": self._queue_answers, "telegram": self._telegram_answers,
+                "database": self._database_answers,
+                "queue": self._queue_answers,
+                "telegram": self._telegram_answers,
             },
             updates=self.updates if self.settings.telegram_mode == "webhook" else None,
         )
@@ -173,8 +197,13 @@ class Shop:
                 await self.reconciliation.run()
                 mark.unlink(missing_ok=True)
             except (YooKassaError, TelegramAPIError, ClientDecodeError) as error:
-                event(_log, "restore.waits_for_comparison", level=logging.ERROR, error=type(error).__name__,
-                      detail=str(error)[:200])
+                event(
+                    _log,
+                    "restore.waits_for_comparison",
+                    level=logging.ERROR,
+                    error=type(error).__name__,
+                    detail=str(error)[:200],
+                )
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.stop.wait(), timeout=ASK_AGAIN_SECONDS)
 
@@ -200,7 +229,8 @@ class Shop:
         """Tell Telegram where updates go: to our webhook, or nowhere but to those who ask."""
         if self.settings.telegram_mode == "webhook":
             await self.bot.set_webhook(
-                f"{self.settings.public_url}/webhooks/telegram", secret_token=self.settings.telegram_webhook_token,
+                f"{self.settings.public_url}/webhooks/telegram",
+                secret_token=self.settings.telegram_webhook_token,
                 allowed_updates=self.updates.kinds,
             )
         else:

@@ -55,7 +55,11 @@ async def pay_in_stars(
     chat_id, message_id = place(query)
     order_id = f"st-{chat_id}-{message_id or 0}-{callback_data.amount}-{query.id[-12:]}"
     await stars.send_invoice(
-        person.id, callback_data.amount, chat_id=chat_id, language=voice.language, order_id=order_id,
+        person.id,
+        callback_data.amount,
+        chat_id=chat_id,
+        language=voice.language,
+        order_id=order_id,
         draft_id=callback_data.draft or None,
     )
     await tap.say()

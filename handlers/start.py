@@ -44,8 +44,16 @@ class MenuWord(Filter):
 
 @router.message(CommandStart(), flags=MESSAGE)
 async def start(
-    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, db: Database,
-    notifier: Notifier, texts: Texts, admins: frozenset[int],
+    message: Message,
+    state: FSMContext,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    drafts: Drafts,
+    db: Database,
+    notifier: Notifier,
+    texts: Texts,
+    admins: frozenset[int],
 ) -> None:
     """Greet, show the menu; results that could not be delivered while the chat was closed come now."""
     await state.clear()
@@ -68,7 +76,8 @@ async def start_screen(voice: Voice, drafts: Drafts, db: Database, user_id: int)
         "clip": voice.rubles(
             min(
                 offer.price * min(model.durations)
-                for model in shelf.catalogue.videos() for offer in model.resolutions.values()
+                for model in shelf.catalogue.videos()
+                for offer in model.resolutions.values()
             )
         ),
     }
@@ -79,8 +88,15 @@ async def start_screen(voice: Voice, drafts: Drafts, db: Database, user_id: int)
 
 @router.callback_query(SampleTap.filter(), flags=FREE)
 async def sample(
-    query: CallbackQuery, callback_data: SampleTap, state: FSMContext, tap: Tap, bot: Bot, person: User, voice: Voice,
-    drafts: Drafts, cards: Cards,
+    query: CallbackQuery,
+    callback_data: SampleTap,
+    state: FSMContext,
+    tap: Tap,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    drafts: Drafts,
+    cards: Cards,
 ) -> None:
     """A sample prompt becomes a draft; the greeting stays, so that another one can be tried."""
     if callback_data.number not in keyboards.SAMPLES:

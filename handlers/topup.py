@@ -64,8 +64,15 @@ async def top_up(
 
 @router.callback_query(TopUpTap.filter(F.amount == 0), flags=FREE)
 async def choose(
-    query: CallbackQuery, callback_data: TopUpTap, tap: Tap, bot: Bot, person: User, voice: Voice, db: Database,
-    payments: Payments, catalogue: Catalogue,
+    query: CallbackQuery,
+    callback_data: TopUpTap,
+    tap: Tap,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    db: Database,
+    payments: Payments,
+    catalogue: Catalogue,
 ) -> None:
     screen = await choice_screen(voice, db, payments, catalogue, person.id, callback_data.draft)
     await turn(query, tap, bot, screen)
@@ -73,8 +80,14 @@ async def choose(
 
 @router.callback_query(TopUpTap.filter(F.amount < 0), flags=FREE)
 async def ask_sum(
-    query: CallbackQuery, callback_data: TopUpTap, state: FSMContext, tap: Tap, bot: Bot, voice: Voice,
-    catalogue: Catalogue, payments: Payments,
+    query: CallbackQuery,
+    callback_data: TopUpTap,
+    state: FSMContext,
+    tap: Tap,
+    bot: Bot,
+    voice: Voice,
+    catalogue: Catalogue,
+    payments: Payments,
 ) -> None:
     if not payments.offered:
         raise TopUpUnavailable("off")
@@ -88,7 +101,13 @@ async def ask_sum(
 
 @router.message(StateFilter(Waiting.amount), F.text, ~F.text.startswith("/"), flags=TOP_UP)
 async def typed_sum(
-    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, catalogue: Catalogue, db: Database,
+    message: Message,
+    state: FSMContext,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    catalogue: Catalogue,
+    db: Database,
     payments: Payments,
 ) -> None:
     """A sum as people type it; what is no sum gets a hint and may be typed again."""
@@ -97,9 +116,7 @@ async def typed_sum(
         amount = parse_rubles(message.text or "", minimum=limits.minimum, maximum=limits.maximum)
     except BadSum as error:
         key = _BAD_SUM.get(type(error), "topup-not-a-sum")
-        await message.answer(
-            voice.t(key, minimum=voice.rubles(limits.minimum), maximum=voice.rubles(limits.maximum))
-        )
+        await message.answer(voice.t(key, minimum=voice.rubles(limits.minimum), maximum=voice.rubles(limits.maximum)))
         return
     draft = str((await state.get_data()).get("order", ""))
     if payments.wants_email and person.email is None:
@@ -110,8 +127,16 @@ async def typed_sum(
 
 @router.callback_query(TopUpTap.filter(F.amount > 0), flags=TOP_UP)
 async def pay(
-    query: CallbackQuery, callback_data: TopUpTap, state: FSMContext, tap: Tap, bot: Bot, person: User, voice: Voice,
-    catalogue: Catalogue, db: Database, payments: Payments,
+    query: CallbackQuery,
+    callback_data: TopUpTap,
+    state: FSMContext,
+    tap: Tap,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    catalogue: Catalogue,
+    db: Database,
+    payments: Payments,
 ) -> None:
     """Open the payment of a chosen sum; a second tap finds the same one."""
     limits = catalogue.top_ups
@@ -125,8 +150,13 @@ async def pay(
     if order_id is None:
         return
     order = await payments.open_topup(
-        person.id, callback_data.amount, chat_id=chat_id, language=voice.language, order_id=order_id,
-        draft_id=callback_data.draft or None, message_id=message_id,
+        person.id,
+        callback_data.amount,
+        chat_id=chat_id,
+        language=voice.language,
+        order_id=order_id,
+        draft_id=callback_data.draft or None,
+        message_id=message_id,
     )
     shown = await turn(query, tap, bot, _link(voice, order))
     await db.write(rows.set_message, order.id, chat_id, shown)
@@ -134,7 +164,13 @@ async def pay(
 
 @router.message(Command("email"), flags=MESSAGE)
 async def email(
-    message: Message, command: CommandObject, state: FSMContext, bot: Bot, person: User, voice: Voice, db: Database,
+    message: Message,
+    command: CommandObject,
+    state: FSMContext,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    db: Database,
     payments: Payments,
 ) -> None:
     """Where receipts go: asked for, typed right behind the command, or forgotten with `off`."""
@@ -153,7 +189,13 @@ async def email(
 
 @router.message(StateFilter(Waiting.email), F.text, ~F.text.startswith("/"), flags=TOP_UP)
 async def typed_email(
-    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, catalogue: Catalogue, db: Database,
+    message: Message,
+    state: FSMContext,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    catalogue: Catalogue,
+    db: Database,
     payments: Payments,
 ) -> None:
     """Keep the address, and go on with the payment it was asked for."""
@@ -167,9 +209,7 @@ async def typed_email(
     await _send_link(message, state, bot, person, voice, db, payments, amount, draft)
 
 
-async def _ask_email(
-    state: FSMContext, voice: Voice, amount: int, draft: str, *, known: str | None = None
-) -> Screen:
+async def _ask_email(state: FSMContext, voice: Voice, amount: int, draft: str, *, known: str | None = None) -> Screen:
     await state.set_state(Waiting.email)
     await state.set_data({"amount": amount, "order": draft})
     return Screen(voice.t("email-ask") if known is None else voice.t("email-change", email=known))
@@ -189,7 +229,12 @@ async def _keep_email(message: Message, voice: Voice, db: Database, person: User
 
 @router.callback_query(PayTap.filter(), flags=TOP_UP)
 async def check(
-    query: CallbackQuery, callback_data: PayTap, tap: Tap, person: User, voice: Voice, payments: Payments,
+    query: CallbackQuery,
+    callback_data: PayTap,
+    tap: Tap,
+    person: User,
+    voice: Voice,
+    payments: Payments,
     notifier: Notifier,
 ) -> None:
     """Ask YooKassa now; the message itself is changed by whoever credits."""
@@ -206,8 +251,15 @@ async def check(
 
 
 async def _send_link(
-    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments,
-    amount: int, draft: str,
+    message: Message,
+    state: FSMContext,
+    bot: Bot,
+    person: User,
+    voice: Voice,
+    db: Database,
+    payments: Payments,
+    amount: int,
+    draft: str,
 ) -> None:
     """Open the order that a message of the person's asks for, one for each message, and answer with its link.
 
@@ -217,7 +269,12 @@ async def _send_link(
     chat_id = message.chat.id
     try:
         order = await payments.open_topup(
-            person.id, amount, chat_id=chat_id, language=voice.language, draft_id=draft or None, message_id=None,
+            person.id,
+            amount,
+            chat_id=chat_id,
+            language=voice.language,
+            draft_id=draft or None,
+            message_id=None,
             order_id=f"{chat_id}-{message.message_id}-{amount}",
         )
     except TopUpUnavailable:

@@ -53,8 +53,14 @@ class Updates:
     """Takes updates in, runs the handlers, and remembers which are in hand."""
 
     def __init__(
-        self, bot: Bot, dispatcher: Dispatcher, db: Database, till: Till | None = None, *,
-        at_once: int = MOST_AT_ONCE, waiting: int = MOST_WAITING,
+        self,
+        bot: Bot,
+        dispatcher: Dispatcher,
+        db: Database,
+        till: Till | None = None,
+        *,
+        at_once: int = MOST_AT_ONCE,
+        waiting: int = MOST_WAITING,
     ) -> None:
         self._bot = bot
         self._dispatcher = dispatcher

@@ -112,7 +112,10 @@ class LocalAssets:
         return self.root / key
 
     async def sweep(
-        self, known: Callable[[Sequence[str]], Awaitable[set[str]]], older_than: float, *,
+        self,
+        known: Callable[[Sequence[str]], Awaitable[set[str]]],
+        older_than: float,
+        *,
         seconds: float = _SWEEP_SECONDS,
     ) -> int:
         """Remove files that no row knows, which a process left that died between file and row.

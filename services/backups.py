@@ -91,15 +91,23 @@ class Backups:
         if ended.outcome is Outcome.BUSY:
             return
         event(
-            _log, "backup.ended", level=logging.INFO if ended.outcome is Outcome.VERIFIED else logging.ERROR,
-            outcome=ended.outcome, name=ended.name, bytes=ended.size, detail=ended.detail[:500],
+            _log,
+            "backup.ended",
+            level=logging.INFO if ended.outcome is Outcome.VERIFIED else logging.ERROR,
+            outcome=ended.outcome,
+            name=ended.name,
+            bytes=ended.size,
+            detail=ended.detail[:500],
         )
         await self._db.write(self._note, ended)
 
     async def _round(self, began: int) -> Ended:
         command = (sys.executable, "-m", "database.copies", str(self._db.path.absolute()), str(self.folder), str(began))
         child = await asyncio.create_subprocess_exec(
-            *command, cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            *command,
+            cwd=ROOT,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         try:
@@ -126,8 +134,13 @@ class Backups:
             return
         since = json.loads(good)["at"] if good else 0
         alert(
-            tx, self._admins, f"backup:{ended.outcome}:{since}", f"alert-backup-{ended.outcome}",
-            name=ended.name or "–", folder=str(self.folder), detail=ended.detail[:300] or "–",
+            tx,
+            self._admins,
+            f"backup:{ended.outcome}:{since}",
+            f"alert-backup-{ended.outcome}",
+            name=ended.name or "–",
+            folder=str(self.folder),
+            detail=ended.detail[:300] or "–",
         )
 
 

@@ -392,7 +392,5 @@ def closed_by(calls: Sequence[RecentCall], now_ms: int) -> ProviderError | None:
         return ProviderError(ErrorCode.CIRCUIT_OPEN, Failure.TEMPORARY, Blame.PROVIDER, detail, retry_after=left)
     if asking:
         detail = f"one call tries whether {fault} is over"
-        return ProviderError(
-            ErrorCode.CIRCUIT_OPEN, Failure.TEMPORARY, Blame.PROVIDER, detail, retry_after=TRIAL_PAUSE
-        )
+        return ProviderError(ErrorCode.CIRCUIT_OPEN, Failure.TEMPORARY, Blame.PROVIDER, detail, retry_after=TRIAL_PAUSE)
     return None

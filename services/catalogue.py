@@ -227,9 +227,7 @@ class StarPack(_Part):
 class TopUps(_Part):
     """Sums to pay in, in kopecks."""
 
-    packs: Annotated[
-        tuple[Kopecks, ...], Field(min_length=1, max_length=12, strict=False), AfterValidator(_each_once)
-    ]
+    packs: Annotated[tuple[Kopecks, ...], Field(min_length=1, max_length=12, strict=False), AfterValidator(_each_once)]
     minimum: Kopecks
     maximum: Kopecks
     card: bool = True

@@ -123,7 +123,10 @@ class _Parcel:
 
         async def send(photo: str | BufferedInputFile) -> Message:
             return await self.bot.send_photo(
-                self.chat_id, photo, caption=self.words.text, reply_markup=self.words.keyboard,
+                self.chat_id,
+                photo,
+                caption=self.words.text,
+                reply_markup=self.words.keyboard,
                 request_timeout=UPLOAD_SECONDS,
             )
 
@@ -142,7 +145,10 @@ class _Parcel:
 
         async def send(file: str | BufferedInputFile) -> Message:
             return await self.bot.send_document(
-                self.chat_id, file, disable_content_type_detection=True, disable_notification=not with_words,
+                self.chat_id,
+                file,
+                disable_content_type_detection=True,
+                disable_notification=not with_words,
                 caption=self.words.text if with_words else self.original,
                 reply_markup=self.words.keyboard if with_words else None,
                 request_timeout=UPLOAD_SECONDS,
@@ -158,14 +164,21 @@ class _Parcel:
         """Send the clip with its size, length and first frame, which Telegram does not look up itself."""
 
         around: dict[str, Any] = {
-            "caption": self.words.text, "reply_markup": self.words.keyboard, "request_timeout": UPLOAD_SECONDS,
+            "caption": self.words.text,
+            "reply_markup": self.words.keyboard,
+            "request_timeout": UPLOAD_SECONDS,
         }
 
         async def send(file: str | BufferedInputFile, thumbnail: BufferedInputFile | None = None) -> Message:
             return await self.bot.send_video(
-                self.chat_id, file, width=self.asset.width, height=self.asset.height,
-                duration=max(1, round((self.asset.duration_ms or 0) / 1000)), thumbnail=thumbnail,
-                supports_streaming=True, **around,
+                self.chat_id,
+                file,
+                width=self.asset.width,
+                height=self.asset.height,
+                duration=max(1, round((self.asset.duration_ms or 0) / 1000)),
+                thumbnail=thumbnail,
+                supports_streaming=True,
+                **around,
             )
 
         async def again(file_id: str) -> Message:

@@ -199,9 +199,19 @@ async def _start_all(demo: Demo, sandbox_port: int, redis_url: str) -> str:
     address = f"http://127.0.0.1:{sandbox_port}"
     bot_port = any_port()
     sandbox = await demo.start(
-        "sandbox", "-m", "sandbox", "--port", str(sandbox_port), "--pace", str(PACE),
-        "--bot-name", BOT_NAME, "--bot-username", BOT_USERNAME,
-        "--notification-url", f"http://127.0.0.1:{bot_port}/webhooks/yookassa",
+        "sandbox",
+        "-m",
+        "sandbox",
+        "--port",
+        str(sandbox_port),
+        "--pace",
+        str(PACE),
+        "--bot-name",
+        BOT_NAME,
+        "--bot-username",
+        BOT_USERNAME,
+        "--notification-url",
+        f"http://127.0.0.1:{bot_port}/webhooks/yookassa",
     )
     await demo.wait_for(sandbox, f"{address}/_control/clock")
     settings = environment(demo.folder, address, bot_port, redis_url)

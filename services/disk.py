@@ -51,7 +51,11 @@ class DiskWatch:
     """Tells the administrators once a day while there is too little room or the log grows."""
 
     def __init__(
-        self, db: Database, *, admins: Sequence[int] = (), measure: Callable[[Path], Room] = measure,
+        self,
+        db: Database,
+        *,
+        admins: Sequence[int] = (),
+        measure: Callable[[Path], Room] = measure,
         most_wal: int = MOST_WAL_BYTES,
     ) -> None:
         self._db = db

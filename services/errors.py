@@ -1,8 +1,8 @@
 """What a service may refuse, as one small tree; handlers turn each code into a sentence.
 
-    ServiceError
-    ├── BadOrder           the order can't be run as it stands: its code says what to change
-    └── TopUpUnavailable   money can't be taken now: its code says whether trying again helps
+ServiceError
+├── BadOrder           the order can't be run as it stands: its code says what to change
+└── TopUpUnavailable   money can't be taken now: its code says whether trying again helps
 """
 
 from __future__ import annotations

@@ -64,7 +64,8 @@ def watched_jobs(tx: Tx) -> tuple[int, list[_Watched]]:
     queue = jobs.pending_times(tx)
     return tx.now, [
         _Watched(
-            job, languages.get(job.user_id) or "ru",
+            job,
+            languages.get(job.user_id) or "ru",
             bisect_left(queue, job.created_at) if job.status is JobStatus.PENDING else 0,
         )
         for job in found
@@ -116,8 +117,10 @@ class LiveMessages:
         if shown is None:
             # Whoever started the job has just shown it; only what has changed since is worth an edit.
             shown = self._shown[one.job.id] = _Shown("", one.job.created_at)
-        return not shown.hopeless and now_ms - shown.at_ms >= EDIT_GAP_MS and (
-            self._screen(one, now_ms).text != shown.text
+        return (
+            not shown.hopeless
+            and now_ms - shown.at_ms >= EDIT_GAP_MS
+            and (self._screen(one, now_ms).text != shown.text)
         )
 
     async def _refresh(self, one: _Watched, now_ms: int) -> None:

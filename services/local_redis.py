@@ -42,9 +42,16 @@ def server_command(binary: Path, folder: Path, socket_path: Path) -> list[str]:
     It appends each write to a file flushed once a second and never evicts: a queue may not forget.
     """
     settings = {
-        "port": "0", "unixsocket": str(socket_path), "unixsocketperm": "700", "dir": str(folder),
-        "appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction",
-        "daemonize": "no", "logfile": str(folder / "redis.log"),
+        "port": "0",
+        "unixsocket": str(socket_path),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+        "logfile": str(folder / "redis.log"),
     }
     return [str(binary), *(part for name, value in settings.items() for part in (f"--{name}", value))]
 

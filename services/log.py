@@ -44,8 +44,17 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 # Libraries that write a line for every request or row; they speak only when something is wrong, unless asked.
 _NOISY = (
-    "aiogram.event", "aiohttp.access", "alembic", "asyncio", "httpcore", "httpx", "limits", "rq.job", "rq.queue",
-    "rq.worker", "urllib3",
+    "aiogram.event",
+    "aiohttp.access",
+    "alembic",
+    "asyncio",
+    "httpcore",
+    "httpx",
+    "limits",
+    "rq.job",
+    "rq.queue",
+    "rq.worker",
+    "urllib3",
 )
 # These print bound values of every statement or every byte of a picture: user's data, never wanted.
 _NEVER_VERBOSE = ("aiosqlite", "PIL", "sqlalchemy.engine")
@@ -177,9 +186,7 @@ class _SafeHandler(logging.StreamHandler[Any]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
         kind = sys.exc_info()[0]
         with contextlib.suppress(Exception):
-            sys.stderr.write(
-                f"a log record of {record.name} could not be written ({kind.__name__ if kind else '?'})\n"
-            )
+            sys.stderr.write(f"a log record of {record.name} could not be written ({kind.__name__ if kind else '?'})\n")
 
 
 def setup_logging(

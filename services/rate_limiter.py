@@ -183,9 +183,7 @@ def _redis_windows(pool: ConnectionPool) -> RedisStorage:
     return RedisStorage("async+redis://", implementation="redispy", key_prefix="limits", **options)
 
 
-async def _hit(
-    limiter: MovingWindowRateLimiter, limit: RateLimitItem, user_id: int, action: str, cost: int
-) -> Verdict:
+async def _hit(limiter: MovingWindowRateLimiter, limit: RateLimitItem, user_id: int, action: str, cost: int) -> Verdict:
     names = (str(user_id), action)
     if await limiter.hit(limit, *names, cost=cost):
         return Verdict(allowed=True)
@@ -216,7 +214,9 @@ class RateLimitMiddleware(BaseMiddleware):
         self._albums: OrderedDict[str, asyncio.Future[bool]] = OrderedDict()
 
     async def __call__(
-        self, handler: Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]], event: TelegramObject,
+        self,
+        handler: Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]],
+        event: TelegramObject,
         data: dict[str, Any],
     ) -> Any:
         user, action = _user(event), _action(data)

@@ -134,7 +134,12 @@ class Reconciliation:
     """Compares with YooKassa's lists where there is a shop, and with those of the other rails."""
 
     def __init__(
-        self, db: Database, gateway: YooKassaGateway | None, payments: Payments, *, admins: Sequence[int] = (),
+        self,
+        db: Database,
+        gateway: YooKassaGateway | None,
+        payments: Payments,
+        *,
+        admins: Sequence[int] = (),
         others: Sequence[Compare] = (),
     ) -> None:
         """`others` compare the books of other rails, each from a time on (seconds since 1970)."""
@@ -178,8 +183,14 @@ class Reconciliation:
         if not report.unread and not report.failed and since <= last:
             await self._db.write(flags.put, COMPARED, str(int(started * 1000)))
         event(
-            _log, "reconcile.done", payments=report.payments, refunds=report.refunds, settled=report.settled,
-            failed=report.failed, new=len(report.new), unread=len(report.unread),
+            _log,
+            "reconcile.done",
+            payments=report.payments,
+            refunds=report.refunds,
+            settled=report.settled,
+            failed=report.failed,
+            new=len(report.new),
+            unread=len(report.unread),
         )
         return report
 
@@ -450,7 +461,11 @@ class Reconciliation:
         `whole`: it is exactly what was ordered, and may be settled like any other payment.
         """
         found = Found(
-            kind, payment.provider, about, payment_id=payment.id, user_id=payment.user_id,
+            kind,
+            payment.provider,
+            about,
+            payment_id=payment.id,
+            user_id=payment.user_id,
             facts={"theirs": theirs, "ours": payment.amount, "status": payment.status.value, "whole": whole},
             proposal=Proposal(payment.user_id, propose) if propose else None,
         )

@@ -114,7 +114,12 @@ class Refunds:
         return Offer(payment, amount, left, tuple(earlier))
 
     async def refund(
-        self, admin_id: int, payment_id: str, amount: int | None = None, *, refund_id: str,
+        self,
+        admin_id: int,
+        payment_id: str,
+        amount: int | None = None,
+        *,
+        refund_id: str,
         seen_left: int | None = None,
     ) -> Refund:
         """Return `amount` kopecks of a payment (None: all that is left); the same `refund_id` again goes on with it.
@@ -211,7 +216,8 @@ class Refunds:
         text = "alert-refund-done" if refund.cancel_reason is None else "alert-refund-canceled"
         payment = await self._db.read(payment_rows.get, refund.payment_id)
         facts = {
-            "payment": refund.payment_id, "sum": format_rubles(refund.amount, "ru"),
+            "payment": refund.payment_id,
+            "sum": format_rubles(refund.amount, "ru"),
             "user": str(payment.user_id if payment else 0),
         }
         if refund.cancel_reason is not None:
@@ -306,6 +312,7 @@ def _receipt_of(payment: Payment, terms: Receipt | None) -> Receipt | None:
         return None
     item = sent["items"][0]
     return Receipt(
-        email=str(sent["customer"]["email"]), tax_system_code=sent.get("tax_system_code"),
+        email=str(sent["customer"]["email"]),
+        tax_system_code=sent.get("tax_system_code"),
         **{name: item[name] for name in ("vat_code", "payment_subject", "payment_mode", "measure")},
     )

@@ -65,7 +65,9 @@ class Returns:
         await self._alert(
             f"refund:{refund.id}",
             "alert-refund-seen" if refund.requested_by is None else "alert-refund-done",
-            payment=payment.id, sum=format_rubles(refund.amount, "ru"), user=str(payment.user_id),
+            payment=payment.id,
+            sum=format_rubles(refund.amount, "ru"),
+            user=str(payment.user_id),
         )
 
     async def _alert(self, key: str, text: str, **args: str) -> None:

@@ -152,8 +152,13 @@ class Settings(BaseModel):
     """The settings, checked and immutable. A field is named as its variable, in lower case."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=str.upper, validate_by_name=True, validate_by_alias=True,
-        hide_input_in_errors=True, str_strip_whitespace=True,
+        frozen=True,
+        extra="forbid",
+        alias_generator=str.upper,
+        validate_by_name=True,
+        validate_by_alias=True,
+        hide_input_in_errors=True,
+        str_strip_whitespace=True,
     )
 
     bot_token: BotToken = Field(description="put the token @BotFather gave you here, as 123456:AbC-dEf")
@@ -170,11 +175,13 @@ class Settings(BaseModel):
     )
 
     database_url: Annotated[str, AfterValidator(_database_url)] = Field(
-        default="sqlite:///data/bot.db", repr=False,
+        default="sqlite:///data/bot.db",
+        repr=False,
         description="use sqlite:///path/to/file",
     )
     redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
-        default=None, repr=False,
+        default=None,
+        repr=False,
         description="use redis://host:6379, rediss://host:6379 or unix:///path, or leave it empty",
     )
 
@@ -186,7 +193,8 @@ class Settings(BaseModel):
 
     http_host: str = Field(
         default="0.0.0.0",  # noqa: S104 (a container is reached from outside; the contract fixes this default)
-        pattern=r"^[0-9A-Za-z.:_-]{1,255}$", description="give an address to listen on, such as 127.0.0.1",
+        pattern=r"^[0-9A-Za-z.:_-]{1,255}$",
+        description="give an address to listen on, such as 127.0.0.1",
     )
     http_port: int = Field(default=8080, ge=0, le=65535, description="give a port from 1 to 65535 (0: any free one)")
     public_url: Annotated[str, _url(secure_unless_local=True)] | None = Field(
@@ -218,7 +226,12 @@ class Settings(BaseModel):
         default="service", pattern=r"^[a-z_]{1,64}$", description="give a payment_subject of YooKassa, such as service"
     )
     yookassa_payment_mode: Literal[
-        "full_prepayment", "partial_prepayment", "advance", "full_payment", "partial_payment", "credit",
+        "full_prepayment",
+        "partial_prepayment",
+        "advance",
+        "full_payment",
+        "partial_payment",
+        "credit",
         "credit_payment",
     ] = Field(default="full_payment", description="give a payment_mode of YooKassa, such as full_payment")
 
@@ -230,7 +243,8 @@ class Settings(BaseModel):
         default="x-goog-api-key", description="use x-goog-api-key (Google) or bearer (gateways)"
     )
     gemini_proxy: Proxy | None = Field(
-        default=None, repr=False,
+        default=None,
+        repr=False,
         description="give http://host:port (socks5:// needs `pip install socksio`), or leave it empty",
     )
 
@@ -239,7 +253,8 @@ class Settings(BaseModel):
         default="https://api-singapore.klingai.com", description="give the server as https://host"
     )
     kling_proxy: Proxy | None = Field(
-        default=None, repr=False,
+        default=None,
+        repr=False,
         description="give http://host:port (socks5:// needs `pip install socksio`), or leave it empty",
     )
     kling_webhook_secret: Annotated[SecretStr, AfterValidator(_standard_webhook_secret)] | None = Field(

@@ -155,7 +155,11 @@ class Settlement:
         """One alert an hour for each kind of refusal."""
         hour = clock.now_ms() // 3_600_000
         await self._db.write(
-            rows.alert, self._admins, f"yookassa:{error.kind}:{hour}", "alert-yookassa", code=error.kind.value,
+            rows.alert,
+            self._admins,
+            f"yookassa:{error.kind}:{hour}",
+            "alert-yookassa",
+            code=error.kind.value,
             detail=str(error)[:300],
         )
 
@@ -244,7 +248,10 @@ class Settlement:
             return None
         try:
             return await self._db.write(
-                rows.accepted, order.id, provider_payment_id=facts.id, confirmation_url=facts.confirmation_url,
+                rows.accepted,
+                order.id,
+                provider_payment_id=facts.id,
+                confirmation_url=facts.confirmation_url,
                 look_in_ms=FIRST_LOOK_MS,
             )
         except KeyReused:
@@ -261,11 +268,16 @@ class Settlement:
         kept = facts.amount_kopecks - facts.refunded_kopecks
         whole = order is None and owner is not None and facts.paid and facts.refunded_kopecks == 0
         found = Found(
-            kind, PROVIDER, facts.id,
+            kind,
+            PROVIDER,
+            facts.id,
             payment_id=order.id if order else None,
             user_id=owner,
             facts={
-                "theirs": facts.amount_kopecks, "ours": 0, "status": facts.status, "order_id": facts.order_id,
+                "theirs": facts.amount_kopecks,
+                "ours": 0,
+                "status": facts.status,
+                "order_id": facts.order_id,
                 "whole": whole,
             },
             proposal=Proposal(owner, kept) if owner is not None and kept > 0 else None,

@@ -79,13 +79,24 @@ class Stars:
         if price is None:
             raise TopUpUnavailable("stars_off")
         order = rows.NewPayment(
-            id=order_id, user_id=user_id, provider=PROVIDER, amount=amount, idempotency_key=f"stars-{order_id}",
-            request_body=None, chat_id=chat_id, draft_id=draft_id, stars=price,
+            id=order_id,
+            user_id=user_id,
+            provider=PROVIDER,
+            amount=amount,
+            idempotency_key=f"stars-{order_id}",
+            request_body=None,
+            chat_id=chat_id,
+            draft_id=draft_id,
+            stars=price,
         )
         payment = await self._db.write(rows.open_payment, order, look_in_ms=None)
         title = self._texts.plain(language, "stars-title", sum=format_rubles(amount, language))
         await self._bot.send_invoice(
-            chat_id, title[:32], self._texts.plain(language, "stars-description")[:255], payment.id, CURRENCY,
+            chat_id,
+            title[:32],
+            self._texts.plain(language, "stars-description")[:255],
+            payment.id,
+            CURRENCY,
             [LabeledPrice(label=title[:32], amount=payment.stars or price)],
         )
         return payment
@@ -96,7 +107,9 @@ class Stars:
         language = await self._db.read(_language, query.from_user.id)
         try:
             await self._bot.answer_pre_checkout_query(
-                query.id, ok=fault is None, error_message=fault and self._texts.plain(language, f"stars-{fault}"),
+                query.id,
+                ok=fault is None,
+                error_message=fault and self._texts.plain(language, f"stars-{fault}"),
                 request_timeout=CHECKOUT_SECONDS,
             )
         except TelegramBadRequest:
@@ -186,11 +199,13 @@ class Stars:
                 report.refunds += 1
                 report.settled += await self.returned(one.id)
         credited = [
-            payment async for payment in credited_since(self._db, PROVIDER, since)
+            payment
+            async for payment in credited_since(self._db, PROVIDER, since)
             if payment.provider_payment_id not in came
         ]
         taken = [
-            refund async for refund in returned_since(self._db, PROVIDER, since)
+            refund
+            async for refund in returned_since(self._db, PROVIDER, since)
             if refund.provider_refund_id not in went
         ]
         await self._name_those_not_listed(report, credited, taken)
@@ -296,7 +311,11 @@ def _take_back(tx: Tx, charge_id: str) -> bool:
         raise NotFound("no payment of this charge")
     own = [one for one in refunds.of_payment(tx, payment.id) if not one.is_final]
     _, new = refunds.take_back(
-        tx, payment.id, refund_id=f"tg-{payment.id}", provider_refund_id=charge_id, amount=payment.amount,
+        tx,
+        payment.id,
+        refund_id=f"tg-{payment.id}",
+        provider_refund_id=charge_id,
+        amount=payment.amount,
         own_id=own[0].id if own else None,
     )
     return new

@@ -117,9 +117,7 @@ class Pace:
     def has_room(self, chat_id: int) -> bool:
         """Whether a message may go that could as well be left out: half of each burst stays free for what matters."""
         now = self._clock()
-        return (
-            self._next - now <= self._slack / 2 and self._chats.get(chat_id, 0.0) - now <= self._chat_slack / 2
-        )
+        return self._next - now <= self._slack / 2 and self._chats.get(chat_id, 0.0) - now <= self._chat_slack / 2
 
 
 @contextmanager
@@ -210,9 +208,7 @@ async def show(bot: Bot, chat_id: int, screen: Screen, *, quietly: bool = False)
 async def change(bot: Bot, chat_id: int, message_id: int, screen: Screen) -> bool:
     """Edit a message of ours; False when it can't be edited (gone, or of another kind) and must be sent anew."""
     try:
-        await bot.edit_message_text(
-            screen.text, chat_id=chat_id, message_id=message_id, reply_markup=screen.inline
-        )
+        await bot.edit_message_text(screen.text, chat_id=chat_id, message_id=message_id, reply_markup=screen.inline)
     except TelegramBadRequest as error:
         return "message is not modified" in error.message
     return True

@@ -52,7 +52,10 @@ async def _a_moment() -> None:
 
 
 async def until(
-    condition: Callable[[], Awaitable[Any]], *, seconds: float = 15.0, what: str = "",
+    condition: Callable[[], Awaitable[Any]],
+    *,
+    seconds: float = 15.0,
+    what: str = "",
     pause: Callable[[], Awaitable[None]] = _a_moment,
 ) -> Any:
     """Wait until the condition gives something true, and give that."""
@@ -131,8 +134,10 @@ class Person:
     async def find(self, text: str, *, new: bool = False) -> Json | None:
         """The newest message of the bot's that holds `text`; `new`: only one that came after what I last wrote."""
         for message in reversed(await self.messages()):
-            if not message.get("outgoing") and text in words_of(message) and (
-                not new or message["message_id"] > self.last
+            if (
+                not message.get("outgoing")
+                and text in words_of(message)
+                and (not new or message["message_id"] > self.last)
             ):
                 return message
         return None

@@ -48,8 +48,13 @@ class Process:
         self.log = folder / f"{name}.log"
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                command, cwd=ROOT, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True,
+                command,
+                cwd=ROOT,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     @property

@@ -34,7 +34,9 @@ SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"
 LIMITS: Final = {"yookassa": SMALL, "kling": SMALL, "telegram": LARGE}
 RAILS: Final = tuple(LIMITS)
 WEBHOOK_MODE: Final = {
-    "TELEGRAM_MODE": "webhook", "TELEGRAM_WEBHOOK_SECRET": SECRET, "PUBLIC_URL": "https://bot.example",
+    "TELEGRAM_MODE": "webhook",
+    "TELEGRAM_WEBHOOK_SECRET": SECRET,
+    "PUBLIC_URL": "https://bot.example",
 }
 
 
@@ -50,8 +52,11 @@ def good(rail: str, number: int = 1, **more: Any) -> bytes:
         "telegram": {
             "update_id": number,
             "message": {
-                "message_id": number, "date": 1, "text": f"hello {number}",
-                "chat": {"id": 7, "type": "private"}, "from": {"id": 7, "is_bot": False, "first_name": "Ann"},
+                "message_id": number,
+                "date": 1,
+                "text": f"hello {number}",
+                "chat": {"id": 7, "type": "private"},
+                "from": {"id": 7, "is_bot": False, "first_name": "Ann"},
             },
         },
     }
@@ -121,8 +126,13 @@ async def _a_page() -> bytes:
 
 @asynccontextmanager
 async def opened(
-    sandbox: Sandbox, folder: Path, *, heard: Heard | None = None, checks: dict[str, Check] | None = None,
-    clock: Callable[[], int] | None = None, **env: str,
+    sandbox: Sandbox,
+    folder: Path,
+    *,
+    heard: Heard | None = None,
+    checks: dict[str, Check] | None = None,
+    clock: Callable[[], int] | None = None,
+    **env: str,
 ) -> AsyncIterator[Till]:
     """Live routes under the settings of a sandbox shop and `env`; with `heard`, updates come by webhook."""
     settings = sandbox.settings(folder, **{**(WEBHOOK_MODE if heard else {}), **env})
@@ -142,9 +152,7 @@ async def opened(
             stack.push_async_callback(bot.session.close)
             updates = Updates(bot, heard.dispatcher(), db)
             stack.push_async_callback(updates.drain, 1)
-        edge = Edge(
-            settings=settings, db=db, payments=payments, metrics=_a_page, checks=checks or {}, updates=updates
-        )
+        edge = Edge(settings=settings, db=db, payments=payments, metrics=_a_page, checks=checks or {}, updates=updates)
         runner = web.AppRunner(create_web_app(edge), access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

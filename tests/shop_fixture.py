@@ -59,8 +59,14 @@ class Shop:
         await self.db.add_balance(user_id, rubles * 100, key=f"test-{self.counter}", reason="test")
 
     async def order(
-        self, user_id: int = 1, *, type: JobType = JobType.IMAGE, prompt: str = "a red fox", price: int = 1200,
-        hold_ms: int = 900_000, **options: Any,
+        self,
+        user_id: int = 1,
+        *,
+        type: JobType = JobType.IMAGE,
+        prompt: str = "a red fox",
+        price: int = 1200,
+        hold_ms: int = 900_000,
+        **options: Any,
     ) -> Job:
         """A confirmed job, money reserved, nothing sent to the queue."""
         self.counter += 1
@@ -71,8 +77,15 @@ class Shop:
             params = {"duration": 5, "resolution": "720p", "ratio": None if type is JobType.ANIMATE else "16:9"}
         inputs = options.pop("inputs", ())
         new = job_rows.NewJob(
-            id=f"job{self.counter}", user_id=user_id, type=type, model=model.key, prompt=prompt,
-            params={**params, **options}, price=price, hold_ms=hold_ms, inputs=inputs,
+            id=f"job{self.counter}",
+            user_id=user_id,
+            type=type,
+            model=model.key,
+            prompt=prompt,
+            params={**params, **options},
+            price=price,
+            hold_ms=hold_ms,
+            inputs=inputs,
         )
         job, _ = await self.db.write(job_rows.start, new, max_active=100)
         return job

@@ -131,9 +131,7 @@ async def bot(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tele
     """python-telegram-bot's bot, which knows nothing of the sandbox."""
     monkeypatch.setenv("PTB_TIMEDELTA", "true")
     request = HTTPXRequest(connection_pool_size=8, read_timeout=15)
-    made = telegram.Bot(
-        TOKEN, base_url=f"{wire.base}/bot", base_file_url=f"{wire.base}/file/bot", request=request
-    )
+    made = telegram.Bot(TOKEN, base_url=f"{wire.base}/bot", base_file_url=f"{wire.base}/file/bot", request=request)
     async with made:
         yield made
 

@@ -39,16 +39,31 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "requests": ("services/yookassa.py", "services/yookassa_session.py"),
     "pickle": ("workers/guard.py",),
     "aiogram": (
-        "handlers/", "main.py", "services/notifier.py", "services/delivery.py", "services/live.py",
-        "services/photos.py", "services/telegram.py", "services/rate_limiter.py", "services/stars.py",
+        "handlers/",
+        "main.py",
+        "services/notifier.py",
+        "services/delivery.py",
+        "services/live.py",
+        "services/photos.py",
+        "services/telegram.py",
+        "services/rate_limiter.py",
+        "services/stars.py",
     ),
 }
 """A library is known to the modules that wrap it and to nobody else (product and benchmarks)."""
 
 READS_ENVIRONMENT = ("services/settings.py", "database/engine.py", "services/demo.py", "services/local_redis.py")
 BLOCKING = {
-    "time.sleep", "subprocess.run", "subprocess.call", "subprocess.check_output", "subprocess.check_call",
-    "urllib.request.urlopen", "requests.get", "requests.post", "os.system", "socket.create_connection",
+    "time.sleep",
+    "subprocess.run",
+    "subprocess.call",
+    "subprocess.check_output",
+    "subprocess.check_call",
+    "urllib.request.urlopen",
+    "requests.get",
+    "requests.post",
+    "os.system",
+    "socket.create_connection",
 }
 
 
@@ -150,7 +165,9 @@ def cycles(modules: list[Module]) -> Iterator[str]:
     names = {module.name for module in modules}
     graph = {
         module.name: {
-            name for found in imports_of(module, running=True) for name in _modules_among(found.names, names)
+            name
+            for found in imports_of(module, running=True)
+            for name in _modules_among(found.names, names)
             if name != module.name
         }
         for module in modules
@@ -213,8 +230,10 @@ def ledger_writers(modules: list[Module]) -> Iterator[str]:
             continue
         tables = {
             alias.asname or alias.name
-            for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom) and node.module == "database.schema"
-            for alias in node.names if alias.name in ("ledger", "balances")
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.ImportFrom) and node.module == "database.schema"
+            for alias in node.names
+            if alias.name in ("ledger", "balances")
         }
         for node in ast.walk(module.tree):
             is_write = isinstance(node, ast.Call) and ast.unparse(node.func) in ("insert", "update", "delete")
@@ -225,8 +244,18 @@ def ledger_writers(modules: list[Module]) -> Iterator[str]:
 OUTCOMES = {"changed", "claim", "begin_call", "take_lease"}
 """Calls that may say no without raising, or that say how it went: to drop their answer is to act on a wish."""
 REFUSES_ALOUD = (
-    "add_entry", "settle_debts", "take_or_owe", "credit", "add_balance", "subtract_balance", "reserve_balance",
-    "charge_reserved_balance", "refund_balance", "reserve", "charge", "refund",
+    "add_entry",
+    "settle_debts",
+    "take_or_owe",
+    "credit",
+    "add_balance",
+    "subtract_balance",
+    "reserve_balance",
+    "charge_reserved_balance",
+    "refund_balance",
+    "reserve",
+    "charge",
+    "refund",
 )
 """Where money moves. None of these may say no by its answer: what was not taken is an error that nobody overlooks."""
 
@@ -340,9 +369,7 @@ OFFENCES = {
 
 
 @pytest.mark.parametrize(("rule", "offence"), [(rule, one) for rule, many in OFFENCES.items() for one in many])
-def test_an_offence_is_found_and_named_with_its_line(
-    rule: str, offence: tuple[str, str, str], tmp_path: Path
-) -> None:
+def test_an_offence_is_found_and_named_with_its_line(rule: str, offence: tuple[str, str, str], tmp_path: Path) -> None:
     """A planted offence is told with its file and line, so the rules above can fail."""
     path, source, told = offence
     file = tmp_path / path

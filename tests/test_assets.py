@@ -59,8 +59,14 @@ async def test_deleting_is_harmless_when_repeated(store: LocalAssets) -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        "", "..", "../../etc/passwd", "/etc/passwd", "aa/bb/../../x.png", "aa/bb/" + "0" * 64 + ".png",
-        "aa/bb/" + "0" * 64 + "-" + "0" * 16 + ".png/../x", "aa/bb/" + "0" * 64 + "-" + "0" * 16 + ".png\n",
+        "",
+        "..",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "aa/bb/../../x.png",
+        "aa/bb/" + "0" * 64 + ".png",
+        "aa/bb/" + "0" * 64 + "-" + "0" * 16 + ".png/../x",
+        "aa/bb/" + "0" * 64 + "-" + "0" * 16 + ".png\n",
         "aa/bb/" + "0" * 64 + "-" + "0" * 16 + ".png\x00",
     ],
 )

@@ -251,8 +251,13 @@ async def test_a_line_that_is_full_stops_the_fetching_and_loses_nothing(sandbox:
 async def test_no_words_of_a_person_jump_the_line(sandbox: Sandbox, tmp_path: Path) -> None:
     """Only what Telegram itself puts into its place is about money; a text or an answered message is not."""
     heard = Heard()
-    paid = {"currency": "XTR", "total_amount": 1, "invoice_payload": "x", "telegram_payment_charge_id": "c",
-            "provider_payment_charge_id": ""}
+    paid = {
+        "currency": "XTR",
+        "total_amount": 1,
+        "invoice_payload": "x",
+        "telegram_payment_charge_id": "c",
+        "provider_payment_charge_id": "",
+    }
     answered = written(4)
     answered["message"]["reply_to_message"] = {**written(9)["message"], "successful_payment": paid}
     bought = written(5, "bought")

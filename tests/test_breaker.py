@@ -143,8 +143,19 @@ async def test_new_orders_are_told_before_they_pay(shop: Shop, wait: int) -> Non
     await pass_time(shop, wait)
     till = Jobs(shop.db, shop.queue, shop.here.catalogue, max_active=5)
     draft = Draft(
-        id="d1", user_id=1, chat_id=1, message_id=None, type=JobType.IMAGE, model=job.model, prompt="a fox", params={},
-        inputs=(), parent_job_id=None, revision=1, created_at=1, updated_at=1,
+        id="d1",
+        user_id=1,
+        chat_id=1,
+        message_id=None,
+        type=JobType.IMAGE,
+        model=job.model,
+        prompt="a fox",
+        params={},
+        inputs=(),
+        parent_job_id=None,
+        revision=1,
+        created_at=1,
+        updated_at=1,
     )
     if wait:
         await till.start(draft, chat_id=1, status_message_id=None)

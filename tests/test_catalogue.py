@@ -85,8 +85,12 @@ def test_all_faults_come_at_once(tmp_path: Path, text: str) -> None:
     )
     faults = faults_of(tmp_path, bad)
     places = [fault.split(":")[0] for fault in faults]
-    assert sorted(places) == ["holds.surprise", "images.nb21.sizes.1K.price", "limits.look_batch",
-                              "videos.k26.provider_model"]
+    assert sorted(places) == [
+        "holds.surprise",
+        "images.nb21.sizes.1K.price",
+        "limits.look_batch",
+        "videos.k26.provider_model",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +153,10 @@ def test_many_photos_may_take_as_long_as_the_largest_picture() -> None:
     nb21 = shipped_catalogue().image("nb21")
     photos = (Photo(b"x", "image/png"),) * 14
     assert [nb21.request("a", ratio=None, photos=photos[:count]).timeout for count in (0, 4, 5, 14)] == [
-        300.0, 300.0, 600.0, 600.0
+        300.0,
+        300.0,
+        600.0,
+        600.0,
     ]
     assert nb21.request("a", ratio=None, size="4K").timeout == 600.0
     assert shipped_catalogue().image("lite").request("a", ratio=None, photos=photos).timeout == 300.0

@@ -50,9 +50,7 @@ async def shop(empty_db: Database, clock: Clock) -> Database:
     await empty_db.write(jobs.fail, "failed", "refused")
     await empty_db.add_balance(7002, 100, key="other", reason="r")
     await empty_db.subtract_balance(ANNA, 9_000, key="spent", reason="r")
-    await empty_db.write(
-        refunds.take_back, "back", refund_id="r", provider_refund_id="yr", amount=5_000
-    )
+    await empty_db.write(refunds.take_back, "back", refund_id="r", provider_refund_id="yr", amount=5_000)
     for item in await empty_db.write(outbox.claim):
         await empty_db.write(outbox.retry, item.id, delay_ms=0)
     await assert_books(empty_db)
@@ -156,9 +154,7 @@ BREAKS: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize(("rule", "row", "statement"), BREAKS.values(), ids=BREAKS)
-async def test_a_broken_rule_is_found(
-    shop: Database, database_path: Path, rule: str, row: str, statement: str
-) -> None:
+async def test_a_broken_rule_is_found(shop: Database, database_path: Path, rule: str, row: str, statement: str) -> None:
     """Each break is found under its rule, with the row named."""
     tamper(database_path, statement)
     found = await shop.read(run_checks)
@@ -179,7 +175,8 @@ async def test_an_undelivered_result_whose_message_nobody_will_send_is_found(
 ) -> None:
     """I8: a row of the outbox that is neither due nor given up is no promise to anybody."""
     tamper(
-        database_path, "DELETE FROM ledger WHERE reason = 'compensation'",
+        database_path,
+        "DELETE FROM ledger WHERE reason = 'compensation'",
         "UPDATE outbox SET due_at = NULL WHERE key = 'result:done'",
     )
     assert ("I8", ("done",)) in [(finding.check, finding.ids) for finding in await shop.read(run_checks)]

@@ -556,5 +556,3 @@ async def test_a_reader_of_another_program_stops_nobody(db: Database, database_p
             await db.add_balance(ANNA, 1, key=f"k{number}", reason="r")
         assert time.monotonic() - began < 5
     assert await db.get_balance(ANNA) == 150
-
-

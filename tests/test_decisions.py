@@ -64,7 +64,9 @@ async def test_accepting_gives_exactly_what_came_and_lifts_the_mark(till: Till) 
     await till.db.write(differences.apply, ADMIN, difference.id)
     closed = await till.payment(payment.id)
     assert (closed.quarantined_reason, closed.status, closed.cancel_reason) == (
-        None, PaymentStatus.CANCELED, f"difference {difference.id}"
+        None,
+        PaymentStatus.CANCELED,
+        f"difference {difference.id}",
     )
     assert await entries(till) == [("correction", 40_000)]
     assert (await till.db.read(admin.stats)).quarantined == 0

@@ -20,7 +20,11 @@ NAMES = [document.relative_to(ROOT).as_posix() for document in DOCUMENTS]
 
 # Words in capitals that are no settings of the shop: arguments of make and of the tests, SQL, names of systemd.
 OTHER_NAMES = {
-    "PYTEST_ARGS", "WORKER_ARGS", "TEST_REDIS_SERVER", "CI_PROCESSES", "BEGIN_IMMEDIATE",
+    "PYTEST_ARGS",
+    "WORKER_ARGS",
+    "TEST_REDIS_SERVER",
+    "CI_PROCESSES",
+    "BEGIN_IMMEDIATE",
 }
 OURS = {path.name for path in ROOT.iterdir() if not path.name.startswith((".git", ".venv", "data"))} - {"data"}
 SUFFIXES = (".py", ".md", ".toml", ".ftl", ".example", ".txt", ".sh")
@@ -82,8 +86,15 @@ def test_settings_exist(name: str) -> None:
 def test_the_way_to_go_live_names_what_it_needs() -> None:
     """The README names each setting that switches a part of the shop on, and the file that lists all others."""
     missing = {
-        "BOT_TOKEN", "ADMIN_IDS", "REDIS_URL", "GEMINI_API_KEY", "KLING_API_KEY", "YOOKASSA_SHOP_ID",
-        "YOOKASSA_SECRET_KEY", "PUBLIC_URL", "TRUSTED_PROXIES",
+        "BOT_TOKEN",
+        "ADMIN_IDS",
+        "REDIS_URL",
+        "GEMINI_API_KEY",
+        "KLING_API_KEY",
+        "YOOKASSA_SHOP_ID",
+        "YOOKASSA_SECRET_KEY",
+        "PUBLIC_URL",
+        "TRUSTED_PROXIES",
     } - set(re.findall(r"[A-Z_]+", text_of("README.md")))
     assert missing == set()
     assert ".env.example" in text_of("README.md")

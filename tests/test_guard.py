@@ -159,8 +159,11 @@ def test_a_message_keeps_nothing_that_runs_besides(redis_server: RedisServer) ->
         job = Job.create(FUNCTIONS["image"], args=("job1",), connection=client, id="m")
         job.save()
         hostile = {
-            "success_callback_name": "os.system", "failure_callback_name": "os.system", "retries_left": 5,
-            "stopped_callback_name": "os.system", "repeats_left": 5,
+            "success_callback_name": "os.system",
+            "failure_callback_name": "os.system",
+            "retries_left": 5,
+            "stopped_callback_name": "os.system",
+            "repeats_left": 5,
             "webhooks": '[{"url": "http://127.0.0.1:1/", "job_status": "finished", "method": "GET", "timeout": 1}]',
         }
         client.hset("rq:job:m", mapping=hostile)

@@ -62,9 +62,25 @@ async def test_somebody_elses_words_are_no_command(house: House, mark: dict[str,
 
 @pytest.mark.parametrize(
     "command",
-    ["/user", "/grant", "/grant 1001", "/grant 1001 много", "/grant -5 100", "/grant 1001 -100", "/grant 1001 0",
-     "/grant abc 100", "/grant 1001 99999999", "/grant 1001 1 000 за терпение", "/ban", "/ban @anya", "/unban x",
-     "/job", "/refund", "/maintenance", "/maintenance maybe"],
+    [
+        "/user",
+        "/grant",
+        "/grant 1001",
+        "/grant 1001 много",
+        "/grant -5 100",
+        "/grant 1001 -100",
+        "/grant 1001 0",
+        "/grant abc 100",
+        "/grant 1001 99999999",
+        "/grant 1001 1 000 за терпение",
+        "/ban",
+        "/ban @anya",
+        "/unban x",
+        "/job",
+        "/refund",
+        "/maintenance",
+        "/maintenance maybe",
+    ],
 )
 async def test_mistyped_commands_say_how(house: House, command: str) -> None:
     """A command without its parts, or with wrong ones, answers with an example and does nothing."""
@@ -148,7 +164,11 @@ async def test_the_story_of_a_job_and_its_money_back_once(house: House) -> None:
     await oleg.say(f"/job {job.id}")
     story = words_of(await oleg.sees(job.id, new=True))
     parts = (
-        "рыжая <лиса>", "· готово", "заказ принят, деньги отложены", "результат сохранён, деньги списаны", "nb21: ok",
+        "рыжая <лиса>",
+        "· готово",
+        "заказ принят, деньги отложены",
+        "результат сохранён, деньги списаны",
+        "nb21: ok",
         f"списано: 12{NBSP}₽",
     )
     for part in parts:

@@ -86,8 +86,14 @@ async def test_history_has_pages(house: House) -> None:
     await house.give(ANYA, 1000)
     for number in range(8):
         new = jobs.NewJob(
-            id=f"old{number}", user_id=ANYA, type=JobType.IMAGE, model="nb21", prompt=f"лиса {number}",
-            params={"ratio": "1:1", "size": "1K"}, price=1200, hold_ms=900_000,
+            id=f"old{number}",
+            user_id=ANYA,
+            type=JobType.IMAGE,
+            model="nb21",
+            prompt=f"лиса {number}",
+            params={"ratio": "1:1", "size": "1K"},
+            price=1200,
+            hold_ms=900_000,
         )
         await house.db.write(jobs.start, new, max_active=100)
         await house.db.write(jobs.cancel, new.id, ANYA)

@@ -142,7 +142,8 @@ async def test_two_taps_start_one_job(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("status", "more", "times"),
-    [(500, {}, 4), (429, {"parameters": {"retry_after": 40}}, 1)], ids=["server error", "too many requests"],
+    [(500, {}, 4), (429, {"parameters": {"retry_after": 40}}, 1)],
+    ids=["server error", "too many requests"],
 )
 async def test_an_order_stands_though_its_tap_can_not_be_answered(
     house: House, status: int, more: dict[str, object], times: int
@@ -291,8 +292,15 @@ async def waiting_job(house: House, anya: Person, prompt: str = FOX) -> Job:
     """An order whose message to the queue was lost: it waits, and can be cancelled."""
     live = await card_of(anya, prompt)
     new = jobs.NewJob(
-        id=f"waiting{live['message_id']}", user_id=ANYA, type=JobType.IMAGE, model="nb21", prompt=prompt,
-        params={"ratio": "1:1", "size": "1K"}, price=1200, hold_ms=900_000, chat_id=ANYA,
+        id=f"waiting{live['message_id']}",
+        user_id=ANYA,
+        type=JobType.IMAGE,
+        model="nb21",
+        prompt=prompt,
+        params={"ratio": "1:1", "size": "1K"},
+        price=1200,
+        hold_ms=900_000,
+        chat_id=ANYA,
         status_message_id=live["message_id"],  # type: ignore[arg-type]
     )
     job, _ = await house.db.write(jobs.start, new, max_active=3)

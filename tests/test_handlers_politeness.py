@@ -135,8 +135,24 @@ async def test_a_button_of_another_age(house: House) -> None:
     anya = house.person()
     await anya.say("/start")
     await anya.sees("Напишите, что нарисовать")
-    for data in ("", "old:button", "go:abc", "go:abc:12:13", "go:abc:-5", "c:x:fly", "j::open", "v:a:b:c", "p|", "t:x:",
-                 "n:jobs:99999999999999999999", "m:nowhere", "s:99", "l:de", "\x00", "go:" + "я" * 20 + ":1"):
+    for data in (
+        "",
+        "old:button",
+        "go:abc",
+        "go:abc:12:13",
+        "go:abc:-5",
+        "c:x:fly",
+        "j::open",
+        "v:a:b:c",
+        "p|",
+        "t:x:",
+        "n:jobs:99999999999999999999",
+        "m:nowhere",
+        "s:99",
+        "l:de",
+        "\x00",
+        "go:" + "я" * 20 + ":1",
+    ):
         answer = await anya.press_raw(data)
         assert "Traceback" not in answer
         assert "Номер случая" not in answer, data
@@ -208,9 +224,7 @@ async def test_somebody_banned_is_told_once(house: House) -> None:
     assert "Создать" in labels_of(await anya.sees("белая лиса", new=True))[0]
 
 
-async def test_a_fault_of_ours_has_a_number_and_no_details(
-    house: House, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_fault_of_ours_has_a_number_and_no_details(house: House, caplog: pytest.LogCaptureFixture) -> None:
     """What nobody foresaw: an apology with an incident number that stands in the log, and nothing of the inside."""
     anya = house.person()
 

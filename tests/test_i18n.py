@@ -102,9 +102,14 @@ def test_every_text_used_in_the_code_exists() -> None:
 @pytest.mark.parametrize(
     ("count", "russian", "english"),
     [
-        (1, "1 картинка", "1 picture"), (2, "2 картинки", "2 pictures"), (5, "5 картинок", "5 pictures"),
-        (11, "11 картинок", "11 pictures"), (21, "21 картинка", "21 pictures"), (1.5, "1,5 картинки", "1.5 pictures"),
-        (0, "0 картинок", "0 pictures"), (112, "112 картинок", "112 pictures"),
+        (1, "1 картинка", "1 picture"),
+        (2, "2 картинки", "2 pictures"),
+        (5, "5 картинок", "5 pictures"),
+        (11, "11 картинок", "11 pictures"),
+        (21, "21 картинка", "21 pictures"),
+        (1.5, "1,5 картинки", "1.5 pictures"),
+        (0, "0 картинок", "0 pictures"),
+        (112, "112 картинок", "112 pictures"),
     ],
 )
 def test_plurals(texts: Texts, count: float, russian: str, english: str) -> None:
@@ -116,8 +121,10 @@ def test_plurals(texts: Texts, count: float, russian: str, english: str) -> None
 @pytest.mark.parametrize(
     ("key", "forms"),
     [
-        ("count-seconds", "1 секунда, 2 секунды, 5 секунд"), ("count-minutes", "1 минута, 2 минуты, 5 минут"),
-        ("count-days", "1 день, 2 дня, 5 дней"), ("count-clips", "1 видео, 2 видео, 5 видео"),
+        ("count-seconds", "1 секунда, 2 секунды, 5 секунд"),
+        ("count-minutes", "1 минута, 2 минуты, 5 минут"),
+        ("count-days", "1 день, 2 дня, 5 дней"),
+        ("count-clips", "1 видео, 2 видео, 5 видео"),
     ],
 )
 def test_each_noun_has_its_forms(texts: Texts, key: str, forms: str) -> None:
@@ -167,10 +174,23 @@ def test_what_is_missing_is_shown_clumsily_in_production(tmp_path: Path, caplog:
 @pytest.mark.parametrize(
     ("code", "chosen", "language"),
     [
-        ("ru", None, "ru"), ("ru-RU", None, "ru"), ("uk", None, "ru"), ("be", None, "ru"), ("kk", None, "ru"),
-        ("uz", None, "ru"), ("ky", None, "ru"), (None, None, "ru"), ("", None, "ru"), ("???", None, "ru"),
-        ("en", None, "en"), ("en_GB", None, "en"), ("de", None, "en"), ("pt-br", None, "en"),
-        ("de", "ru", "ru"), ("ru", "en", "en"), ("en", "xx", "en"),
+        ("ru", None, "ru"),
+        ("ru-RU", None, "ru"),
+        ("uk", None, "ru"),
+        ("be", None, "ru"),
+        ("kk", None, "ru"),
+        ("uz", None, "ru"),
+        ("ky", None, "ru"),
+        (None, None, "ru"),
+        ("", None, "ru"),
+        ("???", None, "ru"),
+        ("en", None, "en"),
+        ("en_GB", None, "en"),
+        ("de", None, "en"),
+        ("pt-br", None, "en"),
+        ("de", "ru", "ru"),
+        ("ru", "en", "en"),
+        ("en", "xx", "en"),
     ],
 )
 def test_language_is_chosen_or_guessed(code: str | None, chosen: str | None, language: str) -> None:

@@ -79,6 +79,7 @@ async def against(*replies: Reply, use: Callable[[Kling], Any], **options: Any) 
 
 async def ended(kling: Kling, world: World, task: VideoTask) -> VideoTask:
     """The task once it has come to its end, by the simulator's clock."""
+
     async def is_final() -> VideoTask | None:
         world.clock.advance(600)
         found = (await kling.look([task.id]))[task.id]
@@ -132,14 +133,24 @@ async def test_the_body_is_nested_and_strict() -> None:
         await provider.close()
     words, frame, turbo = (asked.json for asked in server.asked)
     assert [asked.path for asked in server.asked] == [
-        "/text-to-video/kling-3.0", "/image-to-video/kling-3.0", "/text-to-video/kling-3.0-turbo"
+        "/text-to-video/kling-3.0",
+        "/image-to-video/kling-3.0",
+        "/text-to-video/kling-3.0-turbo",
     ]
     assert words == {
         "prompt": "ёж",
         "settings": {
-            "resolution": "720p", "duration": 5, "audio": "native", "multi_shot": False, "aspect_ratio": "9:16"
+            "resolution": "720p",
+            "duration": 5,
+            "audio": "native",
+            "multi_shot": False,
+            "aspect_ratio": "9:16",
         },
-        "options": {"external_task_id": "id-1", "watermark_info": {"enabled": False}, "callback_url": "https://bot/hook"},
+        "options": {
+            "external_task_id": "id-1",
+            "watermark_info": {"enabled": False},
+            "callback_url": "https://bot/hook",
+        },
     }
     assert "aspect_ratio" not in frame["settings"]
     assert frame["contents"][1]["type"] == "first_frame"
@@ -344,10 +355,17 @@ async def test_a_lagging_index_is_not_there_yet(kling: Kling, world: World) -> N
 @pytest.mark.parametrize(
     "broken",
     [
-        Reply(500, b"{}"), Reply(401, b'{"code":1002}'), Reply(429, b'{"code":1101}'), Reply(502, b"<html>"),
-        Reply(200, b""), Reply(200, b'{"code":0}'), Reply(200, b'{"code":0,"data":null}'),
-        Reply(200, b'{"code":0,"data":{}}'), Reply(200, b'{"code":5000,"data":[]}'),
-        Reply(200, b'{"code":0,"data":[{"status":"failed"}]}'), Reply(line="reset"),
+        Reply(500, b"{}"),
+        Reply(401, b'{"code":1002}'),
+        Reply(429, b'{"code":1101}'),
+        Reply(502, b"<html>"),
+        Reply(200, b""),
+        Reply(200, b'{"code":0}'),
+        Reply(200, b'{"code":0,"data":null}'),
+        Reply(200, b'{"code":0,"data":{}}'),
+        Reply(200, b'{"code":5000,"data":[]}'),
+        Reply(200, b'{"code":0,"data":[{"status":"failed"}]}'),
+        Reply(line="reset"),
     ],
 )
 async def test_a_failed_look_up_is_never_not_found(broken: Reply) -> None:
@@ -377,8 +395,10 @@ async def test_late_moderation_is_the_person_s(kling: Kling, world: World) -> No
 
 async def test_of_two_tasks_under_one_id_the_better_one_counts() -> None:
     """Where duplicates slipped through, a finished clip is preferred to a running one, and that to a failed one."""
-    tasks = [{"id": str(number), "external_id": "e", "status": status}
-             for number, status in enumerate(["failed", "processing", "succeeded", "submitted"])]
+    tasks = [
+        {"id": str(number), "external_id": "e", "status": status}
+        for number, status in enumerate(["failed", "processing", "succeeded", "submitted"])
+    ]
     for order_of in (tasks, tasks[::-1]):
         listed = reply(200, {"code": 0, "data": order_of})
         found = await against(listed, use=lambda kling: kling.find(["e"]))
@@ -474,7 +494,17 @@ async def test_a_download_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "file:///etc/passwd", "ftp://x/y", "http://127.0.0.1/a.mp4", "//x", "https://", "https://[::1", "https://\ud800/"]
+    "url",
+    [
+        "",
+        "file:///etc/passwd",
+        "ftp://x/y",
+        "http://127.0.0.1/a.mp4",
+        "//x",
+        "https://",
+        "https://[::1",
+        "https://\ud800/",
+    ],
 )
 async def test_only_https_is_downloaded(url: str) -> None:
     """Against the real API nothing but an https address is followed."""
@@ -513,9 +543,17 @@ def test_the_official_vector_is_signed() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"Webhook-Id": "9876543211"}, {"Webhook-Id": ""}, {"Webhook-Id": "é"}, {"webhook-timestamp": "1781080795"},
-        {"webhook-timestamp": "١٧٨١٠٨٠٧٩٤"}, {"webhook-timestamp": "1e9"}, {"webhook-timestamp": "-1781080794"},
-        {"webhook-timestamp": ""}, {"WEBHOOK-SIGNATURE": ""}, {"WEBHOOK-SIGNATURE": "v1,"}, {"WEBHOOK-SIGNATURE": "é"},
+        {"Webhook-Id": "9876543211"},
+        {"Webhook-Id": ""},
+        {"Webhook-Id": "é"},
+        {"webhook-timestamp": "1781080795"},
+        {"webhook-timestamp": "١٧٨١٠٨٠٧٩٤"},
+        {"webhook-timestamp": "1e9"},
+        {"webhook-timestamp": "-1781080794"},
+        {"webhook-timestamp": ""},
+        {"WEBHOOK-SIGNATURE": ""},
+        {"WEBHOOK-SIGNATURE": "v1,"},
+        {"WEBHOOK-SIGNATURE": "é"},
         {"WEBHOOK-SIGNATURE": SIGNED["WEBHOOK-SIGNATURE"].replace("v1,", "v2,")},
         {"WEBHOOK-SIGNATURE": "v1,AAAA " * 8 + SIGNED["WEBHOOK-SIGNATURE"]},
     ],

@@ -43,9 +43,16 @@ class Stage:
         message = await self.bot.send_message(ANYA, f"order {self.count}")
         picture = type is JobType.IMAGE
         new = jobs.NewJob(
-            id=f"job{self.count}", user_id=user_id, type=type, model="nb21" if picture else "k30t", prompt="лиса",
+            id=f"job{self.count}",
+            user_id=user_id,
+            type=type,
+            model="nb21" if picture else "k30t",
+            prompt="лиса",
             params={"ratio": "1:1", "size": "1K"} if picture else {"duration": 5, "resolution": "720p"},
-            price=1200, hold_ms=900_000, chat_id=ANYA, status_message_id=message.message_id,
+            price=1200,
+            hold_ms=900_000,
+            chat_id=ANYA,
+            status_message_id=message.message_id,
         )
         self.clock.forward(1)
         job, _ = await self.db.write(jobs.start, new, max_active=10)

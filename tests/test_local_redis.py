@@ -51,7 +51,11 @@ def test_it_is_private_and_forgets_nothing(folder: Path) -> None:
         with Redis.from_url(server.url) as client:
             settings = client.config_get("port", "maxmemory-policy", "appendonly", "appendfsync", "save")
         assert settings == {
-            "port": "0", "maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "everysec", "save": "",
+            "port": "0",
+            "maxmemory-policy": "noeviction",
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
         }
         assert os.getsid(process_id(server.url)) != os.getsid(0), "Ctrl-C in the terminal must not reach it"
     finally:

@@ -186,8 +186,13 @@ def test_json_is_one_object_a_line(set_up: SetUp) -> None:
     entry = json.loads(line)
     assert entry["exception"].endswith("ValueError: no\nluck")
     assert {name: entry[name] for name in ("event", "level", "logger", "job_id", "attempt", "final", "price")} == {
-        "event": "job.failed", "level": "ERROR", "logger": "services.jobs", "job_id": "j-1", "attempt": 2,
-        "final": True, "price": None,
+        "event": "job.failed",
+        "level": "ERROR",
+        "logger": "services.jobs",
+        "job_id": "j-1",
+        "attempt": 2,
+        "final": True,
+        "price": None,
     }
 
 
@@ -328,6 +333,10 @@ def test_a_log_that_takes_no_line_stops_no_work(stderr: str) -> None:
     """
     done = subprocess.run(
         ["bash", "-c", f'exec "$0" -c "$1" {stderr}', sys.executable, program],
-        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
     assert done.stdout == b"goes on\n"

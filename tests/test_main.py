@@ -56,8 +56,13 @@ def _environment(settings: Mapping[str, str]) -> dict[str, str]:
 async def command(folder: Path, settings: Mapping[str, str], *arguments: str, seconds: float = 60) -> Done:
     """Run `python main.py ...` in an empty folder, so that no `.env` of this machine is read."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(ROOT / "main.py"), *arguments, cwd=folder, env=_environment(settings),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        sys.executable,
+        str(ROOT / "main.py"),
+        *arguments,
+        cwd=folder,
+        env=_environment(settings),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         out, err = await asyncio.wait_for(process.communicate(), seconds)
@@ -104,18 +109,29 @@ async def test_faulty_settings_are_all_told_at_once_and_end_with_2(
     done = await command(
         tmp_path,
         {
-            "HTTP_PORT": "eighty", "DATABASE_URL": "mysql://root:hunter2@db/x", "YOOKASSA_SECRET_KEY": "live_hunter2",
-            "GEMINI_API_KEY": "hunter2 with a space", "TELEGRAM_MODE": "webhook", "KLING_WEBHOOK_SECRET": "hunter2",
+            "HTTP_PORT": "eighty",
+            "DATABASE_URL": "mysql://root:hunter2@db/x",
+            "YOOKASSA_SECRET_KEY": "live_hunter2",
+            "GEMINI_API_KEY": "hunter2 with a space",
+            "TELEGRAM_MODE": "webhook",
+            "KLING_WEBHOOK_SECRET": "hunter2",
         },
         *arguments,
     )
     assert done.status == 2
     assert done.out == ""
     faults = done.err.splitlines()
-    assert sorted(fault.split()[0] for fault in faults) == sorted({
-        "DATABASE_URL", "GEMINI_API_KEY", "HTTP_PORT", "KLING_WEBHOOK_SECRET", "PUBLIC_URL", "YOOKASSA_SHOP_ID",
-        *missing,
-    })
+    assert sorted(fault.split()[0] for fault in faults) == sorted(
+        {
+            "DATABASE_URL",
+            "GEMINI_API_KEY",
+            "HTTP_PORT",
+            "KLING_WEBHOOK_SECRET",
+            "PUBLIC_URL",
+            "YOOKASSA_SHOP_ID",
+            *missing,
+        }
+    )
     assert "hunter2" not in done.err
     assert list(tmp_path.iterdir()) == []
 
@@ -186,8 +202,12 @@ async def test_who_stops_reading_gets_no_complaint(tmp_path: Path, buffering: di
     os.close(reading)
     try:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, str(ROOT / "main.py"), "audit", cwd=tmp_path,
-            env=_environment({**plain(tmp_path / "bot.db"), **buffering}), stdout=writing,
+            sys.executable,
+            str(ROOT / "main.py"),
+            "audit",
+            cwd=tmp_path,
+            env=_environment({**plain(tmp_path / "bot.db"), **buffering}),
+            stdout=writing,
             stderr=asyncio.subprocess.PIPE,
         )
     finally:
@@ -219,8 +239,12 @@ async def test_a_folder_of_results_that_can_not_be_used_ends_the_bot_with_a_sent
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("reconcile", "--days", "0"), ("reconcile", "--days", "-5"), ("reconcile", "--days", "2000"),
-        ("demo", "--port", "65536"), ("demo", "--port", "0"), ("demo", "--port", "-1"),
+        ("reconcile", "--days", "0"),
+        ("reconcile", "--days", "-5"),
+        ("reconcile", "--days", "2000"),
+        ("demo", "--port", "65536"),
+        ("demo", "--port", "0"),
+        ("demo", "--port", "-1"),
     ],
 )
 async def test_a_number_out_of_range_is_refused(tmp_path: Path, arguments: tuple[str, ...]) -> None:
@@ -246,7 +270,8 @@ async def test_audit_says_ok_to_every_rule_of_a_sound_book(tmp_path: Path) -> No
 
 BREAKAGES = {
     "an entry's sum was changed": (
-        "I5", "DROP TRIGGER {no_update}; UPDATE ledger SET amount = amount + 1 WHERE key LIKE '%a'"
+        "I5",
+        "DROP TRIGGER {no_update}; UPDATE ledger SET amount = amount + 1 WHERE key LIKE '%a'",
     ),
     "a guard is gone": ("I4", "DROP TRIGGER {no_update}"),
     "a job cost less than was kept": ("I2", "{drop_all}; UPDATE reservations SET charged = charged - 1"),
@@ -266,9 +291,7 @@ async def test_audit_names_the_broken_rule_and_ends_with_1(
         other.execute("PRAGMA foreign_keys=OFF")
         other.execute("PRAGMA ignore_check_constraints=ON")
         guards = list(other.execute("SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'"))
-        names = {
-            "no_update": next(name for name, table, sql in guards if table == "ledger" and "BEFORE UPDATE" in sql)
-        }
+        names = {"no_update": next(name for name, table, sql in guards if table == "ledger" and "BEFORE UPDATE" in sql)}
         names["drop_all"] = "; ".join(f"DROP TRIGGER {name}" for name, _, _ in guards)
         other.executescript(statements.format(**names))
     done = await inside(main.audit(Database(url_of(path))), capsys)
@@ -552,8 +575,12 @@ async def test_check_config_tells_a_silent_address_from_a_wrong_key(
 async def bot(folder: Path, settings: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
     with (folder / "bot.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, str(ROOT / "main.py"), cwd=folder, env=_environment(settings),
-            stdout=log, stderr=asyncio.subprocess.STDOUT,
+            sys.executable,
+            str(ROOT / "main.py"),
+            cwd=folder,
+            env=_environment(settings),
+            stdout=log,
+            stderr=asyncio.subprocess.STDOUT,
         )
     try:
         yield process
@@ -597,9 +624,7 @@ async def test_the_bot_becomes_ready_and_ends_in_order(
     assert audit.status == 0
 
 
-async def test_readiness_follows_the_world(
-    sandbox: Sandbox, mortal_redis: RedisServer, tmp_path: Path
-) -> None:
+async def test_readiness_follows_the_world(sandbox: Sandbox, mortal_redis: RedisServer, tmp_path: Path) -> None:
     """/ready names the queue and Telegram while they do not answer; /health stays, and so does the bot."""
     port = free_port()
     settings = sandbox.environment(tmp_path, HTTP_PORT=str(port), REDIS_URL=mortal_redis.url)
@@ -687,8 +712,16 @@ async def test_the_demo_opens_the_whole_shop_and_leaves_nothing_running(tmp_path
     port = free_port()
     folder = ROOT / "data" / f"demo-{port}"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(ROOT / "main.py"), "demo", "--port", str(port), cwd=tmp_path, env=_environment({}),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
+        sys.executable,
+        str(ROOT / "main.py"),
+        "demo",
+        "--port",
+        str(port),
+        cwd=tmp_path,
+        env=_environment({}),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
     )
     try:
         assert process.stdout is not None
@@ -737,8 +770,16 @@ async def test_the_demo_knows_nothing_of_the_live_shop(tmp_path: Path) -> None:
     shutil.copy(ROOT / "main.py", shop)
     (shop / ".env").write_text("YOOKASSA_VAT_CODE=99\nGEMINI_PROXY=http://127.0.0.1:9\n")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "main.py", "demo", "--port", str(free_port()), cwd=shop, env=_environment({}),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
+        sys.executable,
+        "main.py",
+        "demo",
+        "--port",
+        str(free_port()),
+        cwd=shop,
+        env=_environment({}),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
     )
     try:
         assert process.stdout is not None

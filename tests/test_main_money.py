@@ -22,9 +22,7 @@ async def test_reconcile_says_what_differs_by_its_exit_status(till: Till, tmp_pa
     paid = await till.paid()
     settings = till.sandbox.environment(tmp_path, DATABASE_URL=till.db.url)
     agreed = await command(tmp_path, settings, "reconcile")
-    assert (agreed.status, agreed.out.splitlines()[0]) == (
-        0, "Compared: payments 1, refunds 0. Settled just now: 0."
-    )
+    assert (agreed.status, agreed.out.splitlines()[0]) == (0, "Compared: payments 1, refunds 0. Settled just now: 0.")
     till.sandbox.world.faces["yookassa"].payments[paid.provider_payment_id].amount += 1
     differ = await command(tmp_path, settings, "reconcile", "--days", "3")
     assert differ.status == 1
@@ -65,9 +63,7 @@ async def test_reconcile_compares_stars_and_says_when_telegram_is_silent(starry:
     shelf = {"CATALOGUE_PATH": str(tmp_path / "catalogue.toml"), "DATABASE_URL": starry.db.url}
     settings = starry.sandbox.environment(tmp_path, **shelf)
     agreed = await command(tmp_path, settings, "reconcile")
-    assert (agreed.status, agreed.out.splitlines()[0]) == (
-        0, "Compared: payments 1, refunds 0. Settled just now: 0."
-    )
+    assert (agreed.status, agreed.out.splitlines()[0]) == (0, "Compared: payments 1, refunds 0. Settled just now: 0.")
     elsewhere = {**settings, "TELEGRAM_API_URL": "http://127.0.0.1:9"}
     silent = await command(tmp_path, elsewhere, "reconcile")
     assert silent.status == 1

@@ -95,8 +95,14 @@ async def test_a_refusal_that_cost_nothing_is_no_loss(shop: Shop) -> None:
 
 @pytest.mark.parametrize(
     ("micro_usd", "rate", "result"),
-    [(0, 95.0, 0), (33_600, 95.0, 319), (1_000_000, 95.0, 9500), (1_000_000, 81.37, 8137), (52, 95.0, 0),
-     (53, 95.0, 1)],
+    [
+        (0, 95.0, 0),
+        (33_600, 95.0, 319),
+        (1_000_000, 95.0, 9500),
+        (1_000_000, 81.37, 8137),
+        (52, 95.0, 0),
+        (53, 95.0, 1),
+    ],
 )
 def test_dollars_become_whole_kopecks(micro_usd: int, rate: float, result: int) -> None:
     """Rounded to the nearest kopeck, without a float in between."""

@@ -256,7 +256,9 @@ def test_a_truncated_clip_is_broken(faststart: bool, share: float) -> None:
         inspect_video(whole[: int(len(whole) * share)])
 
 
-@pytest.mark.parametrize("junk", [b"", b"<?xml version='1.0'?><Error/>", b"\0\0\0\x18ftypmp42", picture(), b"#EXTM3U\nfile:///etc/passwd"])
+@pytest.mark.parametrize(
+    "junk", [b"", b"<?xml version='1.0'?><Error/>", b"\0\0\0\x18ftypmp42", picture(), b"#EXTM3U\nfile:///etc/passwd"]
+)
 def test_what_is_no_clip_is_refused(junk: bytes) -> None:
     """Errors as text, pictures, playlists and bare headers are no clips."""
     with pytest.raises(BadMedia):

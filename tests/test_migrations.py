@@ -206,9 +206,7 @@ async def test_a_legacy_payment_can_be_taken_back(database_path: Path) -> None:
     """When the provider returns money of an old payment, it is taken from the balance like any other."""
     make(database_path)
     db = await migrated(database_path)
-    await db.write(
-        refunds.take_back, "v1_3-2d-paid", refund_id="r", provider_refund_id="yr", amount=10_000
-    )
+    await db.write(refunds.take_back, "v1_3-2d-paid", refund_id="r", provider_refund_id="yr", amount=10_000)
     assert await db.get_balance(1) == 5_075
     await assert_books(db)
     await db.close()
@@ -559,9 +557,7 @@ async def test_the_revisions_make_the_schema_of_the_program(tmp_path: Path) -> N
     assert newest_revision() == schema.REVISION
     with file_of(tmp_path / "migrated.db") as connection:
         strict = connection.execute("SELECT name, strict FROM pragma_table_list").fetchall()
-    assert {name for name, is_strict in strict if not is_strict and "sqlite_" not in name} == {
-        "alembic_version"
-    }
+    assert {name for name, is_strict in strict if not is_strict and "sqlite_" not in name} == {"alembic_version"}
 
 
 async def test_an_old_file_gets_the_same_schema(tmp_path: Path) -> None:

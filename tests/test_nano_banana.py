@@ -77,8 +77,19 @@ async def failure_of(*replies: Reply, **changes: Any) -> ProviderError:
 
 @pytest.mark.parametrize(
     "tag",
-    ["ok", "ok_text_before", "ok_text_after", "ok_thought_parts", "ok_multi_drafts=4", "ok_png", "snake_case",
-     "usage_missing", "thought_only", "data_uri_text", "markdown_text"],
+    [
+        "ok",
+        "ok_text_before",
+        "ok_text_after",
+        "ok_thought_parts",
+        "ok_multi_drafts=4",
+        "ok_png",
+        "snake_case",
+        "usage_missing",
+        "thought_only",
+        "data_uri_text",
+        "markdown_text",
+    ],
 )
 async def test_every_shape_of_success_is_one_picture(banana: NanoBanana, tag: str) -> None:
     """Words, thoughts, drafts and gateways' spellings around it: what comes out is one real picture with its cost."""
@@ -131,7 +142,9 @@ async def test_the_last_draft_is_the_picture() -> None:
 async def test_cost_is_counted_by_tokens() -> None:
     """Prompt, picture, words and thinking each have their own price (section 9)."""
     usage = {
-        "promptTokenCount": 271, "candidatesTokenCount": 1232, "thoughtsTokenCount": 190,
+        "promptTokenCount": 271,
+        "candidatesTokenCount": 1232,
+        "thoughtsTokenCount": 190,
         "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1120}],
     }
     async with scripted(reply(200, answer(drawn(), usageMetadata=usage))) as server:
@@ -259,7 +272,7 @@ async def test_nothing_billed_is_ever_called_repeatable(banana: NanoBanana, worl
 
 
 async def test_a_bad_photo_is_the_person_s_only_when_there_is_one(banana: NanoBanana) -> None:
-    """"Cannot process the image" without any photo sent is our own fault."""
+    """ "Cannot process the image" without any photo sent is our own fault."""
     with_photo = await failure(banana, order("a #sim:400_image", photos=(PHOTO,)))
     without = await failure(banana, order("a #sim:400_image"))
     assert (with_photo.code, with_photo.blame) == (ErrorCode.BAD_PHOTO, USER)
@@ -329,8 +342,14 @@ async def test_a_lost_answer_may_have_cost_a_picture(lost: Reply, cost: int) -> 
 
 @pytest.mark.parametrize(
     ("finish", "code"),
-    [("SAFETY", ErrorCode.PROMPT_BLOCKED), ("RECITATION", ErrorCode.RECITATION), ("MAX_TOKENS", ErrorCode.TOO_COMPLEX),
-     ("OTHER", ErrorCode.NO_PICTURE), ("BRAND_NEW", ErrorCode.NO_PICTURE), (["STOP"], ErrorCode.NO_PICTURE)],
+    [
+        ("SAFETY", ErrorCode.PROMPT_BLOCKED),
+        ("RECITATION", ErrorCode.RECITATION),
+        ("MAX_TOKENS", ErrorCode.TOO_COMPLEX),
+        ("OTHER", ErrorCode.NO_PICTURE),
+        ("BRAND_NEW", ErrorCode.NO_PICTURE),
+        (["STOP"], ErrorCode.NO_PICTURE),
+    ],
 )
 async def test_only_a_good_finish_sells_a_picture(finish: Any, code: ErrorCode) -> None:
     """A picture that comes with any other reason than a good one is never sold."""
@@ -443,8 +462,12 @@ async def test_broken_base64_is_unknown() -> None:
 
 def test_unusable_settings_are_refused_at_once() -> None:
     """A key with a line break, an unknown style or a nonsense proxy never reach the wire, and are not quoted."""
-    for wrong in ({"api_key": "a\nb"}, {"api_key": "ключ"}, {"api_key": "k", "auth_style": "?"},
-                  {"api_key": "k", "proxy": "nonsense://x:secretpass@y"}):
+    for wrong in (
+        {"api_key": "a\nb"},
+        {"api_key": "ключ"},
+        {"api_key": "k", "auth_style": "?"},
+        {"api_key": "k", "proxy": "nonsense://x:secretpass@y"},
+    ):
         with pytest.raises(ValueError) as caught:
             NanoBanana(**wrong)
         assert "secretpass" not in str(caught.value)

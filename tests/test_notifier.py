@@ -53,7 +53,9 @@ async def delivered(house: House) -> Job:
 async def kinds(anya: Person) -> list[str]:
     """What the bot sent beside words, in order."""
     return [
-        kind for message in await anya.messages() for kind in ("photo", "video", "document")
+        kind
+        for message in await anya.messages()
+        for kind in ("photo", "video", "document")
         if kind in message and not message.get("outgoing")
     ]
 
@@ -104,7 +106,7 @@ async def test_the_original_is_sent_again_and_the_preview_is_not(house: House, f
     ids=["bad gateway", "too many requests"],
 )
 async def test_a_result_does_not_wait_for_the_word_that_it_is_coming(house: House, fault: dict[str, Any]) -> None:
-    """"Sending a photo…" is only a courtesy: whatever Telegram says to it, the result goes out at once, at the first
+    """ "Sending a photo…" is only a courtesy: whatever Telegram says to it, the result goes out at once, at the first
     try."""
     anya = house.person()
     house.sandbox.fault("telegram", "sendChatAction", **fault)
@@ -220,8 +222,9 @@ async def test_a_result_due_while_the_bot_was_down(sandbox: Sandbox, tmp_path: P
     """What became due with no bot running is delivered by the next one."""
     async with open_house(sandbox, tmp_path) as house:
         anya = house.person()
-        sandbox.fault("telegram", "sendPhoto", status=500, body={"ok": False, "error_code": 500, "description": "x"},
-                      times=50)
+        sandbox.fault(
+            "telegram", "sendPhoto", status=500, body={"ok": False, "error_code": 500, "description": "x"}, times=50
+        )
         await order(house, anya)
 
         async def tried() -> bool:
@@ -230,6 +233,7 @@ async def test_a_result_due_while_the_bot_was_down(sandbox: Sandbox, tmp_path: P
         await until(tried, seconds=40, what="a first try")
     sandbox.world.faults.clear()
     async with open_house(sandbox, tmp_path) as house:
+
         def hurry(tx: Tx) -> None:
             tx.execute(schema.outbox.update().values(due_at=tx.now - 1, lease_until=None))
 

@@ -57,9 +57,7 @@ async def test_fifty_identical_notifications_at_once_are_one_credit(till: Till) 
     order = await till.order()
     await till.pay(order)
     assert order.provider_payment_id is not None
-    statuses = await asyncio.gather(
-        *(till.notify("payment.succeeded", order.provider_payment_id) for _ in range(50))
-    )
+    statuses = await asyncio.gather(*(till.notify("payment.succeeded", order.provider_payment_id) for _ in range(50)))
     assert set(statuses) == {200}
     await till.acted()
     assert await credits(till) == [("topup", 50_000)]

@@ -89,7 +89,11 @@ def test_normalised_clips_always_have_a_price(model, duration, resolution, ratio
     assert quote.price * 10_000 > quote.cost_micro_usd * RUBLES_A_DOLLAR * 1.3
     assert (options.ratio is None) == photo
     again = normalise_video_options(
-        model, duration=options.duration, resolution=options.resolution, ratio=options.ratio, audio=options.audio,
+        model,
+        duration=options.duration,
+        resolution=options.resolution,
+        ratio=options.ratio,
+        audio=options.audio,
         photo=photo,
     )
     assert again == options, "normal options stay as they are"

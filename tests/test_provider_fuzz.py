@@ -21,20 +21,78 @@ from tests.provider_wire import Reply, scripted
 SCRUB = Scrubber(())
 CLIP = VideoRequest(model="kling-3.0", prompt="a", duration=5, resolution="720p", external_id="e")
 WORDS = st.one_of(
-    st.sampled_from([
-        "STOP", "SAFETY", "submitted", "succeeded", "image/png", "QUJD", "video", "unit", "5.041", "17s", "e", "IMAGE",
-        "https://x/y.mp4", "RESOURCE_EXHAUSTED", "NaN", "1e999", "\ud800", "data:image/png;base64,QUJD",
-    ]),
+    st.sampled_from(
+        [
+            "STOP",
+            "SAFETY",
+            "submitted",
+            "succeeded",
+            "image/png",
+            "QUJD",
+            "video",
+            "unit",
+            "5.041",
+            "17s",
+            "e",
+            "IMAGE",
+            "https://x/y.mp4",
+            "RESOURCE_EXHAUSTED",
+            "NaN",
+            "1e999",
+            "\ud800",
+            "data:image/png;base64,QUJD",
+        ]
+    ),
     st.text(max_size=8),
 )
-KEYS = st.sampled_from([
-    "candidates", "content", "parts", "inlineData", "inline_data", "mimeType", "data", "text", "thought",
-    "finishReason", "promptFeedback", "blockReason", "usageMetadata", "promptTokenCount", "totalTokenCount",
-    "candidatesTokensDetails",
-    "modality", "tokenCount", "modelVersion", "responseId", "fileData", "error", "code", "status", "message", "details",
-    "violations", "quotaId", "retryDelay", "reason", "status_code", "id", "external_id", "outputs", "url", "duration",
-    "billing", "amount", "charge_type", "currency", "type", "models", "name", "finishMessage",
-])
+KEYS = st.sampled_from(
+    [
+        "candidates",
+        "content",
+        "parts",
+        "inlineData",
+        "inline_data",
+        "mimeType",
+        "data",
+        "text",
+        "thought",
+        "finishReason",
+        "promptFeedback",
+        "blockReason",
+        "usageMetadata",
+        "promptTokenCount",
+        "totalTokenCount",
+        "candidatesTokensDetails",
+        "modality",
+        "tokenCount",
+        "modelVersion",
+        "responseId",
+        "fileData",
+        "error",
+        "code",
+        "status",
+        "message",
+        "details",
+        "violations",
+        "quotaId",
+        "retryDelay",
+        "reason",
+        "status_code",
+        "id",
+        "external_id",
+        "outputs",
+        "url",
+        "duration",
+        "billing",
+        "amount",
+        "charge_type",
+        "currency",
+        "type",
+        "models",
+        "name",
+        "finishMessage",
+    ]
+)
 NUMBERS = st.one_of(st.integers(-(10**30), 10**30), st.floats(), st.sampled_from([0, 200, 429, 500, 1301, 10**400]))
 TREES = st.recursive(
     st.one_of(st.none(), st.booleans(), NUMBERS, WORDS),
@@ -104,8 +162,13 @@ def test_any_answer_over_the_wire_ends_in_a_result_or_a_provider_error(answers: 
             banana = NanoBanana(api_key="key-1", base_url=server.url)
             kling = Kling(api_key="key-1", base_url=server.url)
             calls = (
-                lambda: banana.generate(ImageRequest("m", "a")), banana.check, kling.check, lambda: kling.submit(CLIP),
-                lambda: kling.find(["e"]), lambda: kling.look(["1"]), lambda: kling.download(server.url),
+                lambda: banana.generate(ImageRequest("m", "a")),
+                banana.check,
+                kling.check,
+                lambda: kling.submit(CLIP),
+                lambda: kling.find(["e"]),
+                lambda: kling.look(["1"]),
+                lambda: kling.download(server.url),
             )
             for status, body in answers:
                 server.replies[0] = Reply(status, b"" if status == 204 else body)

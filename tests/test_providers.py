@@ -316,7 +316,9 @@ async def test_no_secret_reaches_a_log_or_a_text(caplog: pytest.LogCaptureFixtur
         kling = Kling(api_key=SECRET, base_url=server.url)
         request = ImageRequest(model="m", prompt="a")
         for call in (
-            lambda: banana.generate(request), banana.check, kling.check,
+            lambda: banana.generate(request),
+            banana.check,
+            kling.check,
             lambda: kling.submit(replace(CLIP, callback_url=callback)),
             lambda: kling.download(f"{server.url}/clip.mp4?signature={SECRET}"),
         ):
@@ -339,8 +341,12 @@ async def test_no_secret_reaches_a_log_or_a_text(caplog: pytest.LogCaptureFixtur
 def test_pictures_and_prompts_stay_out_of_reprs() -> None:
     """What people sent and got is theirs: requests and results print without it."""
     photo = Photo(b"private-bytes", "image/png")
-    shown = [photo, ImageRequest("m", "private words", photos=(photo,)), ImageResult(b"private-bytes", "image/png", 1),
-             replace(CLIP, prompt="private words", photo=photo)]
+    shown = [
+        photo,
+        ImageRequest("m", "private words", photos=(photo,)),
+        ImageResult(b"private-bytes", "image/png", 1),
+        replace(CLIP, prompt="private words", photo=photo),
+    ]
     assert "private" not in repr(shown)
 
 
@@ -369,7 +375,7 @@ async def test_connections_are_limited_and_all_callers_are_served() -> None:
         peak = max(peak, busy)
         await reader.readuntil(b"\r\n\r\n")
         await asyncio.sleep(0.05)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n{\"models\":[]}")
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n{"models":[]}')
         await writer.drain()
         writer.close()
         busy -= 1
@@ -384,8 +390,14 @@ async def test_connections_are_limited_and_all_callers_are_served() -> None:
     assert 10 < peak <= 50
 
 
-@pytest.mark.parametrize("greeting", [b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
-                                      b"HTTP/1.1 200 Connection established\r\n\r\n", b""])
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 Connection established\r\n\r\n",
+        b"",
+    ],
+)
 async def test_a_proxy_that_refuses_has_sent_nothing_on(greeting: bytes) -> None:
     """What a proxy is asked before the tunnel stands is no request of ours: the call may be repeated."""
 

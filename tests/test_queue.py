@@ -21,7 +21,9 @@ from tests.redis_fixture import RedisServer, mortal_redis, redis_process, redis_
 __all__ = ["mortal_redis", "redis_process", "redis_server"]  # fixtures, used by their names
 
 STAND_INS: dict[StepName, str] = {
-    "image": "tests.queue_steps.wait", "submit": "tests.queue_steps.fail", "finish": "tests.queue_steps.finish",
+    "image": "tests.queue_steps.wait",
+    "submit": "tests.queue_steps.fail",
+    "finish": "tests.queue_steps.finish",
 }
 MakeQueue = Callable[..., Queue]
 
@@ -59,7 +61,8 @@ async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
 def test_every_step_has_a_worker_function() -> None:
     """The dotted names that workers may run are the specification's modules."""
     assert FUNCTIONS == {
-        "image": "workers.image_worker.run", "submit": "workers.video_worker.submit",
+        "image": "workers.image_worker.run",
+        "submit": "workers.video_worker.submit",
         "finish": "workers.video_worker.finish",
     }
 

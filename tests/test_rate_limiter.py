@@ -331,7 +331,10 @@ async def test_paid_money_is_never_held_up(chat: Chat) -> None:
     for _ in range(10):
         await chat.message(text="hello")
     payment = {
-        "currency": "XTR", "total_amount": 100, "invoice_payload": "p", "telegram_payment_charge_id": "c",
+        "currency": "XTR",
+        "total_amount": 100,
+        "invoice_payload": "p",
+        "telegram_payment_charge_id": "c",
         "provider_payment_charge_id": "",
     }
     for _ in range(10):

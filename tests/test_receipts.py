@@ -32,12 +32,21 @@ def fiscal(till: Till) -> Payments:
     """The till of a shop that sends receipts."""
     terms = terms_of(
         till.sandbox.settings(
-            Path("."), YOOKASSA_RECEIPTS="on", YOOKASSA_VAT_CODE="11", YOOKASSA_TAX_SYSTEM_CODE="2",
-            YOOKASSA_PAYMENT_SUBJECT="payment", YOOKASSA_PAYMENT_MODE="full_prepayment",
+            Path("."),
+            YOOKASSA_RECEIPTS="on",
+            YOOKASSA_VAT_CODE="11",
+            YOOKASSA_TAX_SYSTEM_CODE="2",
+            YOOKASSA_PAYMENT_SUBJECT="payment",
+            YOOKASSA_PAYMENT_MODE="full_prepayment",
         )
     )
     return Payments(
-        till.db, till.gateway, Texts(), shop_id="100500", test_mode=True, return_url=f"{till.sandbox.url}/",
+        till.db,
+        till.gateway,
+        Texts(),
+        shop_id="100500",
+        test_mode=True,
+        return_url=f"{till.sandbox.url}/",
         receipt=terms,
     )
 
@@ -50,8 +59,11 @@ def sold(sandbox: Sandbox) -> list[Any]:
 @pytest.mark.parametrize(
     ("typed", "kept"),
     [
-        (ADDRESS, KEPT), (" a@b.ru ", "a@b.ru"), ("mailto:a@b.ru", "a@b.ru"),
-        ("a" * 64 + "@b.ru", "a" * 64 + "@b.ru"), ("o'neil@mail.example.com", "o'neil@mail.example.com"),
+        (ADDRESS, KEPT),
+        (" a@b.ru ", "a@b.ru"),
+        ("mailto:a@b.ru", "a@b.ru"),
+        ("a" * 64 + "@b.ru", "a" * 64 + "@b.ru"),
+        ("o'neil@mail.example.com", "o'neil@mail.example.com"),
     ],
 )
 def test_addresses_are_taken(typed: str, kept: str) -> None:

@@ -359,9 +359,7 @@ async def test_killed_while_yookassa_answers_it_is_finished_once(till: Till) -> 
 async def test_twenty_commands_at_once_are_one_return(till: Till) -> None:
     """The update came twenty times: one row, one take-back, one return at YooKassa."""
     paid = await till.paid()
-    answers = await asyncio.gather(
-        *(till.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1") for _ in range(20))
-    )
+    answers = await asyncio.gather(*(till.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1") for _ in range(20)))
     assert {answer.status for answer in answers} == {RefundStatus.SUCCEEDED}
     assert len(await made(till)) == 1
     assert await entries(till) == [("topup", 50_000), ("takeback", -20_000)]
@@ -452,7 +450,11 @@ async def test_one_booked_under_another_name_is_not_taken_twice(till: Till) -> N
     await change(till, "UPDATE refunds SET provider_refund_id = NULL")
     await till.control(f"/refunds/{theirs['id']}/settle", status="succeeded")
     await till.db.write(
-        rows.take_back, paid.id, refund_id=f"yk-{theirs['id']}", provider_refund_id=theirs["id"], amount=20_000,
+        rows.take_back,
+        paid.id,
+        refund_id=f"yk-{theirs['id']}",
+        provider_refund_id=theirs["id"],
+        amount=20_000,
         own_id="somebody-else",
     )
     await sweep(till)
@@ -467,7 +469,9 @@ async def test_a_return_undone_too_early_is_taken_again_when_it_turns_up(till: T
     await begun(till, paid.id, 20_000)
     await till.db.write(rows.cancel, "r1", "no")
     body = build_refund_body(
-        payment_id=paid.provider_payment_id or "", amount_kopecks=20_000, description="x",
+        payment_id=paid.provider_payment_id or "",
+        amount_kopecks=20_000,
+        description="x",
         metadata={"refund_id": "r1"},
     )
     theirs = await till.gateway.create_refund(body, idempotency_key="late")
@@ -509,7 +513,10 @@ async def test_a_part_is_returned_by_the_terms_of_its_sale(till: Till, now: Rece
         amount_kopecks=order.amount, return_url="https://t.me", description="x", order_id=order.id, receipt=sale
     )
     await change(
-        till, "UPDATE payments SET request_body = :body WHERE id = :id", id=order.id, body=json.dumps(body),
+        till,
+        "UPDATE payments SET request_body = :body WHERE id = :id",
+        id=order.id,
+        body=json.dumps(body),
     )
     payment = await till.payment(order.id)
     part, whole = rail.body(payment, 100, "r1"), rail.body(payment, payment.amount, "r2")

@@ -26,8 +26,13 @@ class Operator:
     async def types(self, *words: str, **settings: str) -> tuple[int, str]:
         """Exit status and what was printed."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "main.py", *words, cwd=ROOT, env={**self._environment, **settings},
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            sys.executable,
+            "main.py",
+            *words,
+            cwd=ROOT,
+            env={**self._environment, **settings},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
         )
         printed, _ = await process.communicate()
         print(f"$ main.py {' '.join(words)}   [{process.returncode}]\n{printed.decode()}")

@@ -229,8 +229,13 @@ async def test_formatting_becomes_elements(page: Page, bot: Bot) -> None:
     )
     await page.shows("цитата", "#timeline")
     for selector, text in {
-        "strong em": "и курсив", "u": "u", "s": "s", ".text > code": "c", "pre[data-language=python]": "x = 1",
-        "blockquote": "цитата", "a[rel~=noopener][target=_blank]": "сайт",
+        "strong em": "и курсив",
+        "u": "u",
+        "s": "s",
+        ".text > code": "c",
+        "pre[data-language=python]": "x = 1",
+        "blockquote": "цитата",
+        "a[rel~=noopener][target=_blank]": "сайт",
     }.items():
         found = await page.script(f"return document.querySelector('#timeline {selector}')?.textContent")
         assert found == text, selector
@@ -245,8 +250,10 @@ async def test_reading_up_is_not_disturbed(page: Page, bot: Bot) -> None:
     for number in range(12):
         await bot.say(f"строка {number}\n" * 4)
     await page.until("document.querySelectorAll('.row').length === 13")
-    await page.until("(({scrollTop, scrollHeight, clientHeight}) => scrollHeight - scrollTop - clientHeight < 2)"
-                     "(document.getElementById('timeline'))")
+    await page.until(
+        "(({scrollTop, scrollHeight, clientHeight}) => scrollHeight - scrollTop - clientHeight < 2)"
+        "(document.getElementById('timeline'))"
+    )
     await page.script("document.getElementById('timeline').scrollTo(0, 150)")
     await page.until("document.getElementById('pill').checkVisibility()")
     await bot.say("новое")

@@ -43,8 +43,10 @@ async def test_a_phone_shows_one_pane_without_sideways_scroll(page: Page, bot: B
     await bot.say("ряд", reply_markup={"inline_keyboard": [row]})
     await page.until("document.querySelectorAll('.inline-button').length === 8")
     assert await page.script(f"return {NARROW}")
-    assert await page.script("const {scrollWidth, clientWidth} = arguments[0]; return scrollWidth <= clientWidth",
-                             {ELEMENT: await page.find("#timeline")})
+    assert await page.script(
+        "const {scrollWidth, clientWidth} = arguments[0]; return scrollWidth <= clientWidth",
+        {ELEMENT: await page.find("#timeline")},
+    )
     assert await page.script("return document.querySelectorAll('.bubble .file').length") == 2
     assert await page.script(STICKING_OUT) == []
     await page.type("#file-input", "\n".join(str(path) for path in files))
@@ -119,8 +121,11 @@ async def test_words_stand_out_from_their_ground(page: Page, bot: Bot, scheme: s
     await page.media(prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
     plain = {"text": "Кнопка", "callback_data": "x"}
     buttons = [plain, *({**plain, "style": style} for style in ("primary", "success", "danger"))]
-    await bot.say("<code>код</code> <a href='https://example.com'>ссылка</a> <blockquote>цитата</blockquote>",
-                  parse_mode="HTML", reply_markup=inline(*buttons))
+    await bot.say(
+        "<code>код</code> <a href='https://example.com'>ссылка</a> <blockquote>цитата</blockquote>",
+        parse_mode="HTML",
+        reply_markup=inline(*buttons),
+    )
     await bot.say("hi", chat_id=BOB)
     await page.type("#text", f"/start и слова{ENTER}")
     await page.click("#drawer-open")

@@ -233,12 +233,47 @@ async def test_bad_bytes_get_a_clear_refusal(wire: Wire, content_type: str, body
 
 
 ODD: list[Any] = [
-    None, "", 0, -1, 10**30, "9" * 25, 1.5, True, [], {}, [1], [{}], {"a": 1}, "x" * 5_000, "<b>", "*", "[a](", "{",
-    "[1,2]", "attach://x", "http://[::1", "@channel", -100, "1e5", {"inline_keyboard": [[{"text": "a", "url": "http://["}]]},
-    {"inline_keyboard": [[{"text": "a", "callback_data": 5}]]}, {"keyboard": [[5]]}, {"type": []}, {"message_id": [1]},
-    {"inline_keyboard": [[{"text": "a", "callback_data": "b", "style": []}]]}, {"type": "photo", "media": []},
-    [{"type": "photo", "media": None}] * 2, [{"type": [], "offset": 0, "length": 1}], [{"label": "a", "amount": "5"}],
-    [{"command": 5, "description": []}], {"type": "chat", "chat_id": []}, "HTML", "MarkdownV2", "Markdown", "XTR", "ru",
+    None,
+    "",
+    0,
+    -1,
+    10**30,
+    "9" * 25,
+    1.5,
+    True,
+    [],
+    {},
+    [1],
+    [{}],
+    {"a": 1},
+    "x" * 5_000,
+    "<b>",
+    "*",
+    "[a](",
+    "{",
+    "[1,2]",
+    "attach://x",
+    "http://[::1",
+    "@channel",
+    -100,
+    "1e5",
+    {"inline_keyboard": [[{"text": "a", "url": "http://["}]]},
+    {"inline_keyboard": [[{"text": "a", "callback_data": 5}]]},
+    {"keyboard": [[5]]},
+    {"type": []},
+    {"message_id": [1]},
+    {"inline_keyboard": [[{"text": "a", "callback_data": "b", "style": []}]]},
+    {"type": "photo", "media": []},
+    [{"type": "photo", "media": None}] * 2,
+    [{"type": [], "offset": 0, "length": 1}],
+    [{"label": "a", "amount": "5"}],
+    [{"command": 5, "description": []}],
+    {"type": "chat", "chat_id": []},
+    "HTML",
+    "MarkdownV2",
+    "Markdown",
+    "XTR",
+    "ru",
 ]
 NAMES = (
     "text parse_mode entities reply_markup message_id message_ids from_chat_id photo video animation document "
@@ -302,7 +337,9 @@ async def test_pace(wire: Wire, bot: telegram.Bot) -> None:
     async with wire.http.post(f"{wire.base}/bot{TOKEN}/sendMessage", json={"chat_id": ANYA, "text": "x"}) as answer:
         assert answer.headers["Retry-After"] == "1"
         assert await answer.json() == {
-            "ok": False, "error_code": 429, "description": "Too Many Requests: retry after 1",
+            "ok": False,
+            "error_code": 429,
+            "description": "Too Many Requests: retry after 1",
             "parameters": {"retry_after": 1},
         }
     await bot.send_message(BOB, "another chat is free")
@@ -321,9 +358,15 @@ async def test_pace(wire: Wire, bot: telegram.Bot) -> None:
 async def test_planned_faults_hit_a_client(wire: Wire, bot: telegram.Bot) -> None:
     """A planned 429 answers in place of the face, once."""
     fault = {
-        "face": "telegram", "match": "sendMessage", "status": 429,
-        "body": {"ok": False, "error_code": 429, "description": "Too Many Requests: retry after 7",
-                 "parameters": {"retry_after": 7}},
+        "face": "telegram",
+        "match": "sendMessage",
+        "status": 429,
+        "body": {
+            "ok": False,
+            "error_code": 429,
+            "description": "Too Many Requests: retry after 7",
+            "parameters": {"retry_after": 7},
+        },
     }
     await wire.chat("/_control/faults", fault)
     with pytest.raises(refused.RetryAfter):

@@ -223,9 +223,7 @@ async def test_a_tap_is_answered_once_and_in_time(wire: Wire, bot: telegram.Bot)
     late = await wire.press(ANYA, message["message_id"], "gen:17:go")
     wire.world.clock.advance(151)
     assert (await wire.refusal("answerCallbackQuery", callback_query_id=late)).startswith("Bad Request: query is too")
-    await wire.chat(
-        f"/_chat/users/{ANYA}/press", {"message_id": message["message_id"], "data": "forged"}, status=400
-    )
+    await wire.chat(f"/_chat/users/{ANYA}/press", {"message_id": message["message_id"], "data": "forged"}, status=400)
 
 
 async def test_copies_and_forwards(wire: Wire, bot: telegram.Bot) -> None:
@@ -319,7 +317,9 @@ async def test_a_document_keeps_every_byte(bot: telegram.Bot, wire: Wire) -> Non
     sent = await bot.send_document(ANYA, original, filename="take 2.png", disable_content_type_detection=True)
     assert sent.document is not None
     assert (sent.document.file_name, sent.document.mime_type, sent.document.file_size) == (
-        "take 2.png", "image/png", len(original),
+        "take 2.png",
+        "image/png",
+        len(original),
     )
     assert sent.document.thumbnail is not None
     file = await sent.document.get_file()

@@ -101,7 +101,8 @@ async def test_stars_from_invoice_to_refund(wire: Wire, bot: telegram.Bot) -> No
     assert (await wire.seen(ANYA))[-1]["refunded_payment"]["total_amount"] == 90
     rows = (await bot.get_star_transactions()).transactions
     assert [(row.amount, row.source is not None, row.receiver is not None) for row in rows] == [
-        (90, True, False), (90, False, True),
+        (90, True, False),
+        (90, False, True),
     ]
     assert (await bot.get_my_star_balance()).amount == 0
 
@@ -147,12 +148,22 @@ async def test_an_invoice_is_paid_once(wire: Wire, bot: telegram.Bot) -> None:
 async def test_invoices_are_checked(wire: Wire) -> None:
     """Stars need exactly one price; other currencies need a provider; the payload is at most 128 bytes."""
     good: dict[str, Any] = {
-        "chat_id": ANYA, "title": "t", "description": "d", "payload": "p", "currency": "XTR",
+        "chat_id": ANYA,
+        "title": "t",
+        "description": "d",
+        "payload": "p",
+        "currency": "XTR",
         "prices": [{"label": "l", "amount": 1}],
     }
     for change in (
-        {"prices": good["prices"] * 2}, {"prices": []}, {"prices": "x"}, {"currency": "RUB"}, {"payload": "я" * 65},
-        {"title": "t" * 33}, {"description": ""}, {"prices": [{"label": "l", "amount": 0}]},
+        {"prices": good["prices"] * 2},
+        {"prices": []},
+        {"prices": "x"},
+        {"currency": "RUB"},
+        {"payload": "я" * 65},
+        {"title": "t" * 33},
+        {"description": ""},
+        {"prices": [{"label": "l", "amount": 0}]},
         {"reply_markup": GO},
     ):
         assert (await wire.refusal("sendInvoice", **{**good, **change})).startswith("Bad Request: ")
@@ -168,7 +179,9 @@ async def test_the_first_three_people_and_a_fourth(wire: Wire) -> None:
     state = await wire.chat("/_chat/state")
     assert state["bot"] is None
     assert [(one["id"], one["first_name"], one["language_code"], one["role"]) for one in state["users"]] == [
-        (1001, "Аня", "ru", "customer"), (1002, "Bob", "en", "customer"), (9001, "Олег", "ru", "admin"),
+        (1001, "Аня", "ru", "customer"),
+        (1002, "Bob", "en", "customer"),
+        (9001, "Олег", "ru", "admin"),
     ]
     added = await wire.chat("/_chat/users", {"first_name": "Wei", "language_code": "zh-hans"})
     changed = await wire.chat(f"/_chat/users/{added['id']}", {"first_name": "Li"}, verb="PATCH")
@@ -223,9 +236,13 @@ async def test_the_page_hears_what_happens(wire: Wire, bot: telegram.Bot) -> Non
     """Messages, edits, deletions, answers, actions, commands and keyboards come as events, in order."""
     async with wire.http.get(f"{wire.base}/_chat/events?user={ANYA}") as stream:
         await stream.content.readuntil(b"\n\n")
-        sent = await bot.send_message(ANYA, "0 %", reply_markup=telegram.InlineKeyboardMarkup.from_button(
-            telegram.InlineKeyboardButton("Go", callback_data="go")
-        ))
+        sent = await bot.send_message(
+            ANYA,
+            "0 %",
+            reply_markup=telegram.InlineKeyboardMarkup.from_button(
+                telegram.InlineKeyboardButton("Go", callback_data="go")
+            ),
+        )
         await bot.send_message(BOB, "not for Anya")
         query = await wire.press(ANYA, sent.message_id, "go")
         await bot.answer_callback_query(query, "yes")
@@ -242,7 +259,15 @@ async def test_the_page_hears_what_happens(wire: Wire, bot: telegram.Bot) -> Non
                 events.append((kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
     told = [event for event in events if event[0] != "users"]
     assert [kind for kind, _ in told] == [
-        "message", "callback_answer", "action", "edit", "delete", "message", "keyboard", "draft", "commands",
+        "message",
+        "callback_answer",
+        "action",
+        "edit",
+        "delete",
+        "message",
+        "keyboard",
+        "draft",
+        "commands",
     ]
     assert told[1][1] == {"callback_query_id": query, "text": "yes", "show_alert": False, "url": None}
     assert told[3][1]["message"]["text"] == "100 %"

@@ -327,8 +327,12 @@ async def test_each_outside_system_hears_its_own_secret_and_no_other(sandbox: Sa
         at = {name: await stack.enter_async_context(tap.listening()) for name, tap in taps.items()}
         house = await stack.enter_async_context(
             open_house(
-                sandbox, tmp_path, TELEGRAM_API_URL=at["telegram"], GEMINI_BASE_URL=f"{at['gemini']}/gemini",
-                KLING_BASE_URL=f"{at['kling']}/kling", YOOKASSA_API_URL=f"{at['yookassa']}/yookassa/v3",
+                sandbox,
+                tmp_path,
+                TELEGRAM_API_URL=at["telegram"],
+                GEMINI_BASE_URL=f"{at['gemini']}/gemini",
+                KLING_BASE_URL=f"{at['kling']}/kling",
+                YOOKASSA_API_URL=f"{at['yookassa']}/yookassa/v3",
             )
         )
         anya = house.person()
@@ -378,8 +382,14 @@ async def test_a_deploy_during_a_thousand_open_orders_ends_each_and_every_sum_ag
             jobs.start(
                 tx,
                 jobs.NewJob(
-                    id=f"full{number}", user_id=user, type=JobType.IMAGE, model=model, prompt=prompt, params=options,
-                    price=1_200, hold_ms=3_600_000,
+                    id=f"full{number}",
+                    user_id=user,
+                    type=JobType.IMAGE,
+                    model=model,
+                    prompt=prompt,
+                    params=options,
+                    price=1_200,
+                    hold_ms=3_600_000,
                 ),
                 max_active=each,
             )
@@ -422,5 +432,3 @@ async def test_a_deploy_during_a_thousand_open_orders_ends_each_and_every_sum_ag
         assert await shop.balance(user) == 1_200 * each - cost
     told = [job for _, kind, job in await shop.told() if kind in ("result", "failed")]
     assert len(told) == len(set(told)) == people * each
-
-

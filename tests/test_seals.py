@@ -136,9 +136,12 @@ def test_every_column_of_an_entry_is_sealed() -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        (("a", None), ("a", "")), (("ab", "c"), ("a", "bc")), (("1:a", None), ("1", ":a")),
+        (("a", None), ("a", "")),
+        (("ab", "c"), ("a", "bc")),
+        (("1:a", None), ("1", ":a")),
         (("a\n", "b"), ("a", "\nb")),
-        (("a", "b"), ("b", "a")), (("a\x00b", None), ("a", None)),
+        (("a", "b"), ("b", "a")),
+        (("a\x00b", None), ("a", None)),
     ],
 )
 async def test_no_two_entries_are_written_alike(
@@ -236,9 +239,7 @@ TAMPERING: dict[str, tuple[list[str], dict[str, tuple[str, ...]]]] = {
 
 
 @pytest.mark.parametrize("way", TAMPERING)
-async def test_a_change_behind_the_triggers_is_found_and_named(
-    sealed: Database, database_path: Path, way: str
-) -> None:
+async def test_a_change_behind_the_triggers_is_found_and_named(sealed: Database, database_path: Path, way: str) -> None:
     """The shadow is in line and the triggers are back: the seals tell, and name the very entries."""
     statements, expected = TAMPERING[way]
     async with intruder(sealed) as connection:
@@ -341,7 +342,8 @@ async def test_a_head_that_was_sent_and_is_in_the_outbox_need_not_be_typed(
     async with intruder(sealed) as connection:
         connection.execute(
             "INSERT INTO outbox (key, user_id, kind, payload, created_at)"
-            " VALUES ('audit:2026-11-22:1', 1, 'audit', json_object('head', ?), 1)", (head.hash,),
+            " VALUES ('audit:2026-11-22:1', 1, 'audit', json_object('head', ?), 1)",
+            (head.hash,),
         )
     assert (await audited(sealed)).sound
     async with intruder(sealed) as connection:
@@ -526,9 +528,7 @@ asyncio.run(Database(sys.argv[1]).init_db())
 """
 
 
-async def test_a_ledger_from_before_the_seals_is_upgraded_and_sealed(
-    empty_db: Database, database_path: Path
-) -> None:
+async def test_a_ledger_from_before_the_seals_is_upgraded_and_sealed(empty_db: Database, database_path: Path) -> None:
     """The revision adds the table and seals nothing; sealing begins with the first entry."""
     await entries(empty_db, 12)
     await empty_db.close()

@@ -56,7 +56,12 @@ def test_yookassa_senders_by_default_are_the_published_list() -> None:
     assert set(settings().yookassa_webhook_cidrs) == {
         ip_network(text)
         for text in (
-            "185.71.76.0/27", "185.71.77.0/27", "77.75.153.0/25", "77.75.156.11", "77.75.156.35", "77.75.154.128/25",
+            "185.71.76.0/27",
+            "185.71.77.0/27",
+            "77.75.153.0/25",
+            "77.75.156.11",
+            "77.75.156.35",
+            "77.75.154.128/25",
             "2a02:5180::/32",
         )
     }
@@ -120,13 +125,22 @@ def test_a_line_that_can_not_be_read_is_a_fault(tmp_path: Path, line: str) -> No
 def test_all_faults_come_at_once_without_a_value() -> None:
     """Every fault is told in one go, each on one line with its name, and no line repeats what was given."""
     given = {
-        "BOT_TOKEN": "hunter2-token", "ADMIN_IDS": "1,hunter2", "HTTP_PORT": "hunter2", "GEMINI_API_KEY": "hunter2 é",
-        "DATABASE_URL": "mysql://u:hunter2@h/d", "PUBLIC_URL": "ftp://hunter2", "KLING_WEBHOOK_SECRET": "hunter2",
-        "YOOKASSA_SECRET_KEY": "hunter2", "TELEGRAM_MODE": "webhook", "YOOKASSA_VAT_CODE": "13",
+        "BOT_TOKEN": "hunter2-token",
+        "ADMIN_IDS": "1,hunter2",
+        "HTTP_PORT": "hunter2",
+        "GEMINI_API_KEY": "hunter2 é",
+        "DATABASE_URL": "mysql://u:hunter2@h/d",
+        "PUBLIC_URL": "ftp://hunter2",
+        "KLING_WEBHOOK_SECRET": "hunter2",
+        "YOOKASSA_SECRET_KEY": "hunter2",
+        "TELEGRAM_MODE": "webhook",
+        "YOOKASSA_VAT_CODE": "13",
     }
     lines = faults(**given)
     assert {line.split()[0] for line in lines} ^ set(given) == {
-        "YOOKASSA_SHOP_ID", "YOOKASSA_SECRET_KEY", "TELEGRAM_MODE",
+        "YOOKASSA_SHOP_ID",
+        "YOOKASSA_SECRET_KEY",
+        "TELEGRAM_MODE",
     }  # the last two are good themselves
     assert not any("hunter2" in line or "\n" in line for line in lines)
     assert all(re.search(r" is (missing|not valid): .+\.$", line) for line in lines)
@@ -135,24 +149,61 @@ def test_all_faults_come_at_once_without_a_value() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("BOT_TOKEN", "no-colon"), ("BOT_TOKEN", "1:"), ("BOT_TOKEN", "1:a b"), ("BOT_TOKEN", "1:a/../b"),
-        ("BOT_TOKEN", "١:abc"), ("ADMIN_IDS", "0"), ("ADMIN_IDS", "1;2"), ("ADMIN_IDS", "-5"),
-        ("TELEGRAM_API_URL", "api.telegram.org"), ("TELEGRAM_API_URL", "http://h:99999"),
-        ("TELEGRAM_API_URL", "http://h/?a=b"), ("TELEGRAM_MODE", "push"), ("TELEGRAM_WEBHOOK_SECRET", "with space"),
-        ("TELEGRAM_WEBHOOK_SECRET", "x" * 257), ("DATABASE_URL", "sqlite:///"), ("DATABASE_URL", "postgresql://host"),
-        ("REDIS_URL", "http://h"), ("REDIS_URL", "redis://"), ("REDIS_URL", "unix://relative"),
-        ("REDIS_URL", "redis://h/x"), ("REDIS_URL", "redis://h?timeout=5"), ("REDIS_URL", "redis://h?db=first"),
-        ("MAX_ACTIVE_JOBS_PER_USER", "0"), ("MAX_ACTIVE_JOBS_PER_USER", "3.5"), ("RATE_LIMIT_PER_MINUTE", "0"),
-        ("RATE_LIMIT_PER_MINUTE", "ten"), ("HTTP_HOST", "a b"), ("HTTP_PORT", "65536"), ("HTTP_PORT", "-1"),
-        ("PUBLIC_URL", "http://shop.example"), ("PUBLIC_URL", "https://"), ("TRUSTED_PROXIES", "10.0.0.1/8"),
-        ("TRUSTED_PROXIES", "proxy"), ("YOOKASSA_API_URL", "x"), ("YOOKASSA_RETURN_URL", "tg://x"),
-        ("YOOKASSA_WEBHOOK_CIDRS", "1.2.3"), ("YOOKASSA_RECEIPTS", "maybe"), ("YOOKASSA_VAT_CODE", "0"),
-        ("YOOKASSA_TAX_SYSTEM_CODE", "7"), ("YOOKASSA_PAYMENT_SUBJECT", "Service!"),
-        ("YOOKASSA_PAYMENT_MODE", "later"), ("GEMINI_API_KEY", "ключ"), ("GEMINI_AUTH_STYLE", "basic"),
-        ("GEMINI_BASE_URL", "//host"), ("GEMINI_PROXY", "host:3128"), ("KLING_PROXY", "ftp://h"),
-        ("KLING_API_KEY", "a\nb"), ("KLING_WEBHOOK_SECRET", "whsec_"), ("KLING_WEBHOOK_SECRET", "whsec_%%%"),
-        ("ASSETS_URL", "s3://"), ("ASSETS_URL", "http://bucket"), ("ASSETS_TTL_DAYS", "0"),
-        ("CATALOGUE_PATH", "/no/such/file"), ("LOG_LEVEL", "LOUD"), ("LOG_FORMAT", "xml"),
+        ("BOT_TOKEN", "no-colon"),
+        ("BOT_TOKEN", "1:"),
+        ("BOT_TOKEN", "1:a b"),
+        ("BOT_TOKEN", "1:a/../b"),
+        ("BOT_TOKEN", "١:abc"),
+        ("ADMIN_IDS", "0"),
+        ("ADMIN_IDS", "1;2"),
+        ("ADMIN_IDS", "-5"),
+        ("TELEGRAM_API_URL", "api.telegram.org"),
+        ("TELEGRAM_API_URL", "http://h:99999"),
+        ("TELEGRAM_API_URL", "http://h/?a=b"),
+        ("TELEGRAM_MODE", "push"),
+        ("TELEGRAM_WEBHOOK_SECRET", "with space"),
+        ("TELEGRAM_WEBHOOK_SECRET", "x" * 257),
+        ("DATABASE_URL", "sqlite:///"),
+        ("DATABASE_URL", "postgresql://host"),
+        ("REDIS_URL", "http://h"),
+        ("REDIS_URL", "redis://"),
+        ("REDIS_URL", "unix://relative"),
+        ("REDIS_URL", "redis://h/x"),
+        ("REDIS_URL", "redis://h?timeout=5"),
+        ("REDIS_URL", "redis://h?db=first"),
+        ("MAX_ACTIVE_JOBS_PER_USER", "0"),
+        ("MAX_ACTIVE_JOBS_PER_USER", "3.5"),
+        ("RATE_LIMIT_PER_MINUTE", "0"),
+        ("RATE_LIMIT_PER_MINUTE", "ten"),
+        ("HTTP_HOST", "a b"),
+        ("HTTP_PORT", "65536"),
+        ("HTTP_PORT", "-1"),
+        ("PUBLIC_URL", "http://shop.example"),
+        ("PUBLIC_URL", "https://"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "proxy"),
+        ("YOOKASSA_API_URL", "x"),
+        ("YOOKASSA_RETURN_URL", "tg://x"),
+        ("YOOKASSA_WEBHOOK_CIDRS", "1.2.3"),
+        ("YOOKASSA_RECEIPTS", "maybe"),
+        ("YOOKASSA_VAT_CODE", "0"),
+        ("YOOKASSA_TAX_SYSTEM_CODE", "7"),
+        ("YOOKASSA_PAYMENT_SUBJECT", "Service!"),
+        ("YOOKASSA_PAYMENT_MODE", "later"),
+        ("GEMINI_API_KEY", "ключ"),
+        ("GEMINI_AUTH_STYLE", "basic"),
+        ("GEMINI_BASE_URL", "//host"),
+        ("GEMINI_PROXY", "host:3128"),
+        ("KLING_PROXY", "ftp://h"),
+        ("KLING_API_KEY", "a\nb"),
+        ("KLING_WEBHOOK_SECRET", "whsec_"),
+        ("KLING_WEBHOOK_SECRET", "whsec_%%%"),
+        ("ASSETS_URL", "s3://"),
+        ("ASSETS_URL", "http://bucket"),
+        ("ASSETS_TTL_DAYS", "0"),
+        ("CATALOGUE_PATH", "/no/such/file"),
+        ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: str) -> None:
@@ -165,12 +216,20 @@ def test_a_wrong_value_is_named(name: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("TELEGRAM_API_URL", "http://127.0.0.1:8081/"), ("DATABASE_URL", "sqlite:////abs/bot.db"),
-        ("DATABASE_URL", "postgresql://u:p%40w@db:5432/shop"), ("REDIS_URL", "redis://:pw@h:6379/1"),
-        ("REDIS_URL", "redis://localhost"), ("REDIS_URL", "unix:///run/redis.sock"),
-        ("PUBLIC_URL", "http://127.0.0.1:9000"), ("PUBLIC_URL", "https://shop.example/bot"),
-        ("YOOKASSA_RETURN_URL", "https://t.me/shop_bot?start=paid"), ("HTTP_HOST", "::"), ("HTTP_PORT", "0"),
-        ("GEMINI_PROXY", "http://u:p@proxy:3128"), ("KLING_WEBHOOK_SECRET", WEBHOOK_SECRET), ("LOG_LEVEL", "warning"),
+        ("TELEGRAM_API_URL", "http://127.0.0.1:8081/"),
+        ("DATABASE_URL", "sqlite:////abs/bot.db"),
+        ("DATABASE_URL", "postgresql://u:p%40w@db:5432/shop"),
+        ("REDIS_URL", "redis://:pw@h:6379/1"),
+        ("REDIS_URL", "redis://localhost"),
+        ("REDIS_URL", "unix:///run/redis.sock"),
+        ("PUBLIC_URL", "http://127.0.0.1:9000"),
+        ("PUBLIC_URL", "https://shop.example/bot"),
+        ("YOOKASSA_RETURN_URL", "https://t.me/shop_bot?start=paid"),
+        ("HTTP_HOST", "::"),
+        ("HTTP_PORT", "0"),
+        ("GEMINI_PROXY", "http://u:p@proxy:3128"),
+        ("KLING_WEBHOOK_SECRET", WEBHOOK_SECRET),
+        ("LOG_LEVEL", "warning"),
         ("ASSETS_URL", "s3://bucket/prefix"),
     ],
 )
@@ -212,11 +271,21 @@ def test_each_feature_switched_off_is_told() -> None:
     notes = feature_notes(settings())
     assert "No YOOKASSA_SHOP_ID: top-up by card is off." in notes
     assert {note.split()[1].rstrip(":") for note in notes} == {
-        "YOOKASSA_SHOP_ID", "GEMINI_API_KEY", "KLING_API_KEY", "REDIS_URL", "PUBLIC_URL", "ADMIN_IDS",
+        "YOOKASSA_SHOP_ID",
+        "GEMINI_API_KEY",
+        "KLING_API_KEY",
+        "REDIS_URL",
+        "PUBLIC_URL",
+        "ADMIN_IDS",
     }
     complete = {
-        "YOOKASSA_SHOP_ID": "1", "YOOKASSA_SECRET_KEY": "k", "GEMINI_API_KEY": "k", "KLING_API_KEY": "k",
-        "REDIS_URL": "redis://h", "PUBLIC_URL": "https://h", "ADMIN_IDS": "1",
+        "YOOKASSA_SHOP_ID": "1",
+        "YOOKASSA_SECRET_KEY": "k",
+        "GEMINI_API_KEY": "k",
+        "KLING_API_KEY": "k",
+        "REDIS_URL": "redis://h",
+        "PUBLIC_URL": "https://h",
+        "ADMIN_IDS": "1",
     }
     assert [note.split()[1] for note in feature_notes(settings(**complete))] == ["KLING_WEBHOOK_SECRET:"]
     assert feature_notes(settings(**complete, KLING_WEBHOOK_SECRET=WEBHOOK_SECRET)) == []
@@ -225,9 +294,16 @@ def test_each_feature_switched_off_is_told() -> None:
 def test_settings_never_show_a_secret() -> None:
     """Printing the settings shows no key and no password, and they cannot be changed."""
     given = settings(
-        YOOKASSA_SHOP_ID="1", YOOKASSA_SECRET_KEY="hunter2a", GEMINI_API_KEY="hunter2b", KLING_API_KEY="hunter2c",
-        REDIS_URL="redis://:hunter2d@h", DATABASE_URL="postgresql://u:hunter2e@h/d", GEMINI_PROXY="http://u:hunter2f@h",
-        KLING_PROXY="http://u:hunter2g@h", TELEGRAM_WEBHOOK_SECRET="hunter2h", KLING_WEBHOOK_SECRET=WEBHOOK_SECRET,
+        YOOKASSA_SHOP_ID="1",
+        YOOKASSA_SECRET_KEY="hunter2a",
+        GEMINI_API_KEY="hunter2b",
+        KLING_API_KEY="hunter2c",
+        REDIS_URL="redis://:hunter2d@h",
+        DATABASE_URL="postgresql://u:hunter2e@h/d",
+        GEMINI_PROXY="http://u:hunter2f@h",
+        KLING_PROXY="http://u:hunter2g@h",
+        TELEGRAM_WEBHOOK_SECRET="hunter2h",
+        KLING_WEBHOOK_SECRET=WEBHOOK_SECRET,
     )
     assert "hunter2" not in repr(given) + str(given)
     assert TOKEN.partition(":")[2] not in repr(given)

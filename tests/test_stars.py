@@ -232,7 +232,9 @@ async def test_a_charge_that_fits_no_order_credits_nobody(starry: House) -> None
     """Another person, another price, no order: refused by the row."""
     payment = await paid(starry, starry.person())
     for order_id, user_id, stars, error in (
-        (payment.id, BOB, 90, IllegalMove), (payment.id, ANYA, 91, IllegalMove), ("nothing", ANYA, 90, NotFound),
+        (payment.id, BOB, 90, IllegalMove),
+        (payment.id, ANYA, 91, IllegalMove),
+        ("nothing", ANYA, 90, NotFound),
     ):
         with pytest.raises(error):
             await starry.db.write(rows.paid_in_stars, order_id, user_id=user_id, charge_id="stx_new", stars=stars)

@@ -74,8 +74,22 @@ NOT_OF_THE_FORM = {
     ],
 }
 NOT_JSON_OBJECTS = [
-    b"", b" ", b"{", b"null", b"7", b'"text"', b"[]", b'[{"update_id":1}]', b"\xff\xfe{}", b'{"id":"\xc3"}', b"\x00",
-    b"\xef\xbb\xbf{}", b"[" * 60_000, b'{"a":' * 12_000, b"update_id=1&id=2", b"{'id': 1}",
+    b"",
+    b" ",
+    b"{",
+    b"null",
+    b"7",
+    b'"text"',
+    b"[]",
+    b'[{"update_id":1}]',
+    b"\xff\xfe{}",
+    b'{"id":"\xc3"}',
+    b"\x00",
+    b"\xef\xbb\xbf{}",
+    b"[" * 60_000,
+    b'{"a":' * 12_000,
+    b"update_id=1&id=2",
+    b"{'id': 1}",
 ]
 BAD_BODIES = [(rail, body) for rail in RAILS for body in [*NOT_JSON_OBJECTS, *NOT_OF_THE_FORM[rail]]]
 
@@ -124,10 +138,7 @@ async def test_a_wrong_sender_is_refused_before_the_body_is_read_as_json(
 async def test_a_body_not_of_the_form_is_400_and_leaves_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
     """Arrays, deep nests, broken UTF-8, wrong types, absurd ids: 400 for each, no row, no crash in the log."""
     async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
-        answers = {
-            (rail, body[:60]): await deliver(shop, rail, body)
-            for rail, body in BAD_BODIES
-        }
+        answers = {(rail, body[:60]): await deliver(shop, rail, body) for rail, body in BAD_BODIES}
         assert {case: status for case, status in answers.items() if status != 400} == {}
         assert await inbox_rows(shop) == []
 
@@ -178,9 +189,7 @@ async def test_what_can_not_be_written_down_is_500_and_nothing_is_lost(
         folder.rename(away)
         folder.write_text("not a folder any more")
         for _ in range(3):
-            async with sandbox.http.post(
-                shop.url + path(rail), data=good(rail), headers=right_sender(rail)
-            ) as answer:
+            async with sandbox.http.post(shop.url + path(rail), data=good(rail), headers=right_sender(rail)) as answer:
                 said = await answer.text()
                 assert (answer.status, "Traceback" in said, str(tmp_path) in said) == (500, False, False)
         folder.unlink()
@@ -406,8 +415,10 @@ FIELDS = st.fixed_dictionaries(
         "pre_checkout_query": JSON,
     },
 )
-BODIES = st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()) | FIELDS.map(
-    lambda value: json.dumps(value).encode()
+BODIES = (
+    st.binary(max_size=300)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | FIELDS.map(lambda value: json.dumps(value).encode())
 )
 
 
@@ -435,8 +446,11 @@ EVERY_ROUTE = [("GET", "/health"), ("GET", "/ready"), ("GET", "/metrics"), *(("P
 async def test_these_are_all_routes(sandbox: Sandbox, tmp_path: Path) -> None:
     """What the tests below go through is what the bot serves: a new route joins them."""
     async with opened(sandbox, tmp_path) as shop:
-        routes = [(one.method, one.resource.canonical) for one in create_web_app(shop.edge).router.routes()
-                  if one.resource is not None]
+        routes = [
+            (one.method, one.resource.canonical)
+            for one in create_web_app(shop.edge).router.routes()
+            if one.resource is not None
+        ]
         assert sorted(one for one in routes if one[0] != "HEAD") == sorted(EVERY_ROUTE)
 
 

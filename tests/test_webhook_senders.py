@@ -94,12 +94,15 @@ def signed(body: bytes, *secrets: str, at: float | None = None, delivery: str = 
 
     def one(secret: str) -> str:
         key = base64.b64decode(secret.removeprefix("whsec_"))
-        return "v1," + base64.b64encode(
-            hmac.new(key, f"{delivery}.{stamp}.".encode() + body, hashlib.sha256).digest()
-        ).decode()
+        return (
+            "v1,"
+            + base64.b64encode(hmac.new(key, f"{delivery}.{stamp}.".encode() + body, hashlib.sha256).digest()).decode()
+        )
 
     return {
-        "webhook-id": delivery, "webhook-timestamp": stamp, "webhook-signature": " ".join(one(each) for each in secrets)
+        "webhook-id": delivery,
+        "webhook-timestamp": stamp,
+        "webhook-signature": " ".join(one(each) for each in secrets),
     }
 
 
@@ -150,9 +153,15 @@ async def test_without_a_secret_callbacks_are_taken_as_hints(sandbox: Sandbox, t
 @pytest.mark.parametrize(
     "line",
     [
-        "", f"{SECRET_HEADER}:\n", f"{SECRET_HEADER}: wrong\n", f"{SECRET_HEADER}: {SECRET}x\n",
-        f"{SECRET_HEADER}: {SECRET[:-1]}\n", f"{SECRET_HEADER}: {SECRET.upper()}\n", f"X-Other: {SECRET}\n",
-        f"{SECRET_HEADER}: {SECRET}\u00e9\n", f"{SECRET_HEADER}: {'x' * 6000}\n",
+        "",
+        f"{SECRET_HEADER}:\n",
+        f"{SECRET_HEADER}: wrong\n",
+        f"{SECRET_HEADER}: {SECRET}x\n",
+        f"{SECRET_HEADER}: {SECRET[:-1]}\n",
+        f"{SECRET_HEADER}: {SECRET.upper()}\n",
+        f"X-Other: {SECRET}\n",
+        f"{SECRET_HEADER}: {SECRET}\u00e9\n",
+        f"{SECRET_HEADER}: {'x' * 6000}\n",
     ],
 )
 async def test_an_update_without_the_secret_is_refused(sandbox: Sandbox, tmp_path: Path, line: str) -> None:

@@ -100,8 +100,13 @@ async def test_a_busy_provider_is_asked_again_and_then_the_job_waits_in_its_row(
     """503: retried as often as the policy says, then put back; the money stays reserved and nobody is told off."""
     await shop.give(1, 100)
     job = await shop.order()
-    shop.sandbox.fault("gemini", "generateContent", status=503, times=1000, body={"error": {
-        "code": 503, "status": "UNAVAILABLE", "message": "The model is overloaded."}})
+    shop.sandbox.fault(
+        "gemini",
+        "generateContent",
+        status=503,
+        times=1000,
+        body={"error": {"code": 503, "status": "UNAVAILABLE", "message": "The model is overloaded."}},
+    )
     await image_worker.run(job.id)
     waiting = await shop.job(job.id)
     assert (waiting.status, waiting.step, waiting.lease_until) == (JobStatus.PROCESSING, JobStep.IMAGE, None)

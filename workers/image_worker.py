@@ -37,9 +37,7 @@ async def _draw(here: Runtime, job: Job) -> None:
     if photos is None:
         await fail(here, job, "photo_gone")
         return
-    request = model.request(
-        job.prompt, ratio=job.params.get("ratio"), size=job.params.get("size"), photos=photos
-    )
+    request = model.request(job.prompt, ratio=job.params.get("ratio"), size=job.params.get("size"), photos=photos)
     if not await _may_call(here, job, model.max_unknown_repeats, request.timeout):
         await fail(here, job, "unknown_outcome")
         return
@@ -88,9 +86,7 @@ async def load_photos(here: Runtime, job: Job) -> tuple[Photo, ...] | None:
     except AssetNotFound:
         return None
     limits = here.catalogue.limits
-    return await asyncio.to_thread(
-        fit_photos, photos, total_bytes=limits.body_bytes, max_side=limits.photo_side
-    )
+    return await asyncio.to_thread(fit_photos, photos, total_bytes=limits.body_bytes, max_side=limits.photo_side)
 
 
 async def _store(here: Runtime, job: Job, result: ImageResult) -> None:

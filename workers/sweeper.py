@@ -59,9 +59,7 @@ class Duty:
 class Sweeper:
     """Runs the duties while it holds the lease."""
 
-    def __init__(
-        self, here: Runtime, queue: Queue, payments: Payments, more: Sequence[Duty] = ()
-    ) -> None:
+    def __init__(self, here: Runtime, queue: Queue, payments: Payments, more: Sequence[Duty] = ()) -> None:
         """`more` are duties of services that only the composition root knows."""
         self._here = here
         self._queue = queue

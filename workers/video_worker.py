@@ -70,9 +70,7 @@ async def _search(here: Runtime, job: Job, provider: VideoProvider, doubts: Sequ
         # A search that failed says nothing about the task.
         await here.alert_operator(error, provider.name, job.model, now_ms=clock.now_ms())
         pause = asked_pause(error, SEARCH_PAUSES_MS[1])
-        await here.db.write(
-            job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=f"search: {error.code.value}"
-        )
+        await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=f"search: {error.code.value}")
         return False
     if task is not None:
         await here.db.write(job_rows.resolve_calls, job.id, CallOutcome.OK, code="found")
@@ -132,9 +130,7 @@ async def _send(here: Runtime, job: Job, model: VideoModel, provider: VideoProvi
 
 
 async def _accepted(here: Runtime, job: Job, task: VideoTask) -> None:
-    moved = await here.db.write(
-        job_rows.submitted, job.id, job.attempt, external_id=task.id, look_in_ms=FIRST_LOOK_MS
-    )
+    moved = await here.db.write(job_rows.submitted, job.id, job.attempt, external_id=task.id, look_in_ms=FIRST_LOOK_MS)
     event(_log, "clip.submitted" if moved else "clip.ownerless", external_id=task.id)
 
 

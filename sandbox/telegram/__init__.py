@@ -111,8 +111,10 @@ def mount(app: web.Application, world: World) -> None:
 
 def told(values: dict[str, Any]) -> dict[str, Any]:
     """The part of the parameters worth keeping in the call log: short and never a file."""
-    return {name: (value if isinstance(value, (int, float)) else str(value)[:200])
-            for name, value in list(values.items())[:20]}
+    return {
+        name: (value if isinstance(value, (int, float)) else str(value)[:200])
+        for name, value in list(values.items())[:20]
+    }
 
 
 def settings_of(telegram: Telegram) -> Any:

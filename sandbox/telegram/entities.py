@@ -12,9 +12,26 @@ from sandbox.telegram.markdown import parse_legacy_markdown, parse_markdown
 
 ENTITY_TYPES = frozenset(
     {
-        "mention", "hashtag", "cashtag", "bot_command", "url", "email", "phone_number", "bold", "italic",
-        "underline", "strikethrough", "spoiler", "blockquote", "expandable_blockquote", "code", "pre",
-        "text_link", "text_mention", "custom_emoji", "date_time",
+        "mention",
+        "hashtag",
+        "cashtag",
+        "bot_command",
+        "url",
+        "email",
+        "phone_number",
+        "bold",
+        "italic",
+        "underline",
+        "strikethrough",
+        "spoiler",
+        "blockquote",
+        "expandable_blockquote",
+        "code",
+        "pre",
+        "text_link",
+        "text_mention",
+        "custom_emoji",
+        "date_time",
     }
 )
 MAX_ENTITIES = 100

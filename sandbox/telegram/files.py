@@ -22,8 +22,15 @@ PREFIX = {
     "sticker": "CAACAgIAAx",
     "thumbnail": "AAMCAgADGQ",
 }
-FOLDER = {"photo": "photos", "video": "videos", "animation": "animations", "audio": "music", "voice": "voice",
-          "sticker": "stickers", "thumbnail": "thumbnails"}
+FOLDER = {
+    "photo": "photos",
+    "video": "videos",
+    "animation": "animations",
+    "audio": "music",
+    "voice": "voice",
+    "sticker": "stickers",
+    "thumbnail": "thumbnails",
+}
 
 
 @dataclass

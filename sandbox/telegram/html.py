@@ -8,8 +8,17 @@ from dataclasses import dataclass, field
 from sandbox.telegram.builder import Builder, Json, cannot_parse
 
 SIMPLE = {
-    "b": "bold", "strong": "bold", "i": "italic", "em": "italic", "u": "underline", "ins": "underline",
-    "s": "strikethrough", "strike": "strikethrough", "del": "strikethrough", "tg-spoiler": "spoiler", "code": "code",
+    "b": "bold",
+    "strong": "bold",
+    "i": "italic",
+    "em": "italic",
+    "u": "underline",
+    "ins": "underline",
+    "s": "strikethrough",
+    "strike": "strikethrough",
+    "del": "strikethrough",
+    "tg-spoiler": "spoiler",
+    "code": "code",
     "pre": "pre",
 }
 SUPPORTED = frozenset(SIMPLE) | {"a", "span", "blockquote", "tg-emoji", "tg-time"}
@@ -115,9 +124,7 @@ def _close(source: str, at: int, opened: list[Tag], out: Builder) -> int:
         raise cannot_parse(f"Unclosed end tag at byte offset {begin}")
     tag = opened.pop()
     if name and name != tag.name:
-        raise cannot_parse(
-            f'Unmatched end tag at byte offset {begin}, expected "</{tag.name}>", found "</{name}>"'
-        )
+        raise cannot_parse(f'Unmatched end tag at byte offset {begin}, expected "</{tag.name}>", found "</{name}>"')
     _emit(tag, opened, out)
     return end + 1
 

@@ -62,9 +62,7 @@ class _Reader:
         elif (mark := self.mark()) is not None:
             self.toggle(mark)
         elif char in RESERVED:
-            raise cannot_parse(
-                f"Character '{char}' is reserved and must be escaped with the preceding '\\'"
-            )
+            raise cannot_parse(f"Character '{char}' is reserved and must be escaped with the preceding '\\'")
         else:
             self.out.add(char)
             self.at += 1

@@ -12,8 +12,17 @@ Json = dict[str, Any]
 INLINE_LIMIT = 100
 REPLY_LIMIT = 300
 ACTIONS = (
-    "url", "callback_data", "web_app", "login_url", "switch_inline_query", "switch_inline_query_current_chat",
-    "switch_inline_query_chosen_chat", "copy_text", "callback_game", "pay", "disabled",
+    "url",
+    "callback_data",
+    "web_app",
+    "login_url",
+    "switch_inline_query",
+    "switch_inline_query_current_chat",
+    "switch_inline_query_chosen_chat",
+    "copy_text",
+    "callback_game",
+    "pay",
+    "disabled",
 )
 STYLES = frozenset({"primary", "success", "danger"})
 DECORATION = ("style", "icon_custom_emoji_id")
@@ -86,7 +95,7 @@ def _action(action: str, value: Any) -> Any:
         return checked_url(value)
     elif action == "web_app":
         if not isinstance(value, dict):
-            raise bad_request("can't parse inline keyboard button: Field \"web_app\" must be of type Object")
+            raise bad_request('can\'t parse inline keyboard button: Field "web_app" must be of type Object')
         return {"url": checked_url(value.get("url"))}
     elif action == "copy_text":
         text = value.get("text") if isinstance(value, dict) else None

@@ -22,11 +22,23 @@ from sandbox.telegram.state import Json
 DOWNLOAD_LIMIT = 20 * 1024 * 1024
 URL_LIMIT = {"photo": 5 * 1024 * 1024}
 URL_SECONDS = 20.0
-KIND_NAMES = {"photo": "Photo", "video": "Video", "document": "Document", "animation": "Animation", "audio": "Audio",
-              "voice": "VoiceNote", "sticker": "Sticker"}
+KIND_NAMES = {
+    "photo": "Photo",
+    "video": "Video",
+    "document": "Document",
+    "animation": "Animation",
+    "audio": "Audio",
+    "voice": "VoiceNote",
+    "sticker": "Sticker",
+}
 ALBUM_KINDS = frozenset({"photo", "video", "document", "audio"})
-DEFAULT_MIME = {"video": "video/mp4", "animation": "video/mp4", "audio": "audio/mpeg", "voice": "audio/ogg",
-                "sticker": "image/webp"}
+DEFAULT_MIME = {
+    "video": "video/mp4",
+    "animation": "video/mp4",
+    "audio": "audio/mpeg",
+    "voice": "audio/ogg",
+    "sticker": "image/webp",
+}
 
 
 async def media_content(call: Call, kind: str, value: Any, given: Json) -> Json:
@@ -115,9 +127,7 @@ async def stored(call: Call, kind: str, upload: Upload, given: Json, *, measured
     own = _thumbnail_upload(call, given)
     if own is not None or (thumbnail is None and mime.startswith("image/")):
         thumbnail = await asyncio.to_thread(media.thumbnail_of, (own or upload).data) or thumbnail
-    file = call.telegram.files.add(
-        call.bot.id, kind, upload.data, extension=_extension(name, mime), mime_type=mime
-    )
+    file = call.telegram.files.add(call.bot.id, kind, upload.data, extension=_extension(name, mime), mime_type=mime)
     naming = {} if kind in ("voice", "sticker") else {"file_name": name}
     if kind != "sticker":
         naming["mime_type"] = mime
@@ -239,9 +249,7 @@ async def send_media_group(call: Call) -> Any:
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise bad_request("can't parse media JSON object")
     if not 2 <= len(items) <= 10:
-        raise bad_request(
-            "there must be 2-10 messages in an album" if items else "there are no messages to send"
-        )
+        raise bad_request("there must be 2-10 messages in an album" if items else "there are no messages to send")
     kinds = {str(item.get("type")) for item in items}
     if not kinds <= ALBUM_KINDS:
         raise bad_request("can't parse InputMedia: type of the media is invalid or can't be in an album")
@@ -254,9 +262,7 @@ async def send_media_group(call: Call) -> Any:
     call.sent(chat, len(items))
     group = str(call.telegram.world.random.randrange(10**16, 10**17))
     return [
-        call.telegram.post(
-            call.bot, chat, {"media_group_id": group, **reply, **options, **content, **caption}
-        ).data
+        call.telegram.post(call.bot, chat, {"media_group_id": group, **reply, **options, **content, **caption}).data
         for content, caption in zip(contents, captions, strict=True)
     ]
 
@@ -280,9 +286,7 @@ async def get_file(call: Call) -> Any:
     file = call.telegram.files.get(call.bot.id, call.params.text("file_id"))
     if file is None:
         known = call.params.has("file_id")
-        raise bad_request(
-            "wrong file_id or the file is temporarily unavailable" if known else "file_id not specified"
-        )
+        raise bad_request("wrong file_id or the file is temporarily unavailable" if known else "file_id not specified")
     if len(file.data) > DOWNLOAD_LIMIT:
         raise ApiError(400, "Bad Request: file is too big")
     return {**file.head, "file_path": file.path}

@@ -13,8 +13,15 @@ from sandbox.telegram.state import Chat, Json, Message
 DELETABLE_SECONDS = 48 * 3600.0
 MEDIA = ("photo", "video", "animation", "document", "audio", "voice", "sticker")
 CONTENT = (
-    "text", "entities", "link_preview_options", "caption", "caption_entities", "show_caption_above_media",
-    "has_media_spoiler", "dice", *MEDIA,
+    "text",
+    "entities",
+    "link_preview_options",
+    "caption",
+    "caption_entities",
+    "show_caption_above_media",
+    "has_media_spoiler",
+    "dice",
+    *MEDIA,
 )
 
 
@@ -68,9 +75,7 @@ def deliver(call: Call, chat: Chat, content: Json, *, invoice: bool = False) -> 
 def set_reply_keyboard(call: Call, chat: Chat, markup: Json) -> None:
     """Show, replace or remove the keyboard under the person's text field."""
     chat.reply_keyboard = markup if "keyboard" in markup else None
-    call.telegram.events.publish(
-        call.bot.id, chat.person.id, "keyboard", {"reply_keyboard": chat.reply_keyboard}
-    )
+    call.telegram.events.publish(call.bot.id, chat.person.id, "keyboard", {"reply_keyboard": chat.reply_keyboard})
 
 
 def own_message(call: Call, chat: Chat) -> Message:

@@ -129,8 +129,12 @@ async def get_star_transactions(call: Call) -> Any:
         if payment.currency != STARS:
             continue
         person = call.telegram.people[payment.user_id]
-        partner = {"type": "user", "transaction_type": "invoice_payment", "user": person.as_user(),
-                   "invoice_payload": payment.payload}
+        partner = {
+            "type": "user",
+            "transaction_type": "invoice_payment",
+            "user": person.as_user(),
+            "invoice_payload": payment.payload,
+        }
         row = {"id": payment.id, "amount": payment.amount, "date": int(payment.at)}
         rows.append((payment.at, {**row, "source": partner}))
         if payment.refunded_at is not None:

@@ -89,7 +89,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _refuse(name: str) -> int:
-    raise bad_request(f"parameter \"{name}\" must be a valid integer")
+    raise bad_request(f'parameter "{name}" must be a valid integer')
 
 
 async def read_params(request: web.Request) -> Params:

@@ -22,7 +22,11 @@ async def pay(call: Call, chat: Chat, invoice: Invoice, *, once: bool) -> Json:
     invoice.paid = once
     prefix = "stx" if invoice.currency == STARS else "chg"
     payment = Payment(
-        f"{prefix}_{secrets.token_urlsafe(24)}", chat.person.id, invoice.total, invoice.payload, call.now,
+        f"{prefix}_{secrets.token_urlsafe(24)}",
+        chat.person.id,
+        invoice.total,
+        invoice.payload,
+        call.now,
         currency=invoice.currency,
     )
     call.bot.payments[payment.id] = payment

@@ -130,7 +130,12 @@ class HttpClient:
         try:
             async with asyncio.timeout(deadline):
                 request = self._client.build_request(
-                    method, self._base_url + path, content=content, params=params, headers=headers, timeout=timeout,
+                    method,
+                    self._base_url + path,
+                    content=content,
+                    params=params,
+                    headers=headers,
+                    timeout=timeout,
                     extensions={"trace": trace},
                 )
                 response = await self._client.send(request, stream=True)

@@ -88,8 +88,13 @@ class Kling(VideoProvider):
         _require(_OUR_ID, request.external_id)
         path, content = await asyncio.to_thread(request_body, request)
         answer = await self._api.request(
-            "POST", path, content=content, read_seconds=SUBMIT_SECONDS, deadline=SUBMIT_SECONDS,
-            max_bytes=ANSWER_LIMIT, in_doubt=Failure.UNKNOWN,
+            "POST",
+            path,
+            content=content,
+            read_seconds=SUBMIT_SECONDS,
+            deadline=SUBMIT_SECONDS,
+            max_bytes=ANSWER_LIMIT,
+            in_doubt=Failure.UNKNOWN,
         )
         data = read_envelope(answer, self._api.scrub, Failure.UNKNOWN, with_photo=request.photo is not None)
         task = read_task(data, self._api.scrub)
@@ -123,8 +128,12 @@ class Kling(VideoProvider):
         for _ in range(MAX_REDIRECTS + 1):
             self._require_web_address(url)
             answer = await self._files.request(
-                "GET", url, read_seconds=LOOK_SECONDS, deadline=DOWNLOAD_SECONDS,
-                max_bytes=self._max_clip_bytes, in_doubt=Failure.TEMPORARY,
+                "GET",
+                url,
+                read_seconds=LOOK_SECONDS,
+                deadline=DOWNLOAD_SECONDS,
+                max_bytes=self._max_clip_bytes,
+                in_doubt=Failure.TEMPORARY,
             )
             if answer.status not in (301, 302, 303, 307, 308):
                 return _clip(answer)
@@ -145,8 +154,13 @@ class Kling(VideoProvider):
 
     async def _get(self, params: Mapping[str, str]) -> Answer:
         return await self._api.request(
-            "GET", "/tasks", params=params, read_seconds=LOOK_SECONDS, deadline=LOOK_SECONDS,
-            max_bytes=ANSWER_LIMIT, in_doubt=Failure.TEMPORARY,
+            "GET",
+            "/tasks",
+            params=params,
+            read_seconds=LOOK_SECONDS,
+            deadline=LOOK_SECONDS,
+            max_bytes=ANSWER_LIMIT,
+            in_doubt=Failure.TEMPORARY,
         )
 
     def _batches(self, form: re.Pattern[str], ids: Sequence[str]) -> Iterator[frozenset[str]]:

@@ -49,8 +49,13 @@ class NanoBanana(ImageProvider):
     async def models(self) -> frozenset[str]:
         """Ids of the models that this key can see; free. Raises `ProviderError`."""
         answer = await self._http.request(
-            "GET", "/v1beta/models", params={"pageSize": "200"}, read_seconds=CHECK_SECONDS, deadline=CHECK_SECONDS,
-            max_bytes=ANSWER_LIMIT, in_doubt=Failure.TEMPORARY,
+            "GET",
+            "/v1beta/models",
+            params={"pageSize": "200"},
+            read_seconds=CHECK_SECONDS,
+            deadline=CHECK_SECONDS,
+            max_bytes=ANSWER_LIMIT,
+            in_doubt=Failure.TEMPORARY,
         )
         if answer.status != 200:
             raise read_error(answer, self._http.scrub)

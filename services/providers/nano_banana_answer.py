@@ -115,8 +115,11 @@ def read_picture(answer: Answer, request: ImageRequest, scrub: Scrub) -> ImageRe
 def picture_cost(usage: dict[str, JSON], rates: TokenRates, *, pictures: int) -> int:
     """Micro-dollars of an answer with pictures (section 9); without a usable count, the table's price for each."""
     details = as_list(_either(usage, "candidatesTokensDetails", "candidates_tokens_details"))
-    image = sum(as_count(_either(one, "tokenCount", "token_count")) for one in map(as_dict, details)
-                if one.get("modality") == "IMAGE")
+    image = sum(
+        as_count(_either(one, "tokenCount", "token_count"))
+        for one in map(as_dict, details)
+        if one.get("modality") == "IMAGE"
+    )
     if image == 0:
         return pictures * rates.picture
     prompt, made, thoughts, _ = _counts(usage)
@@ -153,7 +156,8 @@ class _ErrorReader:
         self.details = [as_dict(one) for one in as_list(error.get("details"))]
         # All of the text decides, since what matters often ends a long one; a short piece of it is logged.
         self.words = " ".join(
-            str(part) for part in (error.get("message"), error.get("status"), error.get("type"), error.get("code"))
+            str(part)
+            for part in (error.get("message"), error.get("status"), error.get("type"), error.get("code"))
             if isinstance(part, (str, int))
         ).lower()
         self.reasons = {one["reason"] for one in self.details if isinstance(one.get("reason"), str)}
@@ -261,7 +265,9 @@ def _json_object(answer: Answer, scrub: Scrub, with_photos: bool) -> dict[str, J
     if error and 400 <= status < 600:
         raise read_error(Answer(status, answer.headers, answer.body), scrub, with_photos=with_photos)
     raise ProviderError(
-        ErrorCode.WRONG_ENDPOINT, Failure.PERMANENT, Blame.OPERATOR,
+        ErrorCode.WRONG_ENDPOINT,
+        Failure.PERMANENT,
+        Blame.OPERATOR,
         f"HTTP {answer.status} without any field of the Gemini API: {scrub(error.get('message'))}",
     )
 
@@ -309,8 +315,12 @@ def _decode(encoded: str) -> bytes:
 
 def _refusal(verdict: _Verdict, detail: str, usage: dict[str, JSON], rates: TokenRates) -> ProviderError:
     return ProviderError(
-        verdict.code, verdict.failure, verdict.blame, detail,
-        max_repeats=verdict.max_repeats, cost_micro_usd=refusal_cost(usage, rates),
+        verdict.code,
+        verdict.failure,
+        verdict.blame,
+        detail,
+        max_repeats=verdict.max_repeats,
+        cost_micro_usd=refusal_cost(usage, rates),
     )
 
 

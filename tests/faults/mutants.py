@@ -1,8 +1,8 @@
 """Are the tests of money awake? Breaks one rule at a time in a copy of the tree and runs the tests that guard it.
 
-    python -m tests.faults.mutants            every mutant; ends with 1 when one survives
-    python -m tests.faults.mutants --write    and writes what it found into docs/testing.md
-    python -m tests.faults.mutants credit     only those whose name holds a word
+python -m tests.faults.mutants            every mutant; ends with 1 when one survives
+python -m tests.faults.mutants --write    and writes what it found into docs/testing.md
+python -m tests.faults.mutants credit     only those whose name holds a word
 """
 
 from __future__ import annotations
@@ -55,8 +55,13 @@ class Tree:
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(self.root)}
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-rfE", "-p", "no:cacheprovider"]
         process = subprocess.run(
-            [*command, "-o", "timeout=60", *(f"tests/{test}" for test in tests)], cwd=self.root, env=environment,
-            capture_output=True, text=True, timeout=SECONDS, check=False,
+            [*command, "-o", "timeout=60", *(f"tests/{test}" for test in tests)],
+            cwd=self.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
         )
         return process.returncode, process.stdout + process.stderr
 

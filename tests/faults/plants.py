@@ -56,6 +56,7 @@ def sent_first() -> None:
 
 def blind_submit() -> None:
     """A clip is submitted anew under another name, without looking whether the first submit arrived."""
+
     async def nothing(*_: Any) -> bool:
         return True
 

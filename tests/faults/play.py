@@ -144,7 +144,12 @@ class House:
         return outcome
 
     def _stage(
-        self, story: Story, sandbox: Sandbox, room: Path, trap: Trap | None, plant: str,
+        self,
+        story: Story,
+        sandbox: Sandbox,
+        room: Path,
+        trap: Trap | None,
+        plant: str,
         shots: Callable[[], float] | None,
     ) -> Stage:
         shutil.copy(self.folder / "catalogue.toml", room)
@@ -153,7 +158,13 @@ class House:
         if story.redis or story.worker:
             settings["REDIS_URL"] = self.redis().url
         stage = Stage(
-            self.zygote, sandbox, room, settings=settings, trap=trap, plant=plant or story.plant, what=story.what,
+            self.zygote,
+            sandbox,
+            room,
+            settings=settings,
+            trap=trap,
+            plant=plant or story.plant,
+            what=story.what,
             shots=shots,
         )
         stage.with_worker = story.worker
@@ -223,8 +234,12 @@ async def _act(stage: Stage, story: Story) -> None:
 def check(stage: Stage, story: Story) -> None:
     """Raises Violation, naming everything that is wrong."""
     wrong = [
-        *_unknown(stage), *_books(stage), *_ends(stage, story), *_providers(stage, story),
-        *_deliveries(stage, story), *_log(stage, story),
+        *_unknown(stage),
+        *_books(stage),
+        *_ends(stage, story),
+        *_providers(stage, story),
+        *_deliveries(stage, story),
+        *_log(stage, story),
     ]
     if story.check is not None:
         try:

@@ -57,8 +57,13 @@ class Zygote:
         # Nothing of the surrounding test run goes along, coverage's hooks least of all.
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.faults.zygote", cwd=ROOT, env=kept,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            sys.executable,
+            "-m",
+            "tests.faults.zygote",
+            cwd=ROOT,
+            env=kept,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
         )
         zygote = cls(process)
         async with asyncio.timeout(START_SECONDS):
@@ -166,8 +171,11 @@ class Stage:
     def order(self, what: str, **more: Any) -> dict[str, Any]:
         address = f"http://127.0.0.1:{self.port}"
         settings = {
-            "HTTP_PORT": str(self.port), "PUBLIC_URL": address, "RATE_LIMIT_PER_MINUTE": "1000",
-            "CATALOGUE_PATH": str(self.folder / "catalogue.toml"), **self.settings,
+            "HTTP_PORT": str(self.port),
+            "PUBLIC_URL": address,
+            "RATE_LIMIT_PER_MINUTE": "1000",
+            "CATALOGUE_PATH": str(self.folder / "catalogue.toml"),
+            **self.settings,
         }
         environment = self.sandbox.environment(self.folder, **settings)
         return {"what": what, "folder": str(self.folder), "environment": environment, "plant": self.plant, **more}
@@ -309,9 +317,7 @@ class Stage:
 
     async def job(self, number: int = 1) -> tuple[str, str]:
         """Id and status of the n-th job once it is final."""
-        rows = await self.until(
-            "SELECT id, status FROM jobs ORDER BY created_at, id LIMIT 1 OFFSET ?", number - 1
-        )
+        rows = await self.until("SELECT id, status FROM jobs ORDER BY created_at, id LIMIT 1 OFFSET ?", number - 1)
         done = "SELECT id, status FROM jobs WHERE id = ? AND status NOT IN ('pending', 'processing')"
         return (await self.until(done, rows[0][0]))[0][:2]  # type: ignore[return-value]
 

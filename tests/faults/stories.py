@@ -80,7 +80,9 @@ async def paid(stage: Stage) -> tuple[str, str]:
 async def returned(stage: Stage, ours: str, status: str = "succeeded", count: int = 1) -> None:
     await stage.until(
         "SELECT 1 FROM refunds WHERE payment_id = ? AND status = ? GROUP BY payment_id HAVING COUNT(*) = ?",
-        ours, status, count,
+        ours,
+        status,
+        count,
     )
 
 
@@ -516,9 +518,7 @@ async def stars_taken_back(stage: Stage) -> None:
     """Telegram gives the Stars back by another's word."""
     ours = await starred(stage)
     ((charge,),) = await stage.until("SELECT provider_payment_id FROM payments WHERE id = ?", ours)
-    await stage.post(
-        f"/bot{TOKEN}/refundStarPayment", {"user_id": ANYA, "telegram_payment_charge_id": charge}
-    )
+    await stage.post(f"/bot{TOKEN}/refundStarPayment", {"user_id": ANYA, "telegram_payment_charge_id": charge})
     await returned(stage, ours)
 
 
@@ -670,7 +670,11 @@ LIST = (
     Story("closed chat", a_closed_chat, DRAWN, ("completed",), prepare=closed_on_time),
     Story("slow telegram", a_slow_telegram, DRAWN, ("completed",)),
     Story(
-        "file too large", a_file_too_large, DRAWN, ("completed",), undelivered=1,
+        "file too large",
+        a_file_too_large,
+        DRAWN,
+        ("completed",),
+        undelivered=1,
         expects=frozenset({"notifier.gave_up"}),
     ),
     Story("told again", told_again, DRAWN, ("completed",)),
@@ -690,31 +694,48 @@ LIST = (
     Story("typed sum", typed, (("spent", -GIFT), *IN, *DRAWN), ("completed",), ("paid",), prepare=poor),
     Story("refund", refunded, BACK, payments=("refunded",)),
     Story(
-        "refund in parts", refunded_in_parts, (*IN, ("takeback", -20_050), ("takeback", -29_950)),
+        "refund in parts",
+        refunded_in_parts,
+        (*IN, ("takeback", -20_050), ("takeback", -29_950)),
         payments=("refunded",),
     ),
     Story("refund slowly", refunded_slowly, BACK, payments=("refunded",)),
     Story("refund refused", refund_refused, (*BACK, ("returned", TOPUP)), payments=("paid",)),
     Story(
-        "refund never arrived", refund_never_arrived, BACK, payments=("refunded",),
+        "refund never arrived",
+        refund_never_arrived,
+        BACK,
+        payments=("refunded",),
         expects=frozenset({"sweeper.duty_failed"}),
     ),
     Story(
-        "refund in the cabinet", returned_in_the_cabinet, (("spent", 20_000 - GIFT), *BACK), payments=("refunded",),
+        "refund in the cabinet",
+        returned_in_the_cabinet,
+        (("spent", 20_000 - GIFT), *BACK),
+        payments=("refunded",),
         prepare=spent_half,
     ),
     Story("stars", in_stars, (("topup", STARRED),), payments=("paid",), prepare=starry),
     Story("stars never paid", stars_never_paid, payments=("canceled",), prepare=starry),
     Story(
-        "stars refund", stars_refunded, (("topup", STARRED), ("takeback", -STARRED)), payments=("refunded",),
+        "stars refund",
+        stars_refunded,
+        (("topup", STARRED), ("takeback", -STARRED)),
+        payments=("refunded",),
         prepare=starry,
     ),
     Story(
-        "stars taken back", stars_taken_back, (("topup", STARRED), ("takeback", -STARRED)), payments=("refunded",),
+        "stars taken back",
+        stars_taken_back,
+        (("topup", STARRED), ("takeback", -STARRED)),
+        payments=("refunded",),
         prepare=starry,
     ),
     Story(
-        "administrated", administrated, (*DRAWN, ("grant", 5_000), ("compensation", PICTURE)), ("completed",),
+        "administrated",
+        administrated,
+        (*DRAWN, ("grant", 5_000), ("compensation", PICTURE)),
+        ("completed",),
     ),
     Story("exported", exported),
     Story("copied", copied, expects=frozenset({"sweeper.duty_failed"})),

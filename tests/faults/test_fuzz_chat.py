@@ -48,8 +48,11 @@ def sender(user: int) -> Json:
 def a_message(user: int, content: Json) -> Json:
     return {
         "message": {
-            "message_id": 4_000, "date": 1_780_000_000, "chat": {"id": user, "type": "private", "first_name": "N"},
-            "from": sender(user), **content,
+            "message_id": 4_000,
+            "date": 1_780_000_000,
+            "chat": {"id": user, "type": "private", "first_name": "N"},
+            "from": sender(user),
+            **content,
         }
     }
 
@@ -59,7 +62,11 @@ def a_tap(user: int, data: str) -> Json:
     message = a_message(ANYA, text)["message"] | {"chat": {"id": user, "type": "private"}}
     return {
         "callback_query": {
-            "id": "1", "from": sender(user), "chat_instance": "1", "data": data, "message": message,
+            "id": "1",
+            "from": sender(user),
+            "chat_instance": "1",
+            "data": data,
+            "message": message,
         }
     }
 
@@ -133,9 +140,7 @@ async def test_no_words_and_no_taps_break_a_handler_or_move_money(
 
 
 @pytest.mark.timeout(300)
-async def test_no_arguments_of_an_administrator_break_a_handler(
-    house: House, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_no_arguments_of_an_administrator_break_a_handler(house: House, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever is typed behind a command, an answer comes; the books hold whatever it did (the fixture looks)."""
     caplog.set_level(logging.INFO)
     await house.give(ANYA, 500)

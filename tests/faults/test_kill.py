@@ -50,9 +50,7 @@ async def test_nobody_else_opens_a_transaction() -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(
-    ("story", "trap"), CASES + FOUND, ids=[f"{story}: {trap}" for story, trap in CASES + FOUND]
-)
+@pytest.mark.parametrize(("story", "trap"), CASES + FOUND, ids=[f"{story}: {trap}" for story, trap in CASES + FOUND])
 async def test_killed(house: House, story: str, trap: Trap) -> None:
     """The process dies there, another takes over: books exact, one task, one result, every order at its end."""
     outcome = await house.run(STORIES[story], trap)
@@ -72,12 +70,16 @@ async def test_story(house: House, story: str) -> None:
     ("plant", "story", "trap", "said"),
     [
         (
-            "forgetful_finish", "picture", Trap("commit tests.faults.plants.finish_silently", "after"),
+            "forgetful_finish",
+            "picture",
+            Trap("commit tests.faults.plants.finish_silently", "after"),
             "I8: the result of these jobs was neither delivered nor is it owed",
         ),
         ("sent_first", "picture", Trap("telegram SendDocument", "before"), "0 of document for 1 delivered results"),
         (
-            "blind_submit", "clip", Trap("http services.providers.kling.Kling.submit", "after"),
+            "blind_submit",
+            "clip",
+            Trap("http services.providers.kling.Kling.submit", "after"),
             "Kling was asked for",
         ),
     ],

@@ -69,7 +69,13 @@ def _payment(number: int, user: int, end: str) -> Iterator[Action]:
 def _job(number: int, user: int, end: str) -> Iterator[Action]:
     name = f"j{number}"
     new = jobs.NewJob(
-        id=name, user_id=user, type=JobType.IMAGE, model="m", prompt="a fox " * 40, params={}, price=1_200,
+        id=name,
+        user_id=user,
+        type=JobType.IMAGE,
+        model="m",
+        prompt="a fox " * 40,
+        params={},
+        price=1_200,
         hold_ms=900_000,
     )
     asset = assets.NewAsset(f"a{name}", user, f"k/{name}", "0" * 64, "image/png", 10, 1, 1)

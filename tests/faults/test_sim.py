@@ -20,7 +20,10 @@ def simulate(*arguments: str, hashing: str = "random") -> subprocess.CompletedPr
     return subprocess.run(
         ["nice", "-n", "10", sys.executable, "-m", "tests.faults.sim", *arguments],
         env={**kept, "PYTHONHASHSEED": hashing},
-        capture_output=True, text=True, check=False, timeout=2300,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=2300,
     )
 
 

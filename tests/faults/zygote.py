@@ -45,8 +45,18 @@ from workers.__main__ import work
 PR_SET_PDEATHSIG = 1
 REHEARSAL = 5  # any world will do: the more happens in it, the less is left for the lives
 SPOKEN = (
-    "AnswerCallbackQuery", "DeleteMessage", "DeleteWebhook", "EditMessageText", "GetMe", "GetUpdates", "SendChatAction",
-    "SendDocument", "SendMessage", "SendPhoto", "SendVideo", "SetMyCommands",
+    "AnswerCallbackQuery",
+    "DeleteMessage",
+    "DeleteWebhook",
+    "EditMessageText",
+    "GetMe",
+    "GetUpdates",
+    "SendChatAction",
+    "SendDocument",
+    "SendMessage",
+    "SendPhoto",
+    "SendVideo",
+    "SetMyCommands",
 )
 LATE = ("database.migrate", "httpcore", "anyio._backends._asyncio", "encodings.utf_16_le")  # imported at first use
 _kept: list[Any] = []

@@ -29,7 +29,10 @@ def upgrade() -> None:
     op.add_column("refunds", sa.Column("closed_at", Big, nullable=True))
     op.create_index("uq_refunds_idempotency_key", "refunds", ["idempotency_key"], unique=True)
     op.create_index(
-        "ix_refunds_next_look_at", "refunds", ["next_look_at"], unique=False,
+        "ix_refunds_next_look_at",
+        "refunds",
+        ["next_look_at"],
+        unique=False,
         sqlite_where=sa.text("next_look_at IS NOT NULL"),
     )
     op.create_table(
@@ -46,9 +49,7 @@ def upgrade() -> None:
         sa.Column("created_at", Big, nullable=False),
         sa.Column("decided_at", Big, nullable=True),
         sa.Column("decided_by", Big, nullable=True),
-        sa.CheckConstraint(
-            "state IN ('applied', 'dismissed', 'open')", name=op.f("ck_differences_state_known")
-        ),
+        sa.CheckConstraint("state IN ('applied', 'dismissed', 'open')", name=op.f("ck_differences_state_known")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_differences")),
         sa.UniqueConstraint("key", name=op.f("uq_differences_key")),
         sqlite_strict=True,

@@ -40,7 +40,10 @@ def upgrade() -> None:
     # The audit of many millions of entries reads the money of each job; this index holds all of it.
     op.drop_index("ix_ledger_job_id", "ledger")
     op.create_index(
-        "ix_ledger_job_money", "ledger", ["job_id", "reason", "amount", "user_id"], unique=False,
+        "ix_ledger_job_money",
+        "ledger",
+        ["job_id", "reason", "amount", "user_id"],
+        unique=False,
         sqlite_where=sa.text("job_id IS NOT NULL"),
     )
     for trigger in TRIGGERS:

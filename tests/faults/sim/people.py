@@ -11,8 +11,23 @@ from tests.faults.sim.world import ADMIN
 
 Json = dict[str, Any]
 JUNK = ("", "go:x:1", "c:::", "v:a:b", "j:none:stop", "t:-5:", "p|nothing", "on:d:999999999", "🦊", "go:" + "9" * 50)
-WORDS = ("/balance", "/history", "/help", "/topup", "/cancel", "/start", "/video", "/image", "/language", "/terms",
-         "/nonsense", "💰 Баланс", "500", "<b>hi</b> & bye", "я" * 3000)
+WORDS = (
+    "/balance",
+    "/history",
+    "/help",
+    "/topup",
+    "/cancel",
+    "/start",
+    "/video",
+    "/image",
+    "/language",
+    "/terms",
+    "/nonsense",
+    "💰 Баланс",
+    "500",
+    "<b>hi</b> & bye",
+    "я" * 3000,
+)
 
 
 class Customer:

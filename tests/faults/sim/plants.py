@@ -230,6 +230,7 @@ def planted(name: str, *, bug: bool = True) -> Iterator[None]:
     """The bug of that name is in the shop while the body runs; or, for comparison, its weather alone."""
     plant = PLANTS[name]
     with ExitStack() as stack:
+
         def patch(place: Any, attribute: str, value: Any) -> None:
             stack.enter_context(mock.patch.object(place, attribute, value))
 

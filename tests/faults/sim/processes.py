@@ -67,7 +67,10 @@ def own_pace() -> Iterator[None]:
         yield
     finally:
         (
-            notifier.POLL_SECONDS, sweeper.TICK_SECONDS, live.ROUND_SECONDS, sweeper.LEASE_MS,  # type: ignore[misc]
+            notifier.POLL_SECONDS,
+            sweeper.TICK_SECONDS,
+            live.ROUND_SECONDS,
+            sweeper.LEASE_MS,  # type: ignore[misc]
         ) = before
 
 
@@ -242,12 +245,21 @@ class Company:
         self.alive: dict[str, tuple[Machine, asyncio.Task[None], asyncio.Event]] = {}
         self.crashed: list[str] = []
         self._databases: dict[Machine, SimDatabase] = {}
-        self.settings = load_settings(None, {
-            "BOT_TOKEN": TOKEN, "ADMIN_IDS": str(ADMIN), "DATABASE_URL": f"sqlite:///{path}",
-            "YOOKASSA_SHOP_ID": SHOP, "YOOKASSA_SECRET_KEY": "test_key-of-a-test-shop",
-            "YOOKASSA_WEBHOOK_CIDRS": "10.0.0.0/8", "GEMINI_API_KEY": "gemini-key", "KLING_API_KEY": "kling-key",
-            "ASSETS_URL": str(world.folder / "assets"), "RATE_LIMIT_PER_MINUTE": "60",
-        })
+        self.settings = load_settings(
+            None,
+            {
+                "BOT_TOKEN": TOKEN,
+                "ADMIN_IDS": str(ADMIN),
+                "DATABASE_URL": f"sqlite:///{path}",
+                "YOOKASSA_SHOP_ID": SHOP,
+                "YOOKASSA_SECRET_KEY": "test_key-of-a-test-shop",
+                "YOOKASSA_WEBHOOK_CIDRS": "10.0.0.0/8",
+                "GEMINI_API_KEY": "gemini-key",
+                "KLING_API_KEY": "kling-key",
+                "ASSETS_URL": str(world.folder / "assets"),
+                "RATE_LIMIT_PER_MINUTE": "60",
+            },
+        )
 
     def runtime(self, machine: Machine) -> Runtime:
         """What a process has open, every way out of it simulated."""

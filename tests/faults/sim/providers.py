@@ -97,8 +97,10 @@ class SimGemini:
         if self.world.hits(most / 4):
             parts = [{"inlineData": {"mimeType": "image/png", "data": "bm8gcGljdHVyZQ=="}}]
         usage = {"promptTokenCount": 10, "candidatesTokenCount": 1290, "totalTokenCount": 1300}
-        answer = {"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}],
-                  "usageMetadata": usage}
+        answer = {
+            "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}],
+            "usageMetadata": usage,
+        }
         return 200, {}, json.dumps(answer).encode(), seconds
 
 
@@ -152,8 +154,12 @@ class SimKling:
         self.submitted[key] += 1
         now = self.world.now()
         task = {
-            "id": f"9{len(self.tasks):017d}", "external_id": key, "status": "submitted", "message": "",
-            "visible": now + chance.choice((0.0, 5.0, 20.0)), "ends": now + chance.choice((5.0, 60.0, 200.0)),
+            "id": f"9{len(self.tasks):017d}",
+            "external_id": key,
+            "status": "submitted",
+            "message": "",
+            "visible": now + chance.choice((0.0, 5.0, 20.0)),
+            "ends": now + chance.choice((5.0, 60.0, 200.0)),
             "fails": self.world.hits(most / 3),
         }
         self.tasks[task["id"]] = task
@@ -196,7 +202,8 @@ _KLING_TROUBLE = [
 def connect(providers: Providers, world: World, gemini: SimGemini, kling: SimKling) -> None:
     """Put the simulated wires under the product's own clients."""
     for name, made, serve in (
-        ("gemini", providers.images.values(), gemini.serve), ("kling", providers.videos.values(), kling.serve),
+        ("gemini", providers.images.values(), gemini.serve),
+        ("kling", providers.videos.values(), kling.serve),
     ):
         for provider in made:
             for client in vars(provider).values():

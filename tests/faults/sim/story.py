@@ -244,8 +244,12 @@ class Story:
         return chance.choice(sorted(payments)) if payments and chance.random() < 0.7 else "pay-999999"
 
     def _forged_task(self, company: Company) -> dict[str, Any]:
-        task = {"id": "912345", "status": "succeeded", "message": "", "outputs": [
-            {"type": "video", "url": "https://clips.sim/not-yours.mp4"}]}
+        task = {
+            "id": "912345",
+            "status": "succeeded",
+            "message": "",
+            "outputs": [{"type": "video", "url": "https://clips.sim/not-yours.mp4"}],
+        }
         if company.kling.tasks:
             one = self.world.chance.choice(sorted(company.kling.tasks))
             task |= {"id": one, "external_id": company.kling.tasks[one]["external_id"]}
@@ -267,8 +271,11 @@ def _give(company: Company, customers: list[Customer]) -> None:
     try:
         for one in customers:
             if one.gift:
-                file.write(lambda tx, one=one: ledger.add_balance(  # type: ignore[misc]
-                    tx, one.id, one.gift, key=f"gift-{one.id}", reason="gift"))
+                file.write(
+                    lambda tx, one=one: ledger.add_balance(  # type: ignore[misc]
+                        tx, one.id, one.gift, key=f"gift-{one.id}", reason="gift"
+                    )
+                )
     finally:
         with suppress(OSError):
             file.close()

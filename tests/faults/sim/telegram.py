@@ -95,8 +95,11 @@ class SimTelegram:
         chat = self.chats[user_id]
         chat.last_id += 1
         message = {
-            "message_id": chat.last_id, "date": int(self.world.now()), "chat": self._chat(user_id),
-            "from": self.person(user_id), **content,
+            "message_id": chat.last_id,
+            "date": int(self.world.now()),
+            "chat": self._chat(user_id),
+            "from": self.person(user_id),
+            **content,
         }
         chat.messages[chat.last_id] = message
         self.push("message", message)
@@ -107,10 +110,16 @@ class SimTelegram:
         chat = self.chats[user_id]
         member, kicked = {"user": BOT, "status": "member"}, {"user": BOT, "status": "kicked", "until_date": 0}
         chat.blocked = blocked
-        self.push("my_chat_member", {
-            "date": int(self.world.now()), "chat": self._chat(user_id), "from": self.person(user_id),
-            "old_chat_member": member if blocked else kicked, "new_chat_member": kicked if blocked else member,
-        })
+        self.push(
+            "my_chat_member",
+            {
+                "date": int(self.world.now()),
+                "chat": self._chat(user_id),
+                "from": self.person(user_id),
+                "old_chat_member": member if blocked else kicked,
+                "new_chat_member": kicked if blocked else member,
+            },
+        )
 
     def upload(self, data: bytes, *, name: str = "") -> str:
         file_id = f"file-{len(self.files) + 1}"
@@ -125,8 +134,13 @@ class SimTelegram:
     def tap(self, user_id: int, message: Json, data: str) -> None:
         self.push(
             "callback_query",
-            {"id": f"q{self.last_update + 1}", "from": self.person(user_id), "message": message, "chat_instance": "1",
-             "data": data},
+            {
+                "id": f"q{self.last_update + 1}",
+                "from": self.person(user_id),
+                "message": message,
+                "chat_instance": "1",
+                "data": data,
+            },
         )
 
     async def pay_stars(self, user_id: int, message: Json) -> bool:
@@ -165,7 +179,9 @@ class SimTelegram:
 
     def _transaction(self, charge: str, user_id: int, invoice: Json, *, incoming: bool) -> Json:
         partner = {
-            "type": "user", "transaction_type": "invoice_payment", "user": self.person(user_id),
+            "type": "user",
+            "transaction_type": "invoice_payment",
+            "user": self.person(user_id),
             "invoice_payload": invoice["invoice_payload"],
         }
         side = {"source": partner} if incoming else {"receiver": partner}
@@ -184,11 +200,15 @@ class SimTelegram:
             return await self._poll(bot, method)
         most = world.chances.telegram
         if world.hits(most):
-            raise world.chance.choice([
-                TelegramRetryAfter(method=method, message="Too Many Requests", retry_after=world.chance.randint(1, 6)),
-                TelegramServerError(method=method, message="Internal Server Error"),
-                TelegramNetworkError(method=method, message="ClientOSError"),
-            ])
+            raise world.chance.choice(
+                [
+                    TelegramRetryAfter(
+                        method=method, message="Too Many Requests", retry_after=world.chance.randint(1, 6)
+                    ),
+                    TelegramServerError(method=method, message="Internal Server Error"),
+                    TelegramNetworkError(method=method, message="ClientOSError"),
+                ]
+            )
         answer = self._apply(bot, method, name)
         await world.seam(f"telegram {name} done")
         if world.hits(most / 2):
@@ -266,11 +286,18 @@ class SimTelegram:
 
     def _SendInvoice(self, bot: Bot, method: Any) -> Message:  # noqa: N802
         amount = sum(price.amount for price in method.prices)
-        invoice = {"title": method.title, "description": method.description, "start_parameter": "",
-                   "currency": method.currency, "total_amount": amount}
+        invoice = {
+            "title": method.title,
+            "description": method.description,
+            "start_parameter": "",
+            "currency": method.currency,
+            "total_amount": amount,
+        }
         sent = self._post(bot, method, invoice=invoice)
         self.invoices[f"{sent.message_id}:{method.chat_id}"] = {
-            "currency": method.currency, "total_amount": amount, "invoice_payload": method.payload,
+            "currency": method.currency,
+            "total_amount": amount,
+            "invoice_payload": method.payload,
         }
         return sent
 
@@ -328,7 +355,10 @@ class SimTelegram:
         chat = self.chats[method.chat_id]
         chat.last_id += 1
         message = {
-            "message_id": chat.last_id, "date": int(self.world.now()), "chat": self._chat(method.chat_id), "from": BOT,
+            "message_id": chat.last_id,
+            "date": int(self.world.now()),
+            "chat": self._chat(method.chat_id),
+            "from": BOT,
             **content,
         }
         if (markup := _markup(method)) is not None and "inline_keyboard" in markup:

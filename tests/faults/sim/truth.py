@@ -45,8 +45,9 @@ def _unfinished(tx: Tx, company: Company) -> list[str]:
     found += [f"message {one} is owed" for one in ids("SELECT key FROM outbox WHERE due_at IS NOT NULL")]
     found += [f"hold {one}" for one in ids("SELECT job_id FROM reservations WHERE state = 'reserved'")]
     found += [f"note {one}" for one in ids("SELECT key FROM inbox WHERE due_at IS NOT NULL")]
-    waiting = ids("SELECT id FROM payments WHERE provider = 'yookassa' AND status = 'pending'"
-                  " AND quarantined_reason IS NULL")
+    waiting = ids(
+        "SELECT id FROM payments WHERE provider = 'yookassa' AND status = 'pending' AND quarantined_reason IS NULL"
+    )
     found += [f"payment {one} is pending" for one in waiting]
     if company.telegram.updates:
         found.append("updates wait")
@@ -66,8 +67,10 @@ def _money(tx: Tx, company: Company) -> list[str]:
     for paid in company.yookassa.payments.values():
         order = orders.get(paid["metadata"].get("order_id", ""))
         if paid["status"] != "succeeded" or paid["id"] in company.yookassa.odd:
-            if order is not None and order["provider_payment_id"] == paid["id"] and order["status"] in (
-                "paid", "refunded"
+            if (
+                order is not None
+                and order["provider_payment_id"] == paid["id"]
+                and order["status"] in ("paid", "refunded")
             ):
                 bad.append(f"{order['id']} was credited though it must not be")
             continue
@@ -81,14 +84,20 @@ def _money(tx: Tx, company: Company) -> list[str]:
     for charge, body in company.telegram.charges.items():
         order = orders[body["invoice_payload"]]
         expected[order["user_id"]] += 0 if charge in company.telegram.refunded else order["amount"]
-    for row in _rows(tx, "SELECT user_id, SUM(amount) AS total FROM ledger"
-                         " WHERE reason IN ('gift', 'grant', 'compensation') GROUP BY user_id"):
+    for row in _rows(
+        tx,
+        "SELECT user_id, SUM(amount) AS total FROM ledger"
+        " WHERE reason IN ('gift', 'grant', 'compensation') GROUP BY user_id",
+    ):
         expected[row["user_id"]] += row["total"]
-    for row in _rows(tx, "SELECT user_id, SUM(cost_actual) AS total FROM jobs WHERE status = 'completed'"
-                         " GROUP BY user_id"):
+    for row in _rows(
+        tx, "SELECT user_id, SUM(cost_actual) AS total FROM jobs WHERE status = 'completed' GROUP BY user_id"
+    ):
         expected[row["user_id"]] -= row["total"]
-    owed = {row["user_id"]: row["left"] for row in
-            _rows(tx, "SELECT user_id, SUM(amount - settled) AS left FROM debts GROUP BY user_id")}
+    owed = {
+        row["user_id"]: row["left"]
+        for row in _rows(tx, "SELECT user_id, SUM(amount - settled) AS left FROM debts GROUP BY user_id")
+    }
     actual = {row["user_id"]: row["balance"] for row in _rows(tx, "SELECT user_id, balance FROM balances")}
     for user_id in sorted({*expected, *actual}):
         has = actual.get(user_id, 0) - owed.get(user_id, 0)
@@ -106,9 +115,14 @@ def _results(tx: Tx, company: Company) -> list[str]:
     for prompt, count in company.gemini.made.items():
         if count > 2 * drawn[prompt]:
             bad.append(f"{prompt!r} was drawn {count} times for {drawn[prompt]} orders")
-    bad += [f"{row['job_id']} was cancelled after it was bought" for row in
-            _rows(tx, "SELECT c.job_id FROM provider_calls c JOIN jobs j ON j.id = c.job_id"
-                      " WHERE j.status = 'cancelled' AND (c.outcome IS NULL OR c.outcome <> 'refused')")]
+    bad += [
+        f"{row['job_id']} was cancelled after it was bought"
+        for row in _rows(
+            tx,
+            "SELECT c.job_id FROM provider_calls c JOIN jobs j ON j.id = c.job_id"
+            " WHERE j.status = 'cancelled' AND (c.outcome IS NULL OR c.outcome <> 'refused')",
+        )
+    ]
     for job in _rows(tx, "SELECT * FROM jobs"):
         came = company.telegram.originals[job["id"]]
         chat = company.telegram.chats[job["user_id"]]
@@ -138,9 +152,16 @@ def _rows(tx: Tx, sql: str) -> list[dict[str, Any]]:
 
 def tally(company: Company) -> dict[str, int]:
     """How many jobs ended how, and how many payments: a world in which nothing happens proves nothing."""
-    return look(company, lambda tx: {
-        **{f"{row['type']} {row['status']}": row["n"] for row in
-           _rows(tx, "SELECT type, status, COUNT(*) AS n FROM jobs GROUP BY type, status")},
-        **{f"{row['provider']} {row['status']}": row["n"] for row in
-           _rows(tx, "SELECT provider, status, COUNT(*) AS n FROM payments GROUP BY provider, status")},
-    })
+    return look(
+        company,
+        lambda tx: {
+            **{
+                f"{row['type']} {row['status']}": row["n"]
+                for row in _rows(tx, "SELECT type, status, COUNT(*) AS n FROM jobs GROUP BY type, status")
+            },
+            **{
+                f"{row['provider']} {row['status']}": row["n"]
+                for row in _rows(tx, "SELECT provider, status, COUNT(*) AS n FROM payments GROUP BY provider, status")
+            },
+        },
+    )

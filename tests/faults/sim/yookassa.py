@@ -36,9 +36,7 @@ class SimYooKassa:
 
     # --- the API --------------------------------------------------------------------------------------
 
-    def execute(
-        self, body: bytes | None, method: str, path: str, query: Any, headers: Any
-    ) -> Answer:
+    def execute(self, body: bytes | None, method: str, path: str, query: Any, headers: Any) -> Answer:
         """One exchange; what breaks may break before or after it had its effect."""
         world = self.world
         world.note(f"yookassa {method} {path.split('/')[1]}")
@@ -91,9 +89,15 @@ class SimYooKassa:
     def _new_payment(self, wanted: Json) -> Json:
         number = f"pay-{len(self.payments) + 1:06d}"
         made = self.payments[number] = {
-            "id": number, "status": "pending", "paid": False, "amount": wanted["amount"],
-            "created_at": _moment(self.world.now()), "metadata": wanted.get("metadata", {}),
-            "recipient": {"account_id": SHOP, "gateway_id": "1"}, "refundable": False, "test": True,
+            "id": number,
+            "status": "pending",
+            "paid": False,
+            "amount": wanted["amount"],
+            "created_at": _moment(self.world.now()),
+            "metadata": wanted.get("metadata", {}),
+            "recipient": {"account_id": SHOP, "gateway_id": "1"},
+            "refundable": False,
+            "test": True,
             "confirmation": {"type": "redirect", "confirmation_url": f"https://yookassa.sim/pay/{number}"},
         }
         if self.world.hits(0.02):
@@ -108,8 +112,12 @@ class SimYooKassa:
         number = f"ref-{len(self.refunds) + 1:06d}"
         slow = self.world.hits(0.3)
         made = self.refunds[number] = {
-            "id": number, "payment_id": payment["id"], "status": "pending" if slow else "succeeded",
-            "amount": wanted["amount"], "created_at": _moment(self.world.now()), "metadata": wanted.get("metadata", {}),
+            "id": number,
+            "payment_id": payment["id"],
+            "status": "pending" if slow else "succeeded",
+            "amount": wanted["amount"],
+            "created_at": _moment(self.world.now()),
+            "metadata": wanted.get("metadata", {}),
         }
         if not slow:
             self._refunded(made)
@@ -141,8 +149,12 @@ class SimYooKassa:
     def pay(self, number: str) -> None:
         payment = self.payments[number]
         if payment["status"] == "pending":
-            payment |= {"status": "succeeded", "paid": True, "captured_at": _moment(self.world.now()),
-                        "refundable": True}
+            payment |= {
+                "status": "succeeded",
+                "paid": True,
+                "captured_at": _moment(self.world.now()),
+                "refundable": True,
+            }
             payment.pop("confirmation", None)
             self.heard.append(("payment.succeeded", number))
 
