@@ -26,7 +26,7 @@ help:
 	@echo "make install the environment .venv, which each of the others makes as well"
 	@echo "make run     the bot (settings: .env, see .env.example)"
 	@echo "make worker  a worker (needs REDIS_URL)"
-	@echo "make check   ruff and mypy --strict"
+	@echo "make check   ruff (format and rules) and mypy --strict"
 	@echo "make bench   the benchmarks"
 	@echo "make mutants each rule of money broken on purpose: its tests must notice"
 	@echo "make soak    thousands of simulated worlds and real kills: takes more than an hour"
@@ -58,6 +58,7 @@ worker: $(READY)
 	@exec $(BIN)/python -m workers $(WORKER_ARGS)
 
 check: $(READY)
+	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
