@@ -9,20 +9,20 @@ import ssl
 
 import pytest
 
-from tests.webdriver import find_browser
+from tests.support.webdriver import find_browser
 
 # Each bot reads the world's certificates; they are the same for all bots of a process.
 ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
 
 # Each after those it builds on.
 pytest_plugins = [
-    "tests.database_fixture",
-    "tests.redis_fixture",
-    "tests.sandbox_fixture",
-    "tests.shop_fixture",
-    "tests.edge_fixture",
-    "tests.bot_fixture",
-    "tests.process_fixture",
+    "tests.support.database_fixture",
+    "tests.support.redis_fixture",
+    "tests.support.sandbox_fixture",
+    "tests.support.shop_fixture",
+    "tests.support.edge_fixture",
+    "tests.support.bot_fixture",
+    "tests.support.process_fixture",
 ]
 
 

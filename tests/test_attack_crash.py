@@ -13,9 +13,9 @@ from sqlalchemy import text
 
 from database import jobs
 from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
-from tests.database_fixture import assert_books, program
-from tests.sandbox_fixture import SPEED
-from tests.shop_fixture import Shop, until
+from tests.support.database_fixture import assert_books, program
+from tests.support.sandbox_fixture import SPEED
+from tests.support.shop_fixture import Shop, until
 from workers import image_worker, video_worker
 
 STEP = """

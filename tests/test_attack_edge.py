@@ -18,11 +18,11 @@ from database import inbox, jobs
 from database.models import Database, DatabaseUnavailable, JobStep, JobType, Tx
 from handlers.updates import MOST_AT_ONCE, MOST_TRIES, MOST_WAITING, Updates
 from services.telegram import make_bot
-from tests.database_fixture import Clock
-from tests.edge_fixture import Till
-from tests.route_fixture import Heard, deliver, good, inbox_rows, open_heard, opened
-from tests.sandbox_fixture import TOKEN, Sandbox
-from tests.shop_fixture import Shop, until
+from tests.support.database_fixture import Clock
+from tests.support.edge_fixture import Till
+from tests.support.route_fixture import Heard, deliver, good, inbox_rows, open_heard, opened
+from tests.support.sandbox_fixture import TOKEN, Sandbox
+from tests.support.shop_fixture import Shop, until
 
 
 async def test_a_callback_leaves_nothing_undone_even_when_nobody_has_time(till: Till) -> None:
@@ -295,7 +295,7 @@ async def test_what_only_waits_in_line_is_not_given_up(sandbox: Sandbox, tmp_pat
 @pytest.mark.parametrize("secret", [b"\xff\xfe", "секрет".encode(), b""])
 async def test_no_bytes_in_the_secrets_header_get_past_a_401(sandbox: Sandbox, tmp_path: Path, secret: bytes) -> None:
     """A header that is no text at all is a wrong secret like any other."""
-    from tests.route_fixture import raw_status
+    from tests.support.route_fixture import raw_status
 
     async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
         body = good("telegram")

@@ -18,7 +18,7 @@ from services.i18n import Texts
 from services.jobs import message_of
 from services.payments import Payments
 from services.queue import Queue
-from tests.shop_fixture import Shop, until
+from tests.support.shop_fixture import Shop, until
 from workers import image_worker, video_worker
 from workers.runtime import lease
 from workers.step import MAX_ROUNDS

@@ -17,9 +17,9 @@ from database import payments as rows
 from database.models import PaymentStatus, Tx
 from services.errors import TopUpUnavailable
 from services.payments import NOTIFICATION_TRIES
-from tests.database_fixture import ROOT, assert_books, program
-from tests.edge_fixture import Till
-from tests.shop_fixture import until
+from tests.support.database_fixture import ROOT, assert_books, program
+from tests.support.edge_fixture import Till
+from tests.support.shop_fixture import until
 
 
 async def entries(till: Till, user_id: int = 1) -> list[tuple[str, int]]:

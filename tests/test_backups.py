@@ -21,8 +21,8 @@ from services import backups
 from services.backups import AGAIN_MS, DUE, EVERY_MS, FIRST_MS, Backups
 from services.metrics import Metrics
 from services.queue import Queue
-from tests.bot_fixture import House, until
-from tests.database_fixture import HOUR, Clock, program, url_of
+from tests.support.bot_fixture import House, until
+from tests.support.database_fixture import HOUR, Clock, program, url_of
 
 ADMIN = 9001
 START = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp()) * 1000

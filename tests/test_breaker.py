@@ -16,7 +16,7 @@ from database.models import Database, Draft, JobStatus, JobType
 from services.errors import BadOrder
 from services.jobs import Jobs
 from services.settings import Settings
-from tests.shop_fixture import Shop, until
+from tests.support.shop_fixture import Shop, until
 from workers import image_worker, video_worker
 from workers.runtime import Runtime, install
 

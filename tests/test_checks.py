@@ -11,7 +11,7 @@ from database import assets as asset_rows
 from database import jobs, outbox, payments, refunds
 from database.checks import MOST_IDS, RULES, check_file, run_checks
 from database.models import Database, JobStep, JobType
-from tests.database_fixture import Clock, assert_books
+from tests.support.database_fixture import Clock, assert_books
 
 ANNA = 7001
 

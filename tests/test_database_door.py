@@ -20,7 +20,7 @@ from database import ledger
 from database.engine import OLDEST_SQLITE, SqliteFile, Tx
 from database.migrate import migrate
 from database.models import BrokenRule, Database, DatabaseUnavailable, Entry, InsufficientFunds, Refusal
-from tests.database_fixture import ROOT, assert_books, program, run_program, snapshot, url_of
+from tests.support.database_fixture import ROOT, assert_books, program, run_program, snapshot, url_of
 
 ANNA = 7001
 

@@ -13,8 +13,8 @@ from database import payments as rows
 from database.checks import run_checks
 from database.models import Difference, DifferenceState, IllegalMove, Payment, PaymentStatus, Tx
 from services.yookassa import YooKassaError
-from tests.edge_fixture import Till
-from tests.sandbox_fixture import ADMIN
+from tests.support.edge_fixture import Till
+from tests.support.sandbox_fixture import ADMIN
 
 
 async def entries(till: Till, user_id: int = 1) -> list[tuple[str, int]]:

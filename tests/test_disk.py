@@ -14,8 +14,8 @@ from services.disk import MOST_WAL_BYTES, DiskWatch, Room, measure
 from services.i18n import Texts
 from services.metrics import Metrics
 from services.queue import Queue
-from tests.bot_fixture import House, until
-from tests.database_fixture import HOUR, Clock
+from tests.support.bot_fixture import House, until
+from tests.support.database_fixture import HOUR, Clock
 
 MB = 1024 * 1024
 ADMINS = (9001, 9002)

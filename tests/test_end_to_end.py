@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from database import jobs as job_rows
 from database.models import Job, JobStatus, JobType
-from tests.bot_fixture import ANYA, Person, picture
-from tests.process_fixture import Company
-from tests.redis_fixture import RedisServer
-from tests.shop_fixture import until
+from tests.support.bot_fixture import ANYA, Person, picture
+from tests.support.process_fixture import Company
+from tests.support.redis_fixture import RedisServer
+from tests.support.shop_fixture import until
 
 
 async def buy_everything(company: Company, person: Person) -> list[Job]:

@@ -19,7 +19,7 @@ from rq.job import Job
 
 from services.catalogue import SHIPPED
 from services.queue import FUNCTIONS, Queue, Step
-from tests.redis_fixture import RedisServer, mortal_redis, redis_process, redis_server
+from tests.support.redis_fixture import RedisServer, mortal_redis, redis_process, redis_server
 from workers.guard import GuardedJob, PlainSerializer
 
 __all__ = ["mortal_redis", "redis_process", "redis_server"]  # fixtures, used by their names

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from database import flags, jobs, schema, users
-from tests.bot_fixture import ANYA, House, words_of
-from tests.sandbox_fixture import ADMIN
+from tests.support.bot_fixture import ANYA, House, words_of
+from tests.support.sandbox_fixture import ADMIN
 
 NBSP = "\u00a0"
 

@@ -11,8 +11,8 @@ from database import admin, drafts, jobs
 from database.models import JobStatus, JobType
 from database.rows import Job
 from services.catalogue import SHIPPED
-from tests.bot_fixture import ANYA, BOB, House, Person, buttons_of, labels_of, open_house, until, words_of
-from tests.sandbox_fixture import ADMIN, Sandbox
+from tests.support.bot_fixture import ANYA, BOB, House, Person, buttons_of, labels_of, open_house, until, words_of
+from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 FOX = "рыжая лиса"
 NBSP = "\u00a0"

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from database import assets as asset_rows
 from database import jobs, schema
 from database.models import JobType
-from tests.bot_fixture import ANYA, House, Person, labels_of, picture, words_of
+from tests.support.bot_fixture import ANYA, House, Person, labels_of, picture, words_of
 
 NBSP = "\u00a0"
 

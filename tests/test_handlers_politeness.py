@@ -14,8 +14,19 @@ from database import admin, flags, schema, users
 from database.models import Tx
 from handlers import set_commands
 from handlers.commands import FLAG, PEOPLE
-from tests.bot_fixture import ANYA, BOB, BOT_ID, House, buttons_of, labels_of, open_house, picture, until, words_of
-from tests.sandbox_fixture import ADMIN, Sandbox
+from tests.support.bot_fixture import (
+    ANYA,
+    BOB,
+    BOT_ID,
+    House,
+    buttons_of,
+    labels_of,
+    open_house,
+    picture,
+    until,
+    words_of,
+)
+from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 FILE = {"file_id": "x", "file_unique_id": "y", "file_size": 100}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from database import payments as rows
 from database.models import Payment, PaymentStatus
-from tests.bot_fixture import ADMIN, ANYA, House, buttons_of, until
+from tests.support.bot_fixture import ADMIN, ANYA, House, buttons_of, until
 
 
 async def paid(house: House, user_id: int = ANYA, rubles: int = 500) -> Payment:

@@ -31,7 +31,7 @@ from database.models import (
     Tx,
     UnderMaintenance,
 )
-from tests.database_fixture import HOUR, MINUTE, Clock, plan_of, snapshot
+from tests.support.database_fixture import HOUR, MINUTE, Clock, plan_of, snapshot
 
 ANNA, BORIS = 7001, 7002
 PRICE = 500

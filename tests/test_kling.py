@@ -28,7 +28,7 @@ from services.base_provider import (
 from services.catalogue import shipped_catalogue
 from services.media import inspect_video
 from services.providers.kling import Kling, parse_callback, verify_webhook_signature, webhook_key
-from tests.provider_wire import Asked, Reply, reply, sandbox_faces, scripted, until
+from tests.support.provider_wire import Asked, Reply, reply, sandbox_faces, scripted, until
 
 KEY = "sandbox-kling-key"
 P, T, U = Failure.PERMANENT, Failure.TEMPORARY, Failure.UNKNOWN

@@ -26,7 +26,7 @@ from database.models import (
     ReservationState,
 )
 from database.schema import MAX_AMOUNT
-from tests.database_fixture import HOUR, Clock, assert_books, run_program, snapshot
+from tests.support.database_fixture import HOUR, Clock, assert_books, run_program, snapshot
 
 ANNA, BORIS = 7001, 7002
 

@@ -22,8 +22,8 @@ from database.models import (
     NotFound,
     Refusal,
 )
-from tests.database_fixture import url_of
-from tests.empty_shop import lay_out
+from tests.support.database_fixture import url_of
+from tests.support.empty_shop import lay_out
 
 T = TypeVar("T")
 USERS = st.integers(1, 3)

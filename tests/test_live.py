@@ -21,9 +21,9 @@ from services.jobs import quote
 from services.keyed_lock import KeyedLock
 from services.live import LiveMessages, watched_jobs
 from services.telegram import Pace, make_bot
-from tests.bot_fixture import ANYA
-from tests.database_fixture import Clock, plan_of
-from tests.sandbox_fixture import Sandbox
+from tests.support.bot_fixture import ANYA
+from tests.support.database_fixture import Clock, plan_of
+from tests.support.sandbox_fixture import Sandbox
 
 
 @dataclass

@@ -25,7 +25,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import BaseTestServer, TestServer
 
 from services.log import event, log_context, setup_logging
-from tests.database_fixture import ROOT
+from tests.support.database_fixture import ROOT
 
 TOKEN = "123456789:AAF-telegram_token_hunter2"
 SHOP_KEY = "live_yookassa-hunter2'with\"quotes"

@@ -24,10 +24,10 @@ import main
 from database import audit as books_audit
 from database.checks import RULES
 from database.models import Database
-from tests.database_fixture import assert_books, url_of
-from tests.redis_fixture import RedisServer
-from tests.sandbox_fixture import Sandbox
-from tests.shop_fixture import until
+from tests.support.database_fixture import assert_books, url_of
+from tests.support.redis_fixture import RedisServer
+from tests.support.sandbox_fixture import Sandbox
+from tests.support.shop_fixture import until
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSED_ON = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")

@@ -33,7 +33,7 @@ from database.models import (
     Payment,
     UnsupportedDatabase,
 )
-from tests.database_fixture import ROOT, assert_books, run_program, snapshot, url_of
+from tests.support.database_fixture import ROOT, assert_books, run_program, snapshot, url_of
 
 INIT = "import asyncio; from database.models import db; asyncio.run(db.init_db())"
 

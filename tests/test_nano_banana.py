@@ -17,7 +17,7 @@ from services.media import inspect_image
 from services.providers.http import Answer, Scrubber
 from services.providers.nano_banana import NanoBanana
 from services.providers.nano_banana_answer import read_error, seconds_to_pacific_midnight
-from tests.provider_wire import Reply, reply, sandbox_faces, scripted
+from tests.support.provider_wire import Reply, reply, sandbox_faces, scripted
 
 KEY = "sandbox-gemini-key"
 MODEL = shipped_catalogue().default_image

@@ -12,8 +12,8 @@ from database import assets as asset_rows
 from database import jobs, ledger, outbox, payments, schema, users
 from database.models import Tx
 from database.rows import Job
-from tests.bot_fixture import ANYA, House, Person, labels_of, open_house, until, words_of
-from tests.sandbox_fixture import ADMIN, Sandbox
+from tests.support.bot_fixture import ANYA, House, Person, labels_of, open_house, until, words_of
+from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 NBSP = "\u00a0"
 

@@ -17,8 +17,8 @@ from aiogram.types import BotShortDescription
 
 from services.keyed_lock import KeyedLock, TooManyWaiting
 from services.telegram import Pace, Screen, change, change_or_show, cut, make_bot, patience, show
-from tests.bot_fixture import ANYA, BOB
-from tests.sandbox_fixture import Sandbox
+from tests.support.bot_fixture import ANYA, BOB
+from tests.support.sandbox_fixture import Sandbox
 
 
 class Clock:

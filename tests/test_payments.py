@@ -15,9 +15,9 @@ from services.errors import TopUpUnavailable
 from services.i18n import Texts
 from services.payments import Payments
 from services.yookassa import YooKassaGateway
-from tests.edge_fixture import HOOK, Till
-from tests.sandbox_fixture import ADMIN
-from tests.shop_fixture import until
+from tests.support.edge_fixture import HOOK, Till
+from tests.support.sandbox_fixture import ADMIN
+from tests.support.shop_fixture import until
 
 
 async def credits(till: Till, user_id: int = 1) -> list[tuple[str, int]]:

@@ -18,7 +18,7 @@ from database.models import (
     Payment,
     PaymentStatus,
 )
-from tests.database_fixture import Clock, snapshot
+from tests.support.database_fixture import Clock, snapshot
 
 ANNA, BORIS = 7001, 7002
 

@@ -16,7 +16,7 @@ from services.providers.kling import Kling, parse_callback
 from services.providers.kling_answer import read_envelope, read_task
 from services.providers.nano_banana import NanoBanana
 from services.providers.nano_banana_answer import read_error, read_picture
-from tests.provider_wire import Reply, scripted
+from tests.support.provider_wire import Reply, scripted
 
 SCRUB = Scrubber(())
 CLIP = VideoRequest(model="kling-3.0", prompt="a", duration=5, resolution="720p", external_id="e")

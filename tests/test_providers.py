@@ -31,7 +31,7 @@ from services.providers import open_providers
 from services.providers.http import Scrubber
 from services.providers.kling import Kling
 from services.providers.nano_banana import NanoBanana
-from tests.provider_wire import Reply, reply, scripted
+from tests.support.provider_wire import Reply, reply, scripted
 
 SCRUB = Scrubber(())
 CLIP = VideoRequest(model="kling-3.0", prompt="a", duration=5, resolution="720p", external_id="e")

@@ -15,15 +15,15 @@ import pytest
 
 from services.log import RedactingFilter
 from services.queue import FUNCTIONS, Queue, Step, StepName
-from tests import queue_steps
-from tests.redis_fixture import RedisServer, mortal_redis, redis_process, redis_server
+from tests.support import queue_steps
+from tests.support.redis_fixture import RedisServer, mortal_redis, redis_process, redis_server
 
 __all__ = ["mortal_redis", "redis_process", "redis_server"]  # fixtures, used by their names
 
 STAND_INS: dict[StepName, str] = {
-    "image": "tests.queue_steps.wait",
-    "submit": "tests.queue_steps.fail",
-    "finish": "tests.queue_steps.finish",
+    "image": "tests.support.queue_steps.wait",
+    "submit": "tests.support.queue_steps.fail",
+    "finish": "tests.support.queue_steps.finish",
 }
 MakeQueue = Callable[..., Queue]
 

@@ -27,7 +27,7 @@ from services.rate_limiter import (
     Verdict,
     check_balance_and_reserve,
 )
-from tests.redis_fixture import RedisServer, mortal_redis, redis_process, redis_server
+from tests.support.redis_fixture import RedisServer, mortal_redis, redis_process, redis_server
 
 __all__ = ["mortal_redis", "redis_process", "redis_server"]  # fixtures, used by their names
 

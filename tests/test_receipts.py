@@ -20,9 +20,9 @@ from services.payments import Payments
 from services.receipts import BadEmail, parse_email, terms_of
 from services.reconcile import Reconciliation
 from services.refunds import CardRail, Refunds
-from tests.bot_fixture import ANYA, House, open_house
-from tests.edge_fixture import Till
-from tests.sandbox_fixture import ADMIN, Sandbox
+from tests.support.bot_fixture import ANYA, House, open_house
+from tests.support.edge_fixture import Till
+from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 ADDRESS = "anna.k+bot@Example.org"
 KEPT = "anna.k+bot@example.org"

@@ -17,8 +17,8 @@ from services.metrics import Metrics
 from services.queue import Queue
 from services.reconcile import COMPARED, Reconciliation, credited_since, returned_since
 from services.yookassa import YooKassaError
-from tests.edge_fixture import Till
-from tests.sandbox_fixture import ADMIN
+from tests.support.edge_fixture import Till
+from tests.support.sandbox_fixture import ADMIN
 
 
 async def entries(till: Till, user_id: int = 1) -> list[tuple[str, int]]:

@@ -18,10 +18,10 @@ from database.models import IllegalMove, KeyReused, NotFound, PaymentStatus, Ref
 from database.refunds import NewRefund, Undecided
 from services.refunds import CardRail, Refunds
 from services.yookassa import Receipt, build_payment_body, build_refund_body
-from tests.database_fixture import assert_books, program
-from tests.edge_fixture import Till
-from tests.sandbox_fixture import ADMIN
-from tests.shop_fixture import until
+from tests.support.database_fixture import assert_books, program
+from tests.support.edge_fixture import Till
+from tests.support.sandbox_fixture import ADMIN
+from tests.support.shop_fixture import until
 
 
 async def entries(till: Till, user_id: int = 1) -> list[tuple[str, int]]:

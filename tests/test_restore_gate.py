@@ -7,8 +7,8 @@ from pathlib import Path
 
 from database import backup
 from database import payments as rows
-from tests.bot_fixture import ADMIN, ANYA, House, open_house, words_of
-from tests.sandbox_fixture import Sandbox
+from tests.support.bot_fixture import ADMIN, ANYA, House, open_house, words_of
+from tests.support.sandbox_fixture import Sandbox
 from tests.test_main import command
 
 

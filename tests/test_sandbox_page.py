@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from sandbox.art import film
-from tests.chat_page import ANYA, BOB, Bot, bot, driver, http, inline, page, sandbox
-from tests.webdriver import ENTER, ESCAPE, SHIFT, Page
+from tests.support.chat_page import ANYA, BOB, Bot, bot, driver, http, inline, page, sandbox
+from tests.support.webdriver import ENTER, ESCAPE, SHIFT, Page
 
 __all__ = ["bot", "driver", "http", "page", "sandbox"]  # fixtures, used by their names
 pytestmark = pytest.mark.browser

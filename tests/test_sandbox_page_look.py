@@ -9,8 +9,8 @@ import pytest
 
 from sandbox.app import serve
 from sandbox.world import World
-from tests.chat_page import ANYA, BOB, Bot, bot, driver, http, inline, page, sandbox
-from tests.webdriver import ELEMENT, ENTER, Driver, Page
+from tests.support.chat_page import ANYA, BOB, Bot, bot, driver, http, inline, page, sandbox
+from tests.support.webdriver import ELEMENT, ENTER, Driver, Page
 
 __all__ = ["bot", "driver", "http", "page", "sandbox"]  # fixtures, used by their names
 pytestmark = pytest.mark.browser

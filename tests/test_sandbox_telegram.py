@@ -15,19 +15,7 @@ from aiohttp import web
 from telegram import error as refused
 
 from sandbox.telegram.call import METHODS
-from tests.telegram_fixture import (
-    ANYA,
-    BOB,
-    GO,
-    TOKEN,
-    Receiver,
-    Wire,
-    bot,
-    picture,
-    receiver,
-    wait_for,
-    wire,
-)
+from tests.support.telegram_fixture import ANYA, BOB, GO, TOKEN, Receiver, Wire, bot, picture, receiver, wait_for, wire
 
 __all__ = ["bot", "receiver", "wire"]  # fixtures, used by their names
 

@@ -12,17 +12,7 @@ import telegram
 from PIL import Image
 from telegram import error as refused
 
-from tests.telegram_fixture import (
-    ANYA,
-    BOB,
-    GO,
-    TOKEN,
-    Wire,
-    bot,
-    clip,
-    picture,
-    wire,
-)
+from tests.support.telegram_fixture import ANYA, BOB, GO, TOKEN, Wire, bot, clip, picture, wire
 
 __all__ = ["bot", "wire"]  # fixtures, used by their names
 

@@ -13,19 +13,7 @@ from telegram import error as refused
 from yarl import URL
 
 from sandbox.telegram.events import QUEUE_LIMIT, Events
-from tests.telegram_fixture import (
-    ANYA,
-    BOB,
-    GO,
-    OLEG,
-    Wire,
-    bot,
-    clip,
-    picture,
-    serving,
-    wait_for,
-    wire,
-)
+from tests.support.telegram_fixture import ANYA, BOB, GO, OLEG, Wire, bot, clip, picture, serving, wait_for, wire
 
 __all__ = ["bot", "wire"]  # fixtures, used by their names
 

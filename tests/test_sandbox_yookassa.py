@@ -16,7 +16,7 @@ from yookassa.domain.exceptions import BadRequestError, NotFoundError, Unauthori
 
 import sandbox.yookassa
 from sandbox.world import World
-from tests.yookassa_fixture import SECURE_CARD, Client, Inbox, basic, client, inbox, order, rub, until, world
+from tests.support.yookassa_fixture import SECURE_CARD, Client, Inbox, basic, client, inbox, order, rub, until, world
 
 __all__ = ["client", "inbox", "world"]  # fixtures, used by their names
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.world import World
-from tests.yookassa_fixture import GOOD_CARD, POOR_CARD, SECURE_CARD, Client, client, rub, world
+from tests.support.yookassa_fixture import GOOD_CARD, POOR_CARD, SECURE_CARD, Client, client, rub, world
 
 __all__ = ["client", "world"]  # fixtures, used by their names
 

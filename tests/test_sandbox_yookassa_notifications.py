@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from sandbox.world import Fault, World
-from tests.yookassa_fixture import Client, Inbox, client, inbox, rub, until, world
+from tests.support.yookassa_fixture import Client, Inbox, client, inbox, rub, until, world
 
 __all__ = ["client", "inbox", "world"]  # fixtures, used by their names
 

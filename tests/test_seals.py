@@ -20,7 +20,7 @@ from database.engine import SqliteFile, Tx
 from database.errors import BooksDisagree, BrokenRule, UnsupportedDatabase
 from database.models import Database
 from database.schema import NO_SEAL, ledger
-from tests.database_fixture import assert_books, program, run_program, snapshot, url_of
+from tests.support.database_fixture import assert_books, program, run_program, snapshot, url_of
 
 ANNA, BORIS = 7001, 7002
 COLUMNS = "id, user_id, kind, amount, reason, job_id, payment_id, key, created_at"

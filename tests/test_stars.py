@@ -17,8 +17,8 @@ from database.models import IllegalMove, NotFound, Payment, PaymentStatus, Tx
 from services.catalogue import SHIPPED, CatalogueError, load_catalogue
 from services.reconcile import COMPARED
 from services.yookassa import YooKassaError
-from tests.bot_fixture import ADMIN, ANYA, BOB, House, Person, labels_of, open_house, words_of
-from tests.sandbox_fixture import Sandbox
+from tests.support.bot_fixture import ADMIN, ANYA, BOB, House, Person, labels_of, open_house, words_of
+from tests.support.sandbox_fixture import Sandbox
 
 PACKS = "maximum = 10000000\nstars = [{ kopecks = 10000, price = 90 }, { kopecks = 50000, price = 440 }]"
 

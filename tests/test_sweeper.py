@@ -14,8 +14,8 @@ from database.models import JobStatus, JobStep, JobType, Tx
 from services.i18n import Texts
 from services.jobs import message_of
 from services.payments import Payments
-from tests.database_fixture import assert_books
-from tests.shop_fixture import HandQueue, Shop, until
+from tests.support.database_fixture import assert_books
+from tests.support.shop_fixture import HandQueue, Shop, until
 from workers import image_worker
 from workers.sweeper import LEASE, Sweeper
 

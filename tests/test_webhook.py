@@ -15,10 +15,10 @@ from sqlalchemy import text
 from database import jobs
 from database.models import JobStep, JobType, Tx
 from handlers.webhook import MAX_BACKGROUND, create_web_app
-from tests.database_fixture import Clock, assert_books, snapshot
-from tests.edge_fixture import Till
 from tests.faults.examples import drawn
-from tests.route_fixture import (
+from tests.support.database_fixture import Clock, assert_books, snapshot
+from tests.support.edge_fixture import Till
+from tests.support.route_fixture import (
     LIMITS,
     RAILS,
     SECRET,
@@ -33,7 +33,7 @@ from tests.route_fixture import (
     raw_status,
     right_sender,
 )
-from tests.sandbox_fixture import Sandbox
+from tests.support.sandbox_fixture import Sandbox
 
 STRANGER = {"YOOKASSA_WEBHOOK_CIDRS": "185.71.76.0/27"}
 SIGNED = {"KLING_WEBHOOK_SECRET": "whsec_a2V5"}

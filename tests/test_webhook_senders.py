@@ -13,9 +13,18 @@ import pytest
 import pytest_asyncio
 
 from services.settings import YOOKASSA_SENDERS
-from tests.edge_fixture import Till
-from tests.route_fixture import SECRET, SECRET_HEADER, deliver, good, inbox_rows, open_heard, opened, raw_status
-from tests.sandbox_fixture import Sandbox
+from tests.support.edge_fixture import Till
+from tests.support.route_fixture import (
+    SECRET,
+    SECRET_HEADER,
+    deliver,
+    good,
+    inbox_rows,
+    open_heard,
+    opened,
+    raw_status,
+)
+from tests.support.sandbox_fixture import Sandbox
 
 OLD, NEW = ("whsec_" + base64.b64encode(word).decode() for word in (b"the old secret", b"the new secret"))
 PROXIES = "127.0.0.1, 10.0.0.0/8, fd00::/8"

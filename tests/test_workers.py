@@ -13,7 +13,7 @@ from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
 from services.i18n import Texts
 from services.payments import Payments
 from services.providers import open_providers
-from tests.shop_fixture import Shop, until
+from tests.support.shop_fixture import Shop, until
 from workers import image_worker, video_worker
 from workers.sweeper import Sweeper
 from workers.watcher import watch

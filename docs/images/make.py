@@ -17,7 +17,7 @@ import aiohttp
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent.parent))
 
-from tests.webdriver import Driver, Page  # noqa: E402 (the project's root has to be on the path first)
+from tests.support.webdriver import Driver, Page  # noqa: E402 (the project's root has to be on the path first)
 
 ANYA, BOB, OLEG = 1001, 1002, 9001
 

@@ -25,13 +25,13 @@ from sandbox.app import serve
 from sandbox.kling import files
 from sandbox.kling.tasks import Task
 from sandbox.world import World
-from tests.bot_fixture import ANYA
 from tests.faults import points
 from tests.faults.seams import AFTER, BEFORE, Trap
 from tests.faults.stage import PATIENCE, SPEED, Stage, Violation, Zygote, until
-from tests.redis_fixture import RedisServer
-from tests.sandbox_fixture import Sandbox
-from tests.shop_fixture import impatient_catalogue
+from tests.support.bot_fixture import ANYA
+from tests.support.redis_fixture import RedisServer
+from tests.support.sandbox_fixture import Sandbox
+from tests.support.shop_fixture import impatient_catalogue
 
 GIFT = 100_000  # kopecks that Anya has when a story begins
 SETTINGS = {"gemini": {"pixel_scale": 0.1, "delay_scale": 0.01}, "kling": {"delay_scale": 0.01}}

@@ -17,11 +17,11 @@ from typing import Any
 
 from pysqlite3 import dbapi2 as sqlite
 
-from tests.bot_fixture import ANYA, BOT_ID, Person
-from tests.database_fixture import ROOT
 from tests.faults.seams import AFTER, SharedClock, Trap
-from tests.process_fixture import free_port
-from tests.sandbox_fixture import ADMIN, Sandbox
+from tests.support.bot_fixture import ANYA, BOT_ID, Person
+from tests.support.database_fixture import ROOT
+from tests.support.process_fixture import free_port
+from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 SPEED = 5.0  # simulated seconds a real second, outside; the shop's own clock jumps where nothing happens
 PATIENCE = 60.0  # real seconds for a story, whatever the machine does beside it

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import strategies as st
 
 from database.models import Tx
-from tests.bot_fixture import ADMIN, ANYA, BOB, House, Json, until
-from tests.database_fixture import ROOT, snapshot
 from tests.faults.examples import drawn
+from tests.support.bot_fixture import ADMIN, ANYA, BOB, House, Json, until
+from tests.support.database_fixture import ROOT, snapshot
 
 MONEY = ("ledger", "balances", "reservations", "jobs", "refunds", "debts")
 FEW = 8

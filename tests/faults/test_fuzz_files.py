@@ -17,8 +17,8 @@ from database.models import Database, DatabaseError
 from services.catalogue import SHIPPED, Catalogue, CatalogueError, load_catalogue
 from services.export import BadPeriod, Period, write_csv
 from services.settings import SETTING_NAMES, SettingsError, load_settings
-from tests.database_fixture import url_of
 from tests.faults.examples import drawn, fuzz
+from tests.support.database_fixture import url_of
 
 LINES = SHIPPED.read_text("utf-8").splitlines()
 VALUES = st.sampled_from([

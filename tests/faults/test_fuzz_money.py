@@ -20,10 +20,10 @@ from database.models import Database, Payment
 from services.i18n import Texts
 from services.payments import Payments
 from services.yookassa import YooKassaError, YooKassaGateway
-from tests.database_fixture import assert_books, url_of
 from tests.faults.examples import drawn
-from tests.provider_wire import Reply, Script, scripted
-from tests.sandbox_fixture import ADMIN
+from tests.support.database_fixture import assert_books, url_of
+from tests.support.provider_wire import Reply, Script, scripted
+from tests.support.sandbox_fixture import ADMIN
 
 KOPECKS = 50_000
 Json = dict[str, Any]

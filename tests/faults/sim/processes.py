@@ -30,11 +30,11 @@ from services.queue import FUNCTIONS, TIMEOUTS, Queue, Step, load_function
 from services.rate_limiter import RateLimiter
 from services.settings import Settings, load_settings
 from services.telegram import Pace, make_bot
-from tests.empty_shop import lay_out
 from tests.faults.sim.providers import SimGemini, SimKling, connect
 from tests.faults.sim.telegram import SimTelegram
 from tests.faults.sim.world import ADMIN, Machine, World, current
 from tests.faults.sim.yookassa import SHOP, SimYooKassa
+from tests.support.empty_shop import lay_out
 from workers import sweeper
 from workers.runtime import Runtime, install
 

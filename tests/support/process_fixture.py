@@ -18,10 +18,10 @@ import pytest_asyncio
 
 from database import jobs, ledger
 from database.models import Database, Job
-from tests.bot_fixture import Person
-from tests.database_fixture import ROOT, assert_books
-from tests.sandbox_fixture import Sandbox
-from tests.shop_fixture import until
+from tests.support.bot_fixture import Person
+from tests.support.database_fixture import ROOT, assert_books
+from tests.support.sandbox_fixture import Sandbox
+from tests.support.shop_fixture import until
 
 START_SECONDS = 60.0
 

@@ -18,9 +18,9 @@ from sqlalchemy import event, text
 
 from database.checks import check_file, run_checks
 from database.models import Database, Tx
-from tests.empty_shop import lay_out
+from tests.support.empty_shop import lay_out
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 

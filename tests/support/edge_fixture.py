@@ -21,9 +21,9 @@ from services.reconcile import Reconciliation
 from services.refunds import CardRail, Refunds
 from services.settings import Settings
 from services.yookassa import YooKassaGateway
-from tests.database_fixture import assert_books
-from tests.empty_shop import lay_out
-from tests.sandbox_fixture import ADMIN, Sandbox
+from tests.support.database_fixture import assert_books
+from tests.support.empty_shop import lay_out
+from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 HOOK = "/webhooks/yookassa"
 

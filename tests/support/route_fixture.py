@@ -23,9 +23,9 @@ from services.i18n import Texts
 from services.payments import Payments
 from services.telegram import make_bot
 from services.yookassa import YooKassaGateway
-from tests.edge_fixture import Till
-from tests.empty_shop import lay_out
-from tests.sandbox_fixture import ADMIN, Sandbox
+from tests.support.edge_fixture import Till
+from tests.support.empty_shop import lay_out
+from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 SMALL: Final = 64 * 1024
 LARGE: Final = 1024 * 1024

@@ -18,9 +18,9 @@ from database.models import Database, Job, JobType
 from services.catalogue import SHIPPED
 from services.queue import FUNCTIONS, Queue, Step, load_function
 from services.settings import Settings
-from tests.database_fixture import assert_books
-from tests.empty_shop import lay_out
-from tests.sandbox_fixture import Sandbox
+from tests.support.database_fixture import assert_books
+from tests.support.empty_shop import lay_out
+from tests.support.sandbox_fixture import Sandbox
 from workers.runtime import Runtime, install
 
 

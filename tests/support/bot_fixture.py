@@ -18,9 +18,9 @@ from PIL import Image
 from database.models import Database
 from handlers.shop import Shop
 from services.telegram import Pace
-from tests.database_fixture import assert_books
-from tests.empty_shop import lay_out
-from tests.sandbox_fixture import ADMIN, TOKEN, Sandbox
+from tests.support.database_fixture import assert_books
+from tests.support.empty_shop import lay_out
+from tests.support.sandbox_fixture import ADMIN, TOKEN, Sandbox
 
 BOT_ID = int(TOKEN.split(":")[0])
 ANYA, BOB = 1001, 1002

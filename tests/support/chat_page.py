@@ -14,7 +14,7 @@ from PIL import Image
 
 from sandbox.app import serve
 from sandbox.world import World
-from tests.webdriver import Driver, Page
+from tests.support.webdriver import Driver, Page
 
 ANYA, BOB = 1001, 1002
 
