@@ -20,8 +20,8 @@ from services.i18n import LANGUAGES, Texts
 from services.jobs import quote
 from services.metrics import Metrics
 from services.queue import Queue
+from tests.database.test_seals import intruder
 from tests.support.database_fixture import HOUR, Clock, program
-from tests.test_seals import intruder
 
 ADMINS = (101, 202)
 DAY = 24 * HOUR

@@ -41,7 +41,7 @@ _PAYMENTS = "database/payments.py"
 _REFUNDS = "database/refunds.py"
 _SETTLEMENT = "services/settlement.py"
 _CHECKS = "database/checks.py"
-_BREAKS = "test_checks.py::test_a_broken_rule_is_found"
+_BREAKS = "database/test_checks.py::test_a_broken_rule_is_found"
 _GUARDS = "database/migrations/versions/0001_ledger.py"
 _NOT_COMPARED = Edit(_CHECKS, "if _plain(sql) not in present)", "if False)")
 _NOT_DURABLE = (
@@ -114,7 +114,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             _NOT_COMPARED,
         ),
-        ("test_database_door.py::test_a_hundred_reserves_with_money_for_one",),
+        ("database/test_engine.py::test_a_hundred_reserves_with_money_for_one",),
     ),
     _one(
         "the balance is looked at only by the schema, whose no knows no sums",
@@ -127,7 +127,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a connection is set to be quick and not durable, and opens all the same",
         _NOT_DURABLE,
-        ("test_database_door.py::test_every_connection_is_durable_and_guarded",),
+        ("database/test_engine.py::test_every_connection_is_durable_and_guarded",),
     ),
     Mutant(
         "a power cut may lose what was acknowledged",
@@ -184,15 +184,15 @@ MUTANTS: tuple[Mutant, ...] = (
         _JOBS,
         " or held.hold_until > tx.now:",
         ":",
-        "test_jobs_table.py::test_a_hold_without_a_job_ends",
+        "database/test_jobs.py::test_a_hold_without_a_job_ends",
     ),
     _one(
         "a hold that ended is paid back again",
         _JOBS,
         "    if held is None or held.state is not ReservationState.RESERVED or held.hold_until > tx.now:",
         "    if held is None or held.hold_until > tx.now:",
-        "test_jobs_table.py::test_a_hold_without_a_job_ends",
-        "test_jobs_table.py::test_a_result_and_the_end_of_the_hold_race",
+        "database/test_jobs.py::test_a_hold_without_a_job_ends",
+        "database/test_jobs.py::test_a_result_and_the_end_of_the_hold_race",
     ),
     # --- orders ------------------------------------------------------------------------------------------------------
     _one(
@@ -200,21 +200,21 @@ MUTANTS: tuple[Mutant, ...] = (
         _JOBS,
         "        return earlier, False\n    users.ensure(tx, new.user_id)",
         "    users.ensure(tx, new.user_id)",
-        "test_jobs_table.py::test_a_double_tap_is_one_job",
+        "database/test_jobs.py::test_a_double_tap_is_one_job",
     ),
     _one(
         "the limit of open orders is not counted",
         _JOBS,
         "    if len(open_of_user(tx, new.user_id)) >= max_active:",
         "    if False:",
-        "test_jobs_table.py::test_the_limit_holds_at_once_and_frees_with_the_end",
+        "database/test_jobs.py::test_the_limit_holds_at_once_and_frees_with_the_end",
     ),
     _one(
         "a held lease is taken over",
         _JOBS,
         "            or_(jobs.c.lease_until.is_(None), _past(jobs.c.lease_until, tx)),\n",
         "",
-        "test_jobs_table.py::test_one_of_many_claims_wins",
+        "database/test_jobs.py::test_one_of_many_claims_wins",
     ),
     Mutant(
         "who lost the lease may still finish: no attempt is compared",
@@ -226,35 +226,35 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             Edit(_JOBS, "    if job is None or job.attempt != attempt or ", "    if job is None or "),
         ),
-        ("test_jobs_table.py::test_a_lost_lease_changes_nothing_any_more",),
+        ("database/test_jobs.py::test_a_lost_lease_changes_nothing_any_more",),
     ),
     _one(
         "cancelled although the provider was asked",
         _JOBS,
         "    if not job.is_open or calls(tx, job_id):",
         "    if not job.is_open:",
-        "test_jobs_table.py::test_a_cancel_and_a_call_race",
+        "database/test_jobs.py::test_a_cancel_and_a_call_race",
     ),
     _one(
         "an order fails and its money stays",
         _JOBS,
         "    ledger.refund(tx, job_id)\n    if status is JobStatus.FAILED:",
         "    if status is JobStatus.FAILED:",
-        "test_jobs_table.py::test_fail_gives_everything_back_once",
+        "database/test_jobs.py::test_fail_gives_everything_back_once",
     ),
     _one(
         "an order is finished and not charged",
         _JOBS,
         "    ledger.charge(tx, job_id, cost)\n",
         "",
-        "test_jobs_table.py::test_finish_charges_and_owes_the_delivery",
+        "database/test_jobs.py::test_finish_charges_and_owes_the_delivery",
     ),
     _one(
         "a result is charged and owed to nobody",
         _JOBS,
         '    outbox.post(tx, f"result:{job_id}", job.user_id, "result", job_id=job_id)\n',
         "",
-        "test_jobs_table.py::test_finish_charges_and_owes_the_delivery",
+        "database/test_jobs.py::test_finish_charges_and_owes_the_delivery",
     ),
     _one(
         "charged although nothing was stored",
@@ -283,7 +283,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _JOBS,
         "    if held is None:\n        return None\n    if closed_by",
         "    if closed_by",
-        "test_jobs_table.py::test_no_call_without_a_live_lease",
+        "database/test_jobs.py::test_no_call_without_a_live_lease",
     ),
     _one(
         "a call of unknown outcome is repeated for ever",
@@ -326,29 +326,29 @@ MUTANTS: tuple[Mutant, ...] = (
         "database/seals.py",
         '        raise BooksDisagree("the newest seal of the ledger is not the one that was',
         '        str("the newest seal of the ledger is not the one that was',
-        "test_seals.py::test_a_cut_off_end_of_the_chain_is_found_and_not_sealed_over",
+        "database/test_seals.py::test_a_cut_off_end_of_the_chain_is_found_and_not_sealed_over",
     ),
     _one(
         "all causes of a compensation share one key",
         _JOBS,
         '    key = f"compensation:{job_id}:{cause}"\n',
         '    key = f"compensation:{job_id}"\n',
-        "test_jobs_table.py::test_compensation_comes_once_per_cause",
+        "database/test_jobs.py::test_compensation_comes_once_per_cause",
     ),
     _one(
         "more is compensated than was charged",
         _JOBS,
         "    return (job.cost_actual or 0) - int(tx.execute(given).scalar() or 0)",
         "    return job.cost_actual or 0",
-        "test_jobs_table.py::test_compensation_comes_once_per_cause",
-        "test_jobs_table.py::test_only_charged_jobs_are_compensated",
+        "database/test_jobs.py::test_compensation_comes_once_per_cause",
+        "database/test_jobs.py::test_only_charged_jobs_are_compensated",
     ),
     _one(
         "a result that expires undelivered stays paid",
         _JOBS,
         '        compensate(tx, job.id, "undelivered")',
         "        pass",
-        "test_jobs_table.py::test_a_result_that_expires_undelivered_is_paid_back",
+        "database/test_jobs.py::test_a_result_that_expires_undelivered_is_paid_back",
     ),
     # --- money that comes -------------------------------------------------------------------------------------------
     _one(
@@ -399,14 +399,14 @@ MUTANTS: tuple[Mutant, ...] = (
         _PAYMENTS,
         "    if payment.quarantined_reason:\n        raise",
         "    if False:\n        raise",
-        "test_payments_table.py::test_a_quarantined_payment_credits_nothing",
+        "database/test_payments.py::test_a_quarantined_payment_credits_nothing",
     ),
     _one(
         "a payment that is paid is settled again",
         _PAYMENTS,
         _PAID_IS_PAID,
         "",
-        "test_payments_table.py::test_fifty_settles_at_once_are_one_credit",
+        "database/test_payments.py::test_fifty_settles_at_once_are_one_credit",
     ),
     Mutant(
         "each look credits under a key of its own",
@@ -425,7 +425,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _LEDGER,
         "    settle_debts(tx, user_id, entry)\n    return entry, True",
         "    return entry, True",
-        "test_payments_table.py::test_the_next_credit_settles_the_debt",
+        "database/test_payments.py::test_the_next_credit_settles_the_debt",
     ),
     _one(
         "money back from an order settles no debt",
@@ -498,7 +498,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _LEDGER,
         "    if owed:\n",
         "    if False:\n",
-        "test_payments_table.py::test_what_is_spent_becomes_a_debt",
+        "database/test_payments.py::test_what_is_spent_becomes_a_debt",
     ),
     _one(
         "returns told before their payment are forgotten",
@@ -513,7 +513,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "    known = by_provider_id(tx, provider_refund_id)\n    own =",
         '    known = None\n    refund_id += f"{tx.now}"\n    provider_refund_id += f"{tx.now}"\n    own =',
         "test_payments.py::test_money_returned_from_the_cabinet_is_taken_back_once",
-        "test_payments_table.py::test_thirty_returns_at_once",
+        "database/test_payments.py::test_thirty_returns_at_once",
     ),
     Mutant(
         "more is returned than was paid",
@@ -564,42 +564,42 @@ MUTANTS: tuple[Mutant, ...] = (
         _JOBS,
         "    ledger.begin_far_hold_anew(tx, job_id)\n",
         "",
-        "test_jobs_table.py::test_a_hold_of_a_wrong_clock_ends_in_its_own_time",
+        "database/test_jobs.py::test_a_hold_of_a_wrong_clock_ends_in_its_own_time",
     ),
     _one(
         "nobody looks at a hold of a wrong clock",
         _LEDGER,
         "or_(until <= tx.now, until > tx.now + FAR_MS)",
         "or_(until <= tx.now)",
-        "test_jobs_table.py::test_a_hold_of_a_wrong_clock_ends_in_its_own_time",
+        "database/test_jobs.py::test_a_hold_of_a_wrong_clock_ends_in_its_own_time",
     ),
     _one(
         "a hold that was seen under a wrong clock is given back at once",
         _LEDGER,
         "tx.now + (lasts if 0 < lasts <= HOLD_WITHOUT_JOB_MS else HOLD_WITHOUT_JOB_MS)",
         "tx.now",
-        "test_jobs_table.py::test_a_hold_of_a_wrong_clock_ends_in_its_own_time",
+        "database/test_jobs.py::test_a_hold_of_a_wrong_clock_ends_in_its_own_time",
     ),
     _one(
         "a stored result of a wrong clock is believed",
         _JOBS,
         "(asset.expires_at != end or assets.begin_far_anew(tx, asset))",
         "asset.expires_at != end",
-        "test_jobs_table.py::test_a_result_of_a_wrong_clock_is_kept_for_its_own_time",
+        "database/test_jobs.py::test_a_result_of_a_wrong_clock_is_kept_for_its_own_time",
     ),
     _one(
         "a file goes by an end that has changed since",
         _JOBS,
         "(asset.expires_at != end or assets.begin_far_anew(tx, asset))",
         "assets.begin_far_anew(tx, asset)",
-        "test_jobs_table.py::test_a_photo_that_an_order_needs_by_now_is_not_deleted",
+        "database/test_jobs.py::test_a_photo_that_an_order_needs_by_now_is_not_deleted",
     ),
     _one(
         "what is kept for long is taken for a wrong clock's",
         "database/assets.py",
         "tx.now + FAR_MS + keep_ms, assets.c.created_at > tx.now + FAR_MS)",
         "tx.now + keep_ms)",
-        "test_jobs_table.py::test_a_result_that_is_kept_for_long_is_of_no_wrong_clock",
+        "database/test_jobs.py::test_a_result_that_is_kept_for_long_is_of_no_wrong_clock",
     ),
     _one(
         "a restored order's key counts from when it is sent again",
@@ -735,7 +735,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _CHECKS,
         "\n                            AND (o.due_at IS NOT NULL OR o.dead_reason IS NOT NULL))",
         ")",
-        "test_checks.py::test_an_undelivered_result_whose_message_nobody_will_send_is_found",
+        "database/test_checks.py::test_an_undelivered_result_whose_message_nobody_will_send_is_found",
     ),
     # --- waiting ------------------------------------------------------------------------------------------------------
     _one(
@@ -787,6 +787,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "database/outbox.py",
         "        .where(_past(outbox.c.due_at, tx), free)",
         "        .where(_past(outbox.c.due_at, tx))",
-        "test_jobs_table.py::test_one_sender_takes_a_message",
+        "database/test_jobs.py::test_one_sender_takes_a_message",
     ),
 )
