@@ -10,11 +10,11 @@ import pytest
 
 from database import payments
 from database.models import Database
+from tests.services.test_stars import invoice, pay, with_packs
 from tests.support.bot_fixture import ANYA, BOB, Person
 from tests.support.database_fixture import ROOT
 from tests.support.process_fixture import Company
 from tests.support.sandbox_fixture import ADMIN
-from tests.test_stars import invoice, pay, with_packs
 
 
 class Operator:

@@ -24,14 +24,14 @@ from services.i18n import Texts
 from services.keyed_lock import KeyedLock
 from services.payments import Payments
 from services.queue import Queue
+from tests.services.test_stars import entries as star_entries
+from tests.services.test_stars import paid as paid_in_stars
+from tests.services.test_stars import with_packs
 from tests.support.bot_fixture import ANYA, BOT_ID, House, open_house
 from tests.support.edge_fixture import Till
 from tests.support.redis_fixture import RedisServer
 from tests.support.sandbox_fixture import ADMIN, Sandbox
 from tests.support.shop_fixture import Shop, until
-from tests.test_stars import entries as star_entries
-from tests.test_stars import paid as paid_in_stars
-from tests.test_stars import with_packs
 from workers.sweeper import Sweeper
 
 PEOPLE_ARE_CALLED = {"user_id", "admin_id", "requested_by", "decided_by"}

@@ -16,7 +16,7 @@ from pydantic import SecretStr, ValidationError
 
 from services.settings import SETTING_NAMES, Settings, SettingsError, feature_notes, load_settings
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "123456:AbC-dEf_ghi"
 WEBHOOK_SECRET = "whsec_dGVzdHNlY3JldA=="
 

@@ -14,7 +14,7 @@ from fluent.syntax.visitor import Visitor
 
 from services.i18n import LANGUAGES, LOCALES, MissingText, Safe, Texts, pick_language
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pytest
 
 from services.assets import AssetError, AssetNotFound, LocalAssets, open_assets
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
