@@ -461,21 +461,21 @@ MUTANTS: tuple[Mutant, ...] = (
         '            item = await _kept(edge.db.write(inbox.receive, "yookassa", key, text))\n',
         '            edge.spawn("yookassa", edge.db.write(inbox.receive, "yookassa", key, text))\n'
         "            return web.Response(status=200)\n",
-        "test_webhook.py::test_what_can_not_be_written_down_is_500_and_nothing_is_lost",
+        "handlers/test_webhook.py::test_what_can_not_be_written_down_is_500_and_nothing_is_lost",
     ),
     _one(
         "anybody may send notifications",
         "handlers/webhook.py",
         "            _require(_listed(sender, edge.settings.yookassa_webhook_cidrs), 403)\n",
         "",
-        "test_webhook.py::test_a_wrong_sender_is_refused_before_the_body_is_read_as_json",
+        "handlers/test_webhook.py::test_a_wrong_sender_is_refused_before_the_body_is_read_as_json",
     ),
     _one(
         "updates need no secret",
         "handlers/webhook.py",
         '_require(hmac.compare_digest(given.encode(errors="surrogateescape"), secret.encode()), 401)',
         "pass",
-        "test_webhook_senders.py::test_an_update_without_the_secret_is_refused",
+        "handlers/test_webhook_senders.py::test_an_update_without_the_secret_is_refused",
     ),
     _one(
         "a charge in Stars is credited as often as it is told",

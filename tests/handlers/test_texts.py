@@ -18,7 +18,7 @@ from services.errors import OrderFault
 from services.i18n import LANGUAGES, LOCALES
 from services.media import MediaFault
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ENTRY = re.compile(r"^([a-z][\w-]*) *=(.*(?:\n(?:[ \t]+.*|\s*$))*)", re.M)
 VARIABLE = re.compile(r"\{\s*\$(\w+)")
 
