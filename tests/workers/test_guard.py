@@ -24,13 +24,13 @@ from workers.guard import GuardedJob, PlainSerializer
 
 __all__ = ["mortal_redis", "redis_process", "redis_server"]  # fixtures, used by their names
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 # Steps that leave a file for each run, in the place of the real ones; everything else of `workers` is the real thing.
 STEP_MODULE = """
 import asyncio, os
 from pathlib import Path
-RUNS = Path(__file__).resolve().parent.parent / "runs"
+RUNS = Path(__file__).resolve().parents[2] / "runs"
 
 def note(name, job_id):
     with open(RUNS / f"{name}-{job_id}", "ab") as file:
