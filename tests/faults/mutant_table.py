@@ -177,7 +177,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _LEDGER,
         "    entry = add_entry(tx, held.user_id, EntryKind.REFUND, held.amount, Reason.REFUND,",
         "    entry = add_entry(tx, 0, EntryKind.REFUND, held.amount, Reason.REFUND,",
-        "test_attack_jobs.py::test_money_goes_back_to_who_paid_and_to_nobody_else",
+        "scenarios/test_job_faults.py::test_money_goes_back_to_who_paid_and_to_nobody_else",
     ),
     _one(
         "a hold is given back before its end",
@@ -263,7 +263,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "    from services import assets as store\n\n    try:\n"
         '        stored = await here.assets.put(result.data, suffix=_SUFFIXES.get(info.mime, ".bin"))\n'
         '    except store.AssetError:\n        stored = store.StoredAsset("lost", "0", len(result.data))\n',
-        "test_attack_jobs.py::test_a_result_that_can_not_be_stored_gives_the_money_back",
+        "scenarios/test_job_faults.py::test_a_result_that_can_not_be_stored_gives_the_money_back",
     ),
     Mutant(
         "the provider is called before the intent is written",
@@ -318,8 +318,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "workers/video_worker.py",
         "    if earlier + 1 < len(SEARCH_PAUSES_MS) or ",
         "    if ",
-        "test_attack_jobs.py::test_a_submit_goes_out_again_only_after_the_third_empty_look",
-        "test_attack_jobs.py::test_a_submit_that_timed_out_is_not_sent_anew_after_one_empty_look",
+        "scenarios/test_job_faults.py::test_a_submit_goes_out_again_only_after_the_third_empty_look",
+        "scenarios/test_job_faults.py::test_a_submit_that_timed_out_is_not_sent_anew_after_one_empty_look",
     ),
     _one(
         "the seals go on over a cut off end",
@@ -392,7 +392,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _SETTLEMENT,
         '"test mode": self._test_mode is None or facts.test is self._test_mode,',
         '"test mode": True,',
-        "test_scenarios_money.py::test_a_test_payment_in_a_live_shop_is_refused",
+        "scenarios/test_money.py::test_a_test_payment_in_a_live_shop_is_refused",
     ),
     _one(
         "quarantined money is credited",
@@ -446,14 +446,14 @@ MUTANTS: tuple[Mutant, ...] = (
         _SETTLEMENT,
         "        if not -CLOCK_SLACK_SECONDS <= age(payment.sent_at) <= KEY_LIVES_SECONDS:",
         "        if False:",
-        "test_attack_payments.py::test_after_the_keys_time_the_payment_is_found_in_the_list",
+        "scenarios/test_payment_faults.py::test_after_the_keys_time_the_payment_is_found_in_the_list",
     ),
     _one(
         "a look that never ends comes first for ever",
         _PAYMENTS,
         "    if taken:\n",
         "    if False:\n",
-        "test_attack_payments.py::test_a_look_that_never_ends_does_not_come_first_again",
+        "scenarios/test_payment_faults.py::test_a_look_that_never_ends_does_not_come_first_again",
     ),
     _one(
         "a notification is acknowledged before it is written down",
@@ -483,7 +483,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "    if known is not None:\n        return known, False\n    order = _must(tx, order_id)",
         '    charge_id = f"{charge_id}:{tx.now}" if known else charge_id\n    order = _must(tx, order_id)',
         "services/test_stars.py::test_a_second_charge_of_an_order_is_a_second_credit",
-        "test_scenarios_money.py::test_a_redelivered_message_about_stars_makes_one_credit",
+        "scenarios/test_money.py::test_a_redelivered_message_about_stars_makes_one_credit",
     ),
     _one(
         "Stars of another price are credited",
@@ -505,7 +505,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _PAYMENTS,
         "        refunds.take_back(tx, payment_id, **vars(one))\n",
         "        pass\n",
-        "test_attack_payments.py::test_a_payment_returned_before_it_was_seen_is_never_credited_without_its_take_back",
+        "scenarios/test_payment_faults.py::test_a_payment_returned_before_it_was_seen_is_never_credited_without_its_take_back",
     ),
     _one(
         "one return is taken back as often as it is told",
@@ -606,21 +606,21 @@ MUTANTS: tuple[Mutant, ...] = (
         _PAYMENTS,
         ".values(sent_at=payments.c.created_at)",
         ".values(sent_at=tx.now)",
-        "test_attack_payments.py::test_an_order_that_a_backup_holds_unsent_is_looked_for_before_it_is_sent",
+        "scenarios/test_payment_faults.py::test_an_order_that_a_backup_holds_unsent_is_looked_for_before_it_is_sent",
     ),
     _one(
         "a key of tomorrow is alive",
         _SETTLEMENT,
         "        if not -CLOCK_SLACK_SECONDS <= age(payment.sent_at) <= KEY_LIVES_SECONDS:",
         "        if age(payment.sent_at) > KEY_LIVES_SECONDS:",
-        "test_attack_payments.py::test_an_order_of_a_clock_that_ran_ahead_is_looked_for_before_it_is_sent",
+        "scenarios/test_payment_faults.py::test_an_order_of_a_clock_that_ran_ahead_is_looked_for_before_it_is_sent",
     ),
     _one(
         "an order of tomorrow is looked for in tomorrow's list",
         _SETTLEMENT,
         " if sent <= now else (now - UNDATED_SECONDS, now + 3600)",
         "",
-        "test_attack_payments.py::test_an_order_of_a_clock_that_ran_ahead_is_looked_for_before_it_is_sent",
+        "scenarios/test_payment_faults.py::test_an_order_of_a_clock_that_ran_ahead_is_looked_for_before_it_is_sent",
     ),
     _one(
         "a return of what a decision credited proposes nothing",
@@ -743,28 +743,28 @@ MUTANTS: tuple[Mutant, ...] = (
         "services/payments.py",
         "rows.look_later, payment.id, delay_ms=FIRST_LOOK_MS)",
         "rows.look_later, payment.id, delay_ms=None)",
-        "test_attack_payments.py::test_success_told_too_early_is_credited_when_it_becomes_true",
+        "scenarios/test_payment_faults.py::test_success_told_too_early_is_credited_when_it_becomes_true",
     ),
     _one(
         "a clip long under way is asked about every two hours",
         "workers/watcher.py",
         "LATE_LOOK_MS = 30_000",
         "LATE_LOOK_MS = 7_200_000",
-        "test_scenarios_jobs.py::test_a_clip_whose_callback_was_lost_is_found_within_a_minute",
+        "scenarios/test_jobs.py::test_a_clip_whose_callback_was_lost_is_found_within_a_minute",
     ),
     _one(
         "a full account at the provider counts as a failure of the order",
         "workers/step.py",
         "        ErrorCode.CONCURRENCY,\n",
         "",
-        "test_attack_jobs.py::test_a_full_account_at_the_provider_lets_the_clip_wait",
+        "scenarios/test_job_faults.py::test_a_full_account_at_the_provider_lets_the_clip_wait",
     ),
     _one(
         "who breaks keeps the line",
         "services/keyed_lock.py",
         "            async with lock:\n                yield\n",
         "            await lock.acquire()\n            yield\n            lock.release()\n",
-        "test_scenarios_money.py::test_a_line_of_waiting_people_is_freed_however_its_holder_ends",
+        "scenarios/test_money.py::test_a_line_of_waiting_people_is_freed_however_its_holder_ends",
     ),
     # --- putting back -------------------------------------------------------------------------------------------------
     _one(

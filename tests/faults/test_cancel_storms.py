@@ -14,10 +14,10 @@ from database.models import Payment as PaymentRow
 from services.errors import TopUpUnavailable
 from services.yookassa import YooKassaError
 from tests.faults.examples import SOAK
+from tests.scenarios.test_kills import later
 from tests.support.database_fixture import assert_books
 from tests.support.edge_fixture import Till
 from tests.support.shop_fixture import Shop
-from tests.test_attack_crash import later
 from workers import image_worker
 
 ROUNDS = 3 * max(SOAK, 1)

@@ -15,11 +15,11 @@ import pytest
 from sqlalchemy import text
 
 from database.models import Database, DatabaseError, DatabaseUnavailable, JobStatus
+from tests.scenarios.test_kills import STEP, change, environment
 from tests.support.bot_fixture import ANYA, Person
 from tests.support.database_fixture import program, run_program, snapshot
 from tests.support.process_fixture import Company, Process
 from tests.support.shop_fixture import Shop, until
-from tests.test_attack_crash import STEP, change, environment
 
 STOPS_INSIDE = """
 import sys

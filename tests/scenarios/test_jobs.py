@@ -21,11 +21,11 @@ from database import jobs, outbox
 from database.models import Job, JobStatus, JobStep, JobType, Tx
 from services.i18n import Texts
 from services.payments import Payments
+from tests.scenarios.test_kills import SHOP, STEP, change, environment, later
 from tests.support.bot_fixture import ANYA, open_house, picture
 from tests.support.database_fixture import assert_books, program
 from tests.support.sandbox_fixture import TOKEN, Sandbox
 from tests.support.shop_fixture import Shop, until
-from tests.test_attack_crash import SHOP, STEP, change, environment, later
 from workers import image_worker, video_worker
 from workers.sweeper import Sweeper
 from workers.watcher import watch
