@@ -772,14 +772,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "database/backup.py",
         'for name in (target.name, f"{target.name}-wal", f"{target.name}-journal"):',
         "for name in (target.name,):",
-        "test_main.py::test_a_restore_is_not_mixed_with_what_was_lost",
+        "app/test_main.py::test_a_restore_is_not_mixed_with_what_was_lost",
     ),
     _one(
         "a restore that fails takes away what somebody uses",
         "main.py",
         "    except (MigrationFailed, UnsupportedDatabase):",
         "    except Exception:",
-        "test_main.py::test_a_restore_takes_nothing_away_that_somebody_uses",
+        "app/test_main.py::test_a_restore_takes_nothing_away_that_somebody_uses",
     ),
     # --- telling ------------------------------------------------------------------------------------------------------
     _one(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from database import backup
 from database import payments as rows
+from tests.app.test_main import command
 from tests.support.bot_fixture import ADMIN, ANYA, House, open_house, words_of
 from tests.support.sandbox_fixture import Sandbox
-from tests.test_main import command
 
 
 async def order(house: House, rubles: int, order_id: str, *, paid: bool = True) -> None:

@@ -19,10 +19,10 @@ from services.export import PAGE, BadPeriod, Period, moment, plain, rubles, writ
 from services.margin import BOOKS, last_days, write_book
 from services.reconcile import Report, credited_since, returned_since
 from services.settlement import PROVIDER
+from tests.app.test_main import command
 from tests.support.bot_fixture import ADMIN, ANYA, House
 from tests.support.database_fixture import busy, url_of
 from tests.support.edge_fixture import Till
-from tests.test_main import command
 
 ALWAYS = Period.parse("2000-01-01", "2100-01-01")
 

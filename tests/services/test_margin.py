@@ -15,9 +15,9 @@ from database.models import JobStatus, Tx
 from services.export import Period
 from services.jobs import message_of
 from services.margin import Margin, added_up, kopecks, last_days, margins, write_book
+from tests.app.test_main import command
 from tests.support.bot_fixture import ADMIN, ANYA, House, words_of
 from tests.support.shop_fixture import Shop
-from tests.test_main import command
 
 ALWAYS = Period.parse("2020-01-01", "2090-01-01")
 

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from services.local_redis import LocalRedisError, ensure_local_redis
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from tests.support.redis_fixture import RedisServer
 from tests.support.sandbox_fixture import Sandbox
 from tests.support.shop_fixture import until
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PASSED_ON = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 TOKEN = "900:a-token-nobody-may-see"
 

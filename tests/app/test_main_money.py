@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.app.test_main import command
 from tests.services.test_stars import invoice, pay, starry
 from tests.support.bot_fixture import House
 from tests.support.database_fixture import ROOT, run_program, url_of
 from tests.support.edge_fixture import Till
-from tests.test_main import command
 
 __all__ = ["starry"]
 
