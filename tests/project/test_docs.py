@@ -14,7 +14,7 @@ import pytest
 
 from services.settings import SETTING_NAMES
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = [document.relative_to(ROOT).as_posix() for document in DOCUMENTS]
 
@@ -142,7 +142,7 @@ def test_each_scenario_has_tests_that_are_run() -> None:
         named = [word.partition("::") for word in code_span.findall(row)]
         assert named, row
         for path, _, test in named:
-            is_rule = path == "tests/test_architecture.py" and f'"{test}": {test},' in text_of(path)
+            is_rule = path == "tests/project/test_architecture.py" and f'"{test}": {test},' in text_of(path)
             assert test in defined_in(path), row
             assert test.startswith("test_") or is_rule, row
 
