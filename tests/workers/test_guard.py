@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STEP_MODULE = """
 import asyncio, os
 from pathlib import Path
-RUNS = Path(__file__).resolve().parents[2] / "runs"
+RUNS = Path(__file__).resolve().parent.parent / "runs"
 
 def note(name, job_id):
     with open(RUNS / f"{name}-{job_id}", "ab") as file:
