@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from database.audit import Books
+    from database.audit.run import Books
     from database.models import Database, Difference
     from services.i18n import Texts
     from services.reconcile import Compare, Report
@@ -45,8 +45,8 @@ async def audit(db: Database, *, head: str | None = None, deep: bool | None = No
 
     `head`: one that was told earlier and must still be a seal. `deep`: compare each index (None: in small files).
     """
-    from database import audit as books_audit
-    from database.checks import RULES
+    from database.audit import run as books_audit
+    from database.audit.checks import RULES
 
     if not db.path.exists():
         print(f"{db.path} does not exist: there is nothing to audit. Is DATABASE_URL right?", file=sys.stderr)

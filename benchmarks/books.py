@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pysqlite3 import dbapi2 as sqlite
 
-from database import seals
+from database.audit import seals
 from database.engine import SqliteFile
 from database.models import Database
 

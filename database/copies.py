@@ -23,7 +23,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from database import audit, backup
+from database import backup
+from database.audit import run as audit
 from database.backup import BackupFailed
 from database.engine import SqliteFile
 from database.errors import DatabaseError

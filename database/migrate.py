@@ -16,7 +16,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from database import clock, legacy
-from database.checks import check_file, run_checks
+from database.audit.checks import check_file, run_checks
 from database.engine import SqliteFile, Tx, translated
 from database.errors import MigrationFailed, UnsupportedDatabase
 

@@ -11,9 +11,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from database import audit, audits
-from database.audit import Books
-from database.checks import MOST_IDS
+from database.audit import run as audit
+from database.audit import schedule as audits
+from database.audit.checks import MOST_IDS
+from database.audit.run import Books
 from database.models import Database
 from services.log import event
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from database import jobs, ledger, payments
-from database.checks import run_checks
+from database.audit.checks import run_checks
 from database.models import (
     BooksDisagree,
     Database,

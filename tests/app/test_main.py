@@ -21,8 +21,8 @@ import pytest
 from pysqlite3 import dbapi2 as sqlite
 
 import main
-from database import audit as books_audit
-from database.checks import RULES
+from database.audit import run as books_audit
+from database.audit.checks import RULES
 from database.models import Database
 from tests.support.database_fixture import assert_books, url_of
 from tests.support.redis_fixture import RedisServer

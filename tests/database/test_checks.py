@@ -9,7 +9,7 @@ import pytest
 
 from database import assets as asset_rows
 from database import jobs, outbox, payments, refunds
-from database.checks import MOST_IDS, RULES, check_file, run_checks
+from database.audit.checks import MOST_IDS, RULES, check_file, run_checks
 from database.models import Database, JobStep, JobType
 from tests.support.database_fixture import Clock, assert_books
 

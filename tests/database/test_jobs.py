@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from database import admin, flags, inbox, jobs, ledger, outbox, spending, users
 from database import assets as asset_rows
-from database.checks import run_checks
+from database.audit.checks import run_checks
 from database.models import (
     Banned,
     BrokenRule,

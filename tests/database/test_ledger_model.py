@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from database import ledger
-from database.checks import run_checks
+from database.audit.checks import run_checks
 from database.models import (
     Database,
     IllegalMove,

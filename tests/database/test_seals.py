@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from database import audit, flags, seals
-from database.checks import MOST_IDS, Finding, run_checks
+from database import flags
+from database.audit import run as audit
+from database.audit import seals
+from database.audit.checks import MOST_IDS, Finding, run_checks
 from database.engine import SqliteFile, Tx
 from database.errors import BooksDisagree, BrokenRule, UnsupportedDatabase
 from database.models import Database
@@ -102,7 +104,7 @@ async def audited(db: Database, **options: object) -> audit.Books:
 
 
 async def test_a_seal_can_be_recomputed_by_anybody(sealed: Database, database_path: Path) -> None:
-    """The hash follows from the description in database/seals.py alone, with nothing but sqlite3 and hashlib."""
+    """The hash follows from the description in database/audit/seals.py alone, with nothing but sqlite3 and hashlib."""
 
     def written(value: str | None) -> bytes:
         data = b"" if value is None else value.encode()

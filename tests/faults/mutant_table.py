@@ -40,7 +40,7 @@ _JOBS = "database/jobs.py"
 _PAYMENTS = "database/payments.py"
 _REFUNDS = "database/refunds.py"
 _SETTLEMENT = "services/settlement.py"
-_CHECKS = "database/checks.py"
+_CHECKS = "database/audit/checks.py"
 _BREAKS = "database/test_checks.py::test_a_broken_rule_is_found"
 _GUARDS = "database/migrations/versions/0001_ledger.py"
 _NOT_COMPARED = Edit(_CHECKS, "if _plain(sql) not in present)", "if False)")
@@ -323,7 +323,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "the seals go on over a cut off end",
-        "database/seals.py",
+        "database/audit/seals.py",
         '        raise BooksDisagree("the newest seal of the ledger is not the one that was',
         '        str("the newest seal of the ledger is not the one that was',
         "database/test_seals.py::test_a_cut_off_end_of_the_chain_is_found_and_not_sealed_over",

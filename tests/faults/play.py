@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from database.checks import check_file, run_checks
+from database.audit.checks import check_file, run_checks
 from database.engine import SqliteFile
 from database.models import Database
 from sandbox.app import serve

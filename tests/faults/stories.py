@@ -564,9 +564,9 @@ async def copied(stage: Stage) -> None:
 
 async def audited(stage: Stage) -> None:
     """The shop audits its books once a day and tells the owner."""
-    await stage.saw("commit database.audits.due")
+    await stage.saw("commit database.audit.schedule.due")
     stage.clock.forward(2 * DAY)
-    await stage.saw("commit database.audits.record")
+    await stage.saw("commit database.audit.schedule.record")
 
 
 async def at_home(stage: Stage) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from database import assets, inbox, jobs, ledger, outbox, payments, refunds
-from database.checks import check_file, run_checks
+from database.audit.checks import check_file, run_checks
 from database.engine import SqliteFile, Tx
 from database.migrate import migrate
 from database.models import JobType, Refusal

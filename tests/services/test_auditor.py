@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from database import audits, flags, outbox, seals
+from database import flags, outbox
+from database.audit import schedule as audits
+from database.audit import seals
 from database.models import Database, OutboxItem
 from handlers import JobLetters, Shelf
 from services.auditor import Auditor, apart

@@ -14,7 +14,7 @@ from pysqlite3 import dbapi2 as sqlite
 from sqlalchemy import text
 
 from database import flags
-from database.checks import check_file, run_checks
+from database.audit.checks import check_file, run_checks
 from database.copies import FOLDER, UNFINISHED, Outcome, Round, kept, make, verified
 from database.models import Database, Tx
 from services import backups

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from database import admin, differences, ledger
 from database import payments as rows
-from database.checks import run_checks
+from database.audit.checks import run_checks
 from database.models import Difference, DifferenceState, IllegalMove, Payment, PaymentStatus, Tx
 from services.yookassa import YooKassaError
 from tests.support.edge_fixture import Till

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import event, text
 
-from database.checks import check_file, run_checks
+from database.audit.checks import check_file, run_checks
 from database.models import Database, Tx
 from tests.support.empty_shop import lay_out
 

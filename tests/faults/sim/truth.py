@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from database.checks import run_checks
+from database.audit.checks import run_checks
 from database.engine import SqliteFile, Tx
 from tests.faults.sim.processes import Company
 from tests.faults.sim.yookassa import kopecks

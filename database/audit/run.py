@@ -16,12 +16,13 @@ from pathlib import Path
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from database import checks, clock, seals
-from database.checks import Finding
+from database import clock
+from database.audit import checks, seals
+from database.audit.checks import Finding
+from database.audit.seals import Seal
 from database.engine import SqliteFile, Tx
 from database.errors import DatabaseError, DatabaseUnavailable, UnsupportedDatabase
 from database.schema import balances, metadata, reservations
-from database.seals import Seal
 from database.states import ReservationState
 
 THREADS = 2

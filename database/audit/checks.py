@@ -1,7 +1,7 @@
 """The books, checked: each function looks for the rows that break one rule; a sound database answers nothing.
 
 The queries run set-based on one snapshot, name at most `MOST_IDS` offenders each and need no memory of their own.
-Each function holds by itself on any snapshot, so `database/audit.py` runs them side by side on several. Rows that came
+Each function holds by itself on any snapshot, so `database/audit/run.py` runs them side by side on several. Rows that came
 from version 1.3 (`legacy`) stand outside the rules on jobs and payments: their money was settled by the old program.
 """
 
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from database import flags, seals
+from database import flags
+from database.audit import seals
+from database.audit.seals import Seal
 from database.engine import Tx
 from database.schema import NO_SEAL, SQLITE_TRIGGERS, metadata
-from database.seals import Seal
 from database.states import JobType
 
 RULES: Mapping[str, str] = {
