@@ -15,10 +15,11 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from database import clock, legacy
+from database import clock
 from database.audit.checks import check_file, run_checks
 from database.engine import SqliteFile, Tx, translated
 from database.errors import MigrationFailed, UnsupportedDatabase
+from database.legacy import carry_over as legacy
 
 SCRIPTS = Path(__file__).parent / "migrations"
 

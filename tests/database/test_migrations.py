@@ -20,8 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from database import jobs, ledger, legacy_values, payments, refunds, schema
+from database import jobs, ledger, payments, refunds, schema
 from database.engine import SqliteFile
+from database.legacy import values as legacy_values
 from database.migrate import newest_revision
 from database.models import (
     Database,

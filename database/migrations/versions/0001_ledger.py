@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from database import legacy
+from database.legacy import carry_over as legacy
 
 revision = "0001"
 down_revision = None

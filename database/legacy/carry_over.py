@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from database import backup, clock
-from database import legacy_values as read
 from database.engine import SqliteFile
 from database.errors import MigrationFailed, UnsupportedDatabase
+from database.legacy import values as read
 from database.schema import metadata
 
 log = logging.getLogger(__name__)
