@@ -1,6 +1,6 @@
 """Copies of the database by themselves, every hour: when one is due, what came of it, and who must hear of it.
 
-The work is done by a process of its own (`database/copies.py`). When the next one is due is a row, moved forward before
+The work is done by a process of its own (`database/backup_rotation.py`). When the next one is due is a row, moved forward before
 the work begins, so that no restart repeats or skips a copy.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from database import flags
-from database.copies import FOLDER, Outcome, Round
+from database.backup_rotation import FOLDER, Outcome, Round
 from database.models import Database, Tx
 from database.payments import alert
 from services.log import event
@@ -102,7 +102,14 @@ class Backups:
         await self._db.write(self._note, ended)
 
     async def _round(self, began: int) -> Ended:
-        command = (sys.executable, "-m", "database.copies", str(self._db.path.absolute()), str(self.folder), str(began))
+        command = (
+            sys.executable,
+            "-m",
+            "database.backup_rotation",
+            str(self._db.path.absolute()),
+            str(self.folder),
+            str(began),
+        )
         child = await asyncio.create_subprocess_exec(
             *command,
             cwd=ROOT,

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from database import admin
 from database.audit import schedule as audits
 from database.audit import seals
-from database.copies import Outcome
+from database.backup_rotation import Outcome
 from database.models import Database, Tx
 from services import backups, disk, reconcile
 from services.queue import Queue

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from database import flags
 from database.audit.checks import check_file, run_checks
-from database.copies import FOLDER, UNFINISHED, Outcome, Round, kept, make, verified
+from database.backup_rotation import FOLDER, UNFINISHED, Outcome, Round, kept, make, verified
 from database.models import Database, Tx
 from services import backups
 from services.backups import AGAIN_MS, DUE, EVERY_MS, FIRST_MS, Backups
@@ -26,7 +26,7 @@ from tests.support.database_fixture import HOUR, Clock, program, url_of
 
 ADMIN = 9001
 START = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp()) * 1000
-ROUND = "import sys; from database.copies import main; raise SystemExit(main(sys.argv[1:]))"
+ROUND = "import sys; from database.backup_rotation import main; raise SystemExit(main(sys.argv[1:]))"
 
 
 @pytest_asyncio.fixture

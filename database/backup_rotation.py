@@ -1,6 +1,6 @@
 """The copies that the shop makes of itself: each one restored for trial and audited before it counts, a few kept.
 
-    python -m database.copies data/bot.db data/backups 1763848800000
+    python -m database.backup_rotation data/bot.db data/backups 1763848800000
 
 is one round in a process of its own: it makes nobody wait, and may be killed or run out of disk at any line. What is
 unfinished lies in one folder that the next round clears; a copy gets its name only when it has proven itself. The
