@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from database.audit.run import Books
     from database.models import Database, Difference
-    from services.i18n import Texts
+    from services.common.i18n import Texts
     from services.reconcile import Compare, Report
     from services.settings import Settings
 
@@ -138,7 +138,7 @@ async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
     """
     from database import differences
     from services.catalogue import SHIPPED, load_catalogue
-    from services.i18n import Texts
+    from services.common.i18n import Texts
     from services.payments import Payments
     from services.receipts import terms_of
     from services.reconcile import Reconciliation
@@ -301,7 +301,7 @@ def main(argv: list[str] | None = None) -> int:
     from database.models import Database, DatabaseError
     from services.assets import AssetError
     from services.catalogue import CatalogueError
-    from services.log import setup_logging
+    from services.common.log import setup_logging
     from services.settings import settings_or_exit
 
     settings = settings_or_exit(needs_token=options.command not in BOOKS_ONLY)

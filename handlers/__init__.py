@@ -30,10 +30,10 @@ from handlers.messages import JobLetters
 from handlers.middlewares import ANSWER_LIMIT, AnswerTaps, KnownPerson, Notices
 from handlers.storage import DatabaseStorage, OneAtATime
 from services.catalogue import Catalogue
+from services.common.i18n import Texts, pick_language
+from services.common.keyed_lock import KeyedLock
 from services.delivery import Delivery
-from services.i18n import Texts, pick_language
 from services.jobs import Jobs
-from services.keyed_lock import KeyedLock
 from services.notifier import Notifier
 from services.payments import Payments
 from services.photos import Photos

@@ -14,7 +14,7 @@ from database import jobs as job_rows
 from database import payments as payment_rows
 from database.models import Database, IllegalMove, Job, JobStatus, NotFound, Payment, ProviderCall, Tx, User
 from handlers.voice import Voice
-from services.i18n import Safe
+from services.common.i18n import Safe
 from services.pricing import BadSum, parse_rubles
 from services.telegram import cut
 

@@ -21,8 +21,8 @@ from handlers.middlewares import Tap
 from handlers.order import turn
 from handlers.voice import Voice
 from services.catalogue import Catalogue, UnknownModel
+from services.common.i18n import Safe
 from services.export import BadPeriod, Period
-from services.i18n import Safe
 from services.margin import BOOKS, Margin, added_up, last_days, margins, write_book
 from services.notifier import Notifier
 from services.pricing import BadSum, parse_rubles

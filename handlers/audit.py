@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from handlers.voice import Voice
-from services.i18n import Safe
+from services.common.i18n import Safe
 from services.telegram import cut
 
 ROWS: Final = 160  # units for the rows of one rule

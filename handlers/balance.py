@@ -18,7 +18,7 @@ from handlers.middlewares import Tap
 from handlers.order import turn
 from handlers.start import MenuWord
 from handlers.voice import Voice
-from services.i18n import Safe
+from services.common.i18n import Safe
 from services.payments import Payments
 from services.stars import Stars
 from services.telegram import Screen, show

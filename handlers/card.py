@@ -13,7 +13,7 @@ from handlers.callbacks import CardTap, ChoiceTap, MenuTap, Option
 from handlers.keyboards import button, create, in_rows, keyboard
 from handlers.voice import Voice
 from services.catalogue import Catalogue, ImageModel, VideoModel
-from services.i18n import Safe
+from services.common.i18n import Safe
 from services.pricing import Quote
 from services.telegram import Screen, cut
 

@@ -15,8 +15,8 @@ from aiogram.types import BotCommand, BotCommandScopeAllPrivateChats, BotCommand
 
 from database import flags
 from database.models import Database
-from services.i18n import LANGUAGES, Texts
-from services.log import event
+from services.common.i18n import LANGUAGES, Texts
+from services.common.log import event
 
 PEOPLE: Final = (
     "start",

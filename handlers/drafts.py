@@ -18,8 +18,8 @@ from database import jobs as job_rows
 from database.models import Asset, Database, DatabaseError, Draft, Job, JobType, Tx
 from handlers.card import Shelf, card, fitted
 from handlers.voice import Voice
+from services.common.log import event
 from services.errors import BadOrder, ServiceError
-from services.log import event
 from services.telegram import Screen, change, remove, show
 
 ALBUM_SECONDS: Final = 1.0  # an album has no end mark: it is over when nothing has come for so long

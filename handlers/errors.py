@@ -28,9 +28,9 @@ from handlers.intake import PromptTooLong
 from handlers.middlewares import ANSWER_LIMIT, Notices
 from handlers.voice import Voice
 from services.catalogue import Catalogue, UnknownModel
+from services.common.keyed_lock import TooManyWaiting
+from services.common.log import event
 from services.errors import BadOrder, TopUpUnavailable
-from services.keyed_lock import TooManyWaiting
-from services.log import event
 from services.media import MediaFault
 from services.photos import PhotoGone, PhotoRefused, PhotoUnavailable
 from services.rate_limiter import RateLimited

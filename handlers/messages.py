@@ -12,10 +12,10 @@ from handlers import keyboards
 from handlers.audit import audit_letter
 from handlers.card import PICTURES, Shelf, voice_quote
 from handlers.voice import Voice
+from services.common.i18n import MissingText, Safe, Texts
+from services.common.log import event
 from services.errors import BadOrder
-from services.i18n import MissingText, Safe, Texts
 from services.jobs import stage
-from services.log import event
 from services.telegram import Screen, cut
 
 CAPTION_PROMPT: Final = 600  # of the 1024 units a caption may have (telegram sheet, section 2)

@@ -17,8 +17,8 @@ from database import clock, outbox, users
 from database.models import Database, Tx
 from database.models import User as Person
 from handlers.voice import Voice
-from services.i18n import Texts, pick_language
-from services.log import log_context
+from services.common.i18n import Texts, pick_language
+from services.common.log import log_context
 from services.telegram import TROUBLE
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]

@@ -24,9 +24,9 @@ from handlers.middlewares import Tap
 from handlers.states import Waiting
 from handlers.voice import Voice
 from services.catalogue import TopUps
+from services.common.keyed_lock import KeyedLock
 from services.errors import BadOrder
 from services.jobs import Jobs
-from services.keyed_lock import KeyedLock
 from services.payments import Payments
 from services.telegram import TROUBLE, Screen, change_or_show, remove
 

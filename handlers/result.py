@@ -21,10 +21,10 @@ from handlers.order import place
 from handlers.start import open_orders
 from handlers.states import Waiting, begun
 from handlers.voice import Voice
+from services.common.keyed_lock import KeyedLock
 from services.delivery import Delivery, ResultGone, ResultTooLarge
 from services.errors import BadOrder
 from services.jobs import Jobs
-from services.keyed_lock import KeyedLock
 from services.notifier import Notifier
 from services.photos import PhotoGone, Photos
 from services.telegram import Screen, change, change_or_show, show

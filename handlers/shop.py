@@ -26,14 +26,14 @@ from handlers.webhook import Edge, create_web_app
 from services.auditor import Auditor
 from services.backups import LIMIT_SECONDS as BACKUP_SECONDS
 from services.backups import Backups
+from services.common.i18n import Texts
+from services.common.keyed_lock import KeyedLock
+from services.common.log import event
 from services.delivery import Delivery
 from services.disk import EVERY_SECONDS as DISK_SECONDS
 from services.disk import DiskWatch
-from services.i18n import Texts
 from services.jobs import Jobs
-from services.keyed_lock import KeyedLock
 from services.live import LiveMessages
-from services.log import event
 from services.metrics import Metrics
 from services.notifier import Notifier
 from services.payments import Payments

@@ -21,8 +21,8 @@ from handlers.middlewares import Tap
 from handlers.order import place
 from handlers.states import Waiting, begun
 from handlers.voice import Voice
+from services.common.i18n import LANGUAGES, Texts
 from services.errors import BadOrder
-from services.i18n import LANGUAGES, Texts
 from services.notifier import Notifier
 from services.telegram import Screen, change, change_or_show, show
 

@@ -11,7 +11,7 @@ from aiogram.fsm.storage.base import BaseEventIsolation, BaseStorage, StateType,
 
 from database import drafts
 from database.models import Database, Tx
-from services.keyed_lock import KeyedLock
+from services.common.keyed_lock import KeyedLock
 
 
 class DatabaseStorage(BaseStorage):

@@ -26,7 +26,7 @@ from aiogram.types import Update
 
 from database import inbox
 from database.models import Database, DatabaseError, InboxItem
-from services.log import event, log_context
+from services.common.log import event, log_context
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
-from services.i18n import Argument, Texts
+from services.common.i18n import Argument, Texts
 from services.pricing import format_rubles
 
 MOSCOW: Final = timezone(timedelta(hours=3))

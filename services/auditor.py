@@ -16,7 +16,7 @@ from database.audit import schedule as audits
 from database.audit.checks import MOST_IDS
 from database.audit.run import Books
 from database.models import Database
-from services.log import event
+from services.common.log import event
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from database import flags
 from database.backup_rotation import FOLDER, Outcome, Round
 from database.models import Database, Tx
 from database.payments import alert
-from services.log import event
+from services.common.log import event
 
 EVERY_MS = 3600 * 1000
 AGAIN_MS = 600 * 1000  # after one that failed, or whose process died

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from database.models import Database
 from database.payments import alert
-from services.log import event
+from services.common.log import event
 
 EVERY_SECONDS = 60.0
 LEAST_FREE_PERCENT = 10

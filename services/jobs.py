@@ -12,8 +12,8 @@ from database import jobs as job_rows
 from database.models import Database, Draft, Job, JobStatus, JobStep, JobType, SpendLimitReached
 from services.base_provider import Failure, closed_by
 from services.catalogue import Catalogue, UnknownModel
+from services.common.log import event
 from services.errors import BadOrder
-from services.log import event
 from services.media import BadMedia, check_sides
 from services.pricing import (
     Quote,

@@ -23,8 +23,8 @@ from aiogram.exceptions import (
 
 from database import clock, flags, jobs, users
 from database.models import Database, DatabaseError, Job, JobStatus, Tx
-from services.keyed_lock import KeyedLock, TooManyWaiting
-from services.log import event
+from services.common.keyed_lock import KeyedLock, TooManyWaiting
+from services.common.log import event
 from services.telegram import TROUBLE, Screen, change, patience
 
 ROUND_SECONDS: Final = 1.0

@@ -23,9 +23,9 @@ from aiogram.exceptions import (
 from database import assets as asset_rows
 from database import drafts, jobs, outbox, payments, users
 from database.models import Asset, Database, DatabaseError, Draft, Job, OutboxItem, Payment, Tx
+from services.common.keyed_lock import KeyedLock
+from services.common.log import event, log_context
 from services.delivery import Delivery, ResultGone, ResultTooLarge
-from services.keyed_lock import KeyedLock
-from services.log import event, log_context
 from services.telegram import TROUBLE, Screen, change_or_show, show
 
 AT_ONCE: Final = 8

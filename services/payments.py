@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 from database import inbox, users
 from database import payments as rows
 from database.models import Database, InboxItem, NotFound, Payment, PaymentStatus
+from services.common.i18n import Texts
+from services.common.log import event
 from services.errors import TopUpUnavailable
-from services.i18n import Texts
-from services.log import event
 from services.pricing import format_rubles
 from services.settlement import FIRST_LOOK_MS, PROVIDER, Settlement, age
 from services.yookassa import ErrorKind, YooKassaError, YooKassaGateway

@@ -26,7 +26,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from database import clock
-from services.log import event, log_context
+from services.common.log import event, log_context
 
 StepName = Literal["image", "submit", "finish"]
 Place = Literal["redis", "local"]

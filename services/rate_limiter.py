@@ -26,7 +26,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from database import clock
-from services.log import event
+from services.common.log import event
 
 WINDOW_SECONDS: Final = 60
 MOST_WINDOWS: Final = 100_000  # windows kept in memory, about 30 MB; the longest unused goes first

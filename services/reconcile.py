@@ -28,7 +28,7 @@ from database.models import (
     Tx,
 )
 from database.refunds import Undecided
-from services.log import event
+from services.common.log import event
 from services.payments import Payments
 from services.settlement import PROVIDER
 from services.yookassa import ErrorKind, GatewayPayment, GatewayRefund, YooKassaError, YooKassaGateway

@@ -19,8 +19,8 @@ from database import admin, clock
 from database import payments as payment_rows
 from database import refunds as rows
 from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, Refund, Tx
-from services.keyed_lock import KeyedLock
-from services.log import event, log_context
+from services.common.keyed_lock import KeyedLock
+from services.common.log import event, log_context
 from services.pricing import format_rubles
 from services.returns import OWN_ID
 from services.yookassa import (

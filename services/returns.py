@@ -9,7 +9,7 @@ from database import payments as rows
 from database import refunds
 from database.models import Database, IllegalMove, KeyReused, Payment, Refund
 from database.refunds import Returned
-from services.log import event
+from services.common.log import event
 from services.pricing import format_rubles
 from services.yookassa import ErrorKind, GatewayPayment, GatewayRefund, YooKassaError, YooKassaGateway
 

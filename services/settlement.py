@@ -15,9 +15,9 @@ from database import clock, differences, refunds
 from database import payments as rows
 from database.differences import Found, Proposal
 from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, PaymentStatus
+from services.common.keyed_lock import KeyedLock
+from services.common.log import event, log_context
 from services.errors import TopUpUnavailable
-from services.keyed_lock import KeyedLock
-from services.log import event, log_context
 from services.returns import Returns, returned
 from services.yookassa import ErrorKind, YooKassaError, YooKassaGateway
 from services.yookassa_objects import GatewayPayment, GatewayRefund, moment

@@ -27,9 +27,9 @@ from database import clock, differences, flags, refunds, users
 from database import payments as rows
 from database.differences import Found, Proposal
 from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, PaymentStatus, Refund, Tx
+from services.common.i18n import Texts
+from services.common.log import event
 from services.errors import TopUpUnavailable
-from services.i18n import Texts
-from services.log import event
 from services.pricing import format_rubles
 from services.reconcile import Report, credited_since, returned_since
 from services.refunds import Done, Refused, Unsure, Word

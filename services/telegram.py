@@ -35,7 +35,7 @@ from aiogram.types import InlineKeyboardMarkup, Message, ReplyKeyboardMarkup
 from aiohttp import ClientConnectorError
 
 from database import clock
-from services.log import event
+from services.common.log import event
 from services.settings import Settings
 
 OVERALL_PER_SECOND: Final = 25.0  # Telegram's own limit is about 30 (telegram sheet, section 2)

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from database import clock, inbox, ledger, outbox
 from database import payments as rows
 from database.models import NotFound, PaymentStatus
+from services.common.i18n import Texts
 from services.errors import TopUpUnavailable
-from services.i18n import Texts
 from services.payments import Payments
 from services.yookassa import YooKassaGateway
 from tests.support.edge_fixture import HOOK, Till

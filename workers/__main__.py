@@ -26,7 +26,7 @@ from redis.exceptions import RedisError
 
 from services.assets import AssetError, open_assets
 from services.catalogue import SHIPPED, CatalogueError, load_catalogue
-from services.log import event, log_context, setup_logging
+from services.common.log import event, log_context, setup_logging
 from services.settings import Settings, settings_or_exit
 from workers.guard import GuardedWorker, preload
 

@@ -18,7 +18,7 @@ from redis import Redis
 from rq import Queue, Worker
 from rq.job import Job
 
-from services.log import event
+from services.common.log import event
 from services.queue import FUNCTIONS, QUEUE_NAME, load_function
 
 MAINTENANCE_SECONDS = 15

@@ -19,7 +19,7 @@ from database.models import Database, Job
 from services.assets import AssetStore, open_assets
 from services.base_provider import Blame, ProviderError
 from services.catalogue import SHIPPED, Catalogue, load_catalogue
-from services.log import event, setup_logging
+from services.common.log import event, setup_logging
 from services.providers import Providers, open_providers
 from services.settings import Settings, load_settings
 

@@ -20,7 +20,7 @@ from database.models import CallOutcome, DatabaseError, DatabaseUnavailable, Job
 from database.rows import UNREADABLE
 from services.assets import AssetError, AssetStoreFull
 from services.base_provider import OUTAGES, ErrorCode, Failure, ProviderError, closed_by
-from services.log import event, log_context
+from services.common.log import event, log_context
 from workers.runtime import LeaseLost, Runtime, lease, runtime
 
 T = TypeVar("T")

@@ -20,8 +20,8 @@ from database import clock, drafts, flags, inbox, outbox
 from database import jobs as job_rows
 from database import ledger as ledger_rows
 from database.models import Asset, DatabaseError, Job, Reservation, Tx
+from services.common.log import event
 from services.jobs import message_of
-from services.log import event
 from services.payments import Payments
 from services.queue import Queue
 from workers.runtime import Runtime

@@ -16,7 +16,7 @@ from database import jobs as job_rows
 from database.models import CallOutcome, Job, JobStep, ProviderCall
 from services.base_provider import Blame, ErrorCode, Failure, ProviderError, VideoProvider, VideoTask
 from services.catalogue import UnknownModel, VideoModel
-from services.log import event
+from services.common.log import event
 from services.media import BadMedia, inspect_video
 from workers.image_worker import load_photos
 from workers.runtime import Runtime

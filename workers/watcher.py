@@ -12,8 +12,8 @@ from database import jobs as job_rows
 from database.models import DatabaseError, Job
 from services.base_provider import Blame, ErrorCode, Failure, ProviderError, TaskStatus, VideoTask
 from services.catalogue import UnknownModel
+from services.common.log import event
 from services.jobs import message_of
-from services.log import event
 from services.queue import Queue
 from workers.runtime import Runtime
 from workers.step import fail_unmade

@@ -761,7 +761,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "who breaks keeps the line",
-        "services/keyed_lock.py",
+        "services/common/keyed_lock.py",
         "            async with lock:\n                yield\n",
         "            await lock.acquire()\n            yield\n            lock.release()\n",
         "scenarios/test_money.py::test_a_line_of_waiting_people_is_freed_however_its_holder_ends",

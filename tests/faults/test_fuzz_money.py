@@ -17,7 +17,7 @@ from database import ledger
 from database import payments as rows
 from database import refunds as refund_rows
 from database.models import Database, Payment
-from services.i18n import Texts
+from services.common.i18n import Texts
 from services.payments import Payments
 from services.yookassa import YooKassaError, YooKassaGateway
 from tests.faults.examples import drawn

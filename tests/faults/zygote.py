@@ -32,8 +32,8 @@ import handlers
 from database import clock
 from database.models import Database
 from handlers import shop
-from services.i18n import Texts
-from services.log import setup_logging
+from services.common.i18n import Texts
+from services.common.log import setup_logging
 from services.providers import open_providers
 from services.settings import load_settings
 from services.yookassa import YooKassaGateway

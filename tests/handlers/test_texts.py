@@ -14,8 +14,8 @@ from handlers.commands import ADMINS, PEOPLE
 from handlers.keyboards import MENU, SAMPLES
 from handlers.messages import _CANCEL_REASONS, _FAILURE_OF, _FAILURES
 from services.base_provider import ErrorCode
+from services.common.i18n import LANGUAGES, LOCALES
 from services.errors import OrderFault
-from services.i18n import LANGUAGES, LOCALES
 from services.media import MediaFault
 
 ROOT = Path(__file__).resolve().parents[2]

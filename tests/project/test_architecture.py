@@ -335,7 +335,7 @@ def test_the_tree_keeps_the_rule(rule: str, tree: list[Module]) -> None:
 
 OFFENCES = {
     "layers": [
-        ("database/a.py", "\nfrom services.log import event", "database/a.py:2"),
+        ("database/a.py", "\nfrom services.common.log import event", "database/a.py:2"),
         ("workers/a.py", "import handlers.start", "workers/a.py:1"),
         ("handlers/a.py", "def f():\n    from workers import step", "handlers/a.py:2"),
         ("services/a.py", "import json, main", "services/a.py:1"),

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from database import assets as asset_rows
 from database import flags, inbox, jobs, outbox
 from database.models import CallOutcome, Job, JobStatus, JobStep, JobType, Tx
-from services.i18n import Texts
+from services.common.i18n import Texts
 from services.jobs import message_of
 from services.payments import Payments
 from services.queue import Queue

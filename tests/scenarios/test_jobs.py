@@ -19,7 +19,7 @@ from sqlalchemy import text
 from database import assets as asset_rows
 from database import jobs, outbox
 from database.models import Job, JobStatus, JobStep, JobType, Tx
-from services.i18n import Texts
+from services.common.i18n import Texts
 from services.payments import Payments
 from tests.scenarios.test_kills import SHOP, STEP, change, environment, later
 from tests.support.bot_fixture import ANYA, open_house, picture

@@ -20,8 +20,8 @@ from database import ledger, refunds
 from database import payments as rows
 from database.models import BrokenRule, Database, DatabaseUnavailable, PaymentStatus, Tx
 from database.schema import metadata
-from services.i18n import Texts
-from services.keyed_lock import KeyedLock
+from services.common.i18n import Texts
+from services.common.keyed_lock import KeyedLock
 from services.payments import Payments
 from services.queue import Queue
 from tests.services.test_stars import entries as star_entries

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from database import assets as asset_rows
 from database import flags, jobs, outbox
 from database.models import JobStatus, JobStep, JobType, Tx
-from services.i18n import Texts
+from services.common.i18n import Texts
 from services.jobs import message_of
 from services.payments import Payments
 from tests.support.database_fixture import assert_books

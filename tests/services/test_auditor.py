@@ -18,7 +18,7 @@ from database.models import Database, OutboxItem
 from handlers import JobLetters, Shelf
 from services.auditor import Auditor, apart
 from services.catalogue import shipped_catalogue
-from services.i18n import LANGUAGES, Texts
+from services.common.i18n import LANGUAGES, Texts
 from services.jobs import quote
 from services.metrics import Metrics
 from services.queue import Queue

@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from database.engine import SqliteFile
 from database.models import Database, Tx
+from services.common.i18n import Texts
 from services.disk import MOST_WAL_BYTES, DiskWatch, Room, measure
-from services.i18n import Texts
 from services.metrics import Metrics
 from services.queue import Queue
 from tests.support.bot_fixture import House, until

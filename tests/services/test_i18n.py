@@ -12,7 +12,7 @@ from fluent.syntax import FluentParser
 from fluent.syntax import ast as ftl
 from fluent.syntax.visitor import Visitor
 
-from services.i18n import LANGUAGES, LOCALES, MissingText, Safe, Texts, pick_language
+from services.common.i18n import LANGUAGES, LOCALES, MissingText, Safe, Texts, pick_language
 
 ROOT = Path(__file__).resolve().parents[2]
 

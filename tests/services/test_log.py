@@ -24,7 +24,7 @@ from aiogram.exceptions import TelegramAPIError
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import BaseTestServer, TestServer
 
-from services.log import event, log_context, setup_logging
+from services.common.log import event, log_context, setup_logging
 from tests.support.database_fixture import ROOT
 
 TOKEN = "123456789:AAF-telegram_token_hunter2"

@@ -16,9 +16,9 @@ from database.models import Database, JobStep, JobType
 from database.rows import Job
 from handlers import JobLetters, Shelf
 from services.catalogue import shipped_catalogue
-from services.i18n import Texts
+from services.common.i18n import Texts
+from services.common.keyed_lock import KeyedLock
 from services.jobs import quote
-from services.keyed_lock import KeyedLock
 from services.live import LiveMessages, watched_jobs
 from services.telegram import Pace, make_bot
 from tests.support.bot_fixture import ANYA

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from services.log import RedactingFilter
+from services.common.log import RedactingFilter
 from services.queue import FUNCTIONS, Queue, Step, StepName
 from tests.support import queue_steps
 from tests.support.redis_fixture import RedisServer, mortal_redis, redis_process, redis_server

@@ -13,9 +13,9 @@ from sqlalchemy import text
 from database import differences, outbox, users
 from database import payments as rows
 from database.models import IllegalMove, PaymentStatus, RefundStatus
+from services.common.i18n import Texts
 from services.errors import TopUpUnavailable
 from services.export import Period, write_csv
-from services.i18n import Texts
 from services.payments import Payments
 from services.receipts import BadEmail, parse_email, terms_of
 from services.reconcile import Reconciliation

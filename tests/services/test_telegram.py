@@ -15,7 +15,7 @@ from aiogram.exceptions import ClientDecodeError, TelegramNetworkError, Telegram
 from aiogram.methods import Response
 from aiogram.types import BotShortDescription
 
-from services.keyed_lock import KeyedLock, TooManyWaiting
+from services.common.keyed_lock import KeyedLock, TooManyWaiting
 from services.telegram import Pace, Screen, change, change_or_show, cut, make_bot, patience, show
 from tests.support.bot_fixture import ANYA, BOB
 from tests.support.sandbox_fixture import Sandbox

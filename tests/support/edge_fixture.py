@@ -15,7 +15,7 @@ from database import payments as rows
 from database import refunds as refund_rows
 from database.models import Database, Payment, Refund
 from handlers.webhook import Edge, create_web_app
-from services.i18n import Texts
+from services.common.i18n import Texts
 from services.payments import Payments
 from services.reconcile import Reconciliation
 from services.refunds import CardRail, Refunds

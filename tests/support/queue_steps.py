@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 
-from services.log import event
+from services.common.log import event
 
 ran: Counter[str] = Counter()
 running: set[str] = set()

@@ -19,7 +19,7 @@ from sqlalchemy import text
 from database.models import Database, Tx
 from handlers.updates import Updates
 from handlers.webhook import Check, Edge, create_web_app
-from services.i18n import Texts
+from services.common.i18n import Texts
 from services.payments import Payments
 from services.telegram import make_bot
 from services.yookassa import YooKassaGateway

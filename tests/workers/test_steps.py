@@ -10,7 +10,7 @@ from sqlalchemy import text
 from database import assets as asset_rows
 from database import jobs as job_rows
 from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
-from services.i18n import Texts
+from services.common.i18n import Texts
 from services.payments import Payments
 from services.providers import open_providers
 from tests.support.shop_fixture import Shop, until

@@ -16,13 +16,13 @@ from typing import Final, Literal
 from fluent.runtime import FluentBundle, FluentResource
 from fluent.syntax.ast import Resource
 
-from services.log import event
+from services.common.log import event
 
 Language = Literal["ru", "en"]
 Argument = str | int | float
 
 LANGUAGES: Final[tuple[Language, ...]] = ("ru", "en")
-LOCALES: Final = Path(__file__).resolve().parent.parent / "locales"
+LOCALES: Final = Path(__file__).resolve().parents[2] / "locales"
 
 # Languages whose speakers read Russian more readily than English, by and large.
 _READ_RUSSIAN = frozenset(
