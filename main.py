@@ -115,8 +115,8 @@ async def restore(db: Database, source: Path) -> int:
 async def export(settings: Settings, db: Database, what: str, first: str, last: str, target: Path) -> int:
     """A period of the books as CSV, for the accountant; 1 when the days or the file won't do."""
     from services.catalogue import SHIPPED, load_catalogue
-    from services.export import BadPeriod, Period
-    from services.margin import write_book
+    from services.ops.export import BadPeriod, Period
+    from services.ops.margin import write_book
 
     rate = load_catalogue(settings.catalogue_path or SHIPPED).rubles_per_dollar
     try:
@@ -266,7 +266,7 @@ def _up_to(most: int) -> Callable[[str], int]:
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    from services.margin import BOOKS
+    from services.ops.margin import BOOKS
 
     parser = argparse.ArgumentParser(prog="python main.py", description="The bot; without a command it runs.")
     commands = parser.add_subparsers(dest="command", metavar="command")

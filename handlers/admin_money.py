@@ -22,9 +22,9 @@ from handlers.order import turn
 from handlers.voice import Voice
 from services.catalogue import Catalogue, UnknownModel
 from services.common.i18n import Safe
-from services.export import BadPeriod, Period
-from services.margin import BOOKS, Margin, added_up, last_days, margins, write_book
 from services.notifier import Notifier
+from services.ops.export import BadPeriod, Period
+from services.ops.margin import BOOKS, Margin, added_up, last_days, margins, write_book
 from services.pricing import BadSum, parse_rubles
 from services.reconcile import MOST_DAYS, Reconciliation
 from services.refunds import Offer, Refunds

@@ -23,19 +23,19 @@ from handlers import JobLetters, Shelf, build_dispatcher, set_commands
 from handlers.stars import StarTill
 from handlers.updates import Updates
 from handlers.webhook import Edge, create_web_app
-from services.auditor import Auditor
-from services.backups import LIMIT_SECONDS as BACKUP_SECONDS
-from services.backups import Backups
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event
 from services.delivery import Delivery
-from services.disk import EVERY_SECONDS as DISK_SECONDS
-from services.disk import DiskWatch
 from services.jobs import Jobs
 from services.live import LiveMessages
-from services.metrics import Metrics
 from services.notifier import Notifier
+from services.ops.auditor import Auditor
+from services.ops.backups import LIMIT_SECONDS as BACKUP_SECONDS
+from services.ops.backups import Backups
+from services.ops.disk import EVERY_SECONDS as DISK_SECONDS
+from services.ops.disk import DiskWatch
+from services.ops.metrics import Metrics
 from services.payments import Payments
 from services.photos import Photos
 from services.queue import Queue

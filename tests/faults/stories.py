@@ -554,8 +554,8 @@ async def exported(stage: Stage) -> None:
 
 async def copied(stage: Stage) -> None:
     """The shop makes a copy of its books by itself."""
-    await stage.saw("commit services.backups._claim")
-    noted = ("after", "commit services.backups.Backups._note")
+    await stage.saw("commit services.ops.backups._claim")
+    noted = ("after", "commit services.ops.backups.Backups._note")
     while noted not in stage.passed:  # after a death in it, a copy is due again ten minutes later
         deaths = stage.deaths
         stage.clock.forward(1_000)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import main
 from database.models import Database, DatabaseError
 from services.catalogue import SHIPPED, Catalogue, CatalogueError, load_catalogue
-from services.export import BadPeriod, Period, write_csv
+from services.ops.export import BadPeriod, Period, write_csv
 from services.settings import SETTING_NAMES, SettingsError, load_settings
 from tests.faults.examples import drawn, fuzz
 from tests.support.database_fixture import url_of

@@ -170,7 +170,7 @@ def test_commands_of_the_chat_exist(name: str) -> None:
 
 def test_metrics_in_the_runbook_are_those_of_the_page() -> None:
     """The runbook names every metric, and none that does not exist."""
-    page = text_of("services/metrics.py")
+    page = text_of("services/ops/metrics.py")
     exported = {f"shop_{name}" for name in re.findall(r'^ +"(\w+)": "[A-Z1]', page, re.MULTILINE)}
     assert exported
     named = set(re.findall(r"\bshop_[a-z_]+", text_of("RUNBOOK.md"))) - {"shop_queue"}

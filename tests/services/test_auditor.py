@@ -16,11 +16,11 @@ from database.audit import schedule as audits
 from database.audit import seals
 from database.models import Database, OutboxItem
 from handlers import JobLetters, Shelf
-from services.auditor import Auditor, apart
 from services.catalogue import shipped_catalogue
 from services.common.i18n import LANGUAGES, Texts
 from services.jobs import quote
-from services.metrics import Metrics
+from services.ops.auditor import Auditor, apart
+from services.ops.metrics import Metrics
 from services.queue import Queue
 from tests.database.test_seals import intruder
 from tests.support.database_fixture import HOUR, Clock, program

@@ -17,9 +17,9 @@ from database import flags
 from database.audit.checks import check_file, run_checks
 from database.backup_rotation import FOLDER, UNFINISHED, Outcome, Round, kept, make, verified
 from database.models import Database, Tx
-from services import backups
-from services.backups import AGAIN_MS, DUE, EVERY_MS, FIRST_MS, Backups
-from services.metrics import Metrics
+from services.ops import backups
+from services.ops.backups import AGAIN_MS, DUE, EVERY_MS, FIRST_MS, Backups
+from services.ops.metrics import Metrics
 from services.queue import Queue
 from tests.support.bot_fixture import House, until
 from tests.support.database_fixture import HOUR, Clock, program, url_of

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from database.engine import SqliteFile
 from database.models import Database, Tx
 from services.common.i18n import Texts
-from services.disk import MOST_WAL_BYTES, DiskWatch, Room, measure
-from services.metrics import Metrics
+from services.ops.disk import MOST_WAL_BYTES, DiskWatch, Room, measure
+from services.ops.metrics import Metrics
 from services.queue import Queue
 from tests.support.bot_fixture import House, until
 from tests.support.database_fixture import HOUR, Clock

@@ -15,8 +15,8 @@ from sqlalchemy import text
 
 from database import clock
 from database.models import Database, Tx
-from services.export import PAGE, BadPeriod, Period, moment, plain, rubles, write_csv
-from services.margin import BOOKS, last_days, write_book
+from services.ops.export import PAGE, BadPeriod, Period, moment, plain, rubles, write_csv
+from services.ops.margin import BOOKS, last_days, write_book
 from services.reconcile import Report, credited_since, returned_since
 from services.settlement import PROVIDER
 from tests.app.test_main import command

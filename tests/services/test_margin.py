@@ -12,9 +12,9 @@ from sqlalchemy import text
 
 from database import admin, jobs
 from database.models import JobStatus, Tx
-from services.export import Period
 from services.jobs import message_of
-from services.margin import Margin, added_up, kopecks, last_days, margins, write_book
+from services.ops.export import Period
+from services.ops.margin import Margin, added_up, kopecks, last_days, margins, write_book
 from tests.app.test_main import command
 from tests.support.bot_fixture import ADMIN, ANYA, House, words_of
 from tests.support.shop_fixture import Shop

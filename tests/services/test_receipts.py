@@ -15,7 +15,7 @@ from database import payments as rows
 from database.models import IllegalMove, PaymentStatus, RefundStatus
 from services.common.i18n import Texts
 from services.errors import TopUpUnavailable
-from services.export import Period, write_csv
+from services.ops.export import Period, write_csv
 from services.payments import Payments
 from services.receipts import BadEmail, parse_email, terms_of
 from services.reconcile import Reconciliation

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from database import clock, differences, flags, ledger, outbox, users
 from database import payments as rows
 from database.models import Database, Difference, DifferenceState, IllegalMove, NotFound, PaymentStatus, Tx
-from services.metrics import Metrics
+from services.ops.metrics import Metrics
 from services.queue import Queue
 from services.reconcile import COMPARED, Reconciliation, credited_since, returned_since
 from services.yookassa import YooKassaError

@@ -24,7 +24,7 @@ from services import live, notifier
 from services.assets import open_assets
 from services.catalogue import SHIPPED, Catalogue, load_catalogue
 from services.common.i18n import Texts
-from services.disk import Room, measure
+from services.ops.disk import Room, measure
 from services.providers import open_providers
 from services.queue import FUNCTIONS, TIMEOUTS, Queue, Step, load_function
 from services.rate_limiter import RateLimiter

@@ -29,7 +29,7 @@ LIMIT_SECONDS = 3600.0
 DUE = "backup_due_ms"
 LAST = "backup_last"  # how the last one ended
 GOOD = "backup_verified"  # the last one that proved itself
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from database import margin as rows
 from database.models import Database
-from services.export import MOSCOW, WHAT, Period, plain, rubles, write_csv
+from services.ops.export import MOSCOW, WHAT, Period, plain, rubles, write_csv
 
 BOOKS = (*WHAT, "margin")
 """What can be exported."""
