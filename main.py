@@ -299,9 +299,9 @@ def main(argv: list[str] | None = None) -> int:
 
         return asyncio.run(run_demo(options.port))
     from database.models import Database, DatabaseError
-    from services.assets import AssetError
     from services.catalogue import CatalogueError
     from services.common.log import setup_logging
+    from services.media.store import AssetError
     from services.settings import settings_or_exit
 
     settings = settings_or_exit(needs_token=options.command not in BOOKS_ONLY)

@@ -31,7 +31,7 @@ from services.catalogue import Catalogue, UnknownModel
 from services.common.keyed_lock import TooManyWaiting
 from services.common.log import event
 from services.errors import BadOrder, TopUpUnavailable
-from services.media import MediaFault
+from services.media.inspect import MediaFault
 from services.photos import PhotoGone, PhotoRefused, PhotoUnavailable
 from services.rate_limiter import RateLimited
 from services.telegram import TROUBLE

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from database import admin
 from database.models import Database, DatabaseError
-from services.assets import AssetError, open_assets
 from services.base_provider import BaseAIProvider, ErrorCode, ProviderError
 from services.catalogue import SHIPPED, Catalogue, CatalogueError, load_catalogue
+from services.media.store import AssetError, open_assets
 from services.providers import open_providers
 from services.providers.nano_banana import NanoBanana
 from services.queue import Queue, RedisAway

@@ -13,8 +13,8 @@ from aiogram.types import BufferedInputFile, Message
 
 from database import assets as asset_rows
 from database.models import Asset, Database, Job
-from services.assets import AssetNotFound, AssetStore
-from services.media import BadMedia, picture_preview, video_thumbnail
+from services.media.inspect import BadMedia, picture_preview, video_thumbnail
+from services.media.store import AssetNotFound, AssetStore
 from services.telegram import UPLOAD_SECONDS, Screen, patience
 
 AT_ONCE: Final = 4  # results in memory at a time

@@ -14,7 +14,7 @@ from services.base_provider import Failure, closed_by
 from services.catalogue import Catalogue, UnknownModel
 from services.common.log import event
 from services.errors import BadOrder
-from services.media import BadMedia, check_sides
+from services.media.inspect import BadMedia, check_sides
 from services.pricing import (
     Quote,
     normalise_image_options,

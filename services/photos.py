@@ -14,11 +14,11 @@ from aiohttp import ClientError, ClientResponseError
 from database import assets as asset_rows
 from database import clock
 from database.models import Asset, Database
-from services.assets import AssetError, AssetNotFound, AssetStore
 from services.base_provider import Photo
 from services.catalogue import Limits
 from services.errors import ServiceError
-from services.media import BadMedia, MediaFault, inspect_image, prepare_photo
+from services.media.inspect import BadMedia, MediaFault, inspect_image, prepare_photo
+from services.media.store import AssetError, AssetNotFound, AssetStore
 from services.telegram import TROUBLE
 
 KEEP_MS: Final = 3 * 24 * 3600 * 1000  # a photo waits so long for its order; a job keeps it as long as it needs

@@ -24,9 +24,9 @@ from typing import Final
 from redis import Redis
 from redis.exceptions import RedisError
 
-from services.assets import AssetError, open_assets
 from services.catalogue import SHIPPED, CatalogueError, load_catalogue
 from services.common.log import event, log_context, setup_logging
+from services.media.store import AssetError, open_assets
 from services.settings import Settings, settings_or_exit
 from workers.guard import GuardedWorker, preload
 

@@ -8,10 +8,10 @@ from database import assets as asset_rows
 from database import clock
 from database import jobs as job_rows
 from database.models import Job, JobStep
-from services.assets import AssetNotFound
 from services.base_provider import Blame, ErrorCode, Failure, ImageResult, Photo, ProviderError
 from services.catalogue import ImageModel, UnknownModel
-from services.media import BadMedia, fit_photos, inspect_image
+from services.media.inspect import BadMedia, fit_photos, inspect_image
+from services.media.store import AssetNotFound
 from workers.runtime import Runtime
 from workers.step import again_later, complete, fail, fail_for, fail_unmade, recorded, run_step, time_left
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from database import jobs as job_rows
 from database import payments as payment_rows
 from database.models import Database, Job
-from services.assets import AssetStore, open_assets
 from services.base_provider import Blame, ProviderError
 from services.catalogue import SHIPPED, Catalogue, load_catalogue
 from services.common.log import event, setup_logging
+from services.media.store import AssetStore, open_assets
 from services.providers import Providers, open_providers
 from services.settings import Settings, load_settings
 

@@ -18,9 +18,9 @@ from database import ledger as ledger_rows
 from database import payments as payment_rows
 from database.models import CallOutcome, DatabaseError, DatabaseUnavailable, Job, JobStep
 from database.rows import UNREADABLE
-from services.assets import AssetError, AssetStoreFull
 from services.base_provider import OUTAGES, ErrorCode, Failure, ProviderError, closed_by
 from services.common.log import event, log_context
+from services.media.store import AssetError, AssetStoreFull
 from workers.runtime import LeaseLost, Runtime, lease, runtime
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from database.models import CallOutcome, Job, JobStep, ProviderCall
 from services.base_provider import Blame, ErrorCode, Failure, ProviderError, VideoProvider, VideoTask
 from services.catalogue import UnknownModel, VideoModel
 from services.common.log import event
-from services.media import BadMedia, inspect_video
+from services.media.inspect import BadMedia, inspect_video
 from workers.image_worker import load_photos
 from workers.runtime import Runtime
 from workers.step import again_later, asked_pause, complete, fail, fail_for, fail_unmade, recorded, run_step, time_left

@@ -4,7 +4,7 @@ The list is not kept by hand. A new `db.write(…)`, a new call of a provider or
 is in it as soon as it is written; `tests/faults/test_kill.py` fails until some story passes it.
 
 A point's name is what the code calls it: `commit database.jobs.start`, `telegram SendPhoto`,
-`http services.providers.kling.KlingProvider.submit`, `file services.assets._write os.fsync`.
+`http services.providers.kling.KlingProvider.submit`, `file services.media.store._write os.fsync`.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from alembic.runtime import migration as alembic_migration
 from database import clock, migrate
 from database.engine import Door, SqliteFile, Tx
 from handlers import shop
-from services.assets import LocalAssets
+from services.media.store import LocalAssets
 from services.providers.http import HttpClient
 from services.queue import Queue
 from services.telegram import Pace

@@ -16,7 +16,7 @@ from handlers.messages import _CANCEL_REASONS, _FAILURE_OF, _FAILURES
 from services.base_provider import ErrorCode
 from services.common.i18n import LANGUAGES, LOCALES
 from services.errors import OrderFault
-from services.media import MediaFault
+from services.media.inspect import MediaFault
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY = re.compile(r"^([a-z][\w-]*) *=(.*(?:\n(?:[ \t]+.*|\s*$))*)", re.M)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from services.assets import AssetError, AssetNotFound, LocalAssets, open_assets
+from services.media.store import AssetError, AssetNotFound, LocalAssets, open_assets
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -26,7 +26,7 @@ from services.base_provider import (
     VideoTask,
 )
 from services.catalogue import shipped_catalogue
-from services.media import inspect_video
+from services.media.inspect import inspect_video
 from services.providers.kling import Kling, parse_callback, verify_webhook_signature, webhook_key
 from tests.support.provider_wire import Asked, Reply, reply, sandbox_faces, scripted, until
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from services.base_provider import Photo
-from services.media import (
+from services.media.inspect import (
     BadMedia,
     MediaFault,
     check_sides,

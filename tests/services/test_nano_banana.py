@@ -13,7 +13,7 @@ import pytest
 from sandbox.world import Fault, World
 from services.base_provider import STOPPING, Blame, ErrorCode, Failure, ImageRequest, Photo, ProviderError
 from services.catalogue import shipped_catalogue
-from services.media import inspect_image
+from services.media.inspect import inspect_image
 from services.providers.http import Answer, Scrubber
 from services.providers.nano_banana import NanoBanana
 from services.providers.nano_banana_answer import read_error, seconds_to_pacific_midnight

@@ -21,9 +21,9 @@ from database.engine import SqliteFile, Tx
 from database.models import Database, DatabaseUnavailable
 from handlers.shop import Shop
 from services import live, notifier
-from services.assets import open_assets
 from services.catalogue import SHIPPED, Catalogue, load_catalogue
 from services.common.i18n import Texts
+from services.media.store import open_assets
 from services.ops.disk import Room, measure
 from services.providers import open_providers
 from services.queue import FUNCTIONS, TIMEOUTS, Queue, Step, load_function
