@@ -181,8 +181,8 @@ async def _star_books(
     if not packs and not await db.read(rows.any_paid, "stars"):
         yield []
         return
+    from services.messaging.telegram import make_bot
     from services.stars import Stars
-    from services.telegram import make_bot
 
     bot = make_bot(settings)
     try:
@@ -199,7 +199,7 @@ def _silent(fault: Exception) -> str:
         return f"YooKassa: {fault}"
     from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 
-    from services.telegram import telegram_fault
+    from services.messaging.telegram import telegram_fault
 
     if isinstance(fault, TelegramAPIError | ClientDecodeError):
         return f"Telegram: {telegram_fault(fault)}"
@@ -227,8 +227,8 @@ async def check(settings: Settings) -> int:
     from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 
     from services.check_config import Wrong, check_config
+    from services.messaging.telegram import make_bot, telegram_fault
     from services.settings import feature_notes
-    from services.telegram import make_bot, telegram_fault
 
     bot = make_bot(settings)
 

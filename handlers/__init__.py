@@ -32,11 +32,11 @@ from handlers.storage import DatabaseStorage, OneAtATime
 from services.catalogue import Catalogue
 from services.common.i18n import Texts, pick_language
 from services.common.keyed_lock import KeyedLock
-from services.delivery import Delivery
 from services.jobs import Jobs
-from services.notifier import Notifier
+from services.messaging.delivery import Delivery
+from services.messaging.notifier import Notifier
+from services.messaging.photos import Photos
 from services.payments import Payments
-from services.photos import Photos
 from services.rate_limiter import RateLimiter, RateLimitMiddleware
 from services.reconcile import Reconciliation
 from services.refunds import Refunds

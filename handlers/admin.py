@@ -15,8 +15,8 @@ from database import payments as payment_rows
 from database.models import Database, IllegalMove, Job, JobStatus, NotFound, Payment, ProviderCall, Tx, User
 from handlers.voice import Voice
 from services.common.i18n import Safe
+from services.messaging.telegram import cut
 from services.pricing import BadSum, parse_rubles
-from services.telegram import cut
 
 router = Router(name="admin")
 

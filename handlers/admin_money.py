@@ -22,13 +22,13 @@ from handlers.order import turn
 from handlers.voice import Voice
 from services.catalogue import Catalogue, UnknownModel
 from services.common.i18n import Safe
-from services.notifier import Notifier
+from services.messaging.notifier import Notifier
+from services.messaging.telegram import Screen
 from services.ops.export import BadPeriod, Period
 from services.ops.margin import BOOKS, Margin, added_up, last_days, margins, write_book
 from services.pricing import BadSum, parse_rubles
 from services.reconcile import MOST_DAYS, Reconciliation
 from services.refunds import Offer, Refunds
-from services.telegram import Screen
 from services.yookassa import YooKassaError
 
 router = Router(name="admin money")

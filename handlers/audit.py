@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from handlers.voice import Voice
 from services.common.i18n import Safe
-from services.telegram import cut
+from services.messaging.telegram import cut
 
 ROWS: Final = 160  # units for the rows of one rule
 

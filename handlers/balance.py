@@ -19,9 +19,9 @@ from handlers.order import turn
 from handlers.start import MenuWord
 from handlers.voice import Voice
 from services.common.i18n import Safe
+from services.messaging.telegram import Screen, show
 from services.payments import Payments
 from services.stars import Stars
-from services.telegram import Screen, show
 
 router = Router(name="balance")
 

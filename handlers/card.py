@@ -14,8 +14,8 @@ from handlers.keyboards import button, create, in_rows, keyboard
 from handlers.voice import Voice
 from services.catalogue import Catalogue, ImageModel, VideoModel
 from services.common.i18n import Safe
+from services.messaging.telegram import Screen, cut
 from services.pricing import Quote
-from services.telegram import Screen, cut
 
 PROMPT_SHOWN: Final = 700
 AS_PHOTO: Final = "photo"

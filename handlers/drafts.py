@@ -20,7 +20,7 @@ from handlers.card import Shelf, card, fitted
 from handlers.voice import Voice
 from services.common.log import event
 from services.errors import BadOrder, ServiceError
-from services.telegram import Screen, change, remove, show
+from services.messaging.telegram import Screen, change, remove, show
 
 ALBUM_SECONDS: Final = 1.0  # an album has no end mark: it is over when nothing has come for so long
 _ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"

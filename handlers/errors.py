@@ -32,9 +32,9 @@ from services.common.keyed_lock import TooManyWaiting
 from services.common.log import event
 from services.errors import BadOrder, TopUpUnavailable
 from services.media.inspect import MediaFault
-from services.photos import PhotoGone, PhotoRefused, PhotoUnavailable
+from services.messaging.photos import PhotoGone, PhotoRefused, PhotoUnavailable
+from services.messaging.telegram import TROUBLE
 from services.rate_limiter import RateLimited
-from services.telegram import TROUBLE
 
 router = Router(name="errors")
 _log = logging.getLogger(__name__)

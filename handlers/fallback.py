@@ -13,7 +13,7 @@ from database.models import Database, Tx, User
 from handlers.keyboards import keyboard
 from handlers.middlewares import Notices, Tap
 from handlers.voice import Voice
-from services.notifier import Notifier
+from services.messaging.notifier import Notifier
 
 router = Router(name="fallback")
 groups = Router(name="groups")

@@ -18,7 +18,7 @@ from handlers.middlewares import Tap
 from handlers.order import turn
 from handlers.start import MenuWord
 from handlers.voice import Voice
-from services.telegram import Screen, show
+from services.messaging.telegram import Screen, show
 
 router = Router(name="history")
 

@@ -21,7 +21,7 @@ from handlers.voice import Voice
 from services.catalogue import Limits
 from services.errors import BadOrder
 from services.jobs import prompt_limit
-from services.photos import Photos
+from services.messaging.photos import Photos
 
 router = Router(name="intake")
 

@@ -16,7 +16,7 @@ from services.common.i18n import MissingText, Safe, Texts
 from services.common.log import event
 from services.errors import BadOrder
 from services.jobs import stage
-from services.telegram import Screen, cut
+from services.messaging.telegram import Screen, cut
 
 CAPTION_PROMPT: Final = 600  # of the 1024 units a caption may have (telegram sheet, section 2)
 LIVE_PROMPT: Final = 200

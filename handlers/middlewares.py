@@ -19,7 +19,7 @@ from database.models import User as Person
 from handlers.voice import Voice
 from services.common.i18n import Texts, pick_language
 from services.common.log import log_context
-from services.telegram import TROUBLE
+from services.messaging.telegram import TROUBLE
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 

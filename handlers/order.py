@@ -27,8 +27,8 @@ from services.catalogue import TopUps
 from services.common.keyed_lock import KeyedLock
 from services.errors import BadOrder
 from services.jobs import Jobs
+from services.messaging.telegram import TROUBLE, Screen, change_or_show, remove
 from services.payments import Payments
-from services.telegram import TROUBLE, Screen, change_or_show, remove
 
 router = Router(name="order")
 

@@ -22,12 +22,12 @@ from handlers.start import open_orders
 from handlers.states import Waiting, begun
 from handlers.voice import Voice
 from services.common.keyed_lock import KeyedLock
-from services.delivery import Delivery, ResultGone, ResultTooLarge
 from services.errors import BadOrder
 from services.jobs import Jobs
-from services.notifier import Notifier
-from services.photos import PhotoGone, Photos
-from services.telegram import Screen, change, change_or_show, show
+from services.messaging.delivery import Delivery, ResultGone, ResultTooLarge
+from services.messaging.notifier import Notifier
+from services.messaging.photos import PhotoGone, Photos
+from services.messaging.telegram import Screen, change, change_or_show, show
 
 router = Router(name="result")
 

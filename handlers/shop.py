@@ -26,10 +26,12 @@ from handlers.webhook import Edge, create_web_app
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event
-from services.delivery import Delivery
 from services.jobs import Jobs
-from services.live import LiveMessages
-from services.notifier import Notifier
+from services.messaging.delivery import Delivery
+from services.messaging.notifier import Notifier
+from services.messaging.photos import Photos
+from services.messaging.progress import LiveMessages
+from services.messaging.telegram import make_bot, patience, telegram_fault
 from services.ops.auditor import Auditor
 from services.ops.backups import LIMIT_SECONDS as BACKUP_SECONDS
 from services.ops.backups import Backups
@@ -37,7 +39,6 @@ from services.ops.disk import EVERY_SECONDS as DISK_SECONDS
 from services.ops.disk import DiskWatch
 from services.ops.metrics import Metrics
 from services.payments import Payments
-from services.photos import Photos
 from services.queue import Queue
 from services.rate_limiter import RateLimiter
 from services.receipts import terms_of
@@ -45,7 +46,6 @@ from services.reconcile import Reconciliation
 from services.refunds import CardRail, RefundRail, Refunds
 from services.settings import Settings, feature_notes
 from services.stars import StarRail, Stars
-from services.telegram import make_bot, patience, telegram_fault
 from services.yookassa import YooKassaError, expects_test_payments, gateway_of
 from workers.runtime import Runtime, install
 from workers.sweeper import Duty, Sweeper

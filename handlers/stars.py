@@ -14,8 +14,8 @@ from handlers.callbacks import StarTap
 from handlers.middlewares import Tap
 from handlers.order import place
 from handlers.voice import Voice
+from services.messaging.telegram import cut
 from services.stars import Stars
-from services.telegram import cut
 
 router = Router(name="stars")
 

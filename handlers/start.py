@@ -23,8 +23,8 @@ from handlers.states import Waiting, begun
 from handlers.voice import Voice
 from services.common.i18n import LANGUAGES, Texts
 from services.errors import BadOrder
-from services.notifier import Notifier
-from services.telegram import Screen, change, change_or_show, show
+from services.messaging.notifier import Notifier
+from services.messaging.telegram import Screen, change, change_or_show, show
 
 router = Router(name="start")
 

@@ -20,11 +20,11 @@ from handlers.states import Waiting, answered
 from handlers.voice import Voice
 from services.catalogue import Catalogue
 from services.errors import TopUpUnavailable
-from services.notifier import Notifier
+from services.messaging.notifier import Notifier
+from services.messaging.telegram import Screen, show
 from services.payments import Payments
 from services.pricing import BadSum, NotASum, SumTooBig, SumTooSmall, TooPrecise, parse_rubles
 from services.receipts import BadEmail, parse_email
-from services.telegram import Screen, show
 
 router = Router(name="topup")
 

@@ -660,7 +660,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "a chat shut behind its result undoes the delivery",
-        "services/notifier.py",
+        "services/messaging/notifier.py",
         "(TelegramRetryAfter, TelegramBadRequest, TelegramForbiddenError, *TROUBLE)",
         "(TelegramRetryAfter, TelegramBadRequest, *TROUBLE)",
         "services/test_notifier.py::test_a_chat_closed_behind_the_result_does_not_undo_the_delivery",

@@ -7,7 +7,7 @@ from typing import Any
 
 from database import assets, jobs, outbox
 from database.models import Job, OutboxItem, Tx
-from services.notifier import Notifier
+from services.messaging.notifier import Notifier
 from workers import runtime, step, video_worker
 
 

@@ -32,9 +32,9 @@ from database import clock, migrate
 from database.engine import Door, SqliteFile, Tx
 from handlers import shop
 from services.media.store import LocalAssets
+from services.messaging.telegram import Pace
 from services.providers.http import HttpClient
 from services.queue import Queue
-from services.telegram import Pace
 from services.yookassa import _Client
 
 BEFORE, AFTER = "before", "after"

@@ -12,7 +12,7 @@ from database import admin, jobs, payments
 from database.models import PaymentStatus, Tx
 from database.rows import Payment
 from database.schema import drafts
-from services.notifier import WAITS_MS
+from services.messaging.notifier import WAITS_MS
 from tests.support.bot_fixture import ANYA, House, Person, buttons_of, labels_of, open_house, until, words_of
 from tests.support.sandbox_fixture import ADMIN, Sandbox
 

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from database import inbox, jobs
 from database.models import Database, DatabaseUnavailable, JobStep, JobType, Tx
 from handlers.updates import MOST_AT_ONCE, MOST_TRIES, MOST_WAITING, Updates
-from services.telegram import make_bot
+from services.messaging.telegram import make_bot
 from tests.support.database_fixture import Clock
 from tests.support.edge_fixture import Till
 from tests.support.route_fixture import Heard, deliver, good, inbox_rows, open_heard, opened

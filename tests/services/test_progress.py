@@ -19,8 +19,8 @@ from services.catalogue import shipped_catalogue
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.jobs import quote
-from services.live import LiveMessages, watched_jobs
-from services.telegram import Pace, make_bot
+from services.messaging.progress import LiveMessages, watched_jobs
+from services.messaging.telegram import Pace, make_bot
 from tests.support.bot_fixture import ANYA
 from tests.support.database_fixture import Clock, plan_of
 from tests.support.sandbox_fixture import Sandbox

@@ -16,7 +16,7 @@ from aiogram.methods import Response
 from aiogram.types import BotShortDescription
 
 from services.common.keyed_lock import KeyedLock, TooManyWaiting
-from services.telegram import Pace, Screen, change, change_or_show, cut, make_bot, patience, show
+from services.messaging.telegram import Pace, Screen, change, change_or_show, cut, make_bot, patience, show
 from tests.support.bot_fixture import ANYA, BOB
 from tests.support.sandbox_fixture import Sandbox
 

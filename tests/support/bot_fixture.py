@@ -17,7 +17,7 @@ from PIL import Image
 
 from database.models import Database
 from handlers.shop import Shop
-from services.telegram import Pace
+from services.messaging.telegram import Pace
 from tests.support.database_fixture import assert_books
 from tests.support.empty_shop import lay_out
 from tests.support.sandbox_fixture import ADMIN, TOKEN, Sandbox

@@ -20,8 +20,8 @@ from database.models import Database, Tx
 from handlers.updates import Updates
 from handlers.webhook import Check, Edge, create_web_app
 from services.common.i18n import Texts
+from services.messaging.telegram import make_bot
 from services.payments import Payments
-from services.telegram import make_bot
 from services.yookassa import YooKassaGateway
 from tests.support.edge_fixture import Till
 from tests.support.empty_shop import lay_out

@@ -17,7 +17,7 @@ import httpx
 
 from database import jobs, outbox, payments, refunds
 from database.models import IllegalMove, Job, JobStatus, Tx
-from services.notifier import Notifier
+from services.messaging.notifier import Notifier
 from services.payments import Payments
 from services.settlement import Settlement
 from tests.faults.sim.people import Owner

@@ -20,16 +20,17 @@ import handlers
 from database.engine import SqliteFile, Tx
 from database.models import Database, DatabaseUnavailable
 from handlers.shop import Shop
-from services import live, notifier
 from services.catalogue import SHIPPED, Catalogue, load_catalogue
 from services.common.i18n import Texts
 from services.media.store import open_assets
+from services.messaging import notifier
+from services.messaging import progress as live
+from services.messaging.telegram import Pace, make_bot
 from services.ops.disk import Room, measure
 from services.providers import open_providers
 from services.queue import FUNCTIONS, TIMEOUTS, Queue, Step, load_function
 from services.rate_limiter import RateLimiter
 from services.settings import Settings, load_settings
-from services.telegram import Pace, make_bot
 from tests.faults.sim.providers import SimGemini, SimKling, connect
 from tests.faults.sim.telegram import SimTelegram
 from tests.faults.sim.world import ADMIN, Machine, World, current

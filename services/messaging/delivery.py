@@ -15,7 +15,7 @@ from database import assets as asset_rows
 from database.models import Asset, Database, Job
 from services.media.inspect import BadMedia, picture_preview, video_thumbnail
 from services.media.store import AssetNotFound, AssetStore
-from services.telegram import UPLOAD_SECONDS, Screen, patience
+from services.messaging.telegram import UPLOAD_SECONDS, Screen, patience
 
 AT_ONCE: Final = 4  # results in memory at a time
 ACTION_SECONDS: Final = 5

@@ -25,8 +25,8 @@ from database import drafts, jobs, outbox, payments, users
 from database.models import Asset, Database, DatabaseError, Draft, Job, OutboxItem, Payment, Tx
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event, log_context
-from services.delivery import Delivery, ResultGone, ResultTooLarge
-from services.telegram import TROUBLE, Screen, change_or_show, show
+from services.messaging.delivery import Delivery, ResultGone, ResultTooLarge
+from services.messaging.telegram import TROUBLE, Screen, change_or_show, show
 
 AT_ONCE: Final = 8
 POLL_SECONDS: Final = 0.3

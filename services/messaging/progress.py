@@ -25,7 +25,7 @@ from database import clock, flags, jobs, users
 from database.models import Database, DatabaseError, Job, JobStatus, Tx
 from services.common.keyed_lock import KeyedLock, TooManyWaiting
 from services.common.log import event
-from services.telegram import TROUBLE, Screen, change, patience
+from services.messaging.telegram import TROUBLE, Screen, change, patience
 
 ROUND_SECONDS: Final = 1.0
 EDIT_GAP_MS: Final = 3_000

@@ -19,7 +19,7 @@ from services.catalogue import Limits
 from services.errors import ServiceError
 from services.media.inspect import BadMedia, MediaFault, inspect_image, prepare_photo
 from services.media.store import AssetError, AssetNotFound, AssetStore
-from services.telegram import TROUBLE
+from services.messaging.telegram import TROUBLE
 
 KEEP_MS: Final = 3 * 24 * 3600 * 1000  # a photo waits so long for its order; a job keeps it as long as it needs
 AT_ONCE: Final = 4  # photos in memory at a time
