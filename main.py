@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from database.audit.run import Books
     from database.models import Database, Difference
     from services.common.i18n import Texts
-    from services.reconcile import Compare, Report
+    from services.payments.reconciliation import Compare, Report
     from services.settings import Settings
 
 BOOKS_ONLY = frozenset({"audit", "backup", "export", "restore"})
@@ -139,10 +139,10 @@ async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
     from database import differences
     from services.catalogue import SHIPPED, load_catalogue
     from services.common.i18n import Texts
-    from services.payments import Payments
-    from services.receipts import terms_of
-    from services.reconcile import Reconciliation
-    from services.yookassa import expects_test_payments, gateway_of
+    from services.payments.receipts import terms_of
+    from services.payments.reconciliation import Reconciliation
+    from services.payments.topups import Payments
+    from services.payments.yookassa.client import expects_test_payments, gateway_of
 
     gateway, texts, admins = gateway_of(settings), Texts(), sorted(settings.admin_ids)
     packs = load_catalogue(settings.catalogue_path or SHIPPED).top_ups.star_packs
@@ -182,7 +182,7 @@ async def _star_books(
         yield []
         return
     from services.messaging.telegram import make_bot
-    from services.stars import Stars
+    from services.payments.stars import Stars
 
     bot = make_bot(settings)
     try:
@@ -193,7 +193,7 @@ async def _star_books(
 
 def _silent(fault: Exception) -> str:
     """Who could not be asked and why. Raises `fault` itself where it is none of theirs."""
-    from services.yookassa import YooKassaError
+    from services.payments.yookassa.client import YooKassaError
 
     if isinstance(fault, YooKassaError):
         return f"YooKassa: {fault}"

@@ -36,12 +36,12 @@ from services.jobs import Jobs
 from services.messaging.delivery import Delivery
 from services.messaging.notifier import Notifier
 from services.messaging.photos import Photos
-from services.payments import Payments
+from services.payments.reconciliation import Reconciliation
+from services.payments.refunds import Refunds
+from services.payments.stars import Stars
+from services.payments.topups import Payments
 from services.rate_limiter import RateLimiter, RateLimitMiddleware
-from services.reconcile import Reconciliation
-from services.refunds import Refunds
 from services.settings import Settings
-from services.stars import Stars
 
 __all__ = ["TASKS_AT_ONCE", "JobLetters", "Shelf", "build_dispatcher", "set_commands"]
 

@@ -26,10 +26,10 @@ from services.messaging.notifier import Notifier
 from services.messaging.telegram import Screen
 from services.ops.export import BadPeriod, Period
 from services.ops.margin import BOOKS, Margin, added_up, last_days, margins, write_book
+from services.payments.reconciliation import MOST_DAYS, Reconciliation
+from services.payments.refunds import Offer, Refunds
+from services.payments.yookassa.client import YooKassaError
 from services.pricing import BadSum, parse_rubles
-from services.reconcile import MOST_DAYS, Reconciliation
-from services.refunds import Offer, Refunds
-from services.yookassa import YooKassaError
 
 router = Router(name="admin money")
 

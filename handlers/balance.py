@@ -20,8 +20,8 @@ from handlers.start import MenuWord
 from handlers.voice import Voice
 from services.common.i18n import Safe
 from services.messaging.telegram import Screen, show
-from services.payments import Payments
-from services.stars import Stars
+from services.payments.stars import Stars
+from services.payments.topups import Payments
 
 router = Router(name="balance")
 

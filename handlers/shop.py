@@ -38,15 +38,15 @@ from services.ops.backups import Backups
 from services.ops.disk import EVERY_SECONDS as DISK_SECONDS
 from services.ops.disk import DiskWatch
 from services.ops.metrics import Metrics
-from services.payments import Payments
+from services.payments.receipts import terms_of
+from services.payments.reconciliation import Reconciliation
+from services.payments.refunds import CardRail, RefundRail, Refunds
+from services.payments.stars import StarRail, Stars
+from services.payments.topups import Payments
+from services.payments.yookassa.client import YooKassaError, expects_test_payments, gateway_of
 from services.queue import Queue
 from services.rate_limiter import RateLimiter
-from services.receipts import terms_of
-from services.reconcile import Reconciliation
-from services.refunds import CardRail, RefundRail, Refunds
 from services.settings import Settings, feature_notes
-from services.stars import StarRail, Stars
-from services.yookassa import YooKassaError, expects_test_payments, gateway_of
 from workers.runtime import Runtime, install
 from workers.sweeper import Duty, Sweeper
 

@@ -15,7 +15,7 @@ from handlers.middlewares import Tap
 from handlers.order import place
 from handlers.voice import Voice
 from services.messaging.telegram import cut
-from services.stars import Stars
+from services.payments.stars import Stars
 
 router = Router(name="stars")
 

@@ -22,9 +22,9 @@ from services.catalogue import Catalogue
 from services.errors import TopUpUnavailable
 from services.messaging.notifier import Notifier
 from services.messaging.telegram import Screen, show
-from services.payments import Payments
+from services.payments.receipts import BadEmail, parse_email
+from services.payments.topups import Payments
 from services.pricing import BadSum, NotASum, SumTooBig, SumTooSmall, TooPrecise, parse_rubles
-from services.receipts import BadEmail, parse_email
 
 router = Router(name="topup")
 

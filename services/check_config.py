@@ -10,11 +10,11 @@ from database.models import Database, DatabaseError
 from services.base_provider import BaseAIProvider, ErrorCode, ProviderError
 from services.catalogue import SHIPPED, Catalogue, CatalogueError, load_catalogue
 from services.media.store import AssetError, open_assets
+from services.payments.yookassa.client import ErrorKind, YooKassaError, YooKassaGateway, expects_test_payments
 from services.providers import open_providers
 from services.providers.nano_banana import NanoBanana
 from services.queue import Queue, RedisAway
 from services.settings import Settings
-from services.yookassa import ErrorKind, YooKassaError, YooKassaGateway, expects_test_payments
 
 _PROVIDER_HINTS = {
     ErrorCode.KEY_INVALID: "the key is refused; make a new one and set it again",

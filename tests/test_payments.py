@@ -13,8 +13,8 @@ from database import payments as rows
 from database.models import NotFound, PaymentStatus
 from services.common.i18n import Texts
 from services.errors import TopUpUnavailable
-from services.payments import Payments
-from services.yookassa import YooKassaGateway
+from services.payments.topups import Payments
+from services.payments.yookassa.client import YooKassaGateway
 from tests.support.edge_fixture import HOOK, Till
 from tests.support.sandbox_fixture import ADMIN
 from tests.support.shop_fixture import until

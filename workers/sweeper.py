@@ -22,7 +22,7 @@ from database import ledger as ledger_rows
 from database.models import Asset, DatabaseError, Job, Reservation, Tx
 from services.common.log import event
 from services.jobs import message_of
-from services.payments import Payments
+from services.payments.topups import Payments
 from services.queue import Queue
 from workers.runtime import Runtime
 from workers.watcher import watch

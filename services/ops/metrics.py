@@ -12,8 +12,8 @@ from database.audit import schedule as audits
 from database.audit import seals
 from database.backup_rotation import Outcome
 from database.models import Database, Tx
-from services import reconcile
 from services.ops import backups, disk
+from services.payments import reconciliation as reconcile
 from services.queue import Queue
 
 

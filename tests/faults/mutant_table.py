@@ -39,7 +39,7 @@ _LEDGER = "database/ledger.py"
 _JOBS = "database/jobs.py"
 _PAYMENTS = "database/payments.py"
 _REFUNDS = "database/refunds.py"
-_SETTLEMENT = "services/settlement.py"
+_SETTLEMENT = "services/payments/settlement.py"
 _CHECKS = "database/audit/checks.py"
 _BREAKS = "database/test_checks.py::test_a_broken_rule_is_found"
 _GUARDS = "database/migrations/versions/0001_ledger.py"
@@ -353,7 +353,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # --- money that comes -------------------------------------------------------------------------------------------
     _one(
         "a notification is believed and YooKassa not asked",
-        "services/payments.py",
+        "services/payments/topups.py",
         "            await self.heard_of(provider_id)",
         "            known = await self._db.read(rows.by_provider_id, provider_id)\n"
         "            await self._db.write(rows.settle, known.id)",
@@ -539,14 +539,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "each try of a return has a key of its own",
-        "services/refunds.py",
+        "services/payments/refunds.py",
         'idempotency_key=refund.idempotency_key or ""',
         'idempotency_key=f"{refund.id[:20]}-{clock.now()}"',
         "services/test_refunds.py::test_an_answer_that_was_lost_is_asked_for_under_the_same_key",
     ),
     _one(
         "a lost answer to a return means no",
-        "services/refunds.py",
+        "services/payments/refunds.py",
         "            found = await self._look_up(payment, refund)\n            return Refused(",
         "            found = None\n            return Refused(",
         "services/test_refunds.py::test_a_no_to_a_repeat_is_no_word_about_the_first",
@@ -740,7 +740,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # --- waiting ------------------------------------------------------------------------------------------------------
     _one(
         "a notification that came too early ends the looking",
-        "services/payments.py",
+        "services/payments/topups.py",
         "rows.look_later, payment.id, delay_ms=FIRST_LOOK_MS)",
         "rows.look_later, payment.id, delay_ms=None)",
         "scenarios/test_payment_faults.py::test_success_told_too_early_is_credited_when_it_becomes_true",

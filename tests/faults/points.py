@@ -191,7 +191,7 @@ class Code:
             yield f"telegram {method}", place
         elif module.name.startswith("services.providers.") and func.attr == "request" and owner in _HTTP_CLIENTS:
             yield f"http {module.name}.{place.qualname}", place
-        elif module.name == "services.yookassa" and owner == "self" and func.attr in _YOOKASSA:
+        elif module.name == "services.payments.yookassa.client" and owner == "self" and func.attr in _YOOKASSA:
             yield from _yookassa(call, func.attr, place)
         elif owner == "os" and func.attr in FILE_CALLS:
             yield f"file {module.name}.{place.qualname} os.{func.attr}", place

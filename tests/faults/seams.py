@@ -33,9 +33,9 @@ from database.engine import Door, SqliteFile, Tx
 from handlers import shop
 from services.media.store import LocalAssets
 from services.messaging.telegram import Pace
+from services.payments.yookassa.client import _Client
 from services.providers.http import HttpClient
 from services.queue import Queue
-from services.yookassa import _Client
 
 BEFORE, AFTER = "before", "after"
 PRODUCT = ("database.", "services.", "workers.", "handlers.", "main")

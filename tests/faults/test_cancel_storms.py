@@ -12,7 +12,7 @@ from database import jobs, ledger
 from database.models import CallOutcome, JobStatus, PaymentStatus
 from database.models import Payment as PaymentRow
 from services.errors import TopUpUnavailable
-from services.yookassa import YooKassaError
+from services.payments.yookassa.client import YooKassaError
 from tests.faults.examples import SOAK
 from tests.scenarios.test_kills import later
 from tests.support.database_fixture import assert_books

@@ -18,8 +18,8 @@ from database import payments as rows
 from database import refunds as refund_rows
 from database.models import Database, Payment
 from services.common.i18n import Texts
-from services.payments import Payments
-from services.yookassa import YooKassaError, YooKassaGateway
+from services.payments.topups import Payments
+from services.payments.yookassa.client import YooKassaError, YooKassaGateway
 from tests.faults.examples import drawn
 from tests.support.database_fixture import assert_books, url_of
 from tests.support.provider_wire import Reply, Script, scripted

@@ -34,9 +34,9 @@ from database.models import Database
 from handlers import shop
 from services.common.i18n import Texts
 from services.common.log import setup_logging
+from services.payments.yookassa.client import YooKassaGateway
 from services.providers import open_providers
 from services.settings import load_settings
-from services.yookassa import YooKassaGateway
 from tests.faults import seams
 from tests.faults.sim import story
 from workers import image_worker, video_worker  # noqa: F401 - imported once for all lives

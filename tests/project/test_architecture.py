@@ -34,9 +34,9 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "aiosqlite": ("database/",),
     "rq": ("services/queue.py", "workers/"),
     "httpx": ("services/providers/", "services/check_config.py"),
-    "yookassa": ("services/yookassa.py",),
+    "yookassa": ("services/payments/yookassa/client.py",),
     "sqlite3": ("benchmarks/",),
-    "requests": ("services/yookassa.py", "services/yookassa_session.py"),
+    "requests": ("services/payments/yookassa/client.py", "services/yookassa_session.py"),
     "pickle": ("workers/guard.py",),
     "aiogram": (
         "handlers/",
@@ -47,7 +47,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
         "services/messaging/photos.py",
         "services/messaging/telegram.py",
         "services/rate_limiter.py",
-        "services/stars.py",
+        "services/payments/stars.py",
     ),
 }
 """A library is known to the modules that wrap it and to nobody else (product and benchmarks)."""

@@ -16,7 +16,7 @@ from database import flags, inbox, jobs, outbox
 from database.models import CallOutcome, Job, JobStatus, JobStep, JobType, Tx
 from services.common.i18n import Texts
 from services.jobs import message_of
-from services.payments import Payments
+from services.payments.topups import Payments
 from services.queue import Queue
 from tests.support.shop_fixture import Shop, until
 from workers import image_worker, video_worker

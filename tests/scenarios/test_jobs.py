@@ -20,7 +20,7 @@ from database import assets as asset_rows
 from database import jobs, outbox
 from database.models import Job, JobStatus, JobStep, JobType, Tx
 from services.common.i18n import Texts
-from services.payments import Payments
+from services.payments.topups import Payments
 from tests.scenarios.test_kills import SHOP, STEP, change, environment, later
 from tests.support.bot_fixture import ANYA, open_house, picture
 from tests.support.database_fixture import assert_books, program

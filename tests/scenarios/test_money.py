@@ -22,7 +22,7 @@ from database.models import BrokenRule, Database, DatabaseUnavailable, PaymentSt
 from database.schema import metadata
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
-from services.payments import Payments
+from services.payments.topups import Payments
 from services.queue import Queue
 from tests.services.test_stars import entries as star_entries
 from tests.services.test_stars import paid as paid_in_stars

@@ -16,7 +16,7 @@ from database import inbox, ledger, outbox
 from database import payments as rows
 from database.models import PaymentStatus, Tx
 from services.errors import TopUpUnavailable
-from services.payments import NOTIFICATION_TRIES
+from services.payments.topups import NOTIFICATION_TRIES
 from tests.support.database_fixture import ROOT, assert_books, program
 from tests.support.edge_fixture import Till
 from tests.support.shop_fixture import until

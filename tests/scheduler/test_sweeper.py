@@ -13,7 +13,7 @@ from database import flags, jobs, outbox
 from database.models import JobStatus, JobStep, JobType, Tx
 from services.common.i18n import Texts
 from services.jobs import message_of
-from services.payments import Payments
+from services.payments.topups import Payments
 from tests.support.database_fixture import assert_books
 from tests.support.shop_fixture import HandQueue, Shop, until
 from workers import image_worker

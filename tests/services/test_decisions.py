@@ -12,7 +12,7 @@ from database import admin, differences, ledger
 from database import payments as rows
 from database.audit.checks import run_checks
 from database.models import Difference, DifferenceState, IllegalMove, Payment, PaymentStatus, Tx
-from services.yookassa import YooKassaError
+from services.payments.yookassa.client import YooKassaError
 from tests.support.edge_fixture import Till
 from tests.support.sandbox_fixture import ADMIN
 

@@ -17,8 +17,8 @@ from database import clock
 from database.models import Database, Tx
 from services.ops.export import PAGE, BadPeriod, Period, moment, plain, rubles, write_csv
 from services.ops.margin import BOOKS, last_days, write_book
-from services.reconcile import Report, credited_since, returned_since
-from services.settlement import PROVIDER
+from services.payments.reconciliation import Report, credited_since, returned_since
+from services.payments.settlement import PROVIDER
 from tests.app.test_main import command
 from tests.support.bot_fixture import ADMIN, ANYA, House
 from tests.support.database_fixture import busy, url_of

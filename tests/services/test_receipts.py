@@ -16,10 +16,10 @@ from database.models import IllegalMove, PaymentStatus, RefundStatus
 from services.common.i18n import Texts
 from services.errors import TopUpUnavailable
 from services.ops.export import Period, write_csv
-from services.payments import Payments
-from services.receipts import BadEmail, parse_email, terms_of
-from services.reconcile import Reconciliation
-from services.refunds import CardRail, Refunds
+from services.payments.receipts import BadEmail, parse_email, terms_of
+from services.payments.reconciliation import Reconciliation
+from services.payments.refunds import CardRail, Refunds
+from services.payments.topups import Payments
 from tests.support.bot_fixture import ANYA, House, open_house
 from tests.support.edge_fixture import Till
 from tests.support.sandbox_fixture import ADMIN, Sandbox

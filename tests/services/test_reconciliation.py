@@ -14,9 +14,9 @@ from database import clock, differences, flags, ledger, outbox, users
 from database import payments as rows
 from database.models import Database, Difference, DifferenceState, IllegalMove, NotFound, PaymentStatus, Tx
 from services.ops.metrics import Metrics
+from services.payments.reconciliation import COMPARED, Reconciliation, credited_since, returned_since
+from services.payments.yookassa.client import YooKassaError
 from services.queue import Queue
-from services.reconcile import COMPARED, Reconciliation, credited_since, returned_since
-from services.yookassa import YooKassaError
 from tests.support.edge_fixture import Till
 from tests.support.sandbox_fixture import ADMIN
 

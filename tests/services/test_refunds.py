@@ -16,8 +16,8 @@ from database import ledger, outbox
 from database import refunds as rows
 from database.models import IllegalMove, KeyReused, NotFound, PaymentStatus, RefundStatus, Tx
 from database.refunds import NewRefund, Undecided
-from services.refunds import CardRail, Refunds
-from services.yookassa import Receipt, build_payment_body, build_refund_body
+from services.payments.refunds import CardRail, Refunds
+from services.payments.yookassa.client import Receipt, build_payment_body, build_refund_body
 from tests.support.database_fixture import assert_books, program
 from tests.support.edge_fixture import Till
 from tests.support.sandbox_fixture import ADMIN

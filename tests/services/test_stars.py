@@ -15,8 +15,8 @@ from database import differences, flags, ledger
 from database import payments as rows
 from database.models import IllegalMove, NotFound, Payment, PaymentStatus, Tx
 from services.catalogue import SHIPPED, CatalogueError, load_catalogue
-from services.reconcile import COMPARED
-from services.yookassa import YooKassaError
+from services.payments.reconciliation import COMPARED
+from services.payments.yookassa.client import YooKassaError
 from tests.support.bot_fixture import ADMIN, ANYA, BOB, House, Person, labels_of, open_house, words_of
 from tests.support.sandbox_fixture import Sandbox
 

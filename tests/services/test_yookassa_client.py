@@ -19,7 +19,7 @@ import sandbox.yookassa
 from sandbox import control
 from sandbox.world import Fault, World
 from sandbox.yookassa.shop import Shop
-from services.yookassa import (
+from services.payments.yookassa.client import (
     ErrorKind,
     GatewayPayment,
     Receipt,

@@ -16,11 +16,11 @@ from database import refunds as refund_rows
 from database.models import Database, Payment, Refund
 from handlers.webhook import Edge, create_web_app
 from services.common.i18n import Texts
-from services.payments import Payments
-from services.reconcile import Reconciliation
-from services.refunds import CardRail, Refunds
+from services.payments.reconciliation import Reconciliation
+from services.payments.refunds import CardRail, Refunds
+from services.payments.topups import Payments
+from services.payments.yookassa.client import YooKassaGateway
 from services.settings import Settings
-from services.yookassa import YooKassaGateway
 from tests.support.database_fixture import assert_books
 from tests.support.empty_shop import lay_out
 from tests.support.sandbox_fixture import ADMIN, Sandbox

@@ -21,8 +21,8 @@ from handlers.updates import Updates
 from handlers.webhook import Check, Edge, create_web_app
 from services.common.i18n import Texts
 from services.messaging.telegram import make_bot
-from services.payments import Payments
-from services.yookassa import YooKassaGateway
+from services.payments.topups import Payments
+from services.payments.yookassa.client import YooKassaGateway
 from tests.support.edge_fixture import Till
 from tests.support.empty_shop import lay_out
 from tests.support.sandbox_fixture import ADMIN, Sandbox

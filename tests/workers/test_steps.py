@@ -11,7 +11,7 @@ from database import assets as asset_rows
 from database import jobs as job_rows
 from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
 from services.common.i18n import Texts
-from services.payments import Payments
+from services.payments.topups import Payments
 from services.providers import open_providers
 from tests.support.shop_fixture import Shop, until
 from workers import image_worker, video_worker

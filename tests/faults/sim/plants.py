@@ -18,8 +18,8 @@ import httpx
 from database import jobs, outbox, payments, refunds
 from database.models import IllegalMove, Job, JobStatus, Tx
 from services.messaging.notifier import Notifier
-from services.payments import Payments
-from services.settlement import Settlement
+from services.payments.settlement import Settlement
+from services.payments.topups import Payments
 from tests.faults.sim.people import Owner
 from tests.faults.sim.providers import SimGemini, SimKling
 from tests.faults.sim.telegram import SimTelegram

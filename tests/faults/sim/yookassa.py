@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from services.yookassa import YooKassaGateway
+from services.payments.yookassa.client import YooKassaGateway
 from tests.faults.sim.world import World
 
 Json = dict[str, Any]

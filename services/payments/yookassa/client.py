@@ -25,8 +25,7 @@ from yookassa.client import ApiClient
 from yookassa.configuration import Configuration
 
 from database import clock
-from services.settings import Settings
-from services.yookassa_objects import (
+from services.payments.yookassa.objects import (
     ID,
     ODD,
     GatewayPayment,
@@ -40,6 +39,7 @@ from services.yookassa_objects import (
     read_refund,
     read_shop,
 )
+from services.settings import Settings
 
 __all__ = [
     "ErrorKind",

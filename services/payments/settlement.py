@@ -18,9 +18,9 @@ from database.models import Database, IllegalMove, KeyReused, NotFound, Payment,
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event, log_context
 from services.errors import TopUpUnavailable
-from services.returns import Returns, returned
-from services.yookassa import ErrorKind, YooKassaError, YooKassaGateway
-from services.yookassa_objects import GatewayPayment, GatewayRefund, moment
+from services.payments.provider_refunds import Returns, returned
+from services.payments.yookassa.client import ErrorKind, YooKassaError, YooKassaGateway
+from services.payments.yookassa.objects import GatewayPayment, GatewayRefund, moment
 
 PROVIDER = "yookassa"
 KEY_LIVES_SECONDS = 23 * 3600  # after 24 h the provider forgets the key and would create a second payment

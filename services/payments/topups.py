@@ -21,10 +21,10 @@ from database.models import Database, InboxItem, NotFound, Payment, PaymentStatu
 from services.common.i18n import Texts
 from services.common.log import event
 from services.errors import TopUpUnavailable
+from services.payments.settlement import FIRST_LOOK_MS, PROVIDER, Settlement, age
+from services.payments.yookassa.client import ErrorKind, YooKassaError, YooKassaGateway
+from services.payments.yookassa.objects import GatewayPayment, Receipt, build_payment_body
 from services.pricing import format_rubles
-from services.settlement import FIRST_LOOK_MS, PROVIDER, Settlement, age
-from services.yookassa import ErrorKind, YooKassaError, YooKassaGateway
-from services.yookassa_objects import GatewayPayment, Receipt, build_payment_body
 
 PAYABLE_SECONDS = 70 * 60  # the link lives about an hour
 LATE_LOOK_MS = 3600 * 1000

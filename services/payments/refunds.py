@@ -21,9 +21,8 @@ from database import refunds as rows
 from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, Refund, Tx
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event, log_context
-from services.pricing import format_rubles
-from services.returns import OWN_ID
-from services.yookassa import (
+from services.payments.provider_refunds import OWN_ID
+from services.payments.yookassa.client import (
     ErrorKind,
     GatewayRefund,
     Receipt,
@@ -31,6 +30,7 @@ from services.yookassa import (
     YooKassaGateway,
     build_refund_body,
 )
+from services.pricing import format_rubles
 
 KEY_LIVES_SECONDS = 23 * 3600  # after 24 h the provider forgets the key and would return the money again
 CLOCK_SLACK_SECONDS = 60.0

@@ -10,8 +10,8 @@ from database import refunds
 from database.models import Database, IllegalMove, KeyReused, Payment, Refund
 from database.refunds import Returned
 from services.common.log import event
+from services.payments.yookassa.client import ErrorKind, GatewayPayment, GatewayRefund, YooKassaError, YooKassaGateway
 from services.pricing import format_rubles
-from services.yookassa import ErrorKind, GatewayPayment, GatewayRefund, YooKassaError, YooKassaGateway
 
 OWN_ID = "refund_id"  # where our id of a return travels in YooKassa's metadata
 

@@ -30,9 +30,9 @@ from database.models import Database, IllegalMove, KeyReused, NotFound, Payment,
 from services.common.i18n import Texts
 from services.common.log import event
 from services.errors import TopUpUnavailable
+from services.payments.reconciliation import Report, credited_since, returned_since
+from services.payments.refunds import Done, Refused, Unsure, Word
 from services.pricing import format_rubles
-from services.reconcile import Report, credited_since, returned_since
-from services.refunds import Done, Refused, Unsure, Word
 
 PROVIDER: Final = "stars"
 CURRENCY: Final = "XTR"

@@ -29,10 +29,10 @@ from database.models import (
 )
 from database.refunds import Undecided
 from services.common.log import event
-from services.payments import Payments
-from services.settlement import PROVIDER
-from services.yookassa import ErrorKind, GatewayPayment, GatewayRefund, YooKassaError, YooKassaGateway
-from services.yookassa_objects import moment, seconds_of
+from services.payments.settlement import PROVIDER
+from services.payments.topups import Payments
+from services.payments.yookassa.client import ErrorKind, GatewayPayment, GatewayRefund, YooKassaError, YooKassaGateway
+from services.payments.yookassa.objects import moment, seconds_of
 
 COMPARED = "yookassa_compared_ms"  # up to when the books of all rails were compared with ours
 OVERLAP_SECONDS = 26 * 3600

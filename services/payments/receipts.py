@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from services.payments.yookassa.client import Receipt
 from services.settings import Settings
-from services.yookassa import Receipt
 
 _EMAIL = re.compile(
     r"(?=.{6,254}\Z)(?=[^@]{1,64}@)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
