@@ -23,12 +23,12 @@ from handlers import (
     topup,
 )
 from handlers import stars as star_payments
-from handlers.card import Shelf
 from handlers.commands import set_commands
 from handlers.drafts import Cards, Drafts
-from handlers.messages import JobLetters
 from handlers.middlewares import ANSWER_LIMIT, AnswerTaps, KnownPerson, Notices
 from handlers.storage import DatabaseStorage, OneAtATime
+from handlers.views.draft_card import Shelf
+from handlers.views.messages import JobLetters
 from services.catalogue import Catalogue
 from services.common.i18n import Texts, pick_language
 from services.common.keyed_lock import KeyedLock

@@ -13,7 +13,7 @@ from database import admin, users
 from database import jobs as job_rows
 from database import payments as payment_rows
 from database.models import Database, IllegalMove, Job, JobStatus, NotFound, Payment, ProviderCall, Tx, User
-from handlers.voice import Voice
+from handlers.views.localizer import Voice
 from services.common.i18n import Safe
 from services.messaging.telegram import cut
 from services.pricing import BadSum, parse_rubles

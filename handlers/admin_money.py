@@ -15,11 +15,11 @@ from aiogram.types import CallbackQuery, FSInputFile, InlineKeyboardMarkup, Mess
 
 from database import admin, clock, differences
 from database.models import Database, Difference, IllegalMove, KeyReused, NotFound, Refund, RefundStatus, User
-from handlers import keyboards
-from handlers.callbacks import RefundTap
 from handlers.middlewares import Tap
 from handlers.order import turn
-from handlers.voice import Voice
+from handlers.views import keyboards
+from handlers.views.callbacks import RefundTap
+from handlers.views.localizer import Voice
 from services.catalogue import Catalogue, UnknownModel
 from services.common.i18n import Safe
 from services.messaging.notifier import Notifier

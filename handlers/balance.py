@@ -11,13 +11,13 @@ from aiogram.types import CallbackQuery, Message
 from database import admin, ledger
 from database import jobs as job_rows
 from database.models import Database, Entry, Job, Reason, Tx, User
-from handlers import keyboards
-from handlers.callbacks import GoTap, PageTap
-from handlers.messages import title_of
 from handlers.middlewares import Tap
 from handlers.order import turn
 from handlers.start import MenuWord
-from handlers.voice import Voice
+from handlers.views import keyboards
+from handlers.views.callbacks import GoTap, PageTap
+from handlers.views.localizer import Voice
+from handlers.views.messages import title_of
 from services.common.i18n import Safe
 from services.messaging.telegram import Screen, show
 from services.payments.stars import Stars

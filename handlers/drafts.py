@@ -16,8 +16,8 @@ from database import assets as asset_rows
 from database import drafts as rows
 from database import jobs as job_rows
 from database.models import Asset, Database, DatabaseError, Draft, Job, JobType, Tx
-from handlers.card import Shelf, card, fitted
-from handlers.voice import Voice
+from handlers.views.draft_card import Shelf, card, fitted
+from handlers.views.localizer import Voice
 from services.common.log import event
 from services.errors import BadOrder, ServiceError
 from services.messaging.telegram import Screen, change, remove, show

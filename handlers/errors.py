@@ -26,7 +26,7 @@ from database.models import (
 from handlers.drafts import Stale
 from handlers.intake import PromptTooLong
 from handlers.middlewares import ANSWER_LIMIT, Notices
-from handlers.voice import Voice
+from handlers.views.localizer import Voice
 from services.catalogue import Catalogue, UnknownModel
 from services.common.keyed_lock import TooManyWaiting
 from services.common.log import event

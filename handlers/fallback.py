@@ -10,9 +10,9 @@ from aiogram.types import CallbackQuery, ChatMemberUpdated, InlineKeyboardButton
 
 from database import outbox, users
 from database.models import Database, Tx, User
-from handlers.keyboards import keyboard
 from handlers.middlewares import Notices, Tap
-from handlers.voice import Voice
+from handlers.views.keyboards import keyboard
+from handlers.views.localizer import Voice
 from services.messaging.notifier import Notifier
 
 router = Router(name="fallback")

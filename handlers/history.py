@@ -10,14 +10,14 @@ from aiogram.types import CallbackQuery, Message
 
 from database import jobs as job_rows
 from database.models import Database, Job, JobStatus, User
-from handlers import keyboards
-from handlers.callbacks import JobTap, PageTap
-from handlers.card import PICTURES
-from handlers.messages import title_of
 from handlers.middlewares import Tap
 from handlers.order import turn
 from handlers.start import MenuWord
-from handlers.voice import Voice
+from handlers.views import keyboards
+from handlers.views.callbacks import JobTap, PageTap
+from handlers.views.draft_card import PICTURES
+from handlers.views.localizer import Voice
+from handlers.views.messages import title_of
 from services.messaging.telegram import Screen, show
 
 router = Router(name="history")

@@ -12,12 +12,12 @@ from aiogram.fsm.context import FSMContext
 from aiogram.types import Document, Message, PhotoSize
 
 from database.models import Asset, Draft, JobType, User
-from handlers.callbacks import CardTap
-from handlers.card import PICTURES, Shelf
 from handlers.drafts import Cards, Drafts, Stale, token
-from handlers.keyboards import button, keyboard
 from handlers.states import Waiting, answered, begun, has_answered
-from handlers.voice import Voice
+from handlers.views.callbacks import CardTap
+from handlers.views.draft_card import PICTURES, Shelf
+from handlers.views.keyboards import button, keyboard
+from handlers.views.localizer import Voice
 from services.catalogue import Limits
 from services.errors import BadOrder
 from services.jobs import prompt_limit

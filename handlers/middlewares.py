@@ -16,7 +16,7 @@ from aiogram.types import CallbackQuery, Chat, Message, TelegramObject, Update, 
 from database import clock, outbox, users
 from database.models import Database, Tx
 from database.models import User as Person
-from handlers.voice import Voice
+from handlers.views.localizer import Voice
 from services.common.i18n import Texts, pick_language
 from services.common.log import log_context
 from services.messaging.telegram import TROUBLE

@@ -14,15 +14,15 @@ from aiogram.types import CallbackQuery
 
 from database import jobs as job_rows
 from database.models import Database, Draft, InsufficientFunds, JobType, User
-from handlers import keyboards
-from handlers.callbacks import CardTap, ChoiceTap, ConfirmTap, MenuTap, ResumeTap
-from handlers.card import menu, with_choice, with_kind
 from handlers.drafts import Cards, Drafts
 from handlers.intake import clip_fault
-from handlers.messages import JobLetters
 from handlers.middlewares import Tap
 from handlers.states import Waiting
-from handlers.voice import Voice
+from handlers.views import keyboards
+from handlers.views.callbacks import CardTap, ChoiceTap, ConfirmTap, MenuTap, ResumeTap
+from handlers.views.draft_card import menu, with_choice, with_kind
+from handlers.views.localizer import Voice
+from handlers.views.messages import JobLetters
 from services.catalogue import TopUps
 from services.common.keyed_lock import KeyedLock
 from services.errors import BadOrder

@@ -12,15 +12,15 @@ from database import assets as asset_rows
 from database import jobs as job_rows
 from database import outbox
 from database.models import Asset, Database, IllegalMove, Job, JobStatus, JobType, Tx, User
-from handlers.callbacks import JobTap
 from handlers.drafts import Cards, Drafts, Stale, token
 from handlers.intake import clip_fault
-from handlers.messages import JobLetters, draft_of
 from handlers.middlewares import Tap
 from handlers.order import place
 from handlers.start import open_orders
 from handlers.states import Waiting, begun
-from handlers.voice import Voice
+from handlers.views.callbacks import JobTap
+from handlers.views.localizer import Voice
+from handlers.views.messages import JobLetters, draft_of
 from services.common.keyed_lock import KeyedLock
 from services.errors import BadOrder
 from services.jobs import Jobs

@@ -10,10 +10,10 @@ from aiogram.types import CallbackQuery, Message, Update
 
 from database import payments as rows
 from database.models import Database, User
-from handlers.callbacks import StarTap
 from handlers.middlewares import Tap
 from handlers.order import place
-from handlers.voice import Voice
+from handlers.views.callbacks import StarTap
+from handlers.views.localizer import Voice
 from services.messaging.telegram import cut
 from services.payments.stars import Stars
 

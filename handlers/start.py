@@ -12,15 +12,15 @@ from aiogram.types import CallbackQuery, Message
 from database import jobs as job_rows
 from database import outbox, users
 from database.models import Database, JobStatus, JobType, User
-from handlers import keyboards
-from handlers.callbacks import GoTap, JobTap, LanguageTap, SampleTap
 from handlers.commands import greet_admin
 from handlers.drafts import Cards, Drafts, Stale, token
-from handlers.messages import title_of
 from handlers.middlewares import Tap
 from handlers.order import place
 from handlers.states import Waiting, begun
-from handlers.voice import Voice
+from handlers.views import keyboards
+from handlers.views.callbacks import GoTap, JobTap, LanguageTap, SampleTap
+from handlers.views.localizer import Voice
+from handlers.views.messages import title_of
 from services.common.i18n import LANGUAGES, Texts
 from services.errors import BadOrder
 from services.messaging.notifier import Notifier

@@ -12,12 +12,12 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 from database import payments as rows
 from database import users
 from database.models import Database, Payment, PaymentStatus, User
-from handlers import keyboards
-from handlers.callbacks import PayTap, TopUpTap
 from handlers.middlewares import Tap
 from handlers.order import place, turn
 from handlers.states import Waiting, answered
-from handlers.voice import Voice
+from handlers.views import keyboards
+from handlers.views.callbacks import PayTap, TopUpTap
+from handlers.views.localizer import Voice
 from services.catalogue import Catalogue
 from services.errors import TopUpUnavailable
 from services.messaging.notifier import Notifier

@@ -9,10 +9,10 @@ from typing import get_args
 import pytest
 
 from database.models import JobStatus, JobType
-from handlers.callbacks import Option
 from handlers.commands import ADMINS, PEOPLE
-from handlers.keyboards import MENU, SAMPLES
-from handlers.messages import _CANCEL_REASONS, _FAILURE_OF, _FAILURES
+from handlers.views.callbacks import Option
+from handlers.views.keyboards import MENU, SAMPLES
+from handlers.views.messages import _CANCEL_REASONS, _FAILURE_OF, _FAILURES
 from services.base_provider import ErrorCode
 from services.common.i18n import LANGUAGES, LOCALES
 from services.errors import OrderFault

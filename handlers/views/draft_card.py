@@ -9,9 +9,9 @@ from typing import Final
 from aiogram.types import InlineKeyboardButton
 
 from database.models import Draft, JobType
-from handlers.callbacks import CardTap, ChoiceTap, MenuTap, Option
-from handlers.keyboards import button, create, in_rows, keyboard
-from handlers.voice import Voice
+from handlers.views.callbacks import CardTap, ChoiceTap, MenuTap, Option
+from handlers.views.keyboards import button, create, in_rows, keyboard
+from handlers.views.localizer import Voice
 from services.catalogue import Catalogue, ImageModel, VideoModel
 from services.common.i18n import Safe
 from services.messaging.telegram import Screen, cut

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from aiogram.filters.callback_data import CallbackData
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, KeyboardButton, ReplyKeyboardMarkup
 
-from handlers.callbacks import (
+from handlers.views.callbacks import (
     CardTap,
     ConfirmTap,
     GoTap,
@@ -20,7 +20,7 @@ from handlers.callbacks import (
     StarTap,
     TopUpTap,
 )
-from handlers.voice import Voice
+from handlers.views.localizer import Voice
 
 MENU: Final = (("menu-image", "menu-video"), ("menu-balance", "menu-history", "menu-help"))
 SAMPLES: Final = (1, 2, 3)

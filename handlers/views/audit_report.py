@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from handlers.voice import Voice
+from handlers.views.localizer import Voice
 from services.common.i18n import Safe
 from services.messaging.telegram import cut
 

@@ -8,10 +8,10 @@ from typing import Final
 
 from database.models import Draft, Job, JobType, OutboxItem, Payment
 from database.spending import EXPECTED
-from handlers import keyboards
-from handlers.audit import audit_letter
-from handlers.card import PICTURES, Shelf, voice_quote
-from handlers.voice import Voice
+from handlers.views import keyboards
+from handlers.views.audit_report import audit_letter
+from handlers.views.draft_card import PICTURES, Shelf, voice_quote
+from handlers.views.localizer import Voice
 from services.common.i18n import MissingText, Safe, Texts
 from services.common.log import event
 from services.errors import BadOrder
