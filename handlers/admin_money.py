@@ -16,7 +16,7 @@ from aiogram.types import CallbackQuery, FSInputFile, InlineKeyboardMarkup, Mess
 from database import admin, clock, differences
 from database.models import Database, Difference, IllegalMove, KeyReused, NotFound, Refund, RefundStatus, User
 from handlers.middlewares import Tap
-from handlers.order import turn
+from handlers.orders.confirm import turn
 from handlers.views import keyboards
 from handlers.views.callbacks import RefundTap
 from handlers.views.localizer import Voice

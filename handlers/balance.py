@@ -12,7 +12,7 @@ from database import admin, ledger
 from database import jobs as job_rows
 from database.models import Database, Entry, Job, Reason, Tx, User
 from handlers.middlewares import Tap
-from handlers.order import turn
+from handlers.orders.confirm import turn
 from handlers.start import MenuWord
 from handlers.views import keyboards
 from handlers.views.callbacks import GoTap, PageTap

@@ -23,9 +23,9 @@ from database.models import (
     TooManyJobs,
     UnderMaintenance,
 )
-from handlers.drafts import Stale
-from handlers.intake import PromptTooLong
 from handlers.middlewares import ANSWER_LIMIT, Notices
+from handlers.orders.drafts import Stale
+from handlers.orders.intake import PromptTooLong
 from handlers.views.localizer import Voice
 from services.catalogue import Catalogue, UnknownModel
 from services.common.keyed_lock import TooManyWaiting

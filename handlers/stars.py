@@ -11,7 +11,7 @@ from aiogram.types import CallbackQuery, Message, Update
 from database import payments as rows
 from database.models import Database, User
 from handlers.middlewares import Tap
-from handlers.order import place
+from handlers.orders.confirm import place
 from handlers.views.callbacks import StarTap
 from handlers.views.localizer import Voice
 from services.messaging.telegram import cut

@@ -13,9 +13,9 @@ from database import jobs as job_rows
 from database import outbox, users
 from database.models import Database, JobStatus, JobType, User
 from handlers.commands import greet_admin
-from handlers.drafts import Cards, Drafts, Stale, token
 from handlers.middlewares import Tap
-from handlers.order import place
+from handlers.orders.confirm import place
+from handlers.orders.drafts import Cards, Drafts, Stale, token
 from handlers.states import Waiting, begun
 from handlers.views import keyboards
 from handlers.views.callbacks import GoTap, JobTap, LanguageTap, SampleTap

@@ -13,7 +13,7 @@ from database import payments as rows
 from database import users
 from database.models import Database, Payment, PaymentStatus, User
 from handlers.middlewares import Tap
-from handlers.order import place, turn
+from handlers.orders.confirm import place, turn
 from handlers.states import Waiting, answered
 from handlers.views import keyboards
 from handlers.views.callbacks import PayTap, TopUpTap

@@ -14,9 +14,9 @@ from aiogram.types import CallbackQuery
 
 from database import jobs as job_rows
 from database.models import Database, Draft, InsufficientFunds, JobType, User
-from handlers.drafts import Cards, Drafts
-from handlers.intake import clip_fault
 from handlers.middlewares import Tap
+from handlers.orders.drafts import Cards, Drafts
+from handlers.orders.intake import clip_fault
 from handlers.states import Waiting
 from handlers.views import keyboards
 from handlers.views.callbacks import CardTap, ChoiceTap, ConfirmTap, MenuTap, ResumeTap

@@ -11,7 +11,7 @@ from aiogram.types import CallbackQuery, Message
 from database import jobs as job_rows
 from database.models import Database, Job, JobStatus, User
 from handlers.middlewares import Tap
-from handlers.order import turn
+from handlers.orders.confirm import turn
 from handlers.start import MenuWord
 from handlers.views import keyboards
 from handlers.views.callbacks import JobTap, PageTap

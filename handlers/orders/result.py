@@ -12,10 +12,10 @@ from database import assets as asset_rows
 from database import jobs as job_rows
 from database import outbox
 from database.models import Asset, Database, IllegalMove, Job, JobStatus, JobType, Tx, User
-from handlers.drafts import Cards, Drafts, Stale, token
-from handlers.intake import clip_fault
 from handlers.middlewares import Tap
-from handlers.order import place
+from handlers.orders.confirm import place
+from handlers.orders.drafts import Cards, Drafts, Stale, token
+from handlers.orders.intake import clip_fault
 from handlers.start import open_orders
 from handlers.states import Waiting, begun
 from handlers.views.callbacks import JobTap

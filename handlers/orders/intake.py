@@ -12,7 +12,7 @@ from aiogram.fsm.context import FSMContext
 from aiogram.types import Document, Message, PhotoSize
 
 from database.models import Asset, Draft, JobType, User
-from handlers.drafts import Cards, Drafts, Stale, token
+from handlers.orders.drafts import Cards, Drafts, Stale, token
 from handlers.states import Waiting, answered, begun, has_answered
 from handlers.views.callbacks import CardTap
 from handlers.views.draft_card import PICTURES, Shelf
