@@ -9,13 +9,14 @@ from aiogram.types import CallbackQuery, Message, TelegramObject
 
 from database import users
 from database.models import Database
-from handlers import admin, admin_money, balance, errors, fallback, start, topup
-from handlers import stars as star_payments
+from handlers import admin, admin_money, errors, fallback, start
 from handlers.commands import set_commands
 from handlers.middlewares import ANSWER_LIMIT, AnswerTaps, KnownPerson, Notices
 from handlers.orders import confirm as order
 from handlers.orders import history, intake, result
 from handlers.orders.drafts import Cards, Drafts
+from handlers.payments import balance, topup
+from handlers.payments import stars as star_payments
 from handlers.storage import DatabaseStorage, OneAtATime
 from handlers.views.draft_card import Shelf
 from handlers.views.messages import JobLetters

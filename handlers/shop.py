@@ -20,7 +20,7 @@ from aiohttp import web
 from database.backup import mark_of
 from database.models import DatabaseError
 from handlers import JobLetters, Shelf, build_dispatcher, set_commands
-from handlers.stars import StarTill
+from handlers.payments.stars import StarTill
 from handlers.updates import Updates
 from handlers.webhook import Edge, create_web_app
 from services.common.i18n import Texts
