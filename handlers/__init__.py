@@ -9,7 +9,9 @@ from aiogram.types import CallbackQuery, Message, TelegramObject
 
 from database import users
 from database.models import Database
-from handlers import admin, admin_money, errors, fallback, start
+from handlers import errors, fallback, start
+from handlers.admin import money as admin_money
+from handlers.admin import users as admin
 from handlers.commands import set_commands
 from handlers.middlewares import ANSWER_LIMIT, AnswerTaps, KnownPerson, Notices
 from handlers.orders import confirm as order
