@@ -1,4 +1,4 @@
-"""The program's commands; the bot itself is put together in `handlers/shop.py`.
+"""The program's commands; the bot itself is put together in `app/bot.py`.
 
     python main.py                      the bot
     python main.py demo                 the whole shop on simulators, one address printed
@@ -226,7 +226,7 @@ async def check(settings: Settings) -> int:
     """A line for each outside system; 1 when one can't be used."""
     from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 
-    from services.check_config import Wrong, check_config
+    from app.check_config import Wrong, check_config
     from services.messaging.telegram import make_bot, telegram_fault
     from services.settings import feature_notes
 
@@ -295,7 +295,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter must end no command
     options = _arguments(argv)
     if options.command == "demo":
-        from services.demo import run_demo
+        from app.demo import run_demo
 
         return asyncio.run(run_demo(options.port))
     from database.models import Database, DatabaseError
@@ -342,7 +342,7 @@ def _work(options: argparse.Namespace, settings: Settings, db: Database) -> Coro
             return export(settings, db, options.what, options.first, options.last, options.file)
         case "reconcile":
             return reconcile(settings, db, options.days)
-    from handlers.shop import run_bot
+    from app.bot import run_bot
 
     gc.freeze()  # what is imported stays: looking through it, a full collection would stop the loop for 0.3 s
     return run_bot(settings)

@@ -16,7 +16,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from services.local_redis import LocalRedisError, ensure_local_redis
+from app.local_redis import LocalRedisError, ensure_local_redis
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,7 +99,7 @@ def test_two_users_share_one_server(folder: Path) -> None:
 def test_a_server_outlives_a_killed_user_and_is_adopted(folder: Path) -> None:
     """When its starter is killed the server lives on; the next user takes it over with its data, and can stop it."""
     code = (
-        "import sys, os, signal; from pathlib import Path; from services.local_redis import ensure_local_redis\n"
+        "import sys, os, signal; from pathlib import Path; from app.local_redis import ensure_local_redis\n"
         "print(ensure_local_redis(Path(sys.argv[1])).url, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     command = [sys.executable, "-c", code, str(folder)]

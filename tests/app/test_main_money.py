@@ -94,7 +94,7 @@ print([name for name in ("aiogram", "aiohttp", "PIL", "rq") if name in sys.modul
 
 def test_ctrl_c_before_the_demo_begins_is_no_fault(tmp_path: Path) -> None:
     """Interrupted while it is still being read in: no traceback."""
-    for sign in ("services.ops.export", "services.ops.margin", "services.local_redis"):
+    for sign in ("services.ops.export", "services.ops.margin", "app.local_redis"):
         with subprocess.Popen(
             [sys.executable, "-X", "importtime", "main.py", "demo"], cwd=ROOT, stderr=subprocess.PIPE, text=True,
             stdout=subprocess.DEVNULL, start_new_session=True,

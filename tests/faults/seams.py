@@ -28,9 +28,9 @@ from aiogram import Bot
 from aiogram.client.session.base import BaseSession
 from alembic.runtime import migration as alembic_migration
 
+from app import bot as shop
 from database import clock, migrate
 from database.engine import Door, SqliteFile, Tx
-from handlers import shop
 from services.media.store import LocalAssets
 from services.messaging.telegram import Pace
 from services.payments.yookassa.client import _Client

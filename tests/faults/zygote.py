@@ -29,9 +29,9 @@ from aiogram.methods import Response
 from PIL import Image
 
 import handlers
+from app import bot as shop
 from database import clock
 from database.models import Database
-from handlers import shop
 from services.common.i18n import Texts
 from services.common.log import setup_logging
 from services.payments.yookassa.client import YooKassaGateway

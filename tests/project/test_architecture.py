@@ -24,7 +24,7 @@ MAY_IMPORT = {
 }
 """The layers. `services/queue.py` names the workers' functions by dotted path, which is no import."""
 
-ROOTS = ("main", "handlers.shop")
+ROOTS = ("main", "app.bot")
 """What puts the layers together: the commands, and the bot's process. Nobody imports these but each other and tests."""
 
 ONLY_IN: dict[str, tuple[str, ...]] = {
@@ -33,7 +33,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "pysqlite3": ("database/", "benchmarks/"),
     "aiosqlite": ("database/",),
     "rq": ("services/queue.py", "workers/"),
-    "httpx": ("services/providers/", "services/check_config.py"),
+    "httpx": ("services/providers/", "app/check_config.py"),
     "yookassa": ("services/payments/yookassa/client.py",),
     "sqlite3": ("benchmarks/",),
     "requests": ("services/payments/yookassa/client.py", "services/yookassa_session.py"),
@@ -52,7 +52,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 }
 """A library is known to the modules that wrap it and to nobody else (product and benchmarks)."""
 
-READS_ENVIRONMENT = ("services/settings.py", "database/engine.py", "services/demo.py", "services/local_redis.py")
+READS_ENVIRONMENT = ("services/settings.py", "database/engine.py", "app/demo.py", "app/local_redis.py")
 BLOCKING = {
     "time.sleep",
     "subprocess.run",
@@ -343,7 +343,7 @@ OFFENCES = {
         ("sandbox/a.py", "from database.models import db", "sandbox/a.py:1"),
         ("handlers/deep/a.py", "from ...tests import conftest", "handlers/deep/a.py:1"),
         ("handlers/a.py", "from handlers import shop", "handlers/a.py:1"),
-        ("handlers/shop.py", "from sandbox.app import serve", "handlers/shop.py:1"),
+        ("app/bot.py", "from sandbox.app import serve", "app/bot.py:1"),
     ],
     "libraries": [
         ("handlers/a.py", "from sqlalchemy import select", "handlers/a.py:1"),

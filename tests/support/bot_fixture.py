@@ -15,8 +15,8 @@ import aiohttp
 import pytest_asyncio
 from PIL import Image
 
+from app.bot import Shop
 from database.models import Database
-from handlers.shop import Shop
 from services.messaging.telegram import Pace
 from tests.support.database_fixture import assert_books
 from tests.support.empty_shop import lay_out

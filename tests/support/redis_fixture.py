@@ -17,7 +17,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from services.local_redis import server_binary, server_command
+from app.local_redis import server_binary, server_command
 
 
 class RedisServer:

@@ -17,9 +17,9 @@ from aiohttp import StreamReader, web
 from aiohttp.test_utils import make_mocked_request
 
 import handlers
+from app.bot import Shop
 from database.engine import SqliteFile, Tx
 from database.models import Database, DatabaseUnavailable
-from handlers.shop import Shop
 from services.catalogue import SHIPPED, Catalogue, load_catalogue
 from services.common.i18n import Texts
 from services.media.store import open_assets

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.local_redis import LocalRedisError, ensure_local_redis
+from app.local_redis import LocalRedisError, ensure_local_redis
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST_PORT = 8081
