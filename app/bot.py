@@ -23,6 +23,7 @@ from handlers import JobLetters, Shelf, build_dispatcher, set_commands
 from handlers.payments.stars import StarTill
 from handlers.updates import Updates
 from handlers.webhook import Edge, create_web_app
+from scheduler.sweeper import Duty, Sweeper
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event
@@ -48,7 +49,6 @@ from services.queue import Queue
 from services.rate_limiter import RateLimiter
 from services.settings import Settings, feature_notes
 from workers.runtime import Runtime, install
-from workers.sweeper import Duty, Sweeper
 
 DRAIN_SECONDS = 20.0
 ASK_AGAIN_SECONDS = 5.0

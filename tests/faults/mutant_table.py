@@ -747,7 +747,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "a clip long under way is asked about every two hours",
-        "workers/watcher.py",
+        "scheduler/video_poller.py",
         "LATE_LOOK_MS = 30_000",
         "LATE_LOOK_MS = 7_200_000",
         "scenarios/test_jobs.py::test_a_clip_whose_callback_was_lost_is_found_within_a_minute",

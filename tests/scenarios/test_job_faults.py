@@ -14,6 +14,8 @@ from sqlalchemy import text
 from database import assets as asset_rows
 from database import flags, inbox, jobs, outbox
 from database.models import CallOutcome, Job, JobStatus, JobStep, JobType, Tx
+from scheduler.sweeper import Sweeper
+from scheduler.video_poller import watch
 from services.common.i18n import Texts
 from services.jobs import message_of
 from services.payments.topups import Payments
@@ -22,8 +24,6 @@ from tests.support.shop_fixture import Shop, until
 from workers import image_worker, video_worker
 from workers.runtime import lease
 from workers.step import MAX_ROUNDS
-from workers.sweeper import Sweeper
-from workers.watcher import watch
 
 BOUGHT = [("test", 10_000), ("reserve", -1200)]
 DAY_MS = 24 * 3600 * 1000

@@ -19,6 +19,8 @@ from sqlalchemy import text
 from database import assets as asset_rows
 from database import jobs, outbox
 from database.models import Job, JobStatus, JobStep, JobType, Tx
+from scheduler.sweeper import Sweeper
+from scheduler.video_poller import watch
 from services.common.i18n import Texts
 from services.payments.topups import Payments
 from tests.scenarios.test_kills import SHOP, STEP, change, environment, later
@@ -27,8 +29,6 @@ from tests.support.database_fixture import assert_books, program
 from tests.support.sandbox_fixture import TOKEN, Sandbox
 from tests.support.shop_fixture import Shop, until
 from workers import image_worker, video_worker
-from workers.sweeper import Sweeper
-from workers.watcher import watch
 
 BOUGHT = [("test", 10_000), ("reserve", -1200)]
 REFUNDED = [*BOUGHT, ("refund", 1200)]

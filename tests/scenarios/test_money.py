@@ -20,6 +20,7 @@ from database import ledger, refunds
 from database import payments as rows
 from database.models import BrokenRule, Database, DatabaseUnavailable, PaymentStatus, Tx
 from database.schema import metadata
+from scheduler.sweeper import Sweeper
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.payments.topups import Payments
@@ -32,7 +33,6 @@ from tests.support.edge_fixture import Till
 from tests.support.redis_fixture import RedisServer
 from tests.support.sandbox_fixture import ADMIN, Sandbox
 from tests.support.shop_fixture import Shop, until
-from workers.sweeper import Sweeper
 
 PEOPLE_ARE_CALLED = {"user_id", "admin_id", "requested_by", "decided_by"}
 

@@ -11,13 +11,13 @@ from sqlalchemy import text
 from database import assets as asset_rows
 from database import flags, jobs, outbox
 from database.models import JobStatus, JobStep, JobType, Tx
+from scheduler.sweeper import LEASE, Sweeper
 from services.common.i18n import Texts
 from services.jobs import message_of
 from services.payments.topups import Payments
 from tests.support.database_fixture import assert_books
 from tests.support.shop_fixture import HandQueue, Shop, until
 from workers import image_worker
-from workers.sweeper import LEASE, Sweeper
 
 
 @pytest_asyncio.fixture

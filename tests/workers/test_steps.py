@@ -10,13 +10,13 @@ from sqlalchemy import text
 from database import assets as asset_rows
 from database import jobs as job_rows
 from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
+from scheduler.sweeper import Sweeper
+from scheduler.video_poller import watch
 from services.common.i18n import Texts
 from services.payments.topups import Payments
 from services.providers import open_providers
 from tests.support.shop_fixture import Shop, until
 from workers import image_worker, video_worker
-from workers.sweeper import Sweeper
-from workers.watcher import watch
 
 BOUGHT = [("test", 10_000), ("reserve", -1200)]
 

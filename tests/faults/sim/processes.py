@@ -20,6 +20,7 @@ import handlers
 from app.bot import Shop
 from database.engine import SqliteFile, Tx
 from database.models import Database, DatabaseUnavailable
+from scheduler import sweeper
 from services.catalogue import SHIPPED, Catalogue, load_catalogue
 from services.common.i18n import Texts
 from services.media.store import open_assets
@@ -36,7 +37,6 @@ from tests.faults.sim.telegram import SimTelegram
 from tests.faults.sim.world import ADMIN, Machine, World, current
 from tests.faults.sim.yookassa import SHOP, SimYooKassa
 from tests.support.empty_shop import lay_out
-from workers import sweeper
 from workers.runtime import Runtime, install
 
 P = ParamSpec("P")

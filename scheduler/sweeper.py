@@ -20,12 +20,12 @@ from database import clock, drafts, flags, inbox, outbox
 from database import jobs as job_rows
 from database import ledger as ledger_rows
 from database.models import Asset, DatabaseError, Job, Reservation, Tx
+from scheduler.video_poller import watch
 from services.common.log import event
 from services.jobs import message_of
 from services.payments.topups import Payments
 from services.queue import Queue
 from workers.runtime import Runtime
-from workers.watcher import watch
 
 LEASE = "sweeper"
 LEASE_MS = 10_000
