@@ -1,8 +1,8 @@
 """The books, checked: each function looks for the rows that break one rule; a sound database answers nothing.
 
 The queries run set-based on one snapshot, name at most `MOST_IDS` offenders each and need no memory of their own.
-Each function holds by itself on any snapshot, so `database/audit/run.py` runs them side by side on several. Rows that came
-from version 1.3 (`legacy`) stand outside the rules on jobs and payments: their money was settled by the old program.
+Each function holds by itself on any snapshot, so `database/audit/run.py` runs them side by side on several. Rows that
+came from version 1.3 (`legacy`) stand outside the rules on jobs and payments: the old program settled their money.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Copies of the database by themselves, every hour: when one is due, what came of it, and who must hear of it.
 
-The work is done by a process of its own (`database/backup_rotation.py`). When the next one is due is a row, moved forward before
-the work begins, so that no restart repeats or skips a copy.
+The work is done by a process of its own (`database/backup_rotation.py`). When the next one is due is a row, moved
+forward before the work begins, so that no restart repeats or skips a copy.
 """
 
 from __future__ import annotations

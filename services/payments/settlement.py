@@ -31,7 +31,7 @@ LONGEST_PAUSE = 5.0  # seconds between two tries, while a person waits for their
 FIRST_LOOK_MS = 10_000
 MOST_WAITING = 1_000  # questions about one payment that may stand in line; what is true is decided in the database
 
-# As handlers/payments/topup.py makes them: the chat, which is the person's own, the message, the sum in kopecks, a repetition.
+# As handlers/payments/topup.py makes them: the person's own chat, the message, the sum in kopecks, a repetition.
 _ORDER_ID = re.compile(r"(?P<user>[1-9][0-9]{0,15})-[0-9]{1,15}-(?P<amount>[1-9][0-9]{0,11})(?:-[0-9]{1,3})?")
 _UNSURE = (ErrorKind.UNKNOWN_OUTCOME, ErrorKind.RATE_LIMITED)
 _OWNERS = (ErrorKind.CREDENTIALS, ErrorKind.FORBIDDEN)

@@ -44,7 +44,7 @@ MOST_PAGES: Final = 10_000
 SCANNED: Final = "stars_scanned"  # where in Telegram's list the transactions begin that are still young
 YOUNG_SECONDS: Final = 48 * 3600.0
 
-# As handlers/payments/stars.py makes them: the chat, which is the person's own, the message, the sum in kopecks, the tap.
+# As handlers/payments/stars.py makes them: the person's own chat, the message, the sum in kopecks, the tap.
 _ORDER_ID = re.compile(r"st-(?P<user>[1-9][0-9]{0,15})-[0-9]{1,15}-(?P<amount>[1-9][0-9]{0,11})-.{1,12}")
 _log = logging.getLogger(__name__)
 

@@ -765,7 +765,7 @@ async def test_the_demo_opens_the_whole_shop_and_leaves_nothing_running(tmp_path
 async def test_the_demo_knows_nothing_of_the_live_shop(tmp_path: Path) -> None:
     """A `.env` beside the program is the live shop's: no setting of it reaches the demo, so none can break it."""
     shop = tmp_path / "shop"
-    for part in ("database", "handlers", "locales", "sandbox", "services", "workers"):
+    for part in ("app", "database", "handlers", "locales", "sandbox", "scheduler", "services", "workers"):
         shutil.copytree(ROOT / part, shop / part)
     shutil.copy(ROOT / "main.py", shop)
     (shop / ".env").write_text("YOOKASSA_VAT_CODE=99\nGEMINI_PROXY=http://127.0.0.1:9\n")

@@ -20,7 +20,7 @@ from aiogram import Bot
 from aiogram.types import CallbackQuery, Message
 
 ROOT = Path(__file__).parent.parent.parent
-FOLDERS = ("database", "services", "workers", "handlers")
+FOLDERS = ("database", "services", "workers", "scheduler", "handlers", "app")
 # Simulators are the outside world; revisions are points as a whole (`migration …`).
 LEFT_OUT = ("database/migrations/",)
 DOORS = ("db", "_db")

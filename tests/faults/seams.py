@@ -38,7 +38,7 @@ from services.providers.http import HttpClient
 from services.queue import Queue
 
 BEFORE, AFTER = "before", "after"
-PRODUCT = ("database.", "services.", "workers.", "handlers.", "main")
+PRODUCT = ("database.", "services.", "workers.", "scheduler.", "handlers.", "app.", "main")
 
 
 class Trap(NamedTuple):

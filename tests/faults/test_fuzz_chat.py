@@ -22,7 +22,7 @@ MONEY = ("ledger", "balances", "reservations", "jobs", "refunds", "debts")
 FEW = 8
 BROKEN = {"update.failed", "http.crashed", "webhook.follow_up_failed"}
 
-_handlers = "".join(path.read_text("utf-8") for path in sorted(Path(ROOT, "handlers").glob("*.py")))
+_handlers = "".join(path.read_text("utf-8") for path in sorted(Path(ROOT, "handlers").rglob("*.py")))
 COMMANDS = sorted(set(re.findall(r'"(\w+)"', " ".join(re.findall(r"[^t]Command\(([^)]*)\)", _handlers)))) | {"start"})
 PREFIXES = sorted(re.findall(r'CallbackData|ConfirmTap, prefix="(\w+)"|, prefix="(\w+)"', _handlers))
 TAPS = sorted({one or two for one, two in PREFIXES if one or two})

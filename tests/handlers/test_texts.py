@@ -35,10 +35,11 @@ def entries(language: str) -> dict[str, str]:
 def used() -> set[str]:
     """Text ids written out in the bot's code, and those it builds from names of the domain."""
     keys: set[str] = set()
-    for file in [*(ROOT / "handlers").glob("*.py"), *(ROOT / "services").glob("*.py")]:
+    for file in [*(ROOT / "handlers").rglob("*.py"), *(ROOT / "services").rglob("*.py")]:
         source = file.read_text(encoding="utf-8")
         keys |= set(re.findall(r"\b(?:t|plain)\(\s*\"([a-z][\w-]*)\"", source))
-    for file in (one for folder in ("services", "workers", "database") for one in (ROOT / folder).glob("*.py")):
+    folders = ("services", "workers", "scheduler", "database")
+    for file in (one for folder in folders for one in (ROOT / folder).rglob("*.py")):
         keys |= set(re.findall(r"\"(alert-[a-z-]+)\"", file.read_text(encoding="utf-8")))
     keys |= {f"kind-{one}" for one in JobType} | {f"entry-reserve-{one}" for one in JobType}
     keys |= {f"history-line-{one}" for one in JobStatus} | {f"card-option-{one}" for one in Option}

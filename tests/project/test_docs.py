@@ -160,7 +160,7 @@ def test_make_targets_and_commands_exist(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_commands_of_the_chat_exist(name: str) -> None:
     """A word like `/refund` is a command of the bot or a route of its server."""
-    source = "".join(path.read_text("utf-8") for path in (ROOT / "handlers").glob("*.py"))
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "handlers").rglob("*.py"))
     filters = " ".join(re.findall(r"Command\(([^)]*)\)", source))
     known = {f"/{word}" for word in re.findall(r'"(\w+)"', filters)}
     known |= set(re.findall(r'add_(?:get|post)\("(/[\w/]+)"', source)) | {"/start", "/webhooks/"}

@@ -430,5 +430,5 @@ async def test_killed_between_the_gateways_yes_and_our_row_the_payment_is_found_
 
 def test_the_programs_above_start_from_the_projects_root() -> None:
     """The processes that these tests kill are the product's own code."""
-    assert (ROOT / "services" / "payments.py").is_file()
+    assert (ROOT / "services" / "payments" / "topups.py").is_file()
     assert Path(sys.executable).is_file()

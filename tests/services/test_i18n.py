@@ -77,7 +77,7 @@ def test_every_text_renders_in_both_languages(texts: Texts) -> None:
 
 def used_ids() -> Iterator[tuple[str, set[str] | None, str]]:
     """Every text id written out in the code, the arguments given (None when they are not all visible), and where."""
-    for folder in ("handlers", "services", "workers"):
+    for folder in ("app", "handlers", "services", "workers", "scheduler"):
         for file in sorted((ROOT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
