@@ -19,10 +19,10 @@ from aiohttp import web
 
 from database.backup import mark_of
 from database.models import DatabaseError
-from handlers import JobLetters, Shelf, build_dispatcher, set_commands
-from handlers.payments.stars import StarTill
+from handlers import ChatMessages, Storefront, build_dispatcher, set_commands
+from handlers.payments.stars import StarsUpdateHandler
 from handlers.updates import Updates
-from handlers.webhook import Edge, create_web_app
+from handlers.webhook import WebContext, create_web_app
 from scheduler.sweeper import Duty, Sweeper
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
@@ -115,12 +115,14 @@ class Shop:
         self.disk = DiskWatch(self.db, admins=admins)
         self.refunds = Refunds(self.db, self._rails(), admins=sorted(settings.admin_ids))
         photos = Photos(self.db, self.runtime.assets, catalogue.limits)
-        shelf = Shelf(catalogue, self.jobs.quote, pictures=settings.gemini_enabled, clips=settings.kling_enabled)
-        letters = JobLetters(self.texts, shelf)
-        delivery = Delivery(self.db, self.runtime.assets, letters)
+        storefront = Storefront(
+            catalogue, self.jobs.quote, pictures=settings.gemini_enabled, clips=settings.kling_enabled
+        )
+        renderer = ChatMessages(self.texts, storefront)
+        delivery = Delivery(self.db, self.runtime.assets, renderer)
         chats = KeyedLock()
-        self.notifier = Notifier(self.bot, self.db, delivery, letters, chats)
-        self.live = LiveMessages(self.bot, self.db, letters, chats)
+        self.notifier = Notifier(self.bot, self.db, delivery, renderer, chats)
+        self.live = LiveMessages(self.bot, self.db, renderer, chats)
         dispatcher = build_dispatcher(
             settings=settings,
             db=self.db,
@@ -135,11 +137,11 @@ class Shop:
             photos=photos,
             delivery=delivery,
             notifier=self.notifier,
-            letters=letters,
-            shelf=shelf,
+            renderer=renderer,
+            storefront=storefront,
             chats=chats,
         )
-        self.updates = Updates(self.bot, dispatcher, self.db, StarTill(self.stars))
+        self.updates = Updates(self.bot, dispatcher, self.db, StarsUpdateHandler(self.stars))
         self.sweeper = Sweeper(
             self.runtime,
             self.queue,
@@ -164,7 +166,7 @@ class Shop:
 
     async def run(self) -> None:
         """Serve until `stop` is set or a part of the shop breaks; then let what is in hand end."""
-        edge = Edge(
+        context = WebContext(
             settings=self.settings,
             db=self.db,
             payments=self.payments,
@@ -177,7 +179,7 @@ class Shop:
             updates=self.updates if self.settings.telegram_mode == "webhook" else None,
         )
         await self._compare_after_restore()
-        async with self.serving(create_web_app(edge)):
+        async with self.serving(create_web_app(context)):
             await self._receive_how()
             parts = [part.run(self.stop) for part in (self.notifier, self.live, self.sweeper)]
             parts.append(self._catch_up())
@@ -186,7 +188,7 @@ class Shop:
             try:
                 await _until_stopped(self.stop, parts)
             finally:  # also when a part broke: what is in hand must end before the database is closed
-                await edge.close(DRAIN_SECONDS)
+                await context.close(DRAIN_SECONDS)
                 await self.updates.drain(DRAIN_SECONDS)
 
     async def _compare_after_restore(self) -> None:

@@ -20,8 +20,8 @@ from handlers.orders.drafts import Cards, Drafts
 from handlers.payments import balance, topup
 from handlers.payments import stars as star_payments
 from handlers.storage import DatabaseStorage, OneAtATime
-from handlers.views.draft_card import Shelf
-from handlers.views.messages import JobLetters
+from handlers.views.draft_card import Storefront
+from handlers.views.messages import ChatMessages
 from services.catalogue import Catalogue
 from services.common.i18n import Texts, pick_language
 from services.common.keyed_lock import KeyedLock
@@ -36,7 +36,7 @@ from services.payments.topups import Payments
 from services.rate_limiter import RateLimiter, RateLimitMiddleware
 from services.settings import Settings
 
-__all__ = ["TASKS_AT_ONCE", "JobLetters", "Shelf", "build_dispatcher", "set_commands"]
+__all__ = ["TASKS_AT_ONCE", "ChatMessages", "Storefront", "build_dispatcher", "set_commands"]
 
 TASKS_AT_ONCE = 200
 """Updates handled at a time; give it to `start_polling(tasks_concurrency_limit=...)`."""
@@ -57,12 +57,12 @@ def build_dispatcher(
     photos: Photos,
     delivery: Delivery,
     notifier: Notifier,
-    letters: JobLetters,
-    shelf: Shelf,
+    renderer: ChatMessages,
+    storefront: Storefront,
     chats: KeyedLock,
 ) -> Dispatcher:
     """The dispatcher with everything its handlers ask for by name. May be built more than once in a process."""
-    drafts = Drafts(db, shelf)
+    drafts = Drafts(db, storefront)
     cards = Cards(db, drafts)
     dispatcher = Dispatcher(
         storage=DatabaseStorage(db),
@@ -78,7 +78,7 @@ def build_dispatcher(
         photos=photos,
         delivery=delivery,
         notifier=notifier,
-        letters=letters,
+        renderer=renderer,
         chats=chats,
         admins=settings.admin_ids,
         drafts=drafts,

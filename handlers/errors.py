@@ -26,7 +26,7 @@ from database.models import (
 from handlers.middlewares import ANSWER_LIMIT, Notices
 from handlers.orders.drafts import Stale
 from handlers.orders.intake import PromptTooLong
-from handlers.views.localizer import Voice
+from handlers.views.localizer import Localizer
 from services.catalogue import Catalogue, UnknownModel
 from services.common.keyed_lock import TooManyWaiting
 from services.common.log import event
@@ -49,46 +49,46 @@ _TOP_UP: Final = {
 _PHOTO: Final = {MediaFault.EMPTY: "photo-broken", MediaFault.TOO_LONG: "photo-broken"}
 
 
-def sentence(voice: Voice, error: Exception, catalogue: Catalogue) -> str | None:
+def sentence(localizer: Localizer, error: Exception, catalogue: Catalogue) -> str | None:
     """What the person reads about a refusal, plain text; None for what is no refusal."""
     match error:
         case Stale():
-            return voice.plain(error.code)
+            return localizer.plain(error.code)
         case PromptTooLong():
-            return voice.plain("prompt-too-long", limit=error.limit, over=error.over)
+            return localizer.plain("prompt-too-long", limit=error.limit, over=error.over)
         case BadOrder():
-            return voice.plain(error.code.replace("_", "-"))
+            return localizer.plain(error.code.replace("_", "-"))
         case UnknownModel():
-            return voice.plain("unknown-model")
+            return localizer.plain("unknown-model")
         case TopUpUnavailable(code="off") if not catalogue.top_ups.star_packs:
-            return voice.plain("topup-none")
+            return localizer.plain("topup-none")
         case TopUpUnavailable():
-            return voice.plain(_TOP_UP[error.code])
+            return localizer.plain(_TOP_UP[error.code])
         case PhotoRefused():
             megabytes = catalogue.limits.photo_bytes // 1_000_000
-            return voice.plain(_PHOTO.get(error.code, f"photo-{error.code}"), megabytes=megabytes)
+            return localizer.plain(_PHOTO.get(error.code, f"photo-{error.code}"), megabytes=megabytes)
         case PhotoUnavailable():
-            return voice.plain("photo-unavailable")
+            return localizer.plain("photo-unavailable")
         case PhotoGone():
-            return voice.plain("photo-gone")
+            return localizer.plain("photo-gone")
         case TooManyJobs():
-            return voice.plain("error-too-many-jobs", count=error.limit)
+            return localizer.plain("error-too-many-jobs", count=error.limit)
         case RateLimited():
-            return voice.plain("error-rate-limited", seconds=error.retry_after)
+            return localizer.plain("error-rate-limited", seconds=error.retry_after)
         case SpendLimitReached():
-            return voice.plain("error-enough-for-today")
+            return localizer.plain("error-enough-for-today")
         case UnderMaintenance():
-            return voice.plain("error-maintenance")
+            return localizer.plain("error-maintenance")
         case Banned():
-            return voice.plain("banned")
+            return localizer.plain("banned")
         case InsufficientFunds():
-            return voice.plain(
-                "card-money-short", balance=voice.rubles(error.balance), missing=voice.rubles(error.missing)
+            return localizer.plain(
+                "card-money-short", balance=localizer.rubles(error.balance), missing=localizer.rubles(error.missing)
             )
         case NotFound() | IllegalMove():
-            return voice.plain("order-stale")
+            return localizer.plain("order-stale")
         case DatabaseUnavailable():
-            return voice.plain("error-try-again")
+            return localizer.plain("error-try-again")
         case _:
             return None
 
@@ -100,7 +100,7 @@ async def tell(
     db: Database,
     catalogue: Catalogue,
     album_notices: Notices,
-    voice: Voice | None = None,
+    localizer: Localizer | None = None,
 ) -> bool:
     """Answer the person whose update failed; a fault of ours is logged under the number they see."""
     error, update = failure.exception, failure.update
@@ -110,19 +110,19 @@ async def tell(
         if (sender := getattr(update.event, "from_user", None)) is not None:
             await db.write(users.set_unreachable, sender.id, True)
         return True
-    if voice is None:
+    if localizer is None:
         event(_log, "update.failed", level=logging.ERROR)
         return True
-    text = sentence(voice, error, catalogue)
+    text = sentence(localizer, error, catalogue)
     if isinstance(error, (TelegramRetryAfter, *TROUBLE)):
         event(_log, "telegram.trouble", level=logging.WARNING, error=str(error))
-        text = voice.plain("error-try-again")
+        text = localizer.plain("error-try-again")
     if isinstance(error, DatabaseUnavailable):
         event(_log, "database.unavailable", level=logging.ERROR)
     if text is None:
         incident = clock.token(3)
         event(_log, "update.failed", level=logging.ERROR, incident=incident, error=type(error).__name__)
-        text = voice.plain("error-incident-plain", incident=incident)
+        text = localizer.plain("error-incident-plain", incident=incident)
     chat = getattr(update.event, "chat", None) or getattr(getattr(update.event, "message", None), "chat", None)
     if chat is not None and chat.type != ChatType.PRIVATE:
         return True  # what goes wrong in a group is nobody else's to read

@@ -10,9 +10,9 @@ from aiogram.types import CallbackQuery, ChatMemberUpdated, InlineKeyboardButton
 
 from database import outbox, users
 from database.models import Database, Tx, User
-from handlers.middlewares import Notices, Tap
+from handlers.middlewares import CallbackAnswer, Notices
 from handlers.views.keyboards import keyboard
-from handlers.views.localizer import Voice
+from handlers.views.localizer import Localizer
 from services.messaging.notifier import Notifier
 
 router = Router(name="fallback")
@@ -44,37 +44,39 @@ _UNSUPPORTED: Final = {
 
 
 @groups.message(F.chat.type != ChatType.PRIVATE, flags=FREE)
-async def group(message: Message, bot: Bot, voice: Voice, group_notices: Notices) -> None:
+async def group(message: Message, bot: Bot, localizer: Localizer, group_notices: Notices) -> None:
     """In a group: say once in a while where the bot works, and only to who speaks to it."""
     if not (message.text or "").startswith("/") or not group_notices.due(message.chat.id):
         return
     me = await bot.me()
-    link = InlineKeyboardButton(text=voice.plain("private-only-button"), url=f"https://t.me/{me.username}?start=group")
-    await message.answer(voice.t("private-only"), reply_markup=keyboard([link]))
+    link = InlineKeyboardButton(
+        text=localizer.plain("private-only-button"), url=f"https://t.me/{me.username}?start=group"
+    )
+    await message.answer(localizer.t("private-only"), reply_markup=keyboard([link]))
 
 
 @groups.callback_query(F.message.chat.type != ChatType.PRIVATE, flags=FREE)
-async def group_tap(query: CallbackQuery, tap: Tap, voice: Voice) -> None:
-    await tap.say(voice.plain("private-only"), alert=True)
+async def group_tap(query: CallbackQuery, callback: CallbackAnswer, localizer: Localizer) -> None:
+    await callback.answer(localizer.plain("private-only"), alert=True)
 
 
 @router.message(F.text.startswith("/"), flags=MESSAGE)
-async def unknown_command(message: Message, voice: Voice) -> None:
-    await message.answer(voice.t("unknown-command"))
+async def unknown_command(message: Message, localizer: Localizer) -> None:
+    await message.answer(localizer.t("unknown-command"))
 
 
 @router.message(F.content_type.in_(set(_UNSUPPORTED)), flags=MESSAGE)
-async def unsupported(message: Message, voice: Voice, album_notices: Notices) -> None:
+async def unsupported(message: Message, localizer: Localizer, album_notices: Notices) -> None:
     """Kinds of messages a person may well try, an album answered once; what Telegram itself writes is passed over."""
-    text = voice.t(_UNSUPPORTED[ContentType(message.content_type)])
+    text = localizer.t(_UNSUPPORTED[ContentType(message.content_type)])
     if message.media_group_id is None or album_notices.due(f"{message.media_group_id}:{text}"):
         await message.answer(text)
 
 
 @router.callback_query(flags=FREE)
-async def stale_button(query: CallbackQuery, tap: Tap, voice: Voice) -> None:
+async def stale_button(query: CallbackQuery, callback: CallbackAnswer, localizer: Localizer) -> None:
     """A button of an older version of the bot, or one that nobody made."""
-    await tap.say(voice.plain("error-stale-button"), alert=True)
+    await callback.answer(localizer.plain("error-stale-button"), alert=True)
 
 
 @router.my_chat_member(F.chat.type == ChatType.PRIVATE)

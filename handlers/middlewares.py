@@ -16,7 +16,7 @@ from aiogram.types import CallbackQuery, Chat, Message, TelegramObject, Update, 
 from database import clock, outbox, users
 from database.models import Database, Tx
 from database.models import User as Person
-from handlers.views.localizer import Voice
+from handlers.views.localizer import Localizer
 from services.common.i18n import Texts, pick_language
 from services.common.log import log_context
 from services.messaging.telegram import TROUBLE
@@ -29,14 +29,14 @@ ANSWER_LIMIT: Final = 200  # characters of a tap's answer (telegram sheet, secti
 ANSWER_SECONDS: Final = 5.0  # an order must not wait longer for a wheel to stop
 
 
-class Tap:
+class CallbackAnswer:
     """A tapped button: answered once, whatever happens, because the client spins until then."""
 
     def __init__(self, query: CallbackQuery) -> None:
         self._query = query
         self.answered = False
 
-    async def say(self, text: str | None = None, *, alert: bool = False) -> None:
+    async def answer(self, text: str | None = None, *, alert: bool = False) -> None:
         """Answer the tap; a second answer, or one that Telegram does not take in time, is dropped: the work goes on."""
         if self.answered:
             return
@@ -47,14 +47,14 @@ class Tap:
 
 
 class AnswerTaps(BaseMiddleware):
-    """Gives handlers their `tap` and answers what they left open. When they fail, the error's text is the answer."""
+    """Gives handlers their `callback` and answers what they left open; when they fail, the error's text answers."""
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         if not isinstance(event, CallbackQuery):
             return await handler(event, data)
-        tap = data["tap"] = Tap(event)
+        callback = data["callback"] = CallbackAnswer(event)
         result = await handler(event, data)
-        await tap.say()
+        await callback.answer()
         return result
 
 
@@ -77,7 +77,7 @@ class Notices:
 
 
 class KnownPerson(BaseMiddleware):
-    """Looks the sender up: row, language, ban; puts `person` and `voice` beside the update and its ids into the log."""
+    """Looks the sender up: row, language, ban; gives handlers `person` and `localizer`, and the log the ids."""
 
     def __init__(self, db: Database, texts: Texts, admin_ids: frozenset[int]) -> None:
         self._db = db
@@ -90,14 +90,14 @@ class KnownPerson(BaseMiddleware):
         if not isinstance(event, Update) or not isinstance(sender, User):
             return None  # channels, anonymous admins: nobody to talk to
         language = pick_language(sender.language_code)
-        data["voice"] = Voice(self._texts, language)
+        data["localizer"] = Localizer(self._texts, language)
         with log_context(update_id=event.update_id, user_id=sender.id):
             if isinstance(chat, Chat) and chat.type != ChatType.PRIVATE:
                 return await handler(event, data)
             person = data["person"] = await self._remembered(sender, language)
-            data["voice"] = Voice(self._texts, person.language or language)
+            data["localizer"] = Localizer(self._texts, person.language or language)
             if person.is_banned and sender.id not in self._admin_ids and event.my_chat_member is None:
-                await self._turn_away(event, data["bot"], data["voice"])
+                await self._turn_away(event, data["bot"], data["localizer"])
                 return None
             return await handler(event, data)
 
@@ -107,13 +107,13 @@ class KnownPerson(BaseMiddleware):
             return known
         return await self._db.write(_remember, sender, language)
 
-    async def _turn_away(self, event: Update, bot: Bot, voice: Voice) -> None:
+    async def _turn_away(self, event: Update, bot: Bot, localizer: Localizer) -> None:
         query = event.callback_query
         if query is not None:
             with suppress(TelegramBadRequest):
-                await query.answer(voice.plain("banned")[:ANSWER_LIMIT], show_alert=True)
+                await query.answer(localizer.plain("banned")[:ANSWER_LIMIT], show_alert=True)
         elif isinstance(event.message, Message) and self._told_banned.due(event.message.chat.id):
-            await bot.send_message(event.message.chat.id, voice.t("banned"))
+            await bot.send_message(event.message.chat.id, localizer.t("banned"))
 
 
 def _is_fresh(known: Person, sender: User, language: str) -> bool:

@@ -43,7 +43,7 @@ PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
 _log = logging.getLogger(__name__)
 
 
-class Till(Protocol):
+class UpdateInterceptor(Protocol):
     """Who takes updates about money before anybody else; answers whether this was one."""
 
     async def take(self, update: Update) -> bool: ...
@@ -57,7 +57,7 @@ class Updates:
         bot: Bot,
         dispatcher: Dispatcher,
         db: Database,
-        till: Till | None = None,
+        interceptor: UpdateInterceptor | None = None,
         *,
         at_once: int = MOST_AT_ONCE,
         waiting: int = MOST_WAITING,
@@ -65,7 +65,7 @@ class Updates:
         self._bot = bot
         self._dispatcher = dispatcher
         self._db = db
-        self._till = till
+        self._interceptor = interceptor
         self._places = asyncio.Semaphore(at_once + waiting)
         self._slots = asyncio.Semaphore(at_once)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -75,7 +75,7 @@ class Updates:
     def kinds(self) -> list[str]:
         """The kinds of update that some handler waits for; Telegram need not send others."""
         kinds = self._dispatcher.resolve_used_update_types()
-        return kinds if self._till is None else [*kinds, CHECKOUT]
+        return kinds if self._interceptor is None else [*kinds, CHECKOUT]
 
     async def write_down(self, raw: str, update_id: int) -> InboxItem | None:
         """The update's row; None when it was handled already. Raises DatabaseError."""
@@ -135,7 +135,7 @@ class Updates:
             event(_log, "update.unreadable", level=logging.WARNING, error=type(error).__name__)
             return
         try:
-            if self._till is None or not await self._till.take(update):
+            if self._interceptor is None or not await self._interceptor.take(update):
                 await self._dispatcher.feed_update(self._bot, update)
         except DatabaseError:
             raise

@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Edge:
+class WebContext:
     """What the routes need. `updates` is None in polling mode; each of `checks` says why we are not ready, or None."""
 
     settings: Settings
@@ -81,10 +81,10 @@ async def _guarded(work: Awaitable[None]) -> None:
         event(_log, "webhook.follow_up_failed", level=logging.ERROR, error=type(error).__name__)
 
 
-def create_web_app(edge: Edge) -> web.Application:
+def create_web_app(context: WebContext) -> web.Application:
     """The routes of the contract on one application."""
     app = web.Application(client_max_size=TELEGRAM_BODY, middlewares=[_no_traces])
-    routes = Routes(edge)
+    routes = Routes(context)
     app.router.add_get("/health", routes.health)
     app.router.add_get("/ready", routes.ready)
     app.router.add_get("/metrics", routes.metrics)
@@ -126,45 +126,45 @@ class Refused(Exception):
 class Routes:
     """One method a route; the order of their checks is the contract's."""
 
-    def __init__(self, edge: Edge) -> None:
-        self._edge = edge
+    def __init__(self, context: WebContext) -> None:
+        self._context = context
 
     async def health(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
     async def ready(self, _: web.Request) -> web.Response:
         """200 when the database, the queue and Telegram answer, else 503 with the reasons."""
-        answers = await asyncio.gather(*(check() for check in self._edge.checks.values()))
-        reasons = {name: why for name, why in zip(self._edge.checks, answers, strict=True) if why}
+        answers = await asyncio.gather(*(check() for check in self._context.checks.values()))
+        reasons = {name: why for name, why in zip(self._context.checks, answers, strict=True) if why}
         return web.json_response(
             {"status": "not ready" if reasons else "ready", "reasons": reasons}, status=503 if reasons else 200
         )
 
     async def metrics(self, _: web.Request) -> web.Response:
         return web.Response(
-            body=await self._edge.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+            body=await self._context.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
 
     async def yookassa(self, request: web.Request) -> web.Response:
-        edge = self._edge
+        context = self._context
         try:
-            _require(edge.payments.enabled, 404)
+            _require(context.payments.enabled, 404)
             raw = await _body(request, SMALL_BODY)
-            sender = client_address(request, edge.settings.trusted_proxies)
-            _require(_listed(sender, edge.settings.yookassa_webhook_cidrs), 403)
+            sender = client_address(request, context.settings.trusted_proxies)
+            _require(_listed(sender, context.settings.yookassa_webhook_cidrs), 403)
             key, text = _notification(raw)
-            item = await _kept(edge.db.write(inbox.receive, "yookassa", key, text))
+            item = await _kept(context.db.write(inbox.receive, "yookassa", key, text))
         except Refused as refused:
             event(_log, "webhook.refused", rail="yookassa", status=refused.status)
             return refused.answer()
-        edge.spawn("yookassa", edge.payments.handle_notification(item))
+        context.spawn("yookassa", context.payments.handle_notification(item))
         return web.Response(status=200)
 
     async def kling(self, request: web.Request) -> web.Response:
-        edge = self._edge
-        secret = edge.settings.kling_webhook_secret
+        context = self._context
+        secret = context.settings.kling_webhook_secret
         try:
-            _require(edge.settings.kling_enabled, 404)
+            _require(context.settings.kling_enabled, 404)
             raw = await _body(request, SMALL_BODY)
             if secret is not None:
                 signed = verify_webhook_signature(secret.get_secret_value(), request.headers, raw, now=clock.now())
@@ -173,30 +173,30 @@ class Routes:
                 task = parse_callback(raw)
             except ValueError as error:
                 raise Refused(400) from error
-            await _kept(edge.db.write(_callback, f"{task.id}:{task.status}"[:200], task.id, task.external_id))
+            await _kept(context.db.write(_callback, f"{task.id}:{task.status}"[:200], task.id, task.external_id))
         except Refused as refused:
             event(_log, "webhook.refused", rail="kling", status=refused.status)
             return refused.answer()
         return web.Response(status=200)
 
     async def telegram(self, request: web.Request) -> web.Response:
-        edge = self._edge
+        context = self._context
         try:
-            if edge.updates is None:
+            if context.updates is None:
                 raise Refused(404)
             raw = await _body(request, TELEGRAM_BODY)
             given = request.headers.get("X-Telegram-Bot-Api-Secret-Token", "")
-            secret = edge.settings.telegram_webhook_token
+            secret = context.settings.telegram_webhook_token
             _require(hmac.compare_digest(given.encode(errors="surrogateescape"), secret.encode()), 401)
             update_id = _json_object(raw).get("update_id")
             if not isinstance(update_id, int) or isinstance(update_id, bool):
                 raise Refused(400)
-            item = await _kept(edge.updates.write_down(raw.decode(), update_id))
+            item = await _kept(context.updates.write_down(raw.decode(), update_id))
         except Refused as refused:
             event(_log, "webhook.refused", rail="telegram", status=refused.status)
             return refused.answer()
         if item is not None:
-            edge.spawn("telegram", edge.updates.take(item), at_once=is_about_money(item))
+            context.spawn("telegram", context.updates.take(item), at_once=is_about_money(item))
         return web.Response(status=200)
 
 

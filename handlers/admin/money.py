@@ -15,11 +15,11 @@ from aiogram.types import CallbackQuery, FSInputFile, InlineKeyboardMarkup, Mess
 
 from database import admin, clock, differences
 from database.models import Database, Difference, IllegalMove, KeyReused, NotFound, Refund, RefundStatus, User
-from handlers.middlewares import Tap
-from handlers.orders.confirm import turn
+from handlers.middlewares import CallbackAnswer
+from handlers.orders.confirm import answer_and_edit
 from handlers.views import keyboards
 from handlers.views.callbacks import RefundTap
-from handlers.views.localizer import Voice
+from handlers.views.localizer import Localizer
 from services.catalogue import Catalogue, UnknownModel
 from services.common.i18n import Safe
 from services.messaging.notifier import Notifier
@@ -54,7 +54,7 @@ async def refund_payment(
     command: CommandObject,
     state: FSMContext,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     refunds: Refunds,
     notifier: Notifier,
 ) -> None:
@@ -67,21 +67,23 @@ async def refund_payment(
     except BadSum:
         payment_id = ""
     if not 0 < len(payment_id) <= LONGEST_ID:
-        await message.answer(voice.t("refund-usage"))
+        await message.answer(localizer.t("refund-usage"))
         return
     nonce = f"{message.chat.id}-{message.message_id}"
     try:
         if amount is None:
-            await message.answer(_outcome(voice, await refunds.refund(person.id, payment_id, refund_id=f"r-{nonce}")))
+            await message.answer(
+                _outcome(localizer, await refunds.refund(person.id, payment_id, refund_id=f"r-{nonce}"))
+            )
         else:
             offer = await refunds.offer(payment_id, amount)
             asked = {"nonce": nonce, "payment": payment_id, "amount": amount, "left": offer.left}
             await state.update_data(refund=asked)
-            await message.answer(_offered(voice, offer), reply_markup=_confirmation(voice, nonce, amount))
+            await message.answer(_offered(localizer, offer), reply_markup=_confirmation(localizer, nonce, amount))
     except NotFound:
-        await message.answer(voice.t("admin-not-found"))
+        await message.answer(localizer.t("admin-not-found"))
     except (IllegalMove, KeyReused):
-        await message.answer(voice.t("refund-impossible"))
+        await message.answer(localizer.t("refund-impossible"))
     notifier.nudge()
 
 
@@ -89,11 +91,11 @@ async def refund_payment(
 async def confirm_refund(
     query: CallbackQuery,
     callback_data: RefundTap,
-    tap: Tap,
+    callback: CallbackAnswer,
     bot: Bot,
     state: FSMContext,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     refunds: Refunds,
     notifier: Notifier,
 ) -> None:
@@ -101,53 +103,53 @@ async def confirm_refund(
     asked = (await state.get_data()).get("refund") or {}
     refund_id = f"r-{callback_data.nonce}"
     if asked.get("nonce") != callback_data.nonce:
-        await turn(query, tap, bot, Screen(await _reached(voice, refunds, refund_id)))
+        await answer_and_edit(query, callback, bot, Screen(await _reached(localizer, refunds, refund_id)))
         return
     if callback_data.act == "no":
         await state.update_data(refund=None)
-        await turn(query, tap, bot, Screen(voice.t("refund-dropped")))
+        await answer_and_edit(query, callback, bot, Screen(localizer.t("refund-dropped")))
         return
     try:
         refund = await refunds.refund(
             person.id, asked["payment"], asked["amount"], refund_id=refund_id, seen_left=asked["left"]
         )
     except IllegalMove:
-        text = voice.t("refund-overtaken", id=asked["payment"])
+        text = localizer.t("refund-overtaken", id=asked["payment"])
     else:
-        text = _outcome(voice, refund)
+        text = _outcome(localizer, refund)
     await state.update_data(refund=None)
-    await turn(query, tap, bot, Screen(text))
+    await answer_and_edit(query, callback, bot, Screen(text))
     notifier.nudge()
 
 
-async def _reached(voice: Voice, refunds: Refunds, refund_id: str) -> str:
+async def _reached(localizer: Localizer, refunds: Refunds, refund_id: str) -> str:
     """How far the return of an older card has come; a card that was replaced or dropped can't start one any more."""
     try:
-        return _outcome(voice, await refunds.carry_on(refund_id))
+        return _outcome(localizer, await refunds.carry_on(refund_id))
     except NotFound:
-        return voice.t("refund-stale")
+        return localizer.t("refund-stale")
 
 
-def _confirmation(voice: Voice, nonce: str, amount: int) -> InlineKeyboardMarkup:
-    label = voice.plain("refund-yes", amount=voice.rubles(amount))
+def _confirmation(localizer: Localizer, nonce: str, amount: int) -> InlineKeyboardMarkup:
+    label = localizer.plain("refund-yes", amount=localizer.rubles(amount))
     yes = keyboards.button(label, RefundTap(nonce=nonce, act="yes"), style="danger")
-    return keyboards.keyboard([yes], [keyboards.button(voice.plain("refund-no"), RefundTap(nonce=nonce, act="no"))])
+    return keyboards.keyboard([yes], [keyboards.button(localizer.plain("refund-no"), RefundTap(nonce=nonce, act="no"))])
 
 
-def _offered(voice: Voice, offer: Offer) -> str:
+def _offered(localizer: Localizer, offer: Offer) -> str:
     lines = [
-        voice.t(
+        localizer.t(
             "refund-ask",
-            amount=voice.rubles(offer.amount),
+            amount=localizer.rubles(offer.amount),
             id=offer.payment.id,
             user=str(offer.payment.user_id),
-            left=voice.rubles(offer.left),
-            rest=voice.rubles(offer.left - offer.amount),
+            left=localizer.rubles(offer.left),
+            rest=localizer.rubles(offer.left - offer.amount),
         )
     ]
     for one in offer.earlier[-MOST_SHOWN:]:
         key = "refund-earlier-same" if one.amount == offer.amount else "refund-earlier"
-        lines.append(voice.t(key, amount=voice.rubles(one.amount), when=voice.when(one.created_at)))
+        lines.append(localizer.t(key, amount=localizer.rubles(one.amount), when=localizer.when(one.created_at)))
     return "\n".join(lines)
 
 
@@ -156,7 +158,7 @@ async def reconcile(
     message: Message,
     command: CommandObject,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     db: Database,
     reconciliation: Reconciliation,
     notifier: Notifier,
@@ -164,17 +166,17 @@ async def reconcile(
     """Compare with the provider's books now: since the last time, or so many days back."""
     wanted = (command.args or "").strip()
     if wanted and not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted[:6]) <= MOST_DAYS):
-        await message.answer(voice.t("reconcile-usage", days=MOST_DAYS))
+        await message.answer(localizer.t("reconcile-usage", days=MOST_DAYS))
         return
     await db.write(lambda tx: admin.log(tx, person.id, "reconcile", "shop", days=wanted))
     try:
         report = await reconciliation.run(int(wanted) if wanted else None)
     except (YooKassaError, TelegramAPIError, ClientDecodeError):
-        await message.answer(voice.t("reconcile-incomplete"))
+        await message.answer(localizer.t("reconcile-incomplete"))
         return
     count, _ = await db.read(differences.still_open)
     await message.answer(
-        voice.t(
+        localizer.t(
             "reconcile-done",
             payments=report.payments,
             refunds=report.refunds,
@@ -191,7 +193,7 @@ async def fix(
     message: Message,
     command: CommandObject,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     db: Database,
     reconciliation: Reconciliation,
     notifier: Notifier,
@@ -200,10 +202,10 @@ async def fix(
     number, _, verdict = (command.args or "").strip().partition(" ")
     verdict = verdict.strip().lower()
     if not number:
-        await message.answer(_waiting(voice, *await db.read(differences.still_open, limit=MOST_SHOWN)))
+        await message.answer(_waiting(localizer, *await db.read(differences.still_open, limit=MOST_SHOWN)))
         return
     if verdict not in ("apply", "dismiss") or not (number.isascii() and number.isdigit() and len(number) <= 12):
-        await message.answer(voice.t("fix-usage"))
+        await message.answer(localizer.t("fix-usage"))
         return
     try:
         if verdict == "apply":
@@ -211,19 +213,19 @@ async def fix(
         else:
             decided = await db.write(differences.dismiss, person.id, int(number))
     except NotFound:
-        await message.answer(voice.t("admin-not-found"))
+        await message.answer(localizer.t("admin-not-found"))
     except IllegalMove:
-        await message.answer(voice.t("fix-impossible", id=number))
+        await message.answer(localizer.t("fix-impossible", id=number))
     except YooKassaError:
-        await message.answer(voice.t("reconcile-unreachable"))
+        await message.answer(localizer.t("reconcile-unreachable"))
     else:
-        await message.answer(voice.t(f"fix-{decided.state}", id=number, what=Safe(_proposal(voice, decided))))
+        await message.answer(localizer.t(f"fix-{decided.state}", id=number, what=Safe(_proposal(localizer, decided))))
     notifier.nudge()
 
 
 @router.message(Command("export"), flags=FREE)
 async def export(
-    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, catalogue: Catalogue
+    message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database, catalogue: Catalogue
 ) -> None:
     """A period of the books as a file in the chat."""
     words = (command.args or "").split()
@@ -232,106 +234,106 @@ async def export(
             raise BadPeriod
         what, period = words[0], Period.parse(words[1], words[2])
     except BadPeriod:
-        await message.answer(voice.t("export-usage"))
+        await message.answer(localizer.t("export-usage"))
         return
     await db.write(lambda tx: admin.log(tx, person.id, "export", what, first=words[1], last=words[2]))
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / f"{what}_{period.first}_{period.last}.csv"
         written = await write_book(db, what, period, target, rubles_per_dollar=catalogue.rubles_per_dollar)
         if target.stat().st_size > MOST_SENT_BYTES:
-            await message.answer(voice.t("export-too-big"))
+            await message.answer(localizer.t("export-too-big"))
             return
-        caption = voice.t("export-done", count=written)
+        caption = localizer.t("export-done", count=written)
         await message.answer_document(FSInputFile(target, filename=target.name), caption=caption)
 
 
 @router.message(Command("margin"), flags=FREE)
 async def margin(
-    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, catalogue: Catalogue
+    message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database, catalogue: Catalogue
 ) -> None:
     """What orders of the last days brought, less what providers took for them."""
     wanted = (command.args or "").strip() or str(USUAL_DAYS)
     if not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted[:3]) <= MOST_MARGIN_DAYS):
-        await message.answer(voice.t("margin-usage", days=MOST_MARGIN_DAYS))
+        await message.answer(localizer.t("margin-usage", days=MOST_MARGIN_DAYS))
         return
     await db.write(lambda tx: admin.log(tx, person.id, "margin", "shop", days=wanted))
     period = last_days(int(wanted), clock.now_ms())
     lines = [line async for line in margins(db, period, catalogue.rubles_per_dollar)]
-    await message.answer(_margin_screen(voice, catalogue, int(wanted), lines))
+    await message.answer(_margin_screen(localizer, catalogue, int(wanted), lines))
 
 
-def _margin_screen(voice: Voice, catalogue: Catalogue, days: int, lines: list[Margin]) -> str:
+def _margin_screen(localizer: Localizer, catalogue: Catalogue, days: int, lines: list[Margin]) -> str:
     if not lines:
-        return voice.t("margin-none", days=days)
+        return localizer.t("margin-none", days=days)
     by_model = added_up(lines, lambda line: line.model)
     by_day = added_up(lines, lambda line: line.day)
     (total,) = added_up(lines, lambda line: "").values()
-    rate = voice.rubles(round(catalogue.rubles_per_dollar * 100))
+    rate = localizer.rubles(round(catalogue.rubles_per_dollar * 100))
     return "\n".join([
-        voice.t("margin", days=days, rate=rate), _margin_line(voice, voice.plain("margin-total"), total),
-        *([voice.t("margin-lost", count=total.lost)] if total.lost else []),
-        *([voice.t("margin-open", count=total.open)] if total.open else []),
-        voice.t("margin-by-model"),
-        *(_margin_line(voice, _title(catalogue, model, voice), one) for model, one in sorted(by_model.items())),
-        voice.t("margin-by-day"),
-        *(_margin_line(voice, day.strftime("%d.%m"), one) for day, one in reversed(by_day.items())),
+        localizer.t("margin", days=days, rate=rate), _margin_line(localizer, localizer.plain("margin-total"), total),
+        *([localizer.t("margin-lost", count=total.lost)] if total.lost else []),
+        *([localizer.t("margin-open", count=total.open)] if total.open else []),
+        localizer.t("margin-by-model"),
+        *(_margin_line(localizer, _title(catalogue, model, localizer), one) for model, one in sorted(by_model.items())),
+        localizer.t("margin-by-day"),
+        *(_margin_line(localizer, day.strftime("%d.%m"), one) for day, one in reversed(by_day.items())),
     ])  # fmt: skip
 
 
-def _margin_line(voice: Voice, name: str, one: Margin) -> str:
-    share = "" if one.percent is None else voice.plain("margin-share", percent=one.percent)
-    return voice.t(
+def _margin_line(localizer: Localizer, name: str, one: Margin) -> str:
+    share = "" if one.percent is None else localizer.plain("margin-share", percent=one.percent)
+    return localizer.t(
         "margin-line",
         name=name,
         orders=one.orders,
-        charged=voice.rubles(one.charged),
-        cost=voice.rubles(one.cost),
-        margin=voice.rubles(one.margin),
+        charged=localizer.rubles(one.charged),
+        cost=localizer.rubles(one.cost),
+        margin=localizer.rubles(one.margin),
         share=share,
     )
 
 
-def _title(catalogue: Catalogue, key: str, voice: Voice) -> str:
+def _title(catalogue: Catalogue, key: str, localizer: Localizer) -> str:
     """The model's title; the key of one that is not in the catalogue any more."""
     for find in (catalogue.image, catalogue.video):
         with suppress(UnknownModel):
-            return find(key).title.in_language(voice.language)
+            return find(key).title.in_language(localizer.language)
     return key
 
 
-def _waiting(voice: Voice, count: int, waiting: list[Difference]) -> str:
+def _waiting(localizer: Localizer, count: int, waiting: list[Difference]) -> str:
     if not waiting:
-        return voice.t("fix-none")
-    lines = [voice.t("fix-list", count=count)]
+        return localizer.t("fix-none")
+    lines = [localizer.t("fix-list", count=count)]
     for one in waiting:
         facts = dict(one.details)
         lines += [
             "",
-            voice.t(
+            localizer.t(
                 "fix-line",
                 id=str(one.id),
-                when=voice.when(one.created_at),
-                what=Safe(voice.t(f"difference-{one.kind}")),
+                when=localizer.when(one.created_at),
+                what=Safe(localizer.t(f"difference-{one.kind}")),
                 payment=one.payment_id or str(facts.get("about", "–")),
-                theirs=voice.rubles(int(facts.get("theirs") or 0)),
+                theirs=localizer.rubles(int(facts.get("theirs") or 0)),
                 user=str(one.user_id or "–"),
             ),
-            voice.t("fix-proposal", what=Safe(_proposal(voice, one))),
+            localizer.t("fix-proposal", what=Safe(_proposal(localizer, one))),
         ]
     return "\n".join(lines)
 
 
-def _proposal(voice: Voice, one: Difference) -> str:
+def _proposal(localizer: Localizer, one: Difference) -> str:
     """The entry that would settle it, in words (HTML)."""
     amount = int(one.proposal.get("amount", 0))
     if not amount:
-        return voice.t("fix-propose-nothing")
+        return localizer.t("fix-propose-nothing")
     key = "fix-propose-credit" if amount > 0 else "fix-propose-take"
     if one.details.get("whole"):
         key = "fix-propose-settle"
-    return voice.t(key, amount=voice.rubles(abs(amount)), user=str(one.proposal["user_id"]))
+    return localizer.t(key, amount=localizer.rubles(abs(amount)), user=str(one.proposal["user_id"]))
 
 
-def _outcome(voice: Voice, refund: Refund) -> str:
-    amount, reason = voice.rubles(refund.amount), refund.cancel_reason or "–"
-    return voice.t(_REFUND[refund.status], amount=amount, id=refund.payment_id, reason=reason)
+def _outcome(localizer: Localizer, refund: Refund) -> str:
+    amount, reason = localizer.rubles(refund.amount), refund.cancel_reason or "–"
+    return localizer.t(_REFUND[refund.status], amount=amount, id=refund.payment_id, reason=reason)

@@ -13,7 +13,7 @@ from database import admin, users
 from database import jobs as job_rows
 from database import payments as payment_rows
 from database.models import Database, IllegalMove, Job, JobStatus, NotFound, Payment, ProviderCall, Tx, User
-from handlers.views.localizer import Voice
+from handlers.views.localizer import Localizer
 from services.common.i18n import Safe
 from services.messaging.telegram import cut
 from services.pricing import BadSum, parse_rubles
@@ -49,45 +49,45 @@ def is_user_id(text: str) -> bool:
 
 
 @router.message(Command("admin"), flags=FREE)
-async def panel(message: Message, voice: Voice) -> None:
-    await message.answer(voice.t("admin-panel"))
+async def panel(message: Message, localizer: Localizer) -> None:
+    await message.answer(localizer.t("admin-panel"))
 
 
 @router.message(Command("stats"), flags=FREE)
-async def stats(message: Message, person: User, voice: Voice, db: Database) -> None:
+async def stats(message: Message, person: User, localizer: Localizer, db: Database) -> None:
     def note(tx: Tx) -> None:
         admin.log(tx, person.id, "stats", "shop")
 
     await db.write(note)
     seen = await db.read_apart(admin.stats)
     counts = [(status, seen.jobs_today.get(status, 0)) for status in JobStatus]
-    today = ", ".join(f"{voice.plain(f'admin-jobs-{status}')} {count}" for status, count in counts if count)
+    today = ", ".join(f"{localizer.plain(f'admin-jobs-{status}')} {count}" for status, count in counts if count)
     await message.answer(
-        voice.t(
+        localizer.t(
             "admin-stats",
             users=seen.users,
             users_today=seen.users_today,
-            balances=voice.rubles(seen.balances),
-            held=voice.rubles(seen.held),
-            debts=voice.rubles(seen.debts),
-            topups=voice.rubles(seen.topups_today),
-            charged=voice.rubles(seen.charged_today),
+            balances=localizer.rubles(seen.balances),
+            held=localizer.rubles(seen.held),
+            debts=localizer.rubles(seen.debts),
+            topups=localizer.rubles(seen.topups_today),
+            charged=localizer.rubles(seen.charged_today),
             cost=_dollars(seen.provider_micro_usd_today),
-            jobs=today or voice.plain("admin-jobs-none"),
+            jobs=today or localizer.plain("admin-jobs-none"),
             open=seen.open_jobs,
             undelivered=seen.undelivered,
             quarantined=seen.quarantined,
             lost=seen.lost_today,
-            maintenance=voice.plain("admin-on" if seen.maintenance else "admin-off"),
+            maintenance=localizer.plain("admin-on" if seen.maintenance else "admin-off"),
         )
     )
 
 
 @router.message(Command("user"), flags=FREE)
-async def user(message: Message, command: CommandObject, person: User, voice: Voice, db: Database) -> None:
+async def user(message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database) -> None:
     wanted = (command.args or "").strip()
     if not wanted:
-        await message.answer(voice.t("admin-usage-user"))
+        await message.answer(localizer.t("admin-usage-user"))
         return
 
     def look(tx: Tx) -> tuple[admin.UserCard, list[Payment]]:
@@ -98,48 +98,50 @@ async def user(message: Message, command: CommandObject, person: User, voice: Vo
     try:
         card, payments = await db.write(look)
     except NotFound:
-        await message.answer(voice.t("admin-not-found"))
+        await message.answer(localizer.t("admin-not-found"))
         return
     found = card.user
-    marks = [voice.plain("admin-user-banned")] if found.is_banned else []
-    marks += [voice.plain("admin-user-unreachable")] if found.is_unreachable else []
+    marks = [localizer.plain("admin-user-banned")] if found.is_banned else []
+    marks += [localizer.plain("admin-user-unreachable")] if found.is_unreachable else []
     await message.answer(
-        voice.t(
+        localizer.t(
             "admin-user",
             name=found.name or "–",
             username=f"@{found.username}" if found.username else "",
             id=str(found.id),
             language=found.language or "–",
-            since=voice.when(found.created_at),
-            balance=voice.rubles(card.balance),
-            held=voice.rubles(card.held),
-            debt=voice.rubles(card.debt),
-            paid=voice.rubles(card.paid),
+            since=localizer.when(found.created_at),
+            balance=localizer.rubles(card.balance),
+            held=localizer.rubles(card.held),
+            debt=localizer.rubles(card.debt),
+            paid=localizer.rubles(card.paid),
             jobs=card.jobs,
             open=card.open_jobs,
-            marks=", ".join(marks) or voice.plain("admin-user-fine"),
-            payments=Safe(_payments(voice, payments)),
+            marks=", ".join(marks) or localizer.plain("admin-user-fine"),
+            payments=Safe(_payments(localizer, payments)),
         )
     )
 
 
-def _payments(voice: Voice, payments: list[Payment]) -> str:
+def _payments(localizer: Localizer, payments: list[Payment]) -> str:
     """A person's newest payments, each with the id that /refund_payment takes (HTML)."""
-    lines = [voice.t("admin-user-payments")] if payments else []
+    lines = [localizer.t("admin-user-payments")] if payments else []
     for payment in payments:
         if payment.quarantined_reason:
-            status = voice.plain("payment-status-quarantined")
+            status = localizer.plain("payment-status-quarantined")
         elif 0 < payment.refunded_amount < payment.amount:
-            status = voice.plain("payment-status-part", amount=voice.rubles(payment.refunded_amount))
+            status = localizer.plain("payment-status-part", amount=localizer.rubles(payment.refunded_amount))
         else:
-            status = voice.plain(f"payment-status-{payment.status}")
-        when, amount = voice.when(payment.created_at), voice.rubles(payment.amount)
-        lines.append(voice.t("admin-user-payment", id=payment.id, when=when, amount=amount, status=status))
+            status = localizer.plain(f"payment-status-{payment.status}")
+        when, amount = localizer.when(payment.created_at), localizer.rubles(payment.amount)
+        lines.append(localizer.t("admin-user-payment", id=payment.id, when=when, amount=amount, status=status))
     return "\n".join(["", *lines])
 
 
 @router.message(Command("grant"), flags=FREE)
-async def grant(message: Message, command: CommandObject, bot: Bot, person: User, voice: Voice, db: Database) -> None:
+async def grant(
+    message: Message, command: CommandObject, bot: Bot, person: User, localizer: Localizer, db: Database
+) -> None:
     """Give money once per message of the admin's, however often the update comes."""
     target, _, rest = (command.args or "").strip().partition(" ")
     words, _, note = rest.strip().partition(" ")
@@ -148,15 +150,15 @@ async def grant(message: Message, command: CommandObject, bot: Bot, person: User
     except BadSum:
         amount = 0
     if not is_user_id(target) or amount <= 0 or _goes_on(words, note):
-        await message.answer(voice.t("admin-usage-grant"))
+        await message.answer(localizer.t("admin-usage-grant"))
         return
     user_id = int(target)
     key = f"{bot.id}:{message.chat.id}:{message.message_id}"  # another bot on these books counts messages anew
     known = await db.read(users.get, user_id)
     await db.write(admin.grant, person.id, user_id, amount, key=key, note=note.strip()[:200])
     balance = await db.get_balance(user_id)
-    text = voice.t("admin-granted", amount=voice.rubles(amount), id=target, balance=voice.rubles(balance))
-    await message.answer(text if known else f"{text}\n{voice.t('admin-granted-stranger')}")
+    text = localizer.t("admin-granted", amount=localizer.rubles(amount), id=target, balance=localizer.rubles(balance))
+    await message.answer(text if known else f"{text}\n{localizer.t('admin-granted-stranger')}")
 
 
 def _goes_on(words: str, note: str) -> bool:
@@ -170,29 +172,29 @@ def _goes_on(words: str, note: str) -> bool:
 
 @router.message(Command("ban", "unban"), flags=FREE)
 async def ban(
-    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, admins: frozenset[int]
+    message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database, admins: frozenset[int]
 ) -> None:
     target, banned = (command.args or "").strip(), command.command == "ban"
     if not is_user_id(target):
-        await message.answer(voice.t(f"admin-usage-{command.command}"))
+        await message.answer(localizer.t(f"admin-usage-{command.command}"))
         return
     if banned and int(target) in admins:
-        await message.answer(voice.t("admin-ban-admin"))
+        await message.answer(localizer.t("admin-ban-admin"))
         return
     if not banned and await db.read(users.get, int(target)) is None:
-        await message.answer(voice.t("admin-not-found"))
+        await message.answer(localizer.t("admin-not-found"))
         return
     await db.write(admin.set_banned, person.id, int(target), banned)
-    await message.answer(voice.t("admin-banned" if banned else "admin-unbanned", id=target))
+    await message.answer(localizer.t("admin-banned" if banned else "admin-unbanned", id=target))
 
 
 @router.message(Command("job"), flags=FREE)
 async def job_story(
-    message: Message, command: CommandObject, bot: Bot, person: User, voice: Voice, db: Database
+    message: Message, command: CommandObject, bot: Bot, person: User, localizer: Localizer, db: Database
 ) -> None:
     wanted = (command.args or "").strip()
     if not wanted:
-        await message.answer(voice.t("admin-usage-job"))
+        await message.answer(localizer.t("admin-usage-job"))
         return
 
     def look(tx: Tx) -> tuple[Job | None, list[tuple[int, str, str]], list[ProviderCall]]:
@@ -201,52 +203,52 @@ async def job_story(
 
     job, events, calls = await db.write(look)
     if job is None:
-        await message.answer(voice.t("admin-not-found"))
+        await message.answer(localizer.t("admin-not-found"))
         return
-    await message.answer(_story(voice, job, events, calls))
+    await message.answer(_story(localizer, job, events, calls))
 
 
-def _event(voice: Voice, status: JobStatus, cause: str) -> str:
+def _event(localizer: Localizer, status: JobStatus, cause: str) -> str:
     """What happened to a job, in words; a code says more to who looks for the reason."""
     head, _, code = cause.partition(": ")
     text = _EVENTS.get(head)
     if text is None:
         text, code = "failed" if status is JobStatus.FAILED else "again", cause
-    return cut(voice.plain(f"job-event-{text}", code=code), 60)
+    return cut(localizer.plain(f"job-event-{text}", code=code), 60)
 
 
-def _story(voice: Voice, job: Job, events: list[tuple[int, str, str]], calls: list[ProviderCall]) -> str:
+def _story(localizer: Localizer, job: Job, events: list[tuple[int, str, str]], calls: list[ProviderCall]) -> str:
     lines = [
-        voice.t(
+        localizer.t(
             "admin-job",
             id=job.id,
-            kind=voice.plain(f"kind-{job.type}"),
+            kind=localizer.plain(f"kind-{job.type}"),
             model=job.model,
-            status=voice.plain(f"admin-jobs-{job.status}"),
+            status=localizer.plain(f"admin-jobs-{job.status}"),
             user=str(job.user_id),
-            price=voice.rubles(job.cost_estimate),
-            charged=voice.rubles(job.cost_actual or 0),
+            price=localizer.rubles(job.cost_estimate),
+            charged=localizer.rubles(job.cost_actual or 0),
             error=job.error_code or "–",
-            delivered=voice.when(job.delivered_at) if job.delivered_at else "–",
+            delivered=localizer.when(job.delivered_at) if job.delivered_at else "–",
             params=cut(json.dumps(dict(job.params), ensure_ascii=False), 400),
             prompt=cut(job.prompt, 800) or "–",
         ),
-        voice.t("admin-job-events"),
+        localizer.t("admin-job-events"),
         *(
-            voice.t(
+            localizer.t(
                 "statement-line",
-                when=voice.when(at),
-                amount=voice.plain(f"admin-jobs-{status}"),
-                what=_event(voice, JobStatus(status), cause),
+                when=localizer.when(at),
+                amount=localizer.plain(f"admin-jobs-{status}"),
+                what=_event(localizer, JobStatus(status), cause),
             )
             for at, status, cause in events
         ),
     ]
     if calls:
-        lines.append(voice.t("admin-job-calls"))
+        lines.append(localizer.t("admin-job-calls"))
     for call in calls[:10]:
         lines.append(
-            voice.t(
+            localizer.t(
                 "admin-job-call",
                 model=call.model,
                 outcome=call.outcome.value if call.outcome else "…",
@@ -258,35 +260,37 @@ def _story(voice: Voice, job: Job, events: list[tuple[int, str, str]], calls: li
 
 
 @router.message(Command("refund"), flags=FREE)
-async def refund(message: Message, command: CommandObject, person: User, voice: Voice, db: Database) -> None:
+async def refund(message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database) -> None:
     """Money of a job back: an open job fails, a finished one is compensated, once."""
     job_id, _, note = (command.args or "").strip().partition(" ")
     if not job_id:
-        await message.answer(voice.t("admin-usage-refund"))
+        await message.answer(localizer.t("admin-usage-refund"))
         return
     try:
         back = await db.write(admin.refund_job, person.id, job_id, note=note.strip()[:200])
     except NotFound:
-        await message.answer(voice.t("admin-not-found"))
+        await message.answer(localizer.t("admin-not-found"))
     except IllegalMove:
-        await message.answer(voice.t("admin-refund-impossible"))
+        await message.answer(localizer.t("admin-refund-impossible"))
     else:
-        amount = voice.rubles(back.amount)
+        amount = localizer.rubles(back.amount)
         if back.new:
-            await message.answer(voice.t("admin-refunded", amount=amount, id=job_id))
+            await message.answer(localizer.t("admin-refunded", amount=amount, id=job_id))
         else:
-            when = voice.when(back.at)
-            await message.answer(voice.t("admin-refunded-before", amount=amount, id=job_id, when=when))
+            when = localizer.when(back.at)
+            await message.answer(localizer.t("admin-refunded-before", amount=amount, id=job_id, when=when))
 
 
 @router.message(Command("maintenance"), flags=FREE)
-async def maintenance(message: Message, command: CommandObject, person: User, voice: Voice, db: Database) -> None:
+async def maintenance(
+    message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database
+) -> None:
     wanted = (command.args or "").strip().lower()
     if wanted not in ("on", "off"):
-        await message.answer(voice.t("admin-usage-maintenance"))
+        await message.answer(localizer.t("admin-usage-maintenance"))
         return
     await db.write(admin.set_maintenance, person.id, wanted == "on")
-    await message.answer(voice.t(f"admin-maintenance-{wanted}"))
+    await message.answer(localizer.t(f"admin-maintenance-{wanted}"))
 
 
 def _dollars(micro_usd: int) -> str:

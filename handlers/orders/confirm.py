@@ -14,15 +14,15 @@ from aiogram.types import CallbackQuery
 
 from database import jobs as job_rows
 from database.models import Database, Draft, InsufficientFunds, JobType, User
-from handlers.middlewares import Tap
+from handlers.middlewares import CallbackAnswer
 from handlers.orders.drafts import Cards, Drafts
 from handlers.orders.intake import clip_fault
 from handlers.states import Waiting
 from handlers.views import keyboards
 from handlers.views.callbacks import CardTap, ChoiceTap, ConfirmTap, MenuTap, ResumeTap
 from handlers.views.draft_card import menu, with_choice, with_kind
-from handlers.views.localizer import Voice
-from handlers.views.messages import JobLetters
+from handlers.views.localizer import Localizer
+from handlers.views.messages import ChatMessages
 from services.catalogue import TopUps
 from services.common.keyed_lock import KeyedLock
 from services.errors import BadOrder
@@ -36,42 +36,48 @@ FREE: Final = {"rate_limit": False}  # options cost nothing; Telegram's own pace
 CONFIRM: Final = {"rate_limit": "confirm"}
 
 
-def place(query: CallbackQuery) -> tuple[int, int | None]:
+def message_ref(query: CallbackQuery) -> tuple[int, int | None]:
     """The chat and the message that was tapped; a very old message has no more than these either."""
     message = query.message
     return (query.from_user.id, None) if message is None else (message.chat.id, message.message_id)
 
 
-async def turn(query: CallbackQuery, tap: Tap, bot: Bot, screen: Screen) -> int:
+async def answer_and_edit(query: CallbackQuery, callback: CallbackAnswer, bot: Bot, screen: Screen) -> int:
     """Answer the tap, then make its message show this; the edit may have to wait for its turn, the person must not."""
-    await tap.say()
-    chat_id, message_id = place(query)
+    await callback.answer()
+    chat_id, message_id = message_ref(query)
     return await change_or_show(bot, chat_id, message_id, screen)
 
 
 @router.callback_query(MenuTap.filter(), flags=FREE)
 async def open_menu(
-    query: CallbackQuery, callback_data: MenuTap, tap: Tap, bot: Bot, person: User, voice: Voice, drafts: Drafts
+    query: CallbackQuery,
+    callback_data: MenuTap,
+    callback: CallbackAnswer,
+    bot: Bot,
+    person: User,
+    localizer: Localizer,
+    drafts: Drafts,
 ) -> None:
     draft = await drafts.load(callback_data.draft, person.id)
-    await turn(query, tap, bot, menu(voice, drafts.shelf, draft, callback_data.option))
+    await answer_and_edit(query, callback, bot, menu(localizer, drafts.storefront, draft, callback_data.option))
 
 
 @router.callback_query(ChoiceTap.filter(), flags=FREE)
 async def choose(
     query: CallbackQuery,
     callback_data: ChoiceTap,
-    tap: Tap,
+    callback: CallbackAnswer,
     bot: Bot,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     drafts: Drafts,
     cards: Cards,
 ) -> None:
     draft = await drafts.load(callback_data.draft, person.id)
-    draft = await drafts.save(with_choice(drafts.shelf, draft, callback_data.option, callback_data.value))
-    await tap.say()
-    await cards.edit(bot, voice, draft, place(query)[1])
+    draft = await drafts.save(with_choice(drafts.storefront, draft, callback_data.option, callback_data.value))
+    await callback.answer()
+    await cards.edit(bot, localizer, draft, message_ref(query)[1])
 
 
 @router.callback_query(CardTap.filter(), flags=FREE)
@@ -79,42 +85,42 @@ async def card_tap(
     query: CallbackQuery,
     callback_data: CardTap,
     state: FSMContext,
-    tap: Tap,
+    callback: CallbackAnswer,
     bot: Bot,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     drafts: Drafts,
     cards: Cards,
 ) -> None:
     """Back to the card, new words, another photo, picture or clip, or no order at all."""
-    message_id = place(query)[1]
+    message_id = message_ref(query)[1]
     draft = await drafts.load(callback_data.draft, person.id)
     match callback_data.act:
         case "drop":
             await drafts.drop(draft.id, person.id)
             await state.clear()
-            await turn(query, tap, bot, Screen(voice.t("order-dropped")))
+            await answer_and_edit(query, callback, bot, Screen(localizer.t("order-dropped")))
         case "prompt":
             await _wait(state, Waiting.prompt, draft)
             if not draft.prompt:
-                await tap.say(voice.plain("card-no-prompt-edit"))  # the card asks for it already
+                await callback.answer(localizer.plain("card-no-prompt-edit"))  # the card asks for it already
                 return
-            await tap.say()
-            await cards.edit(bot, voice, draft, message_id, note=voice.t("ask-prompt"))
+            await callback.answer()
+            await cards.edit(bot, localizer, draft, message_id, note=localizer.t("ask-prompt"))
         case "photo":
-            if len(draft.inputs) >= drafts.shelf.most_photos(draft.type, draft.model):
-                await tap.say(voice.plain("photo-full"), alert=True)
+            if len(draft.inputs) >= drafts.storefront.most_photos(draft.type, draft.model):
+                await callback.answer(localizer.plain("photo-full"), alert=True)
                 return
             await _wait(state, Waiting.photo, draft)
-            await tap.say()
-            await cards.edit(bot, voice, draft, message_id, note=voice.t("ask-photo"))
+            await callback.answer()
+            await cards.edit(bot, localizer, draft, message_id, note=localizer.t("ask-photo"))
         case "clip" | "picture" as wanted:
-            await _switch_kind(wanted == "clip", draft, state, tap, bot, voice, drafts, cards, message_id)
+            await _switch_kind(wanted == "clip", draft, state, callback, bot, localizer, drafts, cards, message_id)
         case "show":
             if draft.prompt or not draft.inputs:
                 await state.clear()
-            await tap.say()
-            await cards.edit(bot, voice, draft, message_id)
+            await callback.answer()
+            await cards.edit(bot, localizer, draft, message_id)
 
 
 async def _wait(state: FSMContext, waiting: State, draft: Draft) -> None:
@@ -126,30 +132,30 @@ async def _switch_kind(
     clip: bool,
     draft: Draft,
     state: FSMContext,
-    tap: Tap,
+    callback: CallbackAnswer,
     bot: Bot,
-    voice: Voice,
+    localizer: Localizer,
     drafts: Drafts,
     cards: Cards,
     message_id: int | None,
 ) -> None:
     """A clip, or a picture, with the same words and photos, where the photo allows it."""
-    if not drafts.shelf.offers(JobType.VIDEO if clip else JobType.IMAGE):
+    if not drafts.storefront.offers(JobType.VIDEO if clip else JobType.IMAGE):
         raise BadOrder("provider_off")
-    limits = drafts.shelf.catalogue.limits
+    limits = drafts.storefront.catalogue.limits
     if clip and draft.inputs:
         photos = await drafts.photos(draft)
         if not photos or photos[0].id != draft.inputs[0]:
             raise BadOrder("photo_gone")
         if fault := clip_fault(photos[0], limits):
-            await tap.say(voice.plain(fault, pixels=limits.video_photo_min_side), alert=True)
+            await callback.answer(localizer.plain(fault, pixels=limits.video_photo_min_side), alert=True)
             return
-    note = voice.t("card-clip-one-photo") if clip and len(draft.inputs) > 1 else None
-    draft = await drafts.save(with_kind(drafts.shelf, draft, clip=clip))
+    note = localizer.t("card-clip-one-photo") if clip and len(draft.inputs) > 1 else None
+    draft = await drafts.save(with_kind(drafts.storefront, draft, clip=clip))
     if draft.inputs and not draft.prompt:
         await _wait(state, Waiting.prompt, draft)
-    await tap.say()
-    await cards.edit(bot, voice, draft, message_id, note=note)
+    await callback.answer()
+    await cards.edit(bot, localizer, draft, message_id, note=note)
 
 
 @router.callback_query(ConfirmTap.filter(), flags=CONFIRM)
@@ -158,43 +164,43 @@ async def confirm(
     query: CallbackQuery,
     callback_data: ConfirmTap,
     state: FSMContext,
-    tap: Tap,
+    callback: CallbackAnswer,
     bot: Bot,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     drafts: Drafts,
     cards: Cards,
     jobs: Jobs,
     payments: Payments,
-    letters: JobLetters,
+    renderer: ChatMessages,
     db: Database,
     chats: KeyedLock,
 ) -> None:
     """Start the job once, whatever the number of taps; the card becomes its live message, a receipt stays a receipt."""
-    chat_id, tapped = place(query)
+    chat_id, tapped = message_ref(query)
     message_id = None if isinstance(callback_data, ResumeTap) else tapped
     draft = await drafts.load(callback_data.draft, person.id)
     price = jobs.quote(draft).price
     if price != callback_data.price:
         # Another price than the button said: never take it without asking again.
-        await tap.say(voice.plain("card-price-changed"), alert=True)
-        await cards.edit(bot, voice, draft, message_id, note=voice.t("card-price-changed"))
+        await callback.answer(localizer.plain("card-price-changed"), alert=True)
+        await cards.edit(bot, localizer, draft, message_id, note=localizer.t("card-price-changed"))
         return
     if fault := await _photo_fault(draft, drafts):
-        limits = drafts.shelf.catalogue.limits
-        await tap.say(voice.plain(fault, pixels=limits.video_photo_min_side), alert=True)
+        limits = drafts.storefront.catalogue.limits
+        await callback.answer(localizer.plain(fault, pixels=limits.video_photo_min_side), alert=True)
         return
     async with chats.hold(chat_id):
         # Held until the message shows the order: who finishes the job waits, so its last word stays the last.
         try:
             job = await jobs.start(draft, chat_id=chat_id, status_message_id=message_id)
         except InsufficientFunds:
-            screen = await _short_of_money(voice, draft, price, db, drafts.shelf.catalogue.top_ups, payments)
-            await turn(query, tap, bot, screen)
+            screen = await _short_of_money(localizer, draft, price, db, drafts.storefront.catalogue.top_ups, payments)
+            await answer_and_edit(query, callback, bot, screen)
             return
-        await tap.say()
+        await callback.answer()
         ahead = await db.read(job_rows.ahead_in_queue, job)
-        screen = letters.progress(voice.language, job, ahead=ahead, now_ms=job.created_at)
+        screen = renderer.progress(localizer.language, job, ahead=ahead, now_ms=job.created_at)
         with suppress(TelegramRetryAfter, *TROUBLE):  # the order stands; its message is brought up to date later
             shown = await change_or_show(bot, chat_id, message_id, screen)
             if shown != message_id:
@@ -213,27 +219,30 @@ async def _photo_fault(draft: Draft, drafts: Drafts) -> str | None:
     if draft.type is not JobType.ANIMATE:
         return None
     photos = await drafts.photos(draft)
-    return clip_fault(photos[0], drafts.shelf.catalogue.limits) if photos else "photo-gone"
+    return clip_fault(photos[0], drafts.storefront.catalogue.limits) if photos else "photo-gone"
 
 
 async def _short_of_money(
-    voice: Voice, draft: Draft, price: int, db: Database, top_ups: TopUps, payments: Payments
+    localizer: Localizer, draft: Draft, price: int, db: Database, top_ups: TopUps, payments: Payments
 ) -> Screen:
     """What is missing, and buttons for exactly that sum (at least the minimum) and for more."""
     balance = await db.get_balance(draft.user_id)
     missing = max(price - balance, 1)
-    text = voice.t(
-        "topup-missing", missing=voice.rubles(missing), price=voice.rubles(price), balance=voice.rubles(balance)
+    text = localizer.t(
+        "topup-missing",
+        missing=localizer.rubles(missing),
+        price=localizer.rubles(price),
+        balance=localizer.rubles(balance),
     )
     stars = _enough(top_ups.star_packs, missing)
     if not payments.offered:
-        words = text if stars else f"{text}\n\n{voice.t('topup-none')}"
-        return Screen(words, keyboards.top_up_in_stars(voice, stars, draft=draft.id))
+        words = text if stars else f"{text}\n\n{localizer.t('topup-none')}"
+        return Screen(words, keyboards.top_up_in_stars(localizer, stars, draft=draft.id))
     exact = min(max(top_ups.minimum, -(-missing // 100) * 100), top_ups.maximum)
     if missing < top_ups.minimum:
-        text += " " + voice.t("topup-minimum", minimum=voice.rubles(top_ups.minimum))
+        text += " " + localizer.t("topup-minimum", minimum=localizer.rubles(top_ups.minimum))
     packs = [pack for pack in top_ups.packs if pack > exact]
-    return Screen(text, keyboards.top_up(voice, packs, exact=exact, draft=draft.id, star_packs=stars))
+    return Screen(text, keyboards.top_up(localizer, packs, exact=exact, draft=draft.id, star_packs=stars))
 
 
 def _enough(packs: Sequence[tuple[int, int]], missing: int) -> list[tuple[int, int]]:

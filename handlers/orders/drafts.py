@@ -16,8 +16,8 @@ from database import assets as asset_rows
 from database import drafts as rows
 from database import jobs as job_rows
 from database.models import Asset, Database, DatabaseError, Draft, Job, JobType, Tx
-from handlers.views.draft_card import Shelf, card, fitted
-from handlers.views.localizer import Voice
+from handlers.views.draft_card import Storefront, card, fitted
+from handlers.views.localizer import Localizer
 from services.common.log import event
 from services.errors import BadOrder, ServiceError
 from services.messaging.telegram import Screen, change, remove, show
@@ -49,9 +49,9 @@ def token(*parts: object) -> str:
 class Drafts:
     """The drafts of people, always with options that are on sale."""
 
-    def __init__(self, db: Database, shelf: Shelf) -> None:
+    def __init__(self, db: Database, storefront: Storefront) -> None:
         self._db = db
-        self.shelf = shelf
+        self.storefront = storefront
 
     async def open(
         self,
@@ -67,13 +67,13 @@ class Drafts:
         parent_job_id: str | None = None,
     ) -> Draft:
         """A new draft, or the one that the same message opened before. Raises BadOrder when we do not sell this."""
-        if not self.shelf.offers(type):
+        if not self.storefront.offers(type):
             raise BadOrder("provider_off")
-        model = model or self.shelf.default_model(type, len(inputs))
+        model = model or self.storefront.default_model(type, len(inputs))
         wanted = Draft(
             draft_id, user_id, chat_id, None, type, model, prompt, dict(params or {}), inputs, parent_job_id, 0, 0, 0
         )
-        wanted = fitted(self.shelf, wanted)
+        wanted = fitted(self.storefront, wanted)
         return await self._db.write(
             rows.open_draft,
             draft_id,
@@ -98,7 +98,7 @@ class Drafts:
             raise Stale("order-running" if job.is_open else "order-done")
         if draft is None:
             raise Stale("order-stale")
-        return fitted(self.shelf, draft)
+        return fitted(self.storefront, draft)
 
     async def save(self, draft: Draft) -> Draft:
         """Write the draft's words, options and photos. Raises Stale."""
@@ -122,9 +122,9 @@ class Drafts:
         if asset.id in draft.inputs:
             return draft, True
         type = JobType.EDIT if draft.type in (JobType.IMAGE, JobType.EDIT) else JobType.ANIMATE
-        room = len(draft.inputs) < self.shelf.most_photos(type, draft.model)
+        room = len(draft.inputs) < self.storefront.most_photos(type, draft.model)
         if room:
-            draft = fitted(self.shelf, replace(draft, type=type, inputs=(*draft.inputs, asset.id)))
+            draft = fitted(self.storefront, replace(draft, type=type, inputs=(*draft.inputs, asset.id)))
         if caption and not draft.prompt:
             draft = replace(draft, prompt=caption)
         return await self.save(draft), room
@@ -146,40 +146,40 @@ class Cards:
         self._album_seconds = album_seconds
         self._coming: dict[str, asyncio.Task[None]] = {}
 
-    async def screen(self, voice: Voice, draft: Draft, *, note: str | None = None) -> Screen:
+    async def screen(self, localizer: Localizer, draft: Draft, *, note: str | None = None) -> Screen:
         balance = await self._db.get_balance(draft.user_id)
-        return card(voice, self._drafts.shelf, draft, balance, note=note)
+        return card(localizer, self._drafts.storefront, draft, balance, note=note)
 
     async def edit(
-        self, bot: Bot, voice: Voice, draft: Draft, message_id: int | None, *, note: str | None = None
+        self, bot: Bot, localizer: Localizer, draft: Draft, message_id: int | None, *, note: str | None = None
     ) -> None:
         """Show the draft in the message it was tapped in."""
-        screen = await self.screen(voice, draft, note=note)
+        screen = await self.screen(localizer, draft, note=note)
         if message_id is None or not await change(bot, draft.chat_id, message_id, screen):
-            await self.send(bot, voice, draft, note=note)
+            await self.send(bot, localizer, draft, note=note)
 
-    async def send(self, bot: Bot, voice: Voice, draft: Draft, *, note: str | None = None) -> None:
+    async def send(self, bot: Bot, localizer: Localizer, draft: Draft, *, note: str | None = None) -> None:
         """Show the draft at the end of the chat and take its older card away."""
-        message = await show(bot, draft.chat_id, await self.screen(voice, draft, note=note))
+        message = await show(bot, draft.chat_id, await self.screen(localizer, draft, note=note))
         await self._db.write(rows.change, draft.id, draft.user_id, message_id=message.message_id)
         await remove(bot, draft.chat_id, draft.message_id)
 
-    def send_soon(self, bot: Bot, voice: Voice, draft: Draft, *, note: str | None = None) -> None:
+    def send_soon(self, bot: Bot, localizer: Localizer, draft: Draft, *, note: str | None = None) -> None:
         """Show the draft once its album has come in whole."""
         earlier = self._coming.pop(draft.id, None)
         if earlier is not None:
             earlier.cancel()
-        task = asyncio.create_task(self._later(bot, voice, draft, note))
+        task = asyncio.create_task(self._later(bot, localizer, draft, note))
         self._coming[draft.id] = task
 
     async def close(self) -> None:
         """Show what is still waiting; part of an orderly stop."""
         await asyncio.gather(*self._coming.values(), return_exceptions=True)
 
-    async def _later(self, bot: Bot, voice: Voice, draft: Draft, note: str | None) -> None:
+    async def _later(self, bot: Bot, localizer: Localizer, draft: Draft, note: str | None) -> None:
         await asyncio.sleep(self._album_seconds)
         self._coming.pop(draft.id, None)
         try:
-            await self.send(bot, voice, await self._drafts.load(draft.id, draft.user_id), note=note)
+            await self.send(bot, localizer, await self._drafts.load(draft.id, draft.user_id), note=note)
         except (ServiceError, DatabaseError, TelegramAPIError) as error:
             event(_log, "card.not_shown", level=logging.WARNING, draft_id=draft.id, error=type(error).__name__)

@@ -10,13 +10,13 @@ from aiogram.types import CallbackQuery, Message
 
 from database import jobs as job_rows
 from database.models import Database, Job, JobStatus, User
-from handlers.middlewares import Tap
-from handlers.orders.confirm import turn
+from handlers.middlewares import CallbackAnswer
+from handlers.orders.confirm import answer_and_edit
 from handlers.start import MenuWord
 from handlers.views import keyboards
 from handlers.views.callbacks import JobTap, PageTap
 from handlers.views.draft_card import PICTURES
-from handlers.views.localizer import Voice
+from handlers.views.localizer import Localizer
 from handlers.views.messages import title_of
 from services.messaging.telegram import Screen, show
 
@@ -28,37 +28,43 @@ PAGE: Final = 6
 FARTHEST: Final = 100_000
 
 
-async def history_screen(voice: Voice, db: Database, user_id: int, offset: int) -> Screen:
+async def history_screen(localizer: Localizer, db: Database, user_id: int, offset: int) -> Screen:
     """A page of jobs as buttons: state, kind, first words, price."""
     found = await db.read(job_rows.of_user, user_id, limit=PAGE + 1, offset=offset)
     if not found:
-        return Screen(voice.t("history-empty"))
-    rows = [[keyboards.button(_label(voice, job), JobTap(job=job.id, act="open"))] for job in found[:PAGE]]
+        return Screen(localizer.t("history-empty"))
+    rows = [[keyboards.button(_label(localizer, job), JobTap(job=job.id, act="open"))] for job in found[:PAGE]]
     leaf = keyboards.pages(
-        voice,
+        localizer,
         "jobs",
         newer=max(0, offset - PAGE) if offset else None,
         older=offset + PAGE if len(found) > PAGE else None,
     )
-    return Screen(voice.t("history-title"), keyboards.keyboard(*rows, leaf))
+    return Screen(localizer.t("history-title"), keyboards.keyboard(*rows, leaf))
 
 
-def _label(voice: Voice, job: Job) -> str:
-    mark = voice.plain(f"history-line-{job.status}")
+def _label(localizer: Localizer, job: Job) -> str:
+    mark = localizer.plain(f"history-line-{job.status}")
     kind = ("🎨 " if job.type in PICTURES else "🎬 ") if job.prompt.strip() else ""  # without words the title names it
-    label = f"{mark} {kind}{title_of(voice, job)}"
-    return f"{label} · {voice.rubles(job.cost_actual or 0)}" if job.status is JobStatus.COMPLETED else label
+    label = f"{mark} {kind}{title_of(localizer, job)}"
+    return f"{label} · {localizer.rubles(job.cost_actual or 0)}" if job.status is JobStatus.COMPLETED else label
 
 
 @router.message(Command("history"), flags=MESSAGE)
 @router.message(MenuWord("menu-history"), flags=MESSAGE)
-async def history(message: Message, bot: Bot, person: User, voice: Voice, db: Database) -> None:
-    await show(bot, message.chat.id, await history_screen(voice, db, person.id, 0))
+async def history(message: Message, bot: Bot, person: User, localizer: Localizer, db: Database) -> None:
+    await show(bot, message.chat.id, await history_screen(localizer, db, person.id, 0))
 
 
 @router.callback_query(PageTap.filter(F.what == "jobs"), flags=FREE)
 async def page(
-    query: CallbackQuery, callback_data: PageTap, tap: Tap, bot: Bot, person: User, voice: Voice, db: Database
+    query: CallbackQuery,
+    callback_data: PageTap,
+    callback: CallbackAnswer,
+    bot: Bot,
+    person: User,
+    localizer: Localizer,
+    db: Database,
 ) -> None:
     offset = min(max(0, callback_data.at), FARTHEST)
-    await turn(query, tap, bot, await history_screen(voice, db, person.id, offset))
+    await answer_and_edit(query, callback, bot, await history_screen(localizer, db, person.id, offset))

@@ -15,9 +15,9 @@ from database.models import Asset, Draft, JobType, User
 from handlers.orders.drafts import Cards, Drafts, Stale, token
 from handlers.states import Waiting, answered, begun, has_answered
 from handlers.views.callbacks import CardTap
-from handlers.views.draft_card import PICTURES, Shelf
+from handlers.views.draft_card import PICTURES, Storefront
 from handlers.views.keyboards import button, keyboard
-from handlers.views.localizer import Voice
+from handlers.views.localizer import Localizer
 from services.catalogue import Limits
 from services.errors import BadOrder
 from services.jobs import prompt_limit
@@ -41,9 +41,9 @@ class PromptTooLong(Exception):
         self.over = over
 
 
-def check_length(shelf: Shelf, draft: Draft, prompt: str) -> None:
+def check_length(storefront: Storefront, draft: Draft, prompt: str) -> None:
     """Raises PromptTooLong with how much must go."""
-    limit = prompt_limit(shelf.catalogue, draft)
+    limit = prompt_limit(storefront.catalogue, draft)
     if len(prompt) > limit:
         raise PromptTooLong(limit, len(prompt) - limit)
 
@@ -71,7 +71,7 @@ async def new_draft_from_words(
     state: FSMContext,
     bot: Bot,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     drafts: Drafts,
     cards: Cards,
     type: JobType,
@@ -80,12 +80,24 @@ async def new_draft_from_words(
     prompt = (message.text or "").strip()
     draft_id = token(message.chat.id, message.message_id)
     blank = Draft(
-        draft_id, person.id, message.chat.id, None, type, drafts.shelf.default_model(type), "", {}, (), None, 0, 0, 0
+        draft_id,
+        person.id,
+        message.chat.id,
+        None,
+        type,
+        drafts.storefront.default_model(type),
+        "",
+        {},
+        (),
+        None,
+        0,
+        0,
+        0,
     )
-    check_length(drafts.shelf, blank, prompt)
+    check_length(drafts.storefront, blank, prompt)
     draft = await drafts.open(draft_id, person.id, type, chat_id=message.chat.id, prompt=prompt)
     await begun(state, draft.id)
-    await cards.send(bot, voice, draft)
+    await cards.send(bot, localizer, draft)
 
 
 @router.message(F.text, has_answered, flags=FREE)
@@ -95,14 +107,14 @@ async def old_answer(message: Message, state: FSMContext) -> None:
 
 
 @router.message(F.text, _unseen, flags=MESSAGE)
-async def nothing_to_read(message: Message, voice: Voice) -> None:
+async def nothing_to_read(message: Message, localizer: Localizer) -> None:
     """Nobody means to pay for a picture of that."""
-    await message.answer(voice.t("unsupported-other"))
+    await message.answer(localizer.t("unsupported-other"))
 
 
 @router.message(StateFilter(Waiting.prompt), F.text, ~F.text.startswith("/"), flags=MESSAGE)
 async def words_for_draft(
-    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards
+    message: Message, state: FSMContext, bot: Bot, person: User, localizer: Localizer, drafts: Drafts, cards: Cards
 ) -> None:
     """The words that a draft waits for; when the draft is gone they begin a new one."""
     draft_id = str((await state.get_data()).get("draft", ""))
@@ -111,27 +123,27 @@ async def words_for_draft(
         draft = await drafts.load(draft_id, person.id)
     except Stale:
         await state.clear()
-        await words(message, state, bot, person, voice, drafts, cards)
+        await words(message, state, bot, person, localizer, drafts, cards)
         return
-    check_length(drafts.shelf, draft, prompt)
+    check_length(drafts.storefront, draft, prompt)
     draft = await drafts.save(replace(draft, prompt=prompt))
-    await cards.send(bot, voice, draft)
+    await cards.send(bot, localizer, draft)
     await answered(state, message)
 
 
 @router.message(StateFilter(Waiting.photo), F.text, ~F.text.startswith("/"), flags=MESSAGE)
-async def words_instead_of_photo(message: Message, state: FSMContext, voice: Voice) -> None:
+async def words_instead_of_photo(message: Message, state: FSMContext, localizer: Localizer) -> None:
     """We asked for a photo: say so again, with a way out."""
     draft_id = str((await state.get_data()).get("draft", ""))
-    back = keyboard([button(voice.plain("button-cancel"), CardTap(draft=draft_id, act="show"))])
-    await message.answer(voice.t("photo-expected"), reply_markup=back)
+    back = keyboard([button(localizer.plain("button-cancel"), CardTap(draft=draft_id, act="show"))])
+    await message.answer(localizer.t("photo-expected"), reply_markup=back)
 
 
 @router.message(StateFilter(Waiting.clip), F.text, ~F.text.startswith("/"), flags=MESSAGE)
 async def words_for_clip(
-    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards
+    message: Message, state: FSMContext, bot: Bot, person: User, localizer: Localizer, drafts: Drafts, cards: Cards
 ) -> None:
-    await new_draft_from_words(message, state, bot, person, voice, drafts, cards, JobType.VIDEO)
+    await new_draft_from_words(message, state, bot, person, localizer, drafts, cards, JobType.VIDEO)
 
 
 @router.message(IS_PHOTO, flags=MESSAGE)
@@ -140,7 +152,7 @@ async def photo(
     state: FSMContext,
     bot: Bot,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     drafts: Drafts,
     cards: Cards,
     photos: Photos,
@@ -159,15 +171,15 @@ async def photo(
     else:
         target, room = await drafts.add_photo(target.id, person.id, asset)
     if caption and not target.prompt:
-        check_length(drafts.shelf, target, caption)
+        check_length(drafts.storefront, target, caption)
         target = await drafts.save(replace(target, prompt=caption))
     await state.set_state(None if target.prompt else Waiting.prompt)
     await state.set_data({"draft": target.id, "album": message.media_group_id or ""})
-    note = _note(voice, drafts, target, room, asset)
+    note = _note(localizer, drafts, target, room, asset)
     if message.media_group_id is None:
-        await cards.send(bot, voice, target, note=note)
+        await cards.send(bot, localizer, target, note=note)
     else:
-        cards.send_soon(bot, voice, target, note=note)
+        cards.send_soon(bot, localizer, target, note=note)
 
 
 async def _waiting_draft(
@@ -179,13 +191,13 @@ async def _waiting_draft(
     except Stale:
         return None
     same_album = message.media_group_id is not None and data.get("album") == message.media_group_id
-    has_room = len(draft.inputs) < drafts.shelf.most_photos(draft.type, draft.model)
+    has_room = len(draft.inputs) < drafts.storefront.most_photos(draft.type, draft.model)
     unsaid = waiting == Waiting.prompt.state and bool(draft.inputs) and not draft.prompt and has_room
     return draft if same_album or waiting == Waiting.photo.state or unsaid else None
 
 
 async def _first_photo(message: Message, waiting: str | None, person: User, drafts: Drafts, asset: Asset) -> Draft:
-    clip = waiting == Waiting.clip.state or not drafts.shelf.pictures
+    clip = waiting == Waiting.clip.state or not drafts.storefront.pictures
     return await drafts.open(
         token(message.chat.id, message.media_group_id or message.message_id),
         person.id,
@@ -195,14 +207,14 @@ async def _first_photo(message: Message, waiting: str | None, person: User, draf
     )
 
 
-def _note(voice: Voice, drafts: Drafts, draft: Draft, room: bool, asset: Asset) -> str | None:
-    limits = drafts.shelf.catalogue.limits
+def _note(localizer: Localizer, drafts: Drafts, draft: Draft, room: bool, asset: Asset) -> str | None:
+    limits = drafts.storefront.catalogue.limits
     if not room:
         if draft.type not in PICTURES:
-            return voice.t("card-clip-one-photo")
-        return voice.t("card-too-many-photos", limit=drafts.shelf.most_photos(draft.type, draft.model))
+            return localizer.t("card-clip-one-photo")
+        return localizer.t("card-too-many-photos", limit=drafts.storefront.most_photos(draft.type, draft.model))
     fault = clip_fault(asset, limits) if draft.type is JobType.ANIMATE else None
-    return voice.t(fault, pixels=limits.video_photo_min_side) if fault else None
+    return localizer.t(fault, pixels=limits.video_photo_min_side) if fault else None
 
 
 def _file_of(message: Message) -> PhotoSize | Document:
@@ -215,8 +227,8 @@ def _file_of(message: Message) -> PhotoSize | Document:
 
 @router.message(F.text, ~F.text.startswith("/"), flags=MESSAGE)
 async def words(
-    message: Message, state: FSMContext, bot: Bot, person: User, voice: Voice, drafts: Drafts, cards: Cards
+    message: Message, state: FSMContext, bot: Bot, person: User, localizer: Localizer, drafts: Drafts, cards: Cards
 ) -> None:
     """Words without a question of ours: what to draw, or to film where nothing is drawn."""
-    type = JobType.IMAGE if drafts.shelf.pictures else JobType.VIDEO
-    await new_draft_from_words(message, state, bot, person, voice, drafts, cards, type)
+    type = JobType.IMAGE if drafts.storefront.pictures else JobType.VIDEO
+    await new_draft_from_words(message, state, bot, person, localizer, drafts, cards, type)

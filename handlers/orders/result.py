@@ -12,15 +12,15 @@ from database import assets as asset_rows
 from database import jobs as job_rows
 from database import outbox
 from database.models import Asset, Database, IllegalMove, Job, JobStatus, JobType, Tx, User
-from handlers.middlewares import Tap
-from handlers.orders.confirm import place
+from handlers.middlewares import CallbackAnswer
+from handlers.orders.confirm import message_ref
 from handlers.orders.drafts import Cards, Drafts, Stale, token
 from handlers.orders.intake import clip_fault
 from handlers.start import open_orders
 from handlers.states import Waiting, begun
 from handlers.views.callbacks import JobTap
-from handlers.views.localizer import Voice
-from handlers.views.messages import JobLetters, draft_of
+from handlers.views.localizer import Localizer
+from handlers.views.messages import ChatMessages, draft_of
 from services.common.keyed_lock import KeyedLock
 from services.errors import BadOrder
 from services.jobs import Jobs
@@ -51,35 +51,37 @@ async def own_job(db: Database, job_id: str, user_id: int) -> tuple[Job, Asset |
 async def stop(
     query: CallbackQuery,
     callback_data: JobTap,
-    tap: Tap,
+    callback: CallbackAnswer,
     bot: Bot,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     jobs: Jobs,
-    letters: JobLetters,
+    renderer: ChatMessages,
     chats: KeyedLock,
     db: Database,
 ) -> None:
     """Cancel while no provider was asked; otherwise say why not and what happens to the money."""
     await own_job(db, callback_data.job, person.id)
-    chat_id, message_id = place(query)
+    chat_id, message_id = message_ref(query)
     async with chats.hold(chat_id):
         try:
             job = await jobs.cancel(callback_data.job, person.id)
         except IllegalMove:
-            await tap.say(voice.plain("stop-too-late"), alert=True)
+            await callback.answer(localizer.plain("stop-too-late"), alert=True)
             job, _ = await own_job(db, callback_data.job, person.id)
             if job.is_open and message_id is not None and job.status_message_id == message_id:
                 # The message still offers to stop: show at once what has begun meanwhile.
                 now_ms = await db.read(lambda tx: tx.now)
-                await change(bot, chat_id, message_id, letters.progress(voice.language, job, ahead=0, now_ms=now_ms))
+                await change(
+                    bot, chat_id, message_id, renderer.progress(localizer.language, job, ahead=0, now_ms=now_ms)
+                )
             return
-        await tap.say(voice.plain("stop-done", price=voice.rubles(job.cost_estimate)))
-        screen = letters.cancelled(voice.language, job)
+        await callback.answer(localizer.plain("stop-done", price=localizer.rubles(job.cost_estimate)))
+        screen = renderer.cancelled(localizer.language, job)
         if job.status_message_id not in (None, message_id):
             await change_or_show(bot, chat_id, job.status_message_id, screen)
-            done = voice.t("stop-done", price=voice.rubles(job.cost_estimate))
-            screen = await open_orders(voice, db, person.id, [done])
+            done = localizer.t("stop-done", price=localizer.rubles(job.cost_estimate))
+            screen = await open_orders(localizer, db, person.id, [done])
         await change_or_show(bot, chat_id, message_id, screen)
 
 
@@ -88,10 +90,10 @@ async def again(
     query: CallbackQuery,
     callback_data: JobTap,
     state: FSMContext,
-    tap: Tap,
+    callback: CallbackAnswer,
     bot: Bot,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     drafts: Drafts,
     cards: Cards,
     db: Database,
@@ -105,7 +107,7 @@ async def again(
         token("again", query.id),
         person.id,
         before.type,
-        chat_id=place(query)[0],
+        chat_id=message_ref(query)[0],
         prompt=before.prompt,
         inputs=before.inputs,
         model=before.model,
@@ -113,8 +115,8 @@ async def again(
         parent_job_id=job.id,
     )
     await begun(state, draft.id)
-    await tap.say()
-    await cards.send(bot, voice, draft)
+    await callback.answer()
+    await cards.send(bot, localizer, draft)
 
 
 @router.callback_query(JobTap.filter(F.act.in_({"edit", "animate"})), flags=RESULT)
@@ -122,10 +124,10 @@ async def from_result(
     query: CallbackQuery,
     callback_data: JobTap,
     state: FSMContext,
-    tap: Tap,
+    callback: CallbackAnswer,
     bot: Bot,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     drafts: Drafts,
     cards: Cards,
     photos: Photos,
@@ -135,72 +137,78 @@ async def from_result(
     job, result = await own_job(db, callback_data.job, person.id)
     if result is None:
         raise PhotoGone(job.id)
-    await tap.say()
+    await callback.answer()
     photo = await photos.keep_result(bot, person.id, result)
-    limits = drafts.shelf.catalogue.limits
+    limits = drafts.storefront.catalogue.limits
     animate = callback_data.act == "animate"
     if animate and (fault := clip_fault(photo, limits)):
-        await show(bot, place(query)[0], Screen(voice.t(fault, pixels=limits.video_photo_min_side)))
+        await show(bot, message_ref(query)[0], Screen(localizer.t(fault, pixels=limits.video_photo_min_side)))
         return
     draft = await drafts.open(
         token(callback_data.act, query.id),
         person.id,
         JobType.ANIMATE if animate else JobType.EDIT,
-        chat_id=place(query)[0],
+        chat_id=message_ref(query)[0],
         inputs=(photo.id,),
         parent_job_id=job.id,
     )
     await state.set_state(Waiting.prompt)
     await state.set_data({"draft": draft.id})
-    await cards.send(bot, voice, draft)
+    await cards.send(bot, localizer, draft)
 
 
 @router.callback_query(JobTap.filter(F.act == "open"), flags=RESULT)
 async def open_job(
     query: CallbackQuery,
     callback_data: JobTap,
-    tap: Tap,
+    callback: CallbackAnswer,
     bot: Bot,
     person: User,
-    voice: Voice,
-    letters: JobLetters,
+    localizer: Localizer,
+    renderer: ChatMessages,
     delivery: Delivery,
     notifier: Notifier,
     db: Database,
     chats: KeyedLock,
 ) -> None:
     """Show an order again: its result, why there is none, or how far it is."""
-    await tap.say()
-    chat_id, _ = place(query)
+    await callback.answer()
+    chat_id, _ = message_ref(query)
     job, asset = await own_job(db, callback_data.job, person.id)
     if job.is_open:
         async with chats.hold(chat_id):
             ahead = await db.read(job_rows.ahead_in_queue, job)
             now_ms = await db.read(lambda tx: tx.now)
-            screen = letters.progress(voice.language, job, ahead=ahead, now_ms=now_ms)
+            screen = renderer.progress(localizer.language, job, ahead=ahead, now_ms=now_ms)
             message = await show(bot, chat_id, screen)
             await db.write(job_rows.set_status_message, job.id, chat_id, message.message_id)
         return
     if job.status is not JobStatus.COMPLETED:
-        words = letters.cancelled if job.status is JobStatus.CANCELLED else letters.failed
-        await show(bot, chat_id, words(voice.language, job))
+        words = renderer.cancelled if job.status is JobStatus.CANCELLED else renderer.failed
+        await show(bot, chat_id, words(localizer.language, job))
         return
     if job.delivered_at is None:
         revived = await db.write(outbox.revive_results, person.id)
         if revived:
             notifier.nudge()  # it never arrived: the delivery itself is made again, and counted
             return
-    await _send_again(bot, chat_id, voice, job, asset, letters, delivery)
+    await _send_again(bot, chat_id, localizer, job, asset, renderer, delivery)
 
 
 async def _send_again(
-    bot: Bot, chat_id: int, voice: Voice, job: Job, asset: Asset | None, letters: JobLetters, delivery: Delivery
+    bot: Bot,
+    chat_id: int,
+    localizer: Localizer,
+    job: Job,
+    asset: Asset | None,
+    renderer: ChatMessages,
+    delivery: Delivery,
 ) -> None:
     try:
         if asset is None:
             raise ResultGone(job.id)
-        await delivery.send(bot, chat_id, job, asset, voice.language)
+        await delivery.send(bot, chat_id, job, asset, localizer.language)
     except ResultGone:
-        await show(bot, chat_id, letters.expired(voice.language, job))
+        await show(bot, chat_id, renderer.expired(localizer.language, job))
     except ResultTooLarge:
-        await show(bot, chat_id, letters.too_large(voice.language, job))
+        await show(bot, chat_id, renderer.too_large(localizer.language, job))

@@ -11,12 +11,12 @@ from aiogram.types import CallbackQuery, Message
 from database import admin, ledger
 from database import jobs as job_rows
 from database.models import Database, Entry, Job, Reason, Tx, User
-from handlers.middlewares import Tap
-from handlers.orders.confirm import turn
+from handlers.middlewares import CallbackAnswer
+from handlers.orders.confirm import answer_and_edit
 from handlers.start import MenuWord
 from handlers.views import keyboards
 from handlers.views.callbacks import GoTap, PageTap
-from handlers.views.localizer import Voice
+from handlers.views.localizer import Localizer
 from handlers.views.messages import title_of
 from services.common.i18n import Safe
 from services.messaging.telegram import Screen, show
@@ -30,57 +30,63 @@ FREE: Final = {"rate_limit": False}
 PAGE: Final = 10
 
 
-async def balance_screen(voice: Voice, db: Database, payments: Payments, stars: Stars, user_id: int) -> Screen:
+async def balance_screen(localizer: Localizer, db: Database, payments: Payments, stars: Stars, user_id: int) -> Screen:
     """What is there, what is held for orders, what is owed."""
     card = await db.read(admin.user_card, str(user_id))
-    lines = [voice.t("balance", balance=voice.rubles(card.balance))]
+    lines = [localizer.t("balance", balance=localizer.rubles(card.balance))]
     if card.held:
-        lines.append(voice.t("balance-held", held=voice.rubles(card.held)))
+        lines.append(localizer.t("balance-held", held=localizer.rubles(card.held)))
     if card.debt:
-        lines.append(voice.t("balance-debt", debt=voice.rubles(card.debt)))
+        lines.append(localizer.t("balance-debt", debt=localizer.rubles(card.debt)))
     can_pay = payments.offered or stars.enabled
     if not can_pay:
-        lines += ["", voice.t("topup-none")]
-    return Screen("\n".join(lines), keyboards.balance(voice, payments=can_pay))
+        lines += ["", localizer.t("topup-none")]
+    return Screen("\n".join(lines), keyboards.balance(localizer, payments=can_pay))
 
 
 @router.message(Command("balance"), flags=MESSAGE)
 @router.message(MenuWord("menu-balance"), flags=MESSAGE)
 async def balance(
-    message: Message, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments, stars: Stars
+    message: Message, bot: Bot, person: User, localizer: Localizer, db: Database, payments: Payments, stars: Stars
 ) -> None:
-    await show(bot, message.chat.id, await balance_screen(voice, db, payments, stars, person.id))
+    await show(bot, message.chat.id, await balance_screen(localizer, db, payments, stars, person.id))
 
 
 @router.callback_query(GoTap.filter(F.to == "balance"), flags=FREE)
 async def go_balance(
     query: CallbackQuery,
-    tap: Tap,
+    callback: CallbackAnswer,
     bot: Bot,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     db: Database,
     payments: Payments,
     stars: Stars,
 ) -> None:
-    await turn(query, tap, bot, await balance_screen(voice, db, payments, stars, person.id))
+    await answer_and_edit(query, callback, bot, await balance_screen(localizer, db, payments, stars, person.id))
 
 
 @router.callback_query(PageTap.filter(F.what == "ledger"), flags=FREE)
 async def statement(
-    query: CallbackQuery, callback_data: PageTap, tap: Tap, bot: Bot, person: User, voice: Voice, db: Database
+    query: CallbackQuery,
+    callback_data: PageTap,
+    callback: CallbackAnswer,
+    bot: Bot,
+    person: User,
+    localizer: Localizer,
+    db: Database,
 ) -> None:
     """A page of the statement; `at` is the id before which it begins, 0 for the newest."""
     balance, entries, jobs = await db.read(_page, person.id, callback_data.at)
     shown = entries[:PAGE]
-    lines = [voice.t("statement-title", balance=voice.rubles(balance)), ""]
-    lines += [_line(voice, entry, jobs.get(entry.job_id or "")) for entry in shown]
+    lines = [localizer.t("statement-title", balance=localizer.rubles(balance)), ""]
+    lines += [_line(localizer, entry, jobs.get(entry.job_id or "")) for entry in shown]
     if not shown:
-        lines.append(voice.t("statement-empty"))
+        lines.append(localizer.t("statement-empty"))
     older = shown[-1].id if len(entries) > PAGE else None
-    leaf = keyboards.pages(voice, "ledger", newer=0 if callback_data.at else None, older=older)
-    back = [keyboards.button(voice.plain("button-back"), GoTap(to="balance"))]
-    await turn(query, tap, bot, Screen("\n".join(lines), keyboards.keyboard(leaf, back)))
+    leaf = keyboards.pages(localizer, "ledger", newer=0 if callback_data.at else None, older=older)
+    back = [keyboards.button(localizer.plain("button-back"), GoTap(to="balance"))]
+    await answer_and_edit(query, callback, bot, Screen("\n".join(lines), keyboards.keyboard(leaf, back)))
 
 
 def _page(tx: Tx, user_id: int, before_id: int) -> tuple[int, list[Entry], dict[str, Job]]:
@@ -89,21 +95,21 @@ def _page(tx: Tx, user_id: int, before_id: int) -> tuple[int, list[Entry], dict[
     return ledger.get_balance(tx, user_id), entries, {job.id: job for job in found if job is not None}
 
 
-def _line(voice: Voice, entry: Entry, job: Job | None) -> str:
-    amount = f"{'+' if entry.amount > 0 else ''}{voice.rubles(entry.amount)}"
-    what = Safe(_what(voice, entry, job))
-    return voice.t("statement-line", when=voice.when(entry.created_at), amount=amount, what=what)
+def _line(localizer: Localizer, entry: Entry, job: Job | None) -> str:
+    amount = f"{'+' if entry.amount > 0 else ''}{localizer.rubles(entry.amount)}"
+    what = Safe(_what(localizer, entry, job))
+    return localizer.t("statement-line", when=localizer.when(entry.created_at), amount=amount, what=what)
 
 
-def _what(voice: Voice, entry: Entry, job: Job | None) -> str:
+def _what(localizer: Localizer, entry: Entry, job: Job | None) -> str:
     """What an entry was for, in the person's words where there are any (HTML)."""
     known = {reason.value for reason in Reason}
     if entry.reason == Reason.RESERVE and job is not None:
-        words = voice.t(f"entry-reserve-{job.type}")
+        words = localizer.t(f"entry-reserve-{job.type}")
     elif entry.reason in known and entry.reason != Reason.RESERVE:
-        words = voice.t(f"entry-{entry.reason}")
+        words = localizer.t(f"entry-{entry.reason}")
     else:
-        words = voice.t("entry-other-in" if entry.amount > 0 else "entry-other-out")
+        words = localizer.t("entry-other-in" if entry.amount > 0 else "entry-other-out")
     if job is None or not job.prompt:
         return words
-    return voice.t("entry-with-prompt", what=Safe(words), prompt=title_of(voice, job))
+    return localizer.t("entry-with-prompt", what=Safe(words), prompt=title_of(localizer, job))

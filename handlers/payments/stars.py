@@ -10,10 +10,10 @@ from aiogram.types import CallbackQuery, Message, Update
 
 from database import payments as rows
 from database.models import Database, User
-from handlers.middlewares import Tap
-from handlers.orders.confirm import place
+from handlers.middlewares import CallbackAnswer
+from handlers.orders.confirm import message_ref
 from handlers.views.callbacks import StarTap
-from handlers.views.localizer import Voice
+from handlers.views.localizer import Localizer
 from services.messaging.telegram import cut
 from services.payments.stars import Stars
 
@@ -24,7 +24,7 @@ TOP_UP: Final = {"rate_limit": "topup"}
 LONGEST_QUESTION: Final = 1000
 
 
-class StarTill:
+class StarsUpdateHandler:
     """Takes what Telegram says of Stars before any queue: the counter has ten seconds, and money waits for nobody."""
 
     def __init__(self, stars: Stars) -> None:
@@ -49,39 +49,44 @@ class StarTill:
 
 @router.callback_query(StarTap.filter(), flags=TOP_UP)
 async def pay_in_stars(
-    query: CallbackQuery, callback_data: StarTap, tap: Tap, person: User, voice: Voice, stars: Stars
+    query: CallbackQuery,
+    callback_data: StarTap,
+    callback: CallbackAnswer,
+    person: User,
+    localizer: Localizer,
+    stars: Stars,
 ) -> None:
     """Send the invoice of a pack; a second tap sends the same order again, and it can be paid once."""
-    chat_id, message_id = place(query)
+    chat_id, message_id = message_ref(query)
     order_id = f"st-{chat_id}-{message_id or 0}-{callback_data.amount}-{query.id[-12:]}"
     await stars.send_invoice(
         person.id,
         callback_data.amount,
         chat_id=chat_id,
-        language=voice.language,
+        language=localizer.language,
         order_id=order_id,
         draft_id=callback_data.draft or None,
     )
-    await tap.say()
+    await callback.answer()
 
 
 @router.message(Command("paysupport"), flags=MESSAGE)
 async def support(
-    message: Message, command: CommandObject, person: User, voice: Voice, db: Database, stars: Stars
+    message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database, stars: Stars
 ) -> None:
     """A question about a payment goes to the administrators, once a message."""
     words = cut((command.args or "").strip(), LONGEST_QUESTION)
     if not words:
-        await message.answer(voice.t("support-usage"))
+        await message.answer(localizer.t("support-usage"))
         return
     if not stars.admins:
-        await message.answer(voice.t("support-nobody"))
+        await message.answer(localizer.t("support-nobody"))
         return
     key = f"support:{message.chat.id}:{message.message_id}"
     await db.write(rows.alert, stars.admins, key, "alert-support", user=str(person.id), text=words)
-    await message.answer(voice.t("support-sent"))
+    await message.answer(localizer.t("support-sent"))
 
 
 @router.message(Command("terms"), flags=MESSAGE)
-async def terms(message: Message, voice: Voice) -> None:
-    await message.answer(voice.t("terms"))
+async def terms(message: Message, localizer: Localizer) -> None:
+    await message.answer(localizer.t("terms"))

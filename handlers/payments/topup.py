@@ -12,12 +12,12 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 from database import payments as rows
 from database import users
 from database.models import Database, Payment, PaymentStatus, User
-from handlers.middlewares import Tap
-from handlers.orders.confirm import place, turn
+from handlers.middlewares import CallbackAnswer
+from handlers.orders.confirm import answer_and_edit, message_ref
 from handlers.states import Waiting, answered
 from handlers.views import keyboards
 from handlers.views.callbacks import PayTap, TopUpTap
-from handlers.views.localizer import Voice
+from handlers.views.localizer import Localizer
 from services.catalogue import Catalogue
 from services.errors import TopUpUnavailable
 from services.messaging.notifier import Notifier
@@ -41,41 +41,47 @@ _BAD_SUM: Final = {
 
 
 async def choice_screen(
-    voice: Voice, db: Database, payments: Payments, catalogue: Catalogue, user_id: int, draft: str = ""
+    localizer: Localizer, db: Database, payments: Payments, catalogue: Catalogue, user_id: int, draft: str = ""
 ) -> Screen:
     """The packs, in rubles and in Stars. Raises TopUpUnavailable when neither is taken."""
     packs, stars = catalogue.top_ups.packs, catalogue.top_ups.star_packs
     if not payments.offered and not stars:
         raise TopUpUnavailable("off")
-    balance = voice.rubles(await db.get_balance(user_id))
+    balance = localizer.rubles(await db.get_balance(user_id))
     if not payments.offered:
-        text = voice.t("topup-stars", balance=balance)
-        return Screen(text, keyboards.top_up_in_stars(voice, stars, draft=draft))
-    text = voice.t("topup-both" if stars else "topup", balance=balance)
-    return Screen(text, keyboards.top_up(voice, packs, draft=draft, star_packs=stars))
+        text = localizer.t("topup-stars", balance=balance)
+        return Screen(text, keyboards.top_up_in_stars(localizer, stars, draft=draft))
+    text = localizer.t("topup-both" if stars else "topup", balance=balance)
+    return Screen(text, keyboards.top_up(localizer, packs, draft=draft, star_packs=stars))
 
 
 @router.message(Command("topup"), flags=MESSAGE)
 async def top_up(
-    message: Message, bot: Bot, person: User, voice: Voice, db: Database, payments: Payments, catalogue: Catalogue
+    message: Message,
+    bot: Bot,
+    person: User,
+    localizer: Localizer,
+    db: Database,
+    payments: Payments,
+    catalogue: Catalogue,
 ) -> None:
-    await show(bot, message.chat.id, await choice_screen(voice, db, payments, catalogue, person.id))
+    await show(bot, message.chat.id, await choice_screen(localizer, db, payments, catalogue, person.id))
 
 
 @router.callback_query(TopUpTap.filter(F.amount == 0), flags=FREE)
 async def choose(
     query: CallbackQuery,
     callback_data: TopUpTap,
-    tap: Tap,
+    callback: CallbackAnswer,
     bot: Bot,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     db: Database,
     payments: Payments,
     catalogue: Catalogue,
 ) -> None:
-    screen = await choice_screen(voice, db, payments, catalogue, person.id, callback_data.draft)
-    await turn(query, tap, bot, screen)
+    screen = await choice_screen(localizer, db, payments, catalogue, person.id, callback_data.draft)
+    await answer_and_edit(query, callback, bot, screen)
 
 
 @router.callback_query(TopUpTap.filter(F.amount < 0), flags=FREE)
@@ -83,9 +89,9 @@ async def ask_sum(
     query: CallbackQuery,
     callback_data: TopUpTap,
     state: FSMContext,
-    tap: Tap,
+    callback: CallbackAnswer,
     bot: Bot,
-    voice: Voice,
+    localizer: Localizer,
     catalogue: Catalogue,
     payments: Payments,
 ) -> None:
@@ -94,9 +100,9 @@ async def ask_sum(
     await state.set_state(Waiting.amount)
     await state.set_data({"order": callback_data.draft})
     limits = catalogue.top_ups
-    text = voice.t("topup-ask", minimum=voice.rubles(limits.minimum), maximum=voice.rubles(limits.maximum))
-    back = keyboards.button(voice.plain("button-back"), TopUpTap(amount=0, draft=callback_data.draft))
-    await turn(query, tap, bot, Screen(text, keyboards.keyboard([back])))
+    text = localizer.t("topup-ask", minimum=localizer.rubles(limits.minimum), maximum=localizer.rubles(limits.maximum))
+    back = keyboards.button(localizer.plain("button-back"), TopUpTap(amount=0, draft=callback_data.draft))
+    await answer_and_edit(query, callback, bot, Screen(text, keyboards.keyboard([back])))
 
 
 @router.message(StateFilter(Waiting.amount), F.text, ~F.text.startswith("/"), flags=TOP_UP)
@@ -105,7 +111,7 @@ async def typed_sum(
     state: FSMContext,
     bot: Bot,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     catalogue: Catalogue,
     db: Database,
     payments: Payments,
@@ -116,13 +122,15 @@ async def typed_sum(
         amount = parse_rubles(message.text or "", minimum=limits.minimum, maximum=limits.maximum)
     except BadSum as error:
         key = _BAD_SUM.get(type(error), "topup-not-a-sum")
-        await message.answer(voice.t(key, minimum=voice.rubles(limits.minimum), maximum=voice.rubles(limits.maximum)))
+        await message.answer(
+            localizer.t(key, minimum=localizer.rubles(limits.minimum), maximum=localizer.rubles(limits.maximum))
+        )
         return
     draft = str((await state.get_data()).get("order", ""))
     if payments.wants_email and person.email is None:
-        await show(bot, message.chat.id, await _ask_email(state, voice, amount, draft))
+        await show(bot, message.chat.id, await _ask_email(state, localizer, amount, draft))
         return
-    await _send_link(message, state, bot, person, voice, db, payments, amount, draft)
+    await _send_link(message, state, bot, person, localizer, db, payments, amount, draft)
 
 
 @router.callback_query(TopUpTap.filter(F.amount > 0), flags=TOP_UP)
@@ -130,10 +138,10 @@ async def pay(
     query: CallbackQuery,
     callback_data: TopUpTap,
     state: FSMContext,
-    tap: Tap,
+    callback: CallbackAnswer,
     bot: Bot,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     catalogue: Catalogue,
     db: Database,
     payments: Payments,
@@ -142,9 +150,11 @@ async def pay(
     limits = catalogue.top_ups
     if not limits.minimum <= callback_data.amount <= limits.maximum:
         raise TopUpUnavailable("refused")
-    chat_id, message_id = place(query)
+    chat_id, message_id = message_ref(query)
     if payments.wants_email and person.email is None:
-        await turn(query, tap, bot, await _ask_email(state, voice, callback_data.amount, callback_data.draft))
+        await answer_and_edit(
+            query, callback, bot, await _ask_email(state, localizer, callback_data.amount, callback_data.draft)
+        )
         return
     order_id = await _order_of(query, state, db, f"{chat_id}-{message_id or 0}-{callback_data.amount}")
     if order_id is None:
@@ -153,12 +163,12 @@ async def pay(
         person.id,
         callback_data.amount,
         chat_id=chat_id,
-        language=voice.language,
+        language=localizer.language,
         order_id=order_id,
         draft_id=callback_data.draft or None,
         message_id=message_id,
     )
-    shown = await turn(query, tap, bot, _link(voice, order))
+    shown = await answer_and_edit(query, callback, bot, _link(localizer, order))
     await db.write(rows.set_message, order.id, chat_id, shown)
 
 
@@ -169,7 +179,7 @@ async def email(
     state: FSMContext,
     bot: Bot,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     db: Database,
     payments: Payments,
 ) -> None:
@@ -178,13 +188,13 @@ async def email(
     await state.clear()
     if typed.lower() == "off":
         await db.write(users.set_email, person.id, None)
-        await message.answer(voice.t("email-forgotten"))
+        await message.answer(localizer.t("email-forgotten"))
     elif not payments.wants_email and (typed or person.email is None):
-        await message.answer(voice.t("email-not-needed"))
+        await message.answer(localizer.t("email-not-needed"))
     elif typed:
-        await _keep_email(message, voice, db, person, typed)
+        await _keep_email(message, localizer, db, person, typed)
     else:
-        await show(bot, message.chat.id, await _ask_email(state, voice, 0, "", known=person.email))
+        await show(bot, message.chat.id, await _ask_email(state, localizer, 0, "", known=person.email))
 
 
 @router.message(StateFilter(Waiting.email), F.text, ~F.text.startswith("/"), flags=TOP_UP)
@@ -193,37 +203,39 @@ async def typed_email(
     state: FSMContext,
     bot: Bot,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     catalogue: Catalogue,
     db: Database,
     payments: Payments,
 ) -> None:
     """Keep the address, and go on with the payment it was asked for."""
     data = await state.get_data()
-    if not await _keep_email(message, voice, db, person, message.text or ""):
+    if not await _keep_email(message, localizer, db, person, message.text or ""):
         return
     amount, draft = int(data.get("amount", 0)), str(data.get("order", ""))
     if not catalogue.top_ups.minimum <= amount <= catalogue.top_ups.maximum:
         await answered(state, message)
         return
-    await _send_link(message, state, bot, person, voice, db, payments, amount, draft)
+    await _send_link(message, state, bot, person, localizer, db, payments, amount, draft)
 
 
-async def _ask_email(state: FSMContext, voice: Voice, amount: int, draft: str, *, known: str | None = None) -> Screen:
+async def _ask_email(
+    state: FSMContext, localizer: Localizer, amount: int, draft: str, *, known: str | None = None
+) -> Screen:
     await state.set_state(Waiting.email)
     await state.set_data({"amount": amount, "order": draft})
-    return Screen(voice.t("email-ask") if known is None else voice.t("email-change", email=known))
+    return Screen(localizer.t("email-ask") if known is None else localizer.t("email-change", email=known))
 
 
-async def _keep_email(message: Message, voice: Voice, db: Database, person: User, typed: str) -> bool:
+async def _keep_email(message: Message, localizer: Localizer, db: Database, person: User, typed: str) -> bool:
     """False when it is no address; the person may type it again."""
     try:
         address = parse_email(typed)
     except BadEmail:
-        await message.answer(voice.t("email-bad"))
+        await message.answer(localizer.t("email-bad"))
         return False
     await db.write(users.set_email, person.id, address)
-    await message.answer(voice.t("email-kept", email=address))
+    await message.answer(localizer.t("email-kept", email=address))
     return True
 
 
@@ -231,22 +243,22 @@ async def _keep_email(message: Message, voice: Voice, db: Database, person: User
 async def check(
     query: CallbackQuery,
     callback_data: PayTap,
-    tap: Tap,
+    callback: CallbackAnswer,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     payments: Payments,
     notifier: Notifier,
 ) -> None:
     """Ask YooKassa now; the message itself is changed by whoever credits."""
     payment = await payments.check(callback_data.payment, person.id)
     if payment.quarantined_reason is not None:
-        await tap.say(voice.plain("check-unclear"), alert=True)
+        await callback.answer(localizer.plain("check-unclear"), alert=True)
     elif payment.status is PaymentStatus.PENDING:
-        await tap.say(voice.plain("check-pending"), alert=True)
+        await callback.answer(localizer.plain("check-pending"), alert=True)
     elif payment.status is PaymentStatus.CANCELED:
-        await tap.say(voice.plain("check-canceled"), alert=True)
+        await callback.answer(localizer.plain("check-canceled"), alert=True)
     else:
-        await tap.say(voice.plain("check-paid"))
+        await callback.answer(localizer.plain("check-paid"))
     notifier.nudge()
 
 
@@ -255,7 +267,7 @@ async def _send_link(
     state: FSMContext,
     bot: Bot,
     person: User,
-    voice: Voice,
+    localizer: Localizer,
     db: Database,
     payments: Payments,
     amount: int,
@@ -272,7 +284,7 @@ async def _send_link(
             person.id,
             amount,
             chat_id=chat_id,
-            language=voice.language,
+            language=localizer.language,
             draft_id=draft or None,
             message_id=None,
             order_id=f"{chat_id}-{message.message_id}-{amount}",
@@ -280,7 +292,7 @@ async def _send_link(
     except TopUpUnavailable:
         await answered(state, message)
         raise
-    sent = await show(bot, chat_id, _link(voice, order))
+    sent = await show(bot, chat_id, _link(localizer, order))
     await db.write(rows.set_message, order.id, chat_id, sent.message_id)
     await answered(state, message)
 
@@ -301,16 +313,16 @@ async def _order_of(query: CallbackQuery, state: FSMContext, db: Database, base:
             break
     if await state.get_state() in (Waiting.amount.state, Waiting.email.state):
         await state.set_state(None)  # a photo that waits for its words goes on waiting
-    await state.update_data(tap=query.id, tapped=order_id)
+    await state.update_data(callback=query.id, tapped=order_id)
     return order_id
 
 
-def _link(voice: Voice, order: Payment) -> Screen:
-    amount = voice.rubles(order.amount)
+def _link(localizer: Localizer, order: Payment) -> Screen:
+    amount = localizer.rubles(order.amount)
     if order.confirmation_url is None:
         raise TopUpUnavailable("try_later")
-    label = voice.plain("button-pay", amount=amount)
+    label = localizer.plain("button-pay", amount=amount)
     link = InlineKeyboardButton(text=label, url=order.confirmation_url, style="success")
-    check_button = keyboards.button(voice.plain("button-check"), PayTap(payment=order.id))
-    back = keyboards.button(voice.plain("button-back"), TopUpTap(amount=0, draft=order.draft_id or ""))
-    return Screen(voice.t("topup-link", amount=amount), keyboards.keyboard([link], [check_button], [back]))
+    check_button = keyboards.button(localizer.plain("button-check"), PayTap(payment=order.id))
+    back = keyboards.button(localizer.plain("button-back"), TopUpTap(amount=0, draft=order.draft_id or ""))
+    return Screen(localizer.t("topup-link", amount=amount), keyboards.keyboard([link], [check_button], [back]))

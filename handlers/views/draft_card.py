@@ -11,7 +11,7 @@ from aiogram.types import InlineKeyboardButton
 from database.models import Draft, JobType
 from handlers.views.callbacks import CardTap, ChoiceTap, MenuTap, Option
 from handlers.views.keyboards import button, create, in_rows, keyboard
-from handlers.views.localizer import Voice
+from handlers.views.localizer import Localizer
 from services.catalogue import Catalogue, ImageModel, VideoModel
 from services.common.i18n import Safe
 from services.messaging.telegram import Screen, cut
@@ -25,7 +25,7 @@ Quoter = Callable[[Draft], Quote]
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Storefront:
     """What this installation sells."""
 
     catalogue: Catalogue
@@ -58,62 +58,66 @@ class Shelf:
         return self.pictures if type in PICTURES else self.clips
 
 
-def card(voice: Voice, shelf: Shelf, draft: Draft, balance: int, *, note: str | None = None) -> Screen:
+def card(
+    localizer: Localizer, storefront: Storefront, draft: Draft, balance: int, *, note: str | None = None
+) -> Screen:
     """The draft with everything that can be changed about it. `note` is a sentence (HTML) above the money."""
     if not draft.prompt and draft.type is JobType.EDIT:
-        return _photo_without_words(voice, shelf, draft, note)
-    quote = shelf.quote(draft)
-    lines = [f"<b>{voice.t(f'kind-{draft.type}')}</b>"]
+        return _photo_without_words(localizer, storefront, draft, note)
+    quote = storefront.quote(draft)
+    lines = [f"<b>{localizer.t(f'kind-{draft.type}')}</b>"]
     if draft.prompt:
         lines.append(voice_quote(draft.prompt))
     elif draft.type is JobType.ANIMATE:
-        lines.append(voice.t("card-no-prompt-animate"))
-    lines.append(" · ".join(_facts(voice, shelf, draft, quote)))
+        lines.append(localizer.t("card-no-prompt-animate"))
+    lines.append(" · ".join(_facts(localizer, storefront, draft, quote)))
     if note:
         lines.append(note)
-    lines += ["", _money(voice, balance, quote.price)]
+    lines += ["", _money(localizer, balance, quote.price)]
     rows = [
-        [create(voice, draft.id, quote.price)],
-        [_model_button(voice, shelf, draft)],
-        *in_rows(_option_buttons(voice, shelf, draft, quote), 3),
-        _content_buttons(voice, shelf, draft),
-        _kind_button(voice, shelf, draft),
-        [button(voice.plain("button-cancel"), CardTap(draft=draft.id, act="drop"))],
+        [create(localizer, draft.id, quote.price)],
+        [_model_button(localizer, storefront, draft)],
+        *in_rows(_option_buttons(localizer, storefront, draft, quote), 3),
+        _content_buttons(localizer, storefront, draft),
+        _kind_button(localizer, storefront, draft),
+        [button(localizer.plain("button-cancel"), CardTap(draft=draft.id, act="drop"))],
     ]
     return Screen("\n".join(lines), keyboard(*rows))
 
 
-def menu(voice: Voice, shelf: Shelf, draft: Draft, option: Option) -> Screen:
+def menu(localizer: Localizer, storefront: Storefront, draft: Draft, option: Option) -> Screen:
     """The choices of one option, each with what the order would cost then where the price depends on it."""
-    now = shelf.quote(draft)
+    now = storefront.quote(draft)
     priced = option not in (Option.RATIO,)
     buttons = []
-    for value, title, changed in _choices(voice, shelf, draft, option):
+    for value, title, changed in _choices(localizer, storefront, draft, option):
         label = title
         if priced:
-            label = voice.plain("choice-price", title=title, price=voice.rubles(shelf.quote(changed).price))
-        chosen = shelf.quote(changed).params == now.params and changed.model == draft.model
+            label = localizer.plain(
+                "choice-price", title=title, price=localizer.rubles(storefront.quote(changed).price)
+            )
+        chosen = storefront.quote(changed).params == now.params and changed.model == draft.model
         data = ChoiceTap(draft=draft.id, option=option, value=value)
         buttons.append(button(f"✓ {label}" if chosen else label, data))
-    lines = [f"<b>{voice.t(f'kind-{draft.type}')}</b>"]
+    lines = [f"<b>{localizer.t(f'kind-{draft.type}')}</b>"]
     if draft.prompt:
         lines.append(voice_quote(draft.prompt))
     if option is Option.MODEL:
         lines += [
-            f"<b>{voice_text(voice, model.title)}</b> — {voice_text(voice, model.about)}"
-            for model in shelf.models_for(draft.type, len(draft.inputs))
+            f"<b>{voice_text(localizer, model.title)}</b> — {voice_text(localizer, model.about)}"
+            for model in storefront.models_for(draft.type, len(draft.inputs))
         ]
-    lines += ["", voice.t(f"card-option-{option}")]
+    lines += ["", localizer.t(f"card-option-{option}")]
     width = {Option.MODEL: 1, Option.RATIO: 4}.get(option, 2)
-    back = [button(voice.plain("button-back"), CardTap(draft=draft.id, act="show"))]
+    back = [button(localizer.plain("button-back"), CardTap(draft=draft.id, act="show"))]
     return Screen("\n".join(lines), keyboard(*in_rows(buttons, width), back))
 
 
-def with_choice(shelf: Shelf, draft: Draft, option: Option, value: str) -> Draft:
+def with_choice(storefront: Storefront, draft: Draft, option: Option, value: str) -> Draft:
     """The draft with one choice taken; what the model lacks is brought to the nearest it has."""
     params = dict(draft.params)
     if option is Option.MODEL:
-        if value in [model.key for model in shelf.models_for(draft.type, len(draft.inputs))]:
+        if value in [model.key for model in storefront.models_for(draft.type, len(draft.inputs))]:
             draft = replace(draft, model=value)
     elif option is Option.RATIO:
         params["ratio"] = None if value == AS_PHOTO else value.replace("x", ":")
@@ -125,10 +129,10 @@ def with_choice(shelf: Shelf, draft: Draft, option: Option, value: str) -> Draft
         params["resolution"] = value
     elif option is Option.AUDIO:
         params["audio"] = value == "1"
-    return fitted(shelf, replace(draft, params=params))
+    return fitted(storefront, replace(draft, params=params))
 
 
-def with_kind(shelf: Shelf, draft: Draft, *, clip: bool) -> Draft:
+def with_kind(storefront: Storefront, draft: Draft, *, clip: bool) -> Draft:
     """The same words and photos as a clip, or as a picture."""
     if clip:
         type = JobType.ANIMATE if draft.inputs else JobType.VIDEO
@@ -136,16 +140,16 @@ def with_kind(shelf: Shelf, draft: Draft, *, clip: bool) -> Draft:
     else:
         type = JobType.EDIT if draft.inputs else JobType.IMAGE
     if (draft.type in PICTURES) is clip:
-        draft = replace(draft, model=shelf.default_model(type, len(draft.inputs)), params={})
-    return fitted(shelf, replace(draft, type=type))
+        draft = replace(draft, model=storefront.default_model(type, len(draft.inputs)), params={})
+    return fitted(storefront, replace(draft, type=type))
 
 
-def fitted(shelf: Shelf, draft: Draft) -> Draft:
+def fitted(storefront: Storefront, draft: Draft) -> Draft:
     """The draft with a model that is still sold and options that it has."""
-    keys = [model.key for model in shelf.models_for(draft.type, len(draft.inputs))]
+    keys = [model.key for model in storefront.models_for(draft.type, len(draft.inputs))]
     if draft.model not in keys:
-        draft = replace(draft, model=shelf.default_model(draft.type, len(draft.inputs)))
-    return replace(draft, params=shelf.quote(draft).params)
+        draft = replace(draft, model=storefront.default_model(draft.type, len(draft.inputs)))
+    return replace(draft, params=storefront.quote(draft).params)
 
 
 def voice_quote(prompt: str) -> str:
@@ -153,95 +157,103 @@ def voice_quote(prompt: str) -> str:
     return f"<blockquote expandable>{_escaped(cut(prompt, PROMPT_SHOWN))}</blockquote>"
 
 
-def voice_text(voice: Voice, text: object) -> str:
+def voice_text(localizer: Localizer, text: object) -> str:
     """A title or remark of the catalogue as HTML."""
     words = getattr(text, "in_language", None)
-    return _escaped(str(words(voice.language)) if callable(words) else str(text))
+    return _escaped(str(words(localizer.language)) if callable(words) else str(text))
 
 
 def _escaped(text: str) -> str:
     return Safe(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
-def _photo_without_words(voice: Voice, shelf: Shelf, draft: Draft, note: str | None) -> Screen:
+def _photo_without_words(localizer: Localizer, storefront: Storefront, draft: Draft, note: str | None) -> Screen:
     """A photo came alone: ask what to do with it. Of a result we know that already: ask for the words."""
     chosen = draft.parent_job_id is not None
     lines = (
-        [voice.t("card-edit-result")]
+        [localizer.t("card-edit-result")]
         if chosen
-        else [voice.t("card-photos", count=len(draft.inputs)), voice.t("card-no-prompt")]
+        else [localizer.t("card-photos", count=len(draft.inputs)), localizer.t("card-no-prompt")]
     )
     if note:
         lines.append(note)
-    edit = button(voice.plain("button-edit-photo"), CardTap(draft=draft.id, act="prompt"), style="primary")
+    edit = button(localizer.plain("button-edit-photo"), CardTap(draft=draft.id, act="prompt"), style="primary")
     actions = [] if chosen else [edit]
-    if shelf.clips:
+    if storefront.clips:
         style = None if chosen else "primary"
-        actions.append(button(voice.plain("button-animate-photo"), CardTap(draft=draft.id, act="clip"), style=style))
+        actions.append(
+            button(localizer.plain("button-animate-photo"), CardTap(draft=draft.id, act="clip"), style=style)
+        )
     more = []
-    if len(draft.inputs) < shelf.most_photos(draft.type, draft.model):
-        more.append(button(voice.plain("button-photo"), CardTap(draft=draft.id, act="photo")))
-    drop = [button(voice.plain("button-cancel"), CardTap(draft=draft.id, act="drop"))]
+    if len(draft.inputs) < storefront.most_photos(draft.type, draft.model):
+        more.append(button(localizer.plain("button-photo"), CardTap(draft=draft.id, act="photo")))
+    drop = [button(localizer.plain("button-cancel"), CardTap(draft=draft.id, act="drop"))]
     return Screen("\n".join(lines), keyboard(actions, more, drop))
 
 
-def _facts(voice: Voice, shelf: Shelf, draft: Draft, quote: Quote) -> Iterable[str]:
-    yield voice_text(voice, shelf.model_of(draft).title)
+def _facts(localizer: Localizer, storefront: Storefront, draft: Draft, quote: Quote) -> Iterable[str]:
+    yield voice_text(localizer, storefront.model_of(draft).title)
     if quote.kind == "image":
-        yield _ratio(voice, quote)
-        yield voice.t("label-size", size=str(quote.params["size"]))
+        yield _ratio(localizer, quote)
+        yield localizer.t("label-size", size=str(quote.params["size"]))
     else:
-        yield voice.t("label-duration", seconds=int(quote.params["duration"]))
-        yield voice.t("label-resolution", resolution=_sharpness(quote.params["resolution"]))
-        yield _ratio(voice, quote)
-        if quote.params["audio"] or _has_sound_switch(shelf, draft, quote):
-            yield voice.t("label-sound-on" if quote.params["audio"] else "label-sound-off")
+        yield localizer.t("label-duration", seconds=int(quote.params["duration"]))
+        yield localizer.t("label-resolution", resolution=_sharpness(quote.params["resolution"]))
+        yield _ratio(localizer, quote)
+        if quote.params["audio"] or _has_sound_switch(storefront, draft, quote):
+            yield localizer.t("label-sound-on" if quote.params["audio"] else "label-sound-off")
     if draft.inputs:
-        yield voice.t("card-photos", count=len(draft.inputs))
+        yield localizer.t("card-photos", count=len(draft.inputs))
 
 
-def _ratio(voice: Voice, quote: Quote) -> str:
+def _ratio(localizer: Localizer, quote: Quote) -> str:
     ratio = quote.params.get("ratio")
-    return voice.t("label-ratio-photo") if ratio is None else voice.t("label-ratio", ratio=str(ratio))
+    return localizer.t("label-ratio-photo") if ratio is None else localizer.t("label-ratio", ratio=str(ratio))
 
 
-def _money(voice: Voice, balance: int, price: int) -> str:
+def _money(localizer: Localizer, balance: int, price: int) -> str:
     if balance >= price:
-        return voice.t("card-money-after", balance=voice.rubles(balance), after=voice.rubles(balance - price))
+        return localizer.t(
+            "card-money-after", balance=localizer.rubles(balance), after=localizer.rubles(balance - price)
+        )
     if balance <= 0:
-        return voice.t("card-money", balance=voice.rubles(balance))
-    return voice.t("card-money-short", balance=voice.rubles(balance), missing=voice.rubles(price - balance))
+        return localizer.t("card-money", balance=localizer.rubles(balance))
+    return localizer.t("card-money-short", balance=localizer.rubles(balance), missing=localizer.rubles(price - balance))
 
 
-def _model_button(voice: Voice, shelf: Shelf, draft: Draft) -> InlineKeyboardButton:
-    title = shelf.model_of(draft).title.in_language(voice.language)
+def _model_button(localizer: Localizer, storefront: Storefront, draft: Draft) -> InlineKeyboardButton:
+    title = storefront.model_of(draft).title.in_language(localizer.language)
     return button(f"🤖 {title}", MenuTap(draft=draft.id, option=Option.MODEL))
 
 
-def _option_buttons(voice: Voice, shelf: Shelf, draft: Draft, quote: Quote) -> list[InlineKeyboardButton]:
+def _option_buttons(
+    localizer: Localizer, storefront: Storefront, draft: Draft, quote: Quote
+) -> list[InlineKeyboardButton]:
     """A button for each option that the model leaves open."""
-    model = shelf.model_of(draft)
+    model = storefront.model_of(draft)
     labels: list[tuple[Option, str]] = []
     if isinstance(model, ImageModel):
-        labels.append((Option.RATIO, _ratio(voice, quote)))
+        labels.append((Option.RATIO, _ratio(localizer, quote)))
         if len(model.sizes) > 1:
-            labels.append((Option.SIZE, voice.plain("label-size", size=str(quote.params["size"]))))
+            labels.append((Option.SIZE, localizer.plain("label-size", size=str(quote.params["size"]))))
     else:
         if len(model.durations) > 1:
-            labels.append((Option.DURATION, voice.plain("label-duration", seconds=int(quote.params["duration"]))))
+            labels.append((Option.DURATION, localizer.plain("label-duration", seconds=int(quote.params["duration"]))))
         if len(model.resolutions) > 1:
-            label = voice.plain("label-resolution", resolution=_sharpness(quote.params["resolution"]))
+            label = localizer.plain("label-resolution", resolution=_sharpness(quote.params["resolution"]))
             labels.append((Option.RESOLUTION, label))
         if draft.type is JobType.VIDEO and len(model.ratios) > 1:
-            labels.append((Option.RATIO, _ratio(voice, quote)))
-        if _has_sound_switch(shelf, draft, quote):
-            labels.append((Option.AUDIO, voice.plain("label-sound-on" if quote.params["audio"] else "label-sound-off")))
+            labels.append((Option.RATIO, _ratio(localizer, quote)))
+        if _has_sound_switch(storefront, draft, quote):
+            labels.append(
+                (Option.AUDIO, localizer.plain("label-sound-on" if quote.params["audio"] else "label-sound-off"))
+            )
     return [button(label, MenuTap(draft=draft.id, option=option)) for option, label in labels]
 
 
-def _has_sound_switch(shelf: Shelf, draft: Draft, quote: Quote) -> bool:
+def _has_sound_switch(storefront: Storefront, draft: Draft, quote: Quote) -> bool:
     """Whether sound is the person's choice at this sharpness."""
-    model = shelf.model_of(draft)
+    model = storefront.model_of(draft)
     if not isinstance(model, VideoModel) or model.audio != "switch":
         return False
     return any(
@@ -249,21 +261,21 @@ def _has_sound_switch(shelf: Shelf, draft: Draft, quote: Quote) -> bool:
     )
 
 
-def _content_buttons(voice: Voice, shelf: Shelf, draft: Draft) -> list[InlineKeyboardButton]:
-    row = [button(voice.plain("button-prompt"), CardTap(draft=draft.id, act="prompt"))]
-    if len(draft.inputs) < shelf.most_photos(draft.type, draft.model):
-        label = voice.plain("button-photo" if draft.inputs else "button-photo-first")
+def _content_buttons(localizer: Localizer, storefront: Storefront, draft: Draft) -> list[InlineKeyboardButton]:
+    row = [button(localizer.plain("button-prompt"), CardTap(draft=draft.id, act="prompt"))]
+    if len(draft.inputs) < storefront.most_photos(draft.type, draft.model):
+        label = localizer.plain("button-photo" if draft.inputs else "button-photo-first")
         row.append(button(label, CardTap(draft=draft.id, act="photo")))
     return row
 
 
-def _kind_button(voice: Voice, shelf: Shelf, draft: Draft) -> list[InlineKeyboardButton]:
+def _kind_button(localizer: Localizer, storefront: Storefront, draft: Draft) -> list[InlineKeyboardButton]:
     """Picture into clip and back, where both are made."""
-    if not (shelf.clips and shelf.pictures):
+    if not (storefront.clips and storefront.pictures):
         return []
     if draft.type in PICTURES:
-        return [button(voice.plain("button-to-clip"), CardTap(draft=draft.id, act="clip"))]
-    return [button(voice.plain("button-to-image"), CardTap(draft=draft.id, act="picture"))]
+        return [button(localizer.plain("button-to-clip"), CardTap(draft=draft.id, act="clip"))]
+    return [button(localizer.plain("button-to-image"), CardTap(draft=draft.id, act="picture"))]
 
 
 def _sharpness(resolution: object) -> str:
@@ -271,23 +283,25 @@ def _sharpness(resolution: object) -> str:
     return str(resolution).replace("k", "K")
 
 
-def _choices(voice: Voice, shelf: Shelf, draft: Draft, option: Option) -> Iterable[tuple[str, str, Draft]]:
+def _choices(
+    localizer: Localizer, storefront: Storefront, draft: Draft, option: Option
+) -> Iterable[tuple[str, str, Draft]]:
     """(value, title, draft with it) for each choice the model has."""
-    model = shelf.model_of(draft)
+    model = storefront.model_of(draft)
     values: list[tuple[str, str]] = []
     if option is Option.MODEL:
-        able = shelf.models_for(draft.type, len(draft.inputs))
-        values = [(one.key, one.title.in_language(voice.language)) for one in able]
+        able = storefront.models_for(draft.type, len(draft.inputs))
+        values = [(one.key, one.title.in_language(localizer.language)) for one in able]
     elif option is Option.RATIO:
-        values = [(AS_PHOTO, voice.plain("label-ratio-photo"))] if draft.type is JobType.EDIT else []
+        values = [(AS_PHOTO, localizer.plain("label-ratio-photo"))] if draft.type is JobType.EDIT else []
         values += [(ratio.replace(":", "x"), ratio) for ratio in model.ratios]
     elif option is Option.SIZE and isinstance(model, ImageModel):
         values = [(size, size) for size in model.sizes]
     elif isinstance(model, VideoModel):
         if option is Option.DURATION:
-            values = [(str(one), voice.plain("label-duration", seconds=one)) for one in model.durations]
+            values = [(str(one), localizer.plain("label-duration", seconds=one)) for one in model.durations]
         elif option is Option.RESOLUTION:
             values = [(one, _sharpness(one)) for one in model.resolutions]
         elif option is Option.AUDIO:
-            values = [("1", voice.plain("label-sound-on")), ("0", voice.plain("label-sound-off"))]
-    return [(value, title, with_choice(shelf, draft, option, value)) for value, title in values]
+            values = [("1", localizer.plain("label-sound-on")), ("0", localizer.plain("label-sound-off"))]
+    return [(value, title, with_choice(storefront, draft, option, value)) for value, title in values]

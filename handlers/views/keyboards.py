@@ -20,7 +20,7 @@ from handlers.views.callbacks import (
     StarTap,
     TopUpTap,
 )
-from handlers.views.localizer import Voice
+from handlers.views.localizer import Localizer
 
 MENU: Final = (("menu-image", "menu-video"), ("menu-balance", "menu-history", "menu-help"))
 SAMPLES: Final = (1, 2, 3)
@@ -41,24 +41,24 @@ def in_rows(buttons: Iterable[InlineKeyboardButton], width: int) -> list[list[In
     return [line[start : start + width] for start in range(0, len(line), width)]
 
 
-def main_menu(voice: Voice) -> ReplyKeyboardMarkup:
+def main_menu(localizer: Localizer) -> ReplyKeyboardMarkup:
     """The short menu under the field."""
     return ReplyKeyboardMarkup(
-        keyboard=[[KeyboardButton(text=voice.plain(key)) for key in row] for row in MENU],
+        keyboard=[[KeyboardButton(text=localizer.plain(key)) for key in row] for row in MENU],
         resize_keyboard=True,
         is_persistent=True,
-        input_field_placeholder=voice.plain("menu-placeholder"),
+        input_field_placeholder=localizer.plain("menu-placeholder"),
     )
 
 
-def start(voice: Voice, *, pictures: bool, clips: bool) -> InlineKeyboardMarkup:
+def start(localizer: Localizer, *, pictures: bool, clips: bool) -> InlineKeyboardMarkup:
     """The two big actions and, where pictures are drawn, samples to try with one tap."""
     actions = []
     if pictures:
-        actions.append(button(voice.plain("button-image"), GoTap(to="image"), style="primary"))
+        actions.append(button(localizer.plain("button-image"), GoTap(to="image"), style="primary"))
     if clips:
-        actions.append(button(voice.plain("button-video"), GoTap(to="video"), style="primary"))
-    samples = [[button(voice.plain(f"sample-{n}-title"), SampleTap(number=n))] for n in SAMPLES] if pictures else []
+        actions.append(button(localizer.plain("button-video"), GoTap(to="video"), style="primary"))
+    samples = [[button(localizer.plain(f"sample-{n}-title"), SampleTap(number=n))] for n in SAMPLES] if pictures else []
     return keyboard(actions, *samples)
 
 
@@ -67,7 +67,7 @@ def languages() -> InlineKeyboardMarkup:
 
 
 def top_up(
-    voice: Voice,
+    localizer: Localizer,
     packs: Iterable[int],
     *,
     exact: int | None = None,
@@ -77,84 +77,92 @@ def top_up(
     """Sums in kopecks to choose from; `exact` is what an order lacks and stands first; then what Stars can buy."""
     first = []
     if exact is not None:
-        label = voice.plain("button-topup-exact", price=voice.rubles(exact))
+        label = localizer.plain("button-topup-exact", price=localizer.rubles(exact))
         first.append(button(label, TopUpTap(amount=exact, draft=draft), style="success"))
-    rest = [button(voice.rubles(pack), TopUpTap(amount=pack, draft=draft)) for pack in packs if pack != exact]
-    other = [button(voice.plain("topup-other"), TopUpTap(amount=-1, draft=draft))]
-    return keyboard(first, *in_rows(rest, 3), other, *stars(voice, star_packs, draft=draft), back_to_card(voice, draft))
+    rest = [button(localizer.rubles(pack), TopUpTap(amount=pack, draft=draft)) for pack in packs if pack != exact]
+    other = [button(localizer.plain("topup-other"), TopUpTap(amount=-1, draft=draft))]
+    return keyboard(
+        first, *in_rows(rest, 3), other, *stars(localizer, star_packs, draft=draft), back_to_card(localizer, draft)
+    )
 
 
-def top_up_in_stars(voice: Voice, packs: Iterable[tuple[int, int]], *, draft: str = "") -> InlineKeyboardMarkup:
+def top_up_in_stars(localizer: Localizer, packs: Iterable[tuple[int, int]], *, draft: str = "") -> InlineKeyboardMarkup:
     """The packs in Stars alone, where no card is taken."""
-    return keyboard(*stars(voice, packs, draft=draft), back_to_card(voice, draft))
+    return keyboard(*stars(localizer, packs, draft=draft), back_to_card(localizer, draft))
 
 
-def back_to_card(voice: Voice, draft: str) -> list[InlineKeyboardButton]:
+def back_to_card(localizer: Localizer, draft: str) -> list[InlineKeyboardButton]:
     """Back to the order that waits for the money; nothing where none does."""
-    return [button(voice.plain("button-back"), CardTap(draft=draft, act="show"))] if draft else []
+    return [button(localizer.plain("button-back"), CardTap(draft=draft, act="show"))] if draft else []
 
 
-def stars(voice: Voice, packs: Iterable[tuple[int, int]], *, draft: str = "") -> list[list[InlineKeyboardButton]]:
+def stars(
+    localizer: Localizer, packs: Iterable[tuple[int, int]], *, draft: str = ""
+) -> list[list[InlineKeyboardButton]]:
     """Two packs a row: what is credited and how many Stars it costs."""
     buttons = []
     for amount, price in packs:
-        label = voice.plain("button-stars", amount=voice.rubles(amount), stars=price)
+        label = localizer.plain("button-stars", amount=localizer.rubles(amount), stars=price)
         buttons.append(button(label, StarTap(amount=amount, draft=draft)))
     return in_rows(buttons, 2)
 
 
-def balance(voice: Voice, *, payments: bool) -> InlineKeyboardMarkup:
-    statement = button(voice.plain("button-statement"), PageTap(what="ledger", at=0))
-    pay = [button(voice.plain("button-topup"), TopUpTap(amount=0), style="success")] if payments else []
+def balance(localizer: Localizer, *, payments: bool) -> InlineKeyboardMarkup:
+    statement = button(localizer.plain("button-statement"), PageTap(what="ledger", at=0))
+    pay = [button(localizer.plain("button-topup"), TopUpTap(amount=0), style="success")] if payments else []
     return keyboard(pay, [statement])
 
 
 def pages(
-    voice: Voice, what: Literal["jobs", "ledger"], *, newer: int | None, older: int | None
+    localizer: Localizer, what: Literal["jobs", "ledger"], *, newer: int | None, older: int | None
 ) -> list[InlineKeyboardButton]:
     """Buttons to leaf through; None where there is nothing more."""
     row = []
     if newer is not None:
-        row.append(button(voice.plain("button-newer"), PageTap(what=what, at=newer)))
+        row.append(button(localizer.plain("button-newer"), PageTap(what=what, at=newer)))
     if older is not None:
-        row.append(button(voice.plain("button-older"), PageTap(what=what, at=older)))
+        row.append(button(localizer.plain("button-older"), PageTap(what=what, at=older)))
     return row
 
 
-def create(voice: Voice, draft_id: str, price: int) -> InlineKeyboardButton:
+def create(localizer: Localizer, draft_id: str, price: int) -> InlineKeyboardButton:
     """The main button; the price in kopecks travels with it, so that no other sum can be taken."""
-    label = voice.plain("button-create", price=voice.rubles(price))
+    label = localizer.plain("button-create", price=localizer.rubles(price))
     return button(label, ConfirmTap(draft=draft_id, price=price), style="success")
 
 
-def resume(voice: Voice, draft_id: str, price: int) -> InlineKeyboardMarkup:
-    label = voice.plain("button-continue", price=voice.rubles(price))
+def resume(localizer: Localizer, draft_id: str, price: int) -> InlineKeyboardMarkup:
+    label = localizer.plain("button-continue", price=localizer.rubles(price))
     return keyboard([button(label, ResumeTap(draft=draft_id, price=price), style="success")])
 
 
-def stop(voice: Voice, job_id: str) -> InlineKeyboardMarkup:
-    return keyboard([button(voice.plain("button-stop"), JobTap(job=job_id, act="stop"), style="danger")])
+def stop(localizer: Localizer, job_id: str) -> InlineKeyboardMarkup:
+    return keyboard([button(localizer.plain("button-stop"), JobTap(job=job_id, act="stop"), style="danger")])
 
 
-def after(voice: Voice, job_id: str, *, price: int | None, picture: bool, clips: bool) -> InlineKeyboardMarkup:
+def after(localizer: Localizer, job_id: str, *, price: int | None, picture: bool, clips: bool) -> InlineKeyboardMarkup:
     """Under a result: repeat at its present price, and for a picture edit and animate."""
     more = []
     if picture:
-        more.append(button(voice.plain("button-edit-result"), JobTap(job=job_id, act="edit")))
+        more.append(button(localizer.plain("button-edit-result"), JobTap(job=job_id, act="edit")))
         if clips:
-            more.append(button(voice.plain("button-animate-result"), JobTap(job=job_id, act="animate")))
-    return keyboard([_again(voice, job_id, price)], more)
+            more.append(button(localizer.plain("button-animate-result"), JobTap(job=job_id, act="animate")))
+    return keyboard([_again(localizer, job_id, price)], more)
 
 
-def again(voice: Voice, job_id: str, price: int | None) -> InlineKeyboardMarkup:
+def again(localizer: Localizer, job_id: str, price: int | None) -> InlineKeyboardMarkup:
     """The same order anew, with its present price in kopecks where it is still sold."""
-    return keyboard([_again(voice, job_id, price)])
+    return keyboard([_again(localizer, job_id, price)])
 
 
-def _again(voice: Voice, job_id: str, price: int | None) -> InlineKeyboardButton:
-    label = voice.plain("button-try-again") if price is None else voice.plain("button-again", price=voice.rubles(price))
+def _again(localizer: Localizer, job_id: str, price: int | None) -> InlineKeyboardButton:
+    label = (
+        localizer.plain("button-try-again")
+        if price is None
+        else localizer.plain("button-again", price=localizer.rubles(price))
+    )
     return button(label, JobTap(job=job_id, act="again"))
 
 
-def try_again(voice: Voice, job_id: str) -> InlineKeyboardMarkup:
-    return keyboard([button(voice.plain("button-try-again"), JobTap(job=job_id, act="again"))])
+def try_again(localizer: Localizer, job_id: str) -> InlineKeyboardMarkup:
+    return keyboard([button(localizer.plain("button-try-again"), JobTap(job=job_id, act="again"))])

@@ -13,7 +13,7 @@ MOSCOW: Final = timezone(timedelta(hours=3))
 
 
 @dataclass(frozen=True)
-class Voice:
+class Localizer:
     """Speaks one language."""
 
     texts: Texts

@@ -10,8 +10,8 @@ from database.models import Draft, Job, JobType, OutboxItem, Payment
 from database.spending import EXPECTED
 from handlers.views import keyboards
 from handlers.views.audit_report import audit_letter
-from handlers.views.draft_card import PICTURES, Shelf, voice_quote
-from handlers.views.localizer import Voice
+from handlers.views.draft_card import PICTURES, Storefront, voice_quote
+from handlers.views.localizer import Localizer
 from services.common.i18n import MissingText, Safe, Texts
 from services.common.log import event
 from services.errors import BadOrder
@@ -92,9 +92,9 @@ _CANCEL_REASONS: Final = {
 }
 
 
-def title_of(voice: Voice, job: Job | Draft) -> str:
+def title_of(localizer: Localizer, job: Job | Draft) -> str:
     """An order in a few words, plain text."""
-    return cut(" ".join(job.prompt.split()), TITLE) or voice.plain(f"kind-{job.type}")
+    return cut(" ".join(job.prompt.split()), TITLE) or localizer.plain(f"kind-{job.type}")
 
 
 def draft_of(job: Job, draft_id: str = "", *, inputs: tuple[str, ...] | None = None) -> Draft:
@@ -117,131 +117,135 @@ def draft_of(job: Job, draft_id: str = "", *, inputs: tuple[str, ...] | None = N
     )
 
 
-class JobLetters:
+class ChatMessages:
     """The words of the services. `language` is the person's; everything else is what happened."""
 
-    def __init__(self, texts: Texts, shelf: Shelf) -> None:
+    def __init__(self, texts: Texts, storefront: Storefront) -> None:
         self._texts = texts
-        self._shelf = shelf
+        self._storefront = storefront
 
-    def _voice(self, language: str) -> Voice:
-        return Voice(self._texts, language)
+    def _localizer(self, language: str) -> Localizer:
+        return Localizer(self._texts, language)
 
     # --- a job under way ----------------------------------------------------------------------------
 
     def progress(self, language: str, job: Job, *, ahead: int, now_ms: int) -> Screen:
         """The live message of an open job, with a cancel button while cancelling is possible."""
-        voice, now = self._voice(language), stage(job)
+        localizer, now = self._localizer(language), stage(job)
         taken = now_ms - (job.started_at or job.created_at)
         match now:
             case "queued" if ahead > 0:
-                line = voice.t("live-queued-behind", count=ahead)
+                line = localizer.t("live-queued-behind", count=ahead)
             case "working" if taken >= USUAL_PICTURE_MS:
-                line = voice.t("live-working-for", elapsed=_elapsed(voice, taken))
+                line = localizer.t("live-working-for", elapsed=_elapsed(localizer, taken))
             case "submitting" if taken >= USUAL_SUBMIT_MS:
-                line = voice.t("live-submitting-for", elapsed=_elapsed(voice, taken))
-            case "rendering" if elapsed := _elapsed(voice, taken):
-                line = voice.t("live-rendering-for", elapsed=elapsed)
+                line = localizer.t("live-submitting-for", elapsed=_elapsed(localizer, taken))
+            case "rendering" if elapsed := _elapsed(localizer, taken):
+                line = localizer.t("live-rendering-for", elapsed=elapsed)
             case "queued" | "working" | "submitting" | "rendering" | "saving":
-                line = voice.t(f"live-{now}")
+                line = localizer.t(f"live-{now}")
             case _:
-                line = voice.t("live-saving")
-        lines = [line, *_words(job, LIVE_PROMPT), voice.t("live-held", price=voice.rubles(job.cost_estimate))]
-        return Screen("\n".join(lines), keyboards.stop(voice, job.id) if now == "queued" else None)
+                line = localizer.t("live-saving")
+        lines = [line, *_words(job, LIVE_PROMPT), localizer.t("live-held", price=localizer.rubles(job.cost_estimate))]
+        return Screen("\n".join(lines), keyboards.stop(localizer, job.id) if now == "queued" else None)
 
     # --- its end ------------------------------------------------------------------------------------
 
     def done(self, language: str, job: Job, balance: int) -> Screen:
         """The live message's last word: what was taken and what is left; the result stands below it."""
-        voice = self._voice(language)
-        return Screen(voice.t("final-done", price=voice.rubles(_cost(job)), balance=voice.rubles(balance)))
+        localizer = self._localizer(language)
+        return Screen(localizer.t("final-done", price=localizer.rubles(_cost(job)), balance=localizer.rubles(balance)))
 
     def result(self, language: str, job: Job) -> Screen:
         """Caption and buttons of a result."""
-        voice = self._voice(language)
-        title = voice.t("result", kind=voice.plain(f"kind-{job.type}"), price=voice.rubles(_cost(job)))
+        localizer = self._localizer(language)
+        title = localizer.t("result", kind=localizer.plain(f"kind-{job.type}"), price=localizer.rubles(_cost(job)))
         buttons = keyboards.after(
-            voice, job.id, price=self._price(job), picture=job.type in PICTURES, clips=self._shelf.clips
+            localizer, job.id, price=self._price(job), picture=job.type in PICTURES, clips=self._storefront.clips
         )
         return Screen("\n".join([title, *_words(job, CAPTION_PROMPT)]), buttons)
 
     def original(self, language: str) -> str:
         """What the file under a preview is."""
-        return self._voice(language).t("result-original")
+        return self._localizer(language).t("result-original")
 
     def failed(self, language: str, job: Job) -> Screen:
         """Why there is no result, and that the money is back."""
-        voice = self._voice(language)
-        why = voice.t(_FAILURE_OF.get(job.error_code or "", "failure-ours"))
+        localizer = self._localizer(language)
+        why = localizer.t(_FAILURE_OF.get(job.error_code or "", "failure-ours"))
         lines = [
-            voice.t("final-failed", why=Safe(why)),
+            localizer.t("final-failed", why=Safe(why)),
             *_words(job, LIVE_PROMPT),
-            voice.t("final-returned", price=voice.rubles(job.cost_estimate)),
+            localizer.t("final-returned", price=localizer.rubles(job.cost_estimate)),
         ]
-        return Screen("\n".join(lines), keyboards.try_again(voice, job.id))
+        return Screen("\n".join(lines), keyboards.try_again(localizer, job.id))
 
     def cancelled(self, language: str, job: Job) -> Screen:
-        voice = self._voice(language)
+        localizer = self._localizer(language)
         lines = [
-            voice.t("final-cancelled"),
+            localizer.t("final-cancelled"),
             *_words(job, LIVE_PROMPT),
-            voice.t("final-returned", price=voice.rubles(job.cost_estimate)),
+            localizer.t("final-returned", price=localizer.rubles(job.cost_estimate)),
         ]
-        return Screen("\n".join(lines), keyboards.again(voice, job.id, self._price(job)))
+        return Screen("\n".join(lines), keyboards.again(localizer, job.id, self._price(job)))
 
     def too_large(self, language: str, job: Job) -> Screen:
-        return Screen(self._voice(language).t("result-too-large"))
+        return Screen(self._localizer(language).t("result-too-large"))
 
     def expired(self, language: str, job: Job) -> Screen:
-        voice = self._voice(language)
-        return Screen(voice.t("result-expired"), keyboards.try_again(voice, job.id))
+        localizer = self._localizer(language)
+        return Screen(localizer.t("result-expired"), keyboards.try_again(localizer, job.id))
 
     # --- money --------------------------------------------------------------------------------------
 
     def credited(self, language: str, payment: Payment, balance: int, draft: Draft | None) -> Screen:
         """The money is there; an order that waited for it is one tap away, if it was begun for or made affordable."""
-        voice = self._voice(language)
-        text = voice.t("credited", amount=voice.rubles(payment.amount), balance=voice.rubles(balance))
+        localizer = self._localizer(language)
+        text = localizer.t("credited", amount=localizer.rubles(payment.amount), balance=localizer.rubles(balance))
         if draft is None:
             return Screen(text)
         try:
-            price = self._shelf.quote(draft).price
+            price = self._storefront.quote(draft).price
         except BadOrder:
             return Screen(text)
         if draft.id != payment.draft_id:
             if not (_ready(draft) and balance - payment.amount < price <= balance):
                 return Screen(text)
-            text += "\n" + voice.t("credited-waits", title=title_of(voice, draft))
-        return Screen(text, keyboards.resume(voice, draft.id, price))
+            text += "\n" + localizer.t("credited-waits", title=title_of(localizer, draft))
+        return Screen(text, keyboards.resume(localizer, draft.id, price))
 
     def payment_canceled(self, language: str, payment: Payment) -> Screen:
-        voice = self._voice(language)
-        why = voice.t(_CANCEL_REASONS.get(payment.cancel_reason or "", "cancel-reason-other"))
-        text = voice.t("payment-canceled", amount=voice.rubles(payment.amount), why=Safe(why))
-        offers, draft = self._shelf.catalogue.top_ups, payment.draft_id or ""
+        localizer = self._localizer(language)
+        why = localizer.t(_CANCEL_REASONS.get(payment.cancel_reason or "", "cancel-reason-other"))
+        text = localizer.t("payment-canceled", amount=localizer.rubles(payment.amount), why=Safe(why))
+        offers, draft = self._storefront.catalogue.top_ups, payment.draft_id or ""
         if not offers.card:
-            return Screen(text, keyboards.top_up_in_stars(voice, offers.star_packs, draft=draft))
-        return Screen(text, keyboards.top_up(voice, offers.packs, draft=draft, star_packs=offers.star_packs))
+            return Screen(text, keyboards.top_up_in_stars(localizer, offers.star_packs, draft=draft))
+        return Screen(text, keyboards.top_up(localizer, offers.packs, draft=draft, star_packs=offers.star_packs))
 
     def note(self, language: str, item: OutboxItem, balance: int, job: Job | None) -> Screen | None:
         """Messages of their own; None for a kind that nobody here knows."""
-        voice, told = self._voice(language), item.payload
+        localizer, told = self._localizer(language), item.payload
         match item.kind:
             case "granted":
-                text = voice.t("granted", amount=voice.rubles(told["amount"]), balance=voice.rubles(balance))
+                text = localizer.t(
+                    "granted", amount=localizer.rubles(told["amount"]), balance=localizer.rubles(balance)
+                )
             case "took_back" if told.get("owed"):
-                text = voice.t("took-back-owed", amount=voice.rubles(told["amount"]), owed=voice.rubles(told["owed"]))
+                text = localizer.t(
+                    "took-back-owed", amount=localizer.rubles(told["amount"]), owed=localizer.rubles(told["owed"])
+                )
             case "took_back":
-                text = voice.t("took-back", amount=voice.rubles(told["amount"]))
+                text = localizer.t("took-back", amount=localizer.rubles(told["amount"]))
             case "corrected":
                 key = "corrected-up" if told["amount"] > 0 else "corrected-down"
-                text = voice.t(key, amount=voice.rubles(abs(told["amount"])), balance=voice.rubles(balance))
+                text = localizer.t(key, amount=localizer.rubles(abs(told["amount"])), balance=localizer.rubles(balance))
             case "compensated":
-                title = title_of(voice, job) if job else "–"
+                title = title_of(localizer, job) if job else "–"
                 key = "compensated-undelivered" if told.get("cause") == "undelivered" else "compensated-admin"
-                text = voice.t(key, amount=voice.rubles(told["amount"]), title=title)
+                text = localizer.t(key, amount=localizer.rubles(told["amount"]), title=title)
             case "audit":
-                text = audit_letter(voice, told)
+                text = audit_letter(localizer, told)
             case "alert":
                 text = self._alert(language, str(told.get("text", "")), dict(told.get("args") or {}))
             case _:
@@ -253,15 +257,15 @@ class JobLetters:
         """An alert always arrives: one without words of its own is shown as it is."""
         ready = {name: value if isinstance(value, int) else str(value) for name, value in args.items()}
         with suppress(MissingText):
-            if (text := self._voice(language).t(key, **ready)) != key:
+            if (text := self._localizer(language).t(key, **ready)) != key:
                 return text
         facts = ", ".join(f"{name}={value}" for name, value in ready.items())
-        return self._voice(language).t("alert-other", text=f"{key} {facts}"[:1000])
+        return self._localizer(language).t("alert-other", text=f"{key} {facts}"[:1000])
 
     def _price(self, job: Job) -> int | None:
         """What the same order costs today; None when it is no longer sold."""
         try:
-            return self._shelf.quote(draft_of(job)).price
+            return self._storefront.quote(draft_of(job)).price
         except BadOrder:
             return None
 
@@ -279,12 +283,12 @@ def _cost(job: Job) -> int:
     return job.cost_estimate if job.cost_actual is None else job.cost_actual
 
 
-def _elapsed(voice: Voice, milliseconds: int) -> str:
+def _elapsed(localizer: Localizer, milliseconds: int) -> str:
     """How long it has taken, in steps that grow, so that the message does not change every second; at first nothing."""
     seconds = max(0, milliseconds // 1000)
     seconds -= seconds % (10 if seconds < 120 else 30)
     if seconds == 0:
         return ""
     if seconds < 60:
-        return voice.plain("elapsed-seconds", seconds=seconds)
-    return voice.plain("elapsed-minutes", minutes=seconds // 60, seconds=seconds % 60)
+        return localizer.plain("elapsed-seconds", seconds=seconds)
+    return localizer.plain("elapsed-minutes", minutes=seconds // 60, seconds=seconds % 60)

@@ -30,7 +30,7 @@ class ResultTooLarge(Exception):
     """Telegram does not take a file of this size."""
 
 
-class ResultLetters(Protocol):
+class MessageRenderer(Protocol):
     """Who writes what stands under a result."""
 
     def result(self, language: str, job: Job) -> Screen: ...
@@ -40,10 +40,10 @@ class ResultLetters(Protocol):
 class Delivery:
     """Sends results. Telegram's ids of what was sent are kept: sending again costs no upload."""
 
-    def __init__(self, db: Database, store: AssetStore, letters: ResultLetters) -> None:
+    def __init__(self, db: Database, store: AssetStore, renderer: MessageRenderer) -> None:
         self._db = db
         self._store = store
-        self._letters = letters
+        self._renderer = renderer
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def send(
@@ -55,7 +55,7 @@ class Delivery:
         """
         if resumed and asset.file_id is not None:
             return
-        words, original = self._letters.result(language, job), self._letters.original(language)
+        words, original = self._renderer.result(language, job), self._renderer.original(language)
         parcel = _Parcel(bot, chat_id, job, asset, words, original, self._store)
         async with self._slots:
             try:

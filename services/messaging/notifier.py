@@ -40,7 +40,7 @@ MOST_TRIES: Final = 30  # of anything but a result, which stays owed until it ex
 _log = logging.getLogger(__name__)
 
 
-class Letters(Protocol):
+class MessageRenderer(Protocol):
     """Who finds the words; the notifier only carries them."""
 
     def result(self, language: str, job: Job) -> Screen: ...
@@ -94,7 +94,7 @@ class Notifier:
         bot: Bot,
         db: Database,
         delivery: Delivery,
-        letters: Letters,
+        renderer: MessageRenderer,
         chats: KeyedLock,
         *,
         at_once: int = AT_ONCE,
@@ -103,7 +103,7 @@ class Notifier:
         self._bot = bot
         self._db = db
         self._delivery = delivery
-        self._letters = letters
+        self._renderer = renderer
         self._chats = chats
         self._at_once = at_once
         self._first_gap_ms = first_gap_ms
@@ -232,15 +232,15 @@ class Notifier:
             case "result" if facts.job is not None:
                 await self._send_result(item, facts.job, facts)
             case "failed" if facts.job is not None:
-                await self._replace_status(facts.job, self._letters.failed(facts.language, facts.job))
+                await self._replace_status(facts.job, self._renderer.failed(facts.language, facts.job))
             case "credited" if facts.payment is not None:
-                screen = self._letters.credited(facts.language, facts.payment, facts.balance, facts.draft)
+                screen = self._renderer.credited(facts.language, facts.payment, facts.balance, facts.draft)
                 await self._replace(item.user_id, facts.payment.message_id, screen)
             case "payment_canceled" if facts.payment is not None:
-                screen = self._letters.payment_canceled(facts.language, facts.payment)
+                screen = self._renderer.payment_canceled(facts.language, facts.payment)
                 await self._replace(item.user_id, facts.payment.message_id, screen)
             case _:
-                note = self._letters.note(facts.language, item, facts.balance, facts.job)
+                note = self._renderer.note(facts.language, item, facts.balance, facts.job)
                 if note is not None:
                     await show(self._bot, item.user_id, note)
 
@@ -251,13 +251,13 @@ class Notifier:
                 raise ResultGone(job.id)
             await self._delivery.send(self._bot, chat_id, job, facts.asset, language, resumed=item.attempts > 0)
         except ResultTooLarge:
-            await self._replace_status(job, self._letters.too_large(language, job))
+            await self._replace_status(job, self._renderer.too_large(language, job))
             raise
         except ResultGone:
-            await self._replace_status(job, self._letters.expired(language, job))
+            await self._replace_status(job, self._renderer.expired(language, job))
             raise
         if job.status_message_id is not None:
-            done = self._letters.done(language, job, facts.balance)
+            done = self._renderer.done(language, job, facts.balance)
             try:
                 await change_or_show(self._bot, chat_id, job.status_message_id, done)
             except (TelegramRetryAfter, TelegramBadRequest, TelegramForbiddenError, *TROUBLE):

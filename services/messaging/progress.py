@@ -37,7 +37,7 @@ LEASE_MS: Final = 10_000
 _log = logging.getLogger(__name__)
 
 
-class ProgressLetters(Protocol):
+class MessageRenderer(Protocol):
     """Who finds the words for a job under way."""
 
     def progress(self, language: str, job: Job, *, ahead: int, now_ms: int) -> Screen: ...
@@ -75,10 +75,10 @@ def watched_jobs(tx: Tx) -> tuple[int, list[_Watched]]:
 class LiveMessages:
     """The loop over open jobs. Of several bot processes one does it, by a lease."""
 
-    def __init__(self, bot: Bot, db: Database, letters: ProgressLetters, chats: KeyedLock) -> None:
+    def __init__(self, bot: Bot, db: Database, renderer: MessageRenderer, chats: KeyedLock) -> None:
         self._bot = bot
         self._db = db
-        self._letters = letters
+        self._renderer = renderer
         self._chats = chats
         self._shown: dict[str, _Shown] = {}
         self._holder = clock.token(8)
@@ -110,7 +110,7 @@ class LiveMessages:
         await asyncio.gather(*(self._refresh(one, now_ms) for one in due))
 
     def _screen(self, one: _Watched, now_ms: int) -> Screen:
-        return self._letters.progress(one.language, one.job, ahead=one.ahead, now_ms=now_ms)
+        return self._renderer.progress(one.language, one.job, ahead=one.ahead, now_ms=now_ms)
 
     def _is_due(self, one: _Watched, now_ms: int) -> bool:
         shown = self._shown.get(one.job.id)

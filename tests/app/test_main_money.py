@@ -60,8 +60,8 @@ async def test_reconcile_compares_stars_and_says_when_telegram_is_silent(starry:
     told = await pay(anya, await invoice(anya))
     assert told["ok"]
     await anya.sees("Зачислено 100")
-    shelf = {"CATALOGUE_PATH": str(tmp_path / "catalogue.toml"), "DATABASE_URL": starry.db.url}
-    settings = starry.sandbox.environment(tmp_path, **shelf)
+    storefront = {"CATALOGUE_PATH": str(tmp_path / "catalogue.toml"), "DATABASE_URL": starry.db.url}
+    settings = starry.sandbox.environment(tmp_path, **storefront)
     agreed = await command(tmp_path, settings, "reconcile")
     assert (agreed.status, agreed.out.splitlines()[0]) == (0, "Compared: payments 1, refunds 0. Settled just now: 0.")
     elsewhere = {**settings, "TELEGRAM_API_URL": "http://127.0.0.1:9"}

@@ -289,20 +289,20 @@ async def test_an_update_is_in_the_inbox_before_its_handler_ends_and_survives_a_
         assert await deliver(shop, "telegram", good("telegram")) == 200
         await asyncio.wait_for(hung.arrived.wait(), timeout=10)
         assert await inbox_rows(shop) == [("telegram", "1", True)]
-        assert shop.edge.updates is not None
-        await shop.edge.updates.drain(0.01)
+        assert shop.context.updates is not None
+        await shop.context.updates.drain(0.01)
     assert hung.texts == []
     heard = open_heard()
     async with opened(sandbox, tmp_path, heard=heard, clock=clock) as shop:
-        assert shop.edge.updates is not None
-        await shop.edge.updates.take_due()
+        assert shop.context.updates is not None
+        await shop.context.updates.take_due()
         assert heard.texts == []
         clock.forward(600_000)
-        await shop.edge.updates.take_due()
+        await shop.context.updates.take_due()
         await asyncio.wait_for(heard.arrived.wait(), timeout=10)
-        await shop.edge.updates.drain(10)
-        await shop.edge.updates.take_due()
-        await shop.edge.updates.drain(10)
+        await shop.context.updates.drain(10)
+        await shop.context.updates.take_due()
+        await shop.context.updates.drain(10)
         assert heard.texts == ["hello 1"]
         assert await inbox_rows(shop) == [("telegram", "1", False)]
 
@@ -320,11 +320,11 @@ async def test_a_crowd_at_one_door_keeps_nobody_waiting_at_another(sandbox: Sand
 
         for rail, said in (("yookassa", b""), ("telegram", json.dumps(buyer).encode())):
             for _ in range(MAX_BACKGROUND + 1):
-                shop.edge.spawn(rail, hang())
+                shop.context.spawn(rail, hang())
             heard.arrived.clear()
             assert await deliver(shop, "telegram", said or good("telegram")) == 200
             await asyncio.wait_for(heard.arrived.wait(), timeout=10)
-        assert len(shop.edge.background) == 2 * MAX_BACKGROUND
+        assert len(shop.context.background) == 2 * MAX_BACKGROUND
         never.set()
         assert heard.texts == ["hello 1", "st-1"]
 
@@ -346,8 +346,8 @@ async def test_an_update_nobody_can_read_is_over_after_one_try(
     async with opened(sandbox, tmp_path, heard=open_heard(), clock=clock) as shop:
         assert await deliver(shop, "telegram", body) == 200
         await shop.acted()
-        assert shop.edge.updates is not None
-        await shop.edge.updates.drain(10)
+        assert shop.context.updates is not None
+        await shop.context.updates.drain(10)
         assert [due for _, _, due in await inbox_rows(shop)] == [False]
 
 
@@ -435,8 +435,8 @@ async def test_no_body_whatever_makes_a_500_or_moves_money(sandbox: Sandbox, tmp
                     assert answer.status in (200, 400), body
                     assert b"Traceback" not in await answer.read()
         await shop.acted()
-        assert shop.edge.updates is not None
-        await shop.edge.updates.drain(10)
+        assert shop.context.updates is not None
+        await shop.context.updates.drain(10)
         assert await snapshot(shop.db) == before
 
 
@@ -448,7 +448,7 @@ async def test_these_are_all_routes(sandbox: Sandbox, tmp_path: Path) -> None:
     async with opened(sandbox, tmp_path) as shop:
         routes = [
             (one.method, one.resource.canonical)
-            for one in create_web_app(shop.edge).router.routes()
+            for one in create_web_app(shop.context).router.routes()
             if one.resource is not None
         ]
         assert sorted(one for one in routes if one[0] != "HEAD") == sorted(EVERY_ROUTE)

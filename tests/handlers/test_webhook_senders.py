@@ -188,15 +188,15 @@ async def test_the_secret_lets_an_update_in(sandbox: Sandbox, tmp_path: Path) ->
     async with opened(sandbox, tmp_path, heard=heard) as shop:
         assert await deliver(shop, "telegram", good("telegram", 5)) == 200
         await shop.acted()
-        assert shop.edge.updates is not None
-        await shop.edge.updates.drain(10)
+        assert shop.context.updates is not None
+        await shop.context.updates.drain(10)
         assert heard.texts == ["hello 5"]
 
 
 async def test_a_secret_is_made_of_the_token_when_none_is_set(sandbox: Sandbox, tmp_path: Path) -> None:
     """An empty TELEGRAM_WEBHOOK_SECRET is no open door: one derived from the token is asked for."""
     async with opened(sandbox, tmp_path, heard=open_heard(), TELEGRAM_WEBHOOK_SECRET="") as shop:
-        made = shop.edge.settings.telegram_webhook_token
+        made = shop.context.settings.telegram_webhook_token
         assert len(made) >= 32
         assert await deliver(shop, "telegram", good("telegram"), {SECRET_HEADER: ""}) == 401
         assert await deliver(shop, "telegram", good("telegram"), {SECRET_HEADER: SECRET}) == 401

@@ -27,10 +27,10 @@ from tests.support.shop_fixture import Shop, until
 
 async def test_a_callback_leaves_nothing_undone_even_when_nobody_has_time(till: Till) -> None:
     """However many come at once, each row is finished in the transaction that wrote it down, so it can be forgotten."""
-    till.edge.background.update(asyncio.create_task(asyncio.sleep(60)) for _ in range(200))
+    till.context.background.update(asyncio.create_task(asyncio.sleep(60)) for _ in range(200))
     assert await deliver(till, "kling", good("kling", 7)) == 200
     assert [due for _, _, due in await inbox_rows(till)] == [False]
-    for task in till.edge.background:
+    for task in till.context.background:
         task.cancel()
 
 
@@ -58,9 +58,9 @@ async def test_a_repeat_of_a_handled_update_is_not_handled_again(sandbox: Sandbo
         for _ in range(3):
             assert await deliver(shop, "telegram", good("telegram")) == 200
             await shop.acted()
-            assert shop.edge.updates is not None
+            assert shop.context.updates is not None
             await asyncio.wait_for(heard.arrived.wait(), timeout=10)
-            await shop.edge.updates.drain(5)
+            await shop.context.updates.drain(5)
         assert heard.texts == ["hello 1"]
 
 
@@ -73,8 +73,8 @@ async def test_another_update_under_a_used_number_is_not_lost(sandbox: Sandbox, 
             body["message"]["text"] = words
             assert await deliver(shop, "telegram", json.dumps(body).encode()) == 200
             await shop.acted()
-            assert shop.edge.updates is not None
-            await shop.edge.updates.drain(5)
+            assert shop.context.updates is not None
+            await shop.context.updates.drain(5)
         assert heard.texts == ["first", "second"]
 
 
@@ -111,7 +111,7 @@ async def test_an_update_is_taken_by_one_hand_only(sandbox: Sandbox, tmp_path: P
     """All places are taken: the update that waits for one must not be started a second time by the catching up."""
     hung = Heard()
     async with opened(sandbox, tmp_path, heard=hung) as shop:
-        updates = shop.edge.updates
+        updates = shop.context.updates
         assert updates is not None
         items = [await updates.write_down(good("telegram", number).decode(), number) for number in range(1, 202)]
         takers = [asyncio.create_task(updates.take(item)) for item in items if item is not None]

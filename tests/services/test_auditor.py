@@ -15,7 +15,7 @@ from database import flags, outbox
 from database.audit import schedule as audits
 from database.audit import seals
 from database.models import Database, OutboxItem
-from handlers import JobLetters, Shelf
+from handlers import ChatMessages, Storefront
 from services.catalogue import shipped_catalogue
 from services.common.i18n import LANGUAGES, Texts
 from services.jobs import quote
@@ -35,9 +35,9 @@ def auditor(empty_db: Database) -> Auditor:
 
 
 @pytest.fixture
-def letters() -> JobLetters:
+def renderer() -> ChatMessages:
     catalogue = shipped_catalogue()
-    return JobLetters(Texts(strict=True), Shelf(catalogue, lambda draft: quote(catalogue, draft)))
+    return ChatMessages(Texts(strict=True), Storefront(catalogue, lambda draft: quote(catalogue, draft)))
 
 
 def set_to(clock: Clock, hour: int) -> None:
@@ -161,7 +161,7 @@ async def test_the_report_seals_first_and_holds_the_head_and_the_sums(
 
 
 async def test_broken_books_are_told_with_rule_and_rows(
-    empty_db: Database, auditor: Auditor, clock: Clock, letters: JobLetters
+    empty_db: Database, auditor: Auditor, clock: Clock, renderer: ChatMessages
 ) -> None:
     """A changed entry is in the message of the next morning, in both languages, with what to do."""
     set_to(clock, 5)
@@ -175,7 +175,7 @@ async def test_broken_books_are_told_with_rule_and_rows(
     item = (await reports(empty_db))[0]
     assert (item.payload["sound"], item.payload["broken"]["I4"], item.payload["broken"]["I5"]) == (False, ["1"], ["1"])
     for language in LANGUAGES:
-        screen = letters.note(language, item, 0, None)
+        screen = renderer.note(language, item, 0, None)
         assert screen is not None
         assert re.search(r"<b>I4</b>: .+ \(<code>1</code>\)", screen.text)
         assert "/maintenance on" in screen.text
@@ -199,7 +199,7 @@ async def test_a_broken_chain_is_reported_though_nothing_can_be_sealed(
 
 
 async def test_a_sound_report_reads_well(
-    empty_db: Database, auditor: Auditor, clock: Clock, letters: JobLetters
+    empty_db: Database, auditor: Auditor, clock: Clock, renderer: ChatMessages
 ) -> None:
     """All well, the sums in rubles and the whole head, in both languages; an empty shop has a report as well."""
     set_to(clock, 5)
@@ -212,7 +212,7 @@ async def test_a_sound_report_reads_well(
     empty, later = (await reports(empty_db))[0], (await reports(empty_db))[-1]
     for language, well, sum_ in (("ru", "Книги сходятся", "1 234 ₽"), ("en", "The books balance", "1,234")):
         for item in (empty, later):
-            screen = letters.note(language, item, 0, None)
+            screen = renderer.note(language, item, 0, None)
             assert screen is not None
             assert well in screen.text
             assert "Placeable" not in screen.text

@@ -14,7 +14,7 @@ from aiogram import Bot
 from database import jobs, users
 from database.models import Database, JobStep, JobType
 from database.rows import Job
-from handlers import JobLetters, Shelf
+from handlers import ChatMessages, Storefront
 from services.catalogue import shipped_catalogue
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
@@ -75,8 +75,8 @@ class Stage:
 async def stage(sandbox: Sandbox, tmp_path: Path, db: Database, clock: Clock) -> AsyncIterator[Stage]:
     bot = make_bot(sandbox.settings(tmp_path), pace=Pace(per_second=10_000, chat_per_second=10_000, chat_burst=10_000))
     catalogue = shipped_catalogue()
-    letters = JobLetters(Texts(strict=True), Shelf(catalogue, partial(quote, catalogue)))
-    yield Stage(db, clock, bot, LiveMessages(bot, db, letters, KeyedLock()), sandbox)
+    renderer = ChatMessages(Texts(strict=True), Storefront(catalogue, partial(quote, catalogue)))
+    yield Stage(db, clock, bot, LiveMessages(bot, db, renderer, KeyedLock()), sandbox)
     await bot.session.close()
 
 
@@ -189,7 +189,7 @@ async def test_the_person_reads_their_language(stage: Stage) -> None:
 
 async def test_one_process_edits(stage: Stage) -> None:
     """Of two bots on one database the lease lets one edit; when it is gone the other takes over."""
-    other = LiveMessages(stage.bot, stage.db, stage.live._letters, KeyedLock())
+    other = LiveMessages(stage.bot, stage.db, stage.live._renderer, KeyedLock())
     assert await stage.live._leads()
     assert not await other._leads()
     stage.clock.forward(11_000)

@@ -123,8 +123,8 @@ async def test_stars_alone_are_enough_to_top_up(sandbox: Sandbox, tmp_path: Path
 
 async def test_a_hidden_card_is_offered_nowhere(sandbox: Sandbox, tmp_path: Path) -> None:
     """`card = false`: Stars in /topup, beside the balance and where money is missing; old buttons say it is off."""
-    shelf = with_packs(tmp_path, card=False)
-    async with open_house(sandbox, tmp_path, CATALOGUE_PATH=str(shelf)) as house:
+    storefront = with_packs(tmp_path, card=False)
+    async with open_house(sandbox, tmp_path, CATALOGUE_PATH=str(storefront)) as house:
         anya = house.person()
         await anya.say("/topup")
         screen = await anya.sees("звёздами", new=True)

@@ -14,7 +14,7 @@ from aiohttp import web
 from database import payments as rows
 from database import refunds as refund_rows
 from database.models import Database, Payment, Refund
-from handlers.webhook import Edge, create_web_app
+from handlers.webhook import WebContext, create_web_app
 from services.common.i18n import Texts
 from services.payments.reconciliation import Reconciliation
 from services.payments.refunds import CardRail, Refunds
@@ -34,7 +34,7 @@ class Till:
 
     db: Database
     payments: Payments
-    edge: Edge
+    context: WebContext
     url: str
     sandbox: Sandbox
     counter: int = 0
@@ -72,8 +72,8 @@ class Till:
 
     async def acted(self) -> None:
         """Until everything that was answered with 200 is acted upon as well."""
-        while self.edge.background:
-            await asyncio.wait(set(self.edge.background), timeout=10)
+        while self.context.background:
+            await asyncio.wait(set(self.context.background), timeout=10)
 
     async def paid(self, user_id: int = 1, rubles: int = 500) -> Payment:
         """An order that was paid and credited."""
@@ -107,13 +107,13 @@ async def till(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Till]:
     payments = Payments(
         db, gateway, Texts(), shop_id="100500", test_mode=True, return_url=f"{sandbox.url}/", admins=[ADMIN]
     )
-    edge = Edge(settings=settings, db=db, payments=payments, metrics=_no_metrics, checks={})
-    runner = web.AppRunner(create_web_app(edge), access_log=None)
+    context = WebContext(settings=settings, db=db, payments=payments, metrics=_no_metrics, checks={})
+    runner = web.AppRunner(create_web_app(context), access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    yield Till(db, payments, edge, f"http://127.0.0.1:{runner.addresses[0][1]}", sandbox, gateway=gateway)
-    await edge.close(5)
+    yield Till(db, payments, context, f"http://127.0.0.1:{runner.addresses[0][1]}", sandbox, gateway=gateway)
+    await context.close(5)
     await runner.cleanup()
     await gateway.close()
     await assert_books(db)

@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from database.models import Database, Tx
 from handlers.updates import Updates
-from handlers.webhook import Check, Edge, create_web_app
+from handlers.webhook import Check, WebContext, create_web_app
 from services.common.i18n import Texts
 from services.messaging.telegram import make_bot
 from services.payments.topups import Payments
@@ -152,13 +152,15 @@ async def opened(
             stack.push_async_callback(bot.session.close)
             updates = Updates(bot, heard.dispatcher(), db)
             stack.push_async_callback(updates.drain, 1)
-        edge = Edge(settings=settings, db=db, payments=payments, metrics=_a_page, checks=checks or {}, updates=updates)
-        runner = web.AppRunner(create_web_app(edge), access_log=None)
+        context = WebContext(
+            settings=settings, db=db, payments=payments, metrics=_a_page, checks=checks or {}, updates=updates
+        )
+        runner = web.AppRunner(create_web_app(context), access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        stack.push_async_callback(edge.close, 5)
+        stack.push_async_callback(context.close, 5)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield Till(db, payments, edge, f"http://127.0.0.1:{runner.addresses[0][1]}", sandbox, gateway=gateway)
+        yield Till(db, payments, context, f"http://127.0.0.1:{runner.addresses[0][1]}", sandbox, gateway=gateway)
 
 
 async def inbox_rows(till: Till) -> list[tuple[str, str, bool]]:

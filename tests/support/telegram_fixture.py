@@ -40,18 +40,18 @@ def clip(width: int = 128, height: int = 72, seconds: int = 2, *, sound: bool = 
     with av.open(out, "w", format="mp4") as container:
         stream = container.add_stream("mpeg4", rate=10)
         stream.width, stream.height = width, height
-        voice = container.add_stream("aac", rate=44_100) if sound else None
+        localizer = container.add_stream("aac", rate=44_100) if sound else None
         frame = av.VideoFrame.from_image(Image.new("RGB", (width, height), "navy"))
         for _ in range(seconds * 10):
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-        if voice is not None:
+        if localizer is not None:
             silence = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
             silence.sample_rate = 44_100
             for plane in silence.planes:
                 plane.update(bytes(plane.buffer_size))
-            container.mux(voice.encode(silence))
-            container.mux(voice.encode())
+            container.mux(localizer.encode(silence))
+            container.mux(localizer.encode())
     return out.getvalue()
 
 

@@ -73,7 +73,7 @@ class Story:
         self.world = world
         self.templates = templates
         self._rounds = rounds
-        self._letters: set[asyncio.Task[None]] = set()
+        self._renderer: set[asyncio.Task[None]] = set()
         self.broken: BaseException | None = None
         self.kills = 0
         self.jobs: dict[str, int] = {}
@@ -202,11 +202,11 @@ class Story:
                     continue
                 for _ in range(world.chance.choice((1, 1, 2, 5)) if not world.calm else 1):
                     letter = asyncio.create_task(self._deliver(company, name, number))
-                    self._letters.add(letter)
+                    self._renderer.add(letter)
                     letter.add_done_callback(self._arrived)
 
     def _arrived(self, letter: asyncio.Task[None]) -> None:
-        self._letters.discard(letter)
+        self._renderer.discard(letter)
         if not letter.cancelled() and (error := letter.exception()) is not None:
             self.broken = error
 
