@@ -23,10 +23,11 @@ from handlers import ChatMessages, Storefront, build_dispatcher, set_commands
 from handlers.payments.stars import StarsUpdateHandler
 from handlers.updates import Updates
 from handlers.webhook import WebContext, create_web_app
-from scheduler.sweeper import Duty, Sweeper
+from scheduler.sweeper import PeriodicTask, Sweeper
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event
+from services.job_context import JobContext
 from services.jobs import Jobs
 from services.messaging.delivery import Delivery
 from services.messaging.notifier import Notifier
@@ -41,14 +42,14 @@ from services.ops.disk import DiskWatch
 from services.ops.metrics import Metrics
 from services.payments.receipts import terms_of
 from services.payments.reconciliation import Reconciliation
-from services.payments.refunds import CardRail, RefundRail, Refunds
-from services.payments.stars import StarRail, Stars
+from services.payments.refunds import RefundGateway, Refunds, YooKassaRefunds
+from services.payments.stars import Stars, StarsRefunds
 from services.payments.topups import Payments
 from services.payments.yookassa.client import YooKassaError, expects_test_payments, gateway_of
 from services.queue import Queue
 from services.rate_limiter import RateLimiter
 from services.settings import Settings, feature_notes
-from workers.runtime import Runtime, install
+from workers.runtime import install
 
 DRAIN_SECONDS = 20.0
 ASK_AGAIN_SECONDS = 5.0
@@ -64,7 +65,7 @@ class Shop:
         self.settings = settings
         self._stack = stack
         self.stop = asyncio.Event()
-        self.runtime = Runtime.open(settings)
+        self.runtime = JobContext.open(settings)
         stack.push_async_callback(self.runtime.close)
         self.db = self.runtime.db
         self.bot = make_bot(settings)
@@ -113,7 +114,7 @@ class Shop:
         )
         self.auditor = Auditor(self.db, admins=admins)
         self.disk = DiskWatch(self.db, admins=admins)
-        self.refunds = Refunds(self.db, self._rails(), admins=sorted(settings.admin_ids))
+        self.refunds = Refunds(self.db, self._gateways(), admins=sorted(settings.admin_ids))
         photos = Photos(self.db, self.runtime.assets, catalogue.limits)
         storefront = Storefront(
             catalogue, self.jobs.quote, pictures=settings.gemini_enabled, clips=settings.kling_enabled
@@ -147,22 +148,22 @@ class Shop:
             self.queue,
             self.payments,
             [
-                Duty("refunds", 5.0, self.refunds.look_at_due),
-                Duty("reconciliation", 3600.0, self.reconciliation.hourly, limit=3600.0),
-                Duty("seals", 3600.0, self.auditor.seal),
-                Duty("audit", 60.0, self.auditor.daily, limit=3600.0),
-                Duty("disk", DISK_SECONDS, self.disk.look),
-                Duty("stale invoices", 3600.0, self.stars.close_stale),
-                Duty("backups", 30.0, Backups(self.db, admins=admins).work, limit=BACKUP_SECONDS),
+                PeriodicTask("refunds", 5.0, self.refunds.poll_due),
+                PeriodicTask("reconciliation", 3600.0, self.reconciliation.hourly, limit=3600.0),
+                PeriodicTask("seals", 3600.0, self.auditor.seal),
+                PeriodicTask("audit", 60.0, self.auditor.daily, limit=3600.0),
+                PeriodicTask("disk", DISK_SECONDS, self.disk.check),
+                PeriodicTask("stale invoices", 3600.0, self.stars.close_stale),
+                PeriodicTask("backups", 30.0, Backups(self.db, admins=admins).work, limit=BACKUP_SECONDS),
             ],
         )
 
-    def _rails(self) -> dict[str, RefundRail]:
+    def _gateways(self) -> dict[str, RefundGateway]:
         """Who can give money back, by the provider it came through."""
-        rails: dict[str, RefundRail] = {"stars": StarRail(self.bot)}
+        gateways: dict[str, RefundGateway] = {"stars": StarsRefunds(self.bot)}
         if self.gateway is not None:
-            rails["yookassa"] = CardRail(self.db, self.gateway, receipt=terms_of(self.settings))
-        return rails
+            gateways["yookassa"] = YooKassaRefunds(self.db, self.gateway, receipt=terms_of(self.settings))
+        return gateways
 
     async def run(self) -> None:
         """Serve until `stop` is set or a part of the shop breaks; then let what is in hand end."""

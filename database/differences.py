@@ -82,7 +82,7 @@ def note(tx: Tx, found: Found, *, admins: Sequence[int]) -> Difference | None:
         return None
     difference = Difference.read(row)
     facts = {"id": str(difference.id), "kind": found.kind}
-    payments.alert(tx, admins, f"difference:{difference.id}", "alert-difference", **facts)
+    outbox.alert_admins(tx, admins, f"difference:{difference.id}", "alert-difference", **facts)
     return difference
 
 
@@ -95,7 +95,7 @@ def _close(tx: Tx, found: Found, admins: Sequence[int]) -> None:
     difference = Difference.read(row)
     _decide(tx, NOBODY, difference, DifferenceState.DISMISSED, why=found.over)
     facts = {"id": str(difference.id), "kind": found.kind}
-    payments.alert(tx, admins, f"difference:{difference.id}:over", "alert-difference-over", **facts)
+    outbox.alert_admins(tx, admins, f"difference:{difference.id}:over", "alert-difference-over", **facts)
 
 
 def get(tx: Tx, difference_id: int) -> Difference | None:
@@ -130,7 +130,7 @@ def _decided(payment_id: str, kind: str) -> tuple[Any, ...]:
 def apply(tx: Tx, admin_id: int, difference_id: int) -> Difference:
     """Book the proposed entry, once. Raises NotFound; IllegalMove when it is decided, proposes nothing, or our books
     have moved on since it was proposed, so that its sum is out of date."""
-    difference = _must(tx, difference_id)
+    difference = get_or_raise(tx, difference_id)
     if difference.state is not DifferenceState.OPEN:
         raise IllegalMove(f"difference {difference_id} is {difference.state}")
     if not difference.proposal:
@@ -142,7 +142,7 @@ def apply(tx: Tx, admin_id: int, difference_id: int) -> Difference:
     settled = settled or (difference.kind == QUARANTINED and _end_quarantine(tx, difference, whole=True))
     _decide(tx, admin_id, difference, DifferenceState.APPLIED)
     if settled:
-        return _must(tx, difference_id)
+        return get_or_raise(tx, difference_id)
     if difference.kind == UNKNOWN and _was_returned(tx, difference):
         raise IllegalMove(f"the money of difference {difference_id} was returned meanwhile")
     key = f"fix:{difference_id}"
@@ -151,16 +151,16 @@ def apply(tx: Tx, admin_id: int, difference_id: int) -> Difference:
     else:
         ledger.take_or_owe(tx, user_id, ledger.check_amount(-amount), reason=Reason.CORRECTION, cause=key)
     outbox.post(tx, key, user_id, "corrected", payload={"amount": amount})
-    return _must(tx, difference_id)
+    return get_or_raise(tx, difference_id)
 
 
 def dismiss(tx: Tx, admin_id: int, difference_id: int) -> Difference:
     """Nothing is to be booked. Raises NotFound, IllegalMove when it is decided."""
-    difference = _must(tx, difference_id)
+    difference = get_or_raise(tx, difference_id)
     if difference.kind == QUARANTINED:
         _end_quarantine(tx, difference, whole=False)
     _decide(tx, admin_id, difference, DifferenceState.DISMISSED)
-    return _must(tx, difference_id)
+    return get_or_raise(tx, difference_id)
 
 
 def _refuse_what_is_known(tx: Tx, difference: Difference) -> None:
@@ -304,7 +304,7 @@ def _decide(tx: Tx, admin_id: int, difference: Difference, state: DifferenceStat
     admin.log(tx, admin_id, f"difference_{state}", str(difference.id), **facts)
 
 
-def _must(tx: Tx, difference_id: int) -> Difference:
+def get_or_raise(tx: Tx, difference_id: int) -> Difference:
     found = get(tx, difference_id)
     if found is None:
         raise NotFound(f"difference {difference_id}")

@@ -170,7 +170,7 @@ def start(tx: Tx, new: NewJob, *, max_active: int, spend_per_day: int | None = N
     }
     tx.execute(insert(jobs).values(**values))
     assets.keep_assets(tx, new.inputs, keep_ms=2 * new.hold_ms)
-    job = _must(tx, new.id)
+    job = get_or_raise(tx, new.id)
     _note(tx, job, "confirmed")
     return job, True
 
@@ -218,7 +218,7 @@ def claim(tx: Tx, job_id: str, step: JobStep) -> Job | None:
     )
     if not moved:
         return None
-    job = _must(tx, job_id)
+    job = get_or_raise(tx, job_id)
     _note(tx, job, "claimed")
     return job
 
@@ -240,7 +240,7 @@ def put_back(tx: Tx, job_id: str, attempt: int, *, delay_ms: int, cause: str, fa
         .values(lease_until=None, due_at=tx.now + delay_ms, failures=jobs.c.failures + int(failed))
     )
     if moved:
-        _note(tx, _must(tx, job_id), cause)
+        _note(tx, get_or_raise(tx, job_id), cause)
     return moved
 
 
@@ -279,17 +279,17 @@ def begin_call(
     *,
     provider: str,
     model: str,
-    closed_by: Callable[[Sequence[RecentCall], int], Exception | None] | None = None,
+    open_circuit: Callable[[Sequence[RecentCall], int], Exception | None] | None = None,
 ) -> int | None:
     """Write the intent down before the provider is called; None when the lease is lost and no call may be made.
 
-    Raises what `closed_by` makes of the newest calls and the time. It is asked in here, so that of two workers at once
-    the second sees the intent of the first.
+    Raises what `open_circuit` makes of the newest calls and the time. It is asked in here, so that of two workers at
+    once the second sees the intent of the first.
     """
     held = tx.row(select(jobs.c.id).where(_mine(job_id, attempt), jobs.c.lease_until > tx.now))
     if held is None:
         return None
-    if closed_by is not None and (why := closed_by(recent_calls(tx, provider, model), tx.now)) is not None:
+    if open_circuit is not None and (why := open_circuit(recent_calls(tx, provider, model), tx.now)) is not None:
         raise why
     values = {"job_id": job_id, "attempt": attempt, "provider": provider, "model": model, "started_at": tx.now}
     return int(tx.execute(insert(provider_calls).values(**values).returning(provider_calls.c.id)).scalar_one())
@@ -338,7 +338,7 @@ def record_cost(tx: Tx, job_id: str, cost_micro_usd: int) -> None:
 # --- clips in flight ------------------------------------------------------------------------------
 
 
-def submitted(tx: Tx, job_id: str, attempt: int, *, external_id: str, look_in_ms: int) -> bool:
+def submitted(tx: Tx, job_id: str, attempt: int, *, external_id: str, poll_in_ms: int) -> bool:
     """The provider has the task; from here on the row, not a process, waits for it."""
     moved = tx.changed(
         update(jobs)
@@ -347,25 +347,25 @@ def submitted(tx: Tx, job_id: str, attempt: int, *, external_id: str, look_in_ms
             step=JobStep.WATCH,
             external_id=external_id,
             lease_until=None,
-            due_at=tx.now + look_in_ms,
+            due_at=tx.now + poll_in_ms,
             progress=_at_least(jobs.c.progress, 25),
             failures=0,
         )
     )
     if moved:
-        _note(tx, _must(tx, job_id), "submitted")
+        _note(tx, get_or_raise(tx, job_id), "submitted")
     return moved
 
 
-def look_later(tx: Tx, job_id: str, *, look_in_ms: int, progress: int | None = None) -> None:
-    """The task is still under way; ask again after `look_in_ms`."""
-    values: dict[str, Any] = {"due_at": tx.now + look_in_ms}
+def schedule_poll(tx: Tx, job_id: str, *, poll_in_ms: int, progress: int | None = None) -> None:
+    """The task is still under way; ask again after `poll_in_ms`."""
+    values: dict[str, Any] = {"due_at": tx.now + poll_in_ms}
     if progress is not None:
         values["progress"] = _at_least(jobs.c.progress, min(progress, 90))
     tx.execute(update(jobs).where(_watched(job_id)).values(**values))
 
 
-def look_now(tx: Tx, external_id: str | None, external_key: str | None) -> str | None:
+def poll_now(tx: Tx, external_id: str | None, external_key: str | None) -> str | None:
     """A callback hints that something changed: bring the look forward. Answers the job's id, if it is ours."""
     which = or_(jobs.c.external_id == (external_id or ""), jobs.c.external_key == (external_key or ""))
     found = tx.row(select(jobs.c.id).where(which, jobs.c.step == JobStep.WATCH).limit(1))
@@ -390,12 +390,12 @@ def ready_to_finish(tx: Tx, job_id: str, *, url: str) -> Job | None:
     )
     if not moved:
         return None
-    job = _must(tx, job_id)
+    job = get_or_raise(tx, job_id)
     _note(tx, job, "rendered")
     return job
 
 
-def look_again(tx: Tx, job_id: str, attempt: int, *, cause: str) -> bool:
+def return_to_polling(tx: Tx, job_id: str, attempt: int, *, cause: str) -> bool:
     """The clip could not be fetched from its address: ask the provider for a fresh one."""
     moved = tx.changed(
         update(jobs)
@@ -403,7 +403,7 @@ def look_again(tx: Tx, job_id: str, attempt: int, *, cause: str) -> bool:
         .values(step=JobStep.WATCH, lease_until=None, due_at=tx.now + 2_000, failures=jobs.c.failures + 1)
     )
     if moved:
-        _note(tx, _must(tx, job_id), cause)
+        _note(tx, get_or_raise(tx, job_id), cause)
     return moved
 
 
@@ -436,7 +436,7 @@ def finish(
     assets.add_result(tx, asset, job_id, keep_ms=keep_ms)
     ledger.charge(tx, job_id, cost)
     outbox.post(tx, f"result:{job_id}", job.user_id, "result", job_id=job_id)
-    done = _must(tx, job_id)
+    done = get_or_raise(tx, job_id)
     _note(tx, done, "stored and charged")
     return done
 
@@ -475,7 +475,7 @@ def _close_unpaid(tx: Tx, job_id: str, status: JobStatus, code: str, *, attempt:
     ledger.refund(tx, job_id)
     if status is JobStatus.FAILED:
         outbox.post(tx, f"failed:{job_id}", job.user_id, "failed", job_id=job_id)
-    closed = _must(tx, job_id)
+    closed = get_or_raise(tx, job_id)
     _note(tx, closed, code)
     return closed
 
@@ -547,7 +547,7 @@ def asset_deleted(tx: Tx, asset_id: str, *, end: int | None = None) -> bool:
 # --- small parts ----------------------------------------------------------------------------------
 
 
-def _must(tx: Tx, job_id: str) -> Job:
+def get_or_raise(tx: Tx, job_id: str) -> Job:
     job = get(tx, job_id)
     if job is None:
         raise NotFound(f"job {job_id}")

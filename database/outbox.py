@@ -7,7 +7,7 @@ however often the cause is repeated.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import and_, delete, exists, not_, or_, select, update
@@ -43,6 +43,12 @@ def post(
         "due_at": tx.now,
     }
     tx.execute(insert(outbox).values(**values).on_conflict_do_nothing())
+
+
+def alert_admins(tx: Tx, admins: Sequence[int], key: str, text: str, /, **args: object) -> None:
+    """Owe every admin a message; `text` is the id of a sentence in locales, `args` its variables."""
+    for admin in admins:
+        post(tx, f"{key}:{admin}", admin, "alert", payload={"text": text, "args": args})
 
 
 def claim(tx: Tx, *, limit: int = 20) -> list[OutboxItem]:

@@ -54,10 +54,10 @@ def of_user(tx: Tx, user_id: int, *, limit: int = 10) -> list[Payment]:
     return [Payment.read(row) for row in tx.rows(query)]
 
 
-def open_payment(tx: Tx, new: NewPayment, *, look_in_ms: int | None) -> Payment:
+def open_payment(tx: Tx, new: NewPayment, *, poll_in_ms: int | None) -> Payment:
     """Write the order down before anybody is asked for money; the same id again answers the same row.
 
-    `look_in_ms`: when the poller asks about it first; None where nobody can be asked.
+    `poll_in_ms`: when the poller asks about it first; None where nobody can be asked.
     """
     earlier = get(tx, new.id)
     if earlier is not None:
@@ -66,14 +66,14 @@ def open_payment(tx: Tx, new: NewPayment, *, look_in_ms: int | None) -> Payment:
         return earlier
     users.ensure(tx, new.user_id)
     ledger.check_amount(new.amount)
-    next_look = None if look_in_ms is None else tx.now + look_in_ms
-    tx.execute(insert(payments).values(**vars(new), created_at=tx.now, next_look_at=next_look))
-    return _must(tx, new.id)
+    next_poll_in = None if poll_in_ms is None else tx.now + poll_in_ms
+    tx.execute(insert(payments).values(**vars(new), created_at=tx.now, next_look_at=next_poll_in))
+    return get_or_raise(tx, new.id)
 
 
 def adopt(tx: Tx, lost: NewPayment, provider_payment_id: str, returned: Sequence[Returned]) -> Payment:
     """Write an order down again that these books have lost and that was paid, and settle it, all at once."""
-    order = open_payment(tx, lost, look_in_ms=None)
+    order = open_payment(tx, lost, poll_in_ms=None)
     tx.execute(update(payments).where(payments.c.id == order.id).values(provider_payment_id=provider_payment_id))
     return settle(tx, order.id, returned)[0]
 
@@ -85,26 +85,26 @@ def sending(tx: Tx, payment_id: str) -> Payment:
     """
     unsent = (payments.c.id == payment_id, payments.c.sent_at.is_(None))
     tx.execute(update(payments).where(*unsent).values(sent_at=payments.c.created_at))
-    return _must(tx, payment_id)
+    return get_or_raise(tx, payment_id)
 
 
 def ask_anew(tx: Tx, payment_id: str) -> Payment:
     """The provider has nothing of it and has forgotten its key: it will be sent under a new one."""
-    payment = _must(tx, payment_id)
+    payment = get_or_raise(tx, payment_id)
     base, _, times = payment.idempotency_key.partition(".")
     tx.execute(
         update(payments)
         .where(payments.c.id == payment_id, payments.c.provider_payment_id.is_(None))
         .values(sent_at=tx.now, idempotency_key=f"{base}.{int(times or 0) + 1}")
     )
-    return _must(tx, payment_id)
+    return get_or_raise(tx, payment_id)
 
 
 def accepted(
-    tx: Tx, payment_id: str, *, provider_payment_id: str, confirmation_url: str | None, look_in_ms: int
+    tx: Tx, payment_id: str, *, provider_payment_id: str, confirmation_url: str | None, poll_in_ms: int
 ) -> Payment:
     """The provider knows the payment. Raises KeyReused when the row stands for another of its payments."""
-    payment = _must(tx, payment_id)
+    payment = get_or_raise(tx, payment_id)
     if payment.provider_payment_id not in (None, provider_payment_id):
         raise KeyReused(f"payment {payment_id} is {payment.provider_payment_id} at the provider")
     tx.execute(
@@ -113,10 +113,10 @@ def accepted(
         .values(
             provider_payment_id=provider_payment_id,
             confirmation_url=confirmation_url or payment.confirmation_url,
-            next_look_at=tx.now + look_in_ms if payment.status is PaymentStatus.PENDING else payment.next_look_at,
+            next_look_at=tx.now + poll_in_ms if payment.status is PaymentStatus.PENDING else payment.next_look_at,
         )
     )
-    return _must(tx, payment_id)
+    return get_or_raise(tx, payment_id)
 
 
 def set_message(tx: Tx, payment_id: str, chat_id: int, message_id: int) -> None:
@@ -131,28 +131,28 @@ def settle(tx: Tx, payment_id: str, returned: Sequence[Returned] = ()) -> tuple[
     has decided about this money nothing is credited, and the order is closed. Raises IllegalMove for a quarantined
     one, IllegalMove or KeyReused when the returns do not fit.
     """
-    payment = _must(tx, payment_id)
+    payment = get_or_raise(tx, payment_id)
     if payment.status in (PaymentStatus.PAID, PaymentStatus.REFUNDED):
         return payment, False
     if payment.quarantined_reason:
         raise IllegalMove(f"payment {payment_id} is in quarantine: {payment.quarantined_reason}")
     if (number := decision(tx, payment)) is not None:
         close_decided(tx, payment_id, number)
-        return _must(tx, payment_id), False
+        return get_or_raise(tx, payment_id), False
     moved = tx.changed(
         update(payments)
         .where(payments.c.id == payment_id, payments.c.status == payment.status)
         .values(status=PaymentStatus.PAID, paid_at=tx.now, next_look_at=None)
     )
     if not moved:
-        return _must(tx, payment_id), False
+        return get_or_raise(tx, payment_id), False
     ledger.credit(
         tx, payment.user_id, payment.amount, reason=Reason.TOPUP, key=f"payment:{payment_id}", payment_id=payment_id
     )
     outbox.post(tx, f"credited:{payment_id}", payment.user_id, "credited", payment_id=payment_id)
     for one in returned:
         refunds.take_back(tx, payment_id, **vars(one))
-    return _must(tx, payment_id), True
+    return get_or_raise(tx, payment_id), True
 
 
 def paid_in_stars(tx: Tx, order_id: str, *, user_id: int, charge_id: str, stars: int) -> tuple[Payment, bool]:
@@ -164,14 +164,14 @@ def paid_in_stars(tx: Tx, order_id: str, *, user_id: int, charge_id: str, stars:
     known = by_provider_id(tx, charge_id)
     if known is not None:
         return known, False
-    order = _must(tx, order_id)
+    order = get_or_raise(tx, order_id)
     if order.provider != "stars" or (order.user_id, order.stars) != (user_id, stars):
         raise IllegalMove(f"payment {order_id} is of another person or price")
     if order.provider_payment_id is not None:
         second = NewPayment(
             f"{order.id}+{charge_id}"[:200], user_id, "stars", order.amount, f"stars-{charge_id}", None, stars=stars
         )
-        order = open_payment(tx, second, look_in_ms=None)
+        order = open_payment(tx, second, poll_in_ms=None)
     tx.execute(update(payments).where(payments.c.id == order.id).values(provider_payment_id=charge_id))
     return settle(tx, order.id)
 
@@ -184,7 +184,7 @@ def cancel(tx: Tx, payment_id: str, reason: str) -> bool:
         .values(status=PaymentStatus.CANCELED, cancel_reason=reason[:100], next_look_at=None)
     )
     if moved:
-        payment = _must(tx, payment_id)
+        payment = get_or_raise(tx, payment_id)
         outbox.post(tx, f"canceled:{payment_id}", payment.user_id, "payment_canceled", payment_id=payment_id)
     return moved
 
@@ -251,7 +251,7 @@ def close_decided(tx: Tx, payment_id: str, number: int) -> None:
 
 def quarantine(tx: Tx, payment_id: str, reason: str, *, admins: Sequence[int]) -> None:
     """What the provider says does not fit our row: credit nothing, tell the owner; what they decided stands."""
-    payment = _must(tx, payment_id)
+    payment = get_or_raise(tx, payment_id)
     if payment.status not in FINAL and (number := decision(tx, payment)) is not None:
         close_decided(tx, payment_id, number)
         return
@@ -261,13 +261,9 @@ def quarantine(tx: Tx, payment_id: str, reason: str, *, admins: Sequence[int]) -
         .values(quarantined_reason=reason[:200], next_look_at=None)
     )
     if moved:
-        alert(tx, admins, f"quarantine:{payment_id}", "alert-quarantine", payment_id=payment_id, reason=reason[:200])
-
-
-def alert(tx: Tx, admins: Sequence[int], key: str, text: str, /, **args: object) -> None:
-    """Owe every admin a message; `text` is the id of a sentence in locales, `args` its variables."""
-    for admin in admins:
-        outbox.post(tx, f"{key}:{admin}", admin, "alert", payload={"text": text, "args": args})
+        outbox.alert_admins(
+            tx, admins, f"quarantine:{payment_id}", "alert-quarantine", payment_id=payment_id, reason=reason[:200]
+        )
 
 
 def due(tx: Tx, *, limit: int = 50) -> list[Payment]:
@@ -330,17 +326,17 @@ def take_due(tx: Tx, *, limit: int = 50) -> list[Payment]:
     return taken
 
 
-def look_later(tx: Tx, payment_id: str, *, delay_ms: int | None) -> None:
+def schedule_poll(tx: Tx, payment_id: str, *, delay_ms: int | None) -> None:
     """Ask again after `delay_ms`; None: nothing more can come of it."""
-    next_look = None if delay_ms is None else tx.now + delay_ms
+    next_poll_in = None if delay_ms is None else tx.now + delay_ms
     tx.execute(
         update(payments)
         .where(payments.c.id == payment_id, payments.c.status == PaymentStatus.PENDING)
-        .values(next_look_at=next_look, looks=payments.c.looks + 1)
+        .values(next_look_at=next_poll_in, looks=payments.c.looks + 1)
     )
 
 
-def _must(tx: Tx, payment_id: str) -> Payment:
+def get_or_raise(tx: Tx, payment_id: str) -> Payment:
     payment = get(tx, payment_id)
     if payment is None:
         raise NotFound(f"payment {payment_id}")

@@ -93,7 +93,7 @@ def begin(tx: Tx, new: NewRefund, *, seen_left: int | None = None) -> tuple[Refu
     taken, owed = _take(tx, payment, new.amount, new.id)
     values = {**vars(new), "taken": taken, "owed": owed, "status": RefundStatus.TAKEN}
     tx.execute(insert(refunds).values(**values, created_at=tx.now, next_look_at=tx.now + HANDLING_MS))
-    return _must(tx, new.id), True
+    return get_or_raise(tx, new.id), True
 
 
 def sending(tx: Tx, refund_id: str) -> Refund:
@@ -108,7 +108,7 @@ def sending(tx: Tx, refund_id: str) -> Refund:
         .where(refunds.c.id == refund_id, refunds.c.status == RefundStatus.SENT, refunds.c.sent_at.is_(None))
         .values(sent_at=tx.now)
     )
-    return _must(tx, refund_id)
+    return get_or_raise(tx, refund_id)
 
 
 def ask_anew(tx: Tx, refund_id: str) -> None:
@@ -120,7 +120,7 @@ def ask_anew(tx: Tx, refund_id: str) -> None:
 
 def accepted(tx: Tx, refund_id: str, provider_refund_id: str) -> Refund:
     """The provider knows it. Raises KeyReused when the row stands for another of its refunds."""
-    refund = _must(tx, refund_id)
+    refund = get_or_raise(tx, refund_id)
     if refund.provider_refund_id not in (None, provider_refund_id):
         raise KeyReused(f"refund {refund_id} is {refund.provider_refund_id} at the provider")
     if refund.provider_refund_id is None:
@@ -128,16 +128,16 @@ def accepted(tx: Tx, refund_id: str, provider_refund_id: str) -> Refund:
         if known is not None:
             raise KeyReused(f"refund {provider_refund_id} is {known.id} here")
         tx.execute(update(refunds).where(refunds.c.id == refund_id).values(provider_refund_id=provider_refund_id))
-    return _must(tx, refund_id)
+    return get_or_raise(tx, refund_id)
 
 
 def succeed(tx: Tx, refund_id: str, provider_refund_id: str) -> tuple[Refund, bool]:
     """The provider gave the money back; answers the row and whether this call closed it."""
     refund = accepted(tx, refund_id, provider_refund_id)
     if not _close(tx, refund, RefundStatus.SUCCEEDED):
-        return _must(tx, refund_id), False
+        return get_or_raise(tx, refund_id), False
     _count(tx, _payment(tx, refund.payment_id), refund)
-    return _must(tx, refund_id), True
+    return get_or_raise(tx, refund_id), True
 
 
 def cancel(tx: Tx, refund_id: str, reason: str) -> bool:
@@ -145,7 +145,7 @@ def cancel(tx: Tx, refund_id: str, reason: str) -> bool:
 
     True if this call did it. Raises IllegalMove for one that succeeded.
     """
-    refund = _must(tx, refund_id)
+    refund = get_or_raise(tx, refund_id)
     if refund.status is RefundStatus.SUCCEEDED:
         raise IllegalMove(f"refund {refund_id} has succeeded")
     if not _close(tx, refund, RefundStatus.CANCELED, reason):
@@ -192,7 +192,7 @@ def take_back(
     values = {"id": refund_id, "payment_id": payment_id, "provider_refund_id": provider_refund_id, "amount": amount}
     values |= {"taken": taken, "owed": owed, "status": RefundStatus.SUCCEEDED, "created_at": tx.now}
     tx.execute(insert(refunds).values(**values, closed_at=tx.now))
-    refund = _must(tx, refund_id)
+    refund = get_or_raise(tx, refund_id)
     _count(tx, payment, refund)
     return refund, True
 
@@ -208,7 +208,7 @@ def due(tx: Tx, *, limit: int = 50) -> list[Refund]:
     return found
 
 
-def look_later(tx: Tx, refund_id: str, *, delay_ms: int) -> None:
+def schedule_poll(tx: Tx, refund_id: str, *, delay_ms: int) -> None:
     tx.execute(
         update(refunds)
         .where(refunds.c.id == refund_id, refunds.c.status.in_(UNDER_WAY))
@@ -289,7 +289,7 @@ def _payment(tx: Tx, payment_id: str) -> Payment:
     return payment
 
 
-def _must(tx: Tx, refund_id: str) -> Refund:
+def get_or_raise(tx: Tx, refund_id: str) -> Refund:
     refund = get(tx, refund_id)
     if refund is None:
         raise NotFound(f"refund {refund_id}")

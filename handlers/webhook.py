@@ -203,7 +203,7 @@ class Routes:
 def _callback(tx: Tx, key: str, task_id: str, external_id: str | None) -> None:
     """Written down, acted upon and done in one transaction: nothing of it can be left over."""
     item = inbox.receive(tx, "kling", key, "{}")
-    job_rows.look_now(tx, task_id, external_id if external_id and external_id.isascii() else None)
+    job_rows.poll_now(tx, task_id, external_id if external_id and external_id.isascii() else None)
     inbox.done(tx, item.id)
 
 

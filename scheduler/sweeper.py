@@ -20,12 +20,12 @@ from database import clock, drafts, flags, inbox, outbox
 from database import jobs as job_rows
 from database import ledger as ledger_rows
 from database.models import Asset, DatabaseError, Job, Reservation, Tx
-from scheduler.video_poller import watch
+from scheduler.video_poller import poll_videos
 from services.common.log import event
+from services.job_context import JobContext
 from services.jobs import message_of
 from services.payments.topups import Payments
 from services.queue import Queue
-from workers.runtime import Runtime
 
 LEASE = "sweeper"
 LEASE_MS = 10_000
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Duty:
+class PeriodicTask:
     """Something done every so many seconds; one that fails is tried again and stops no other."""
 
     name: str
@@ -59,22 +59,22 @@ class Duty:
 class Sweeper:
     """Runs the duties while it holds the lease."""
 
-    def __init__(self, here: Runtime, queue: Queue, payments: Payments, more: Sequence[Duty] = ()) -> None:
+    def __init__(self, ctx: JobContext, queue: Queue, payments: Payments, more: Sequence[PeriodicTask] = ()) -> None:
         """`more` are duties of services that only the composition root knows."""
-        self._here = here
+        self._ctx = ctx
         self._queue = queue
         self._payments = payments
         self._holder = f"{os.getpid()}-{clock.token(4)}"
         self.trouble: str | None = None  # why the last try to write to the database failed
-        self._duties = [
-            Duty("steps", 1.0, self.resend_lost_steps),
-            Duty("clips", 1.0, self._watch),
-            Duty("holds", 5.0, self.release_overdue_holds),
-            Duty("notifications", 2.0, payments.handle_due_notifications),
-            Duty("payments", 2.0, payments.look_at_due),
-            Duty("expired files", 60.0, self.delete_expired_assets),
-            Duty("old rows", 600.0, self.forget_old_rows),
-            Duty("orphans", 3600.0, self._delete_orphans),
+        self._tasks = [
+            PeriodicTask("steps", 1.0, self.resend_lost_steps),
+            PeriodicTask("clips", 1.0, self._poll_videos),
+            PeriodicTask("holds", 5.0, self.release_overdue_holds),
+            PeriodicTask("notifications", 2.0, payments.handle_due_notifications),
+            PeriodicTask("payments", 2.0, payments.poll_due),
+            PeriodicTask("expired files", 60.0, self.delete_expired_assets),
+            PeriodicTask("old rows", 600.0, self.forget_old_rows),
+            PeriodicTask("orphans", 3600.0, self._delete_orphans),
             *more,
         ]
 
@@ -89,13 +89,13 @@ class Sweeper:
         finally:
             await self._end_duties()
         try:
-            await self._here.db.write(flags.drop_lease, LEASE, self._holder)
+            await self._ctx.db.write(flags.drop_lease, LEASE, self._holder)
         except DatabaseError as error:
             event(_log, "sweeper.lease_kept", level=logging.WARNING, error=type(error).__name__)
 
     async def _leads(self) -> bool:
         try:
-            leads = await self._here.db.write(flags.take_lease, LEASE, self._holder, ttl_ms=LEASE_MS)
+            leads = await self._ctx.db.write(flags.take_lease, LEASE, self._holder, ttl_ms=LEASE_MS)
         except DatabaseError as error:
             self.trouble = f"nothing can be written: {type(error).__name__}"
             event(_log, "sweeper.no_database", level=logging.ERROR, error=type(error).__name__, detail=str(error))
@@ -106,70 +106,70 @@ class Sweeper:
     def _start_due_duties(self) -> None:
         """Each duty is a task of its own: a provider that hangs must not keep payments waiting."""
         now = clock.steady()
-        for duty in self._duties:
-            running = duty.task is not None and not duty.task.done()
-            if not running and duty.due <= now:
-                duty.due = now + duty.every
-                duty.task = asyncio.create_task(self._do(duty), name=f"sweeper: {duty.name}")
+        for periodic in self._tasks:
+            running = periodic.task is not None and not periodic.task.done()
+            if not running and periodic.due <= now:
+                periodic.due = now + periodic.every
+                periodic.task = asyncio.create_task(self._do(periodic), name=f"sweeper: {periodic.name}")
 
-    async def _do(self, duty: Duty) -> None:
+    async def _do(self, periodic: PeriodicTask) -> None:
         try:
-            async with asyncio.timeout(duty.limit):
-                await duty.work()
+            async with asyncio.timeout(periodic.limit):
+                await periodic.work()
         except Exception as error:  # one duty's trouble must not stop the others, nor its own next round
-            event(_log, "sweeper.duty_failed", level=logging.ERROR, duty=duty.name, error=type(error).__name__)
+            event(_log, "sweeper.duty_failed", level=logging.ERROR, periodic=periodic.name, error=type(error).__name__)
 
     async def _end_duties(self) -> None:
-        running = [duty.task for duty in self._duties if duty.task is not None and not duty.task.done()]
+        running = [periodic.task for periodic in self._tasks if periodic.task is not None and not periodic.task.done()]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
     async def resend_lost_steps(self) -> None:
         """Open jobs whose due time passed: their message, worker or lease was lost, so send the step again."""
-        due = await self._here.db.read(job_rows.due)
+        due = await self._ctx.db.read(job_rows.due)
         if not due:
             return
         waiting = await self._queue.waiting() or set()
 
         async def send(job: Job) -> None:
             if message_of(job).message_id in waiting:
-                await self._here.db.write(job_rows.still_waiting, job)
+                await self._ctx.db.write(job_rows.still_waiting, job)
                 return
-            again = await self._here.db.write(job_rows.redispatch, job)
+            again = await self._ctx.db.write(job_rows.redispatch, job)
             if again is not None:
                 place = await self._queue.submit(message_of(again))
                 event(_log, "step.sent_again", job_id=job.id, step=job.step, place=place, dispatches=again.dispatches)
 
         await _each(due, send)
 
-    async def _watch(self) -> None:
-        await watch(self._here, self._queue)
+    async def _poll_videos(self) -> None:
+        await poll_videos(self._ctx, self._queue)
 
     async def release_overdue_holds(self) -> None:
         """Money held past its time goes back; a result that comes later is the owner's loss."""
 
         async def release(held: Reservation) -> None:
-            if await self._here.db.write(job_rows.expire_hold, held.job_id):
+            if await self._ctx.db.write(job_rows.expire_hold, held.job_id):
                 event(_log, "hold.released", job_id=held.job_id, user_id=held.user_id, amount=held.amount)
 
-        await _each(await self._here.db.read(ledger_rows.expired_holds, limit=1000), release)
+        await _each(await self._ctx.db.read(ledger_rows.expired_holds, limit=1000), release)
 
     async def delete_expired_assets(self) -> None:
         """Files past their time; the row goes first, so that a crash in between leaves an orphan and no dead link."""
 
         async def delete(asset: Asset) -> None:
-            if await self._here.db.write(job_rows.asset_deleted, asset.id, end=asset.expires_at):
-                await self._here.assets.delete(asset.store_key)
+            if await self._ctx.db.write(job_rows.asset_deleted, asset.id, end=asset.expires_at):
+                await self._ctx.assets.delete(asset.store_key)
 
-        over = await self._here.db.read(asset_rows.expired_assets, keep_ms=self._here.keep_ms, limit=1000)
+        over = await self._ctx.db.read(asset_rows.expired_assets, keep_ms=self._ctx.keep_ms, limit=1000)
         await _each(over, delete)
 
     async def _delete_orphans(self) -> None:
         async def known(keys: Sequence[str]) -> set[str]:
-            return await self._here.db.read(asset_rows.known_store_keys, keys)
+            return await self._ctx.db.read(asset_rows.known_store_keys, keys)
 
-        await self._here.assets.sweep(known, ORPHAN_SECONDS)
+        await self._ctx.assets.sweep(known, ORPHAN_SECONDS)
 
     async def forget_old_rows(self) -> None:
         """Bound what grows with every visitor: drafts, conversations, told messages, handled notifications."""
@@ -184,7 +184,7 @@ class Sweeper:
         """A little at a time, so that nobody waits long for the database; but until nothing is left."""
         forgotten = 1
         while forgotten:
-            forgotten = await self._here.db.write(forget, *args, **kwargs)
+            forgotten = await self._ctx.db.write(forget, *args, **kwargs)
 
 
 async def _each(items: Sequence[T], act: Callable[[T], Awaitable[None]]) -> None:

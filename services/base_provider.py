@@ -1,4 +1,4 @@
-"""What every AI provider looks like from outside: requests, results, one error, bounded retries, a circuit breaker.
+"""What every AI provider looks like from outside: requests, results, one error, bounded retries.
 
 A provider returns or raises `ProviderError`; nothing else ever leaves it. The error answers the one question that
 matters for money: may the same call be made again?
@@ -15,7 +15,6 @@ from enum import StrEnum
 from typing import TypeVar
 
 from database import clock
-from database.models import CallOutcome, RecentCall
 
 T = TypeVar("T")
 
@@ -309,88 +308,9 @@ class VideoProvider(BaseAIProvider):
         """Tasks by our ids. An id that is absent was not found; a look-up that failed raises `ProviderError`."""
 
     @abstractmethod
-    async def look(self, task_ids: Sequence[str]) -> dict[str, VideoTask]:
+    async def poll(self, task_ids: Sequence[str]) -> dict[str, VideoTask]:
         """Tasks by the provider's ids; absent: not known (yet). Raises `ProviderError`."""
 
     @abstractmethod
     async def download(self, url: str) -> bytes:
         """The clip's bytes, bounded in size and time. Raises `ProviderError`."""
-
-
-# --- the circuit breaker ------------------------------------------------------------------------------------------
-
-# An operator must act before a call can succeed: the first one stops all.
-STOPPING = frozenset(
-    {
-        ErrorCode.KEY_INVALID,
-        ErrorCode.FORBIDDEN,
-        ErrorCode.LOCATION,
-        ErrorCode.BILLING,
-        ErrorCode.FUNDS,
-        ErrorCode.QUOTA_DAY,
-        ErrorCode.MODEL_GONE,
-        ErrorCode.ACCOUNT_AT_RISK,
-        ErrorCode.WRONG_ENDPOINT,
-    }
-)
-OUTAGES = frozenset(
-    {
-        ErrorCode.OVERLOADED,
-        ErrorCode.INTERNAL,
-        ErrorCode.MAINTENANCE,
-        ErrorCode.NETWORK,
-        ErrorCode.TIMEOUT,
-        ErrorCode.BAD_ANSWER,
-    }
-)
-# These say "later" or nothing at all, neither "I am broken" nor "I work".
-_SAY_NOTHING = frozenset(
-    {
-        ErrorCode.QUOTA_MINUTE.value,
-        ErrorCode.SPEND_LIMIT.value,
-        ErrorCode.RATE_LIMITED.value,
-        ErrorCode.CONCURRENCY.value,
-        ErrorCode.NO_PICTURE.value,
-        ErrorCode.DUPLICATE_TASK.value,
-        "never_arrived",
-    }
-)
-OUTAGES_IN_A_ROW = 5
-OUTAGE_PAUSE = 60.0
-OPERATOR_PAUSE = 300.0
-TRIAL_PAUSE = 5.0
-
-
-def closed_by(calls: Sequence[RecentCall], now_ms: int) -> ProviderError | None:
-    """Why the provider's model is not asked now, told by its newest calls (newest first); None: it may be asked.
-
-    It is left alone after `OUTAGES_IN_A_ROW` outages (temporary, circuit_open), and at once when an operator must act
-    (permanent, with the code of that fault). After the pause one call at a time is a trial, until one is answered.
-    """
-    asking, outages, last, stopped = False, 0, None, False
-    for call in calls:
-        if call.outcome is None:
-            asking = asking or (last is None and bool(call.is_running))
-        elif call.outcome is CallOutcome.OK:
-            break
-        elif call.code in STOPPING:
-            last, stopped = last or call, True
-            break
-        elif call.code in OUTAGES:
-            last, outages = last or call, outages + 1
-        elif call.code not in _SAY_NOTHING:
-            break  # a refusal is an answer: it lives
-    if last is None or not (stopped or outages >= OUTAGES_IN_A_ROW):
-        return None
-    fault = ErrorCode(last.code or "")
-    pause = OPERATOR_PAUSE if fault in STOPPING else OUTAGE_PAUSE
-    left = pause - (now_ms - (last.ended_at or last.started_at)) / 1000
-    if 0 < left <= pause:  # more than the whole pause: written under a clock that was ahead
-        detail = f"not asked for {left:.0f} s more after {fault}"
-        if fault in STOPPING:
-            return ProviderError(fault, Failure.PERMANENT, Blame.OPERATOR, detail, retry_after=left)
-        return ProviderError(ErrorCode.CIRCUIT_OPEN, Failure.TEMPORARY, Blame.PROVIDER, detail, retry_after=left)
-    if asking:
-        detail = f"one call tries whether {fault} is over"
-        return ProviderError(ErrorCode.CIRCUIT_OPEN, Failure.TEMPORARY, Blame.PROVIDER, detail, retry_after=TRIAL_PAUSE)
-    return None

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Literal, cast
 
 from database import assets as asset_rows
-from database import clock, payments, spending
+from database import clock, outbox, spending
 from database import jobs as job_rows
 from database.models import Database, Draft, Job, JobStatus, JobStep, JobType, SpendLimitReached
-from services.base_provider import Failure, closed_by
+from services.base_provider import Failure
 from services.catalogue import Catalogue, UnknownModel
 from services.common.log import event
 from services.errors import BadOrder
@@ -22,6 +22,7 @@ from services.pricing import (
     quote_image,
     quote_video,
 )
+from services.providers.circuit_breaker import open_circuit
 from services.queue import Queue, Step, StepName
 
 Stage = Literal["queued", "working", "submitting", "rendering", "saving", "done", "failed", "cancelled"]
@@ -135,7 +136,7 @@ class Jobs:
         earlier = await self._db.read(job_rows.get, draft.id)
         if earlier is not None and earlier.user_id == draft.user_id:
             return earlier
-        price = await self._checked(draft)
+        quoted = await self._validated_quote(draft)
         holds = self._catalogue.holds
         order = job_rows.NewJob(
             id=draft.id,
@@ -143,14 +144,14 @@ class Jobs:
             type=draft.type,
             model=draft.model,
             prompt=draft.prompt.strip(),
-            params=price.params,
-            price=price.price,
+            params=quoted.params,
+            price=quoted.price,
             hold_ms=int(1000 * (holds.image if draft.type in PICTURES else holds.video)),
             chat_id=chat_id,
             status_message_id=status_message_id,
             parent_job_id=draft.parent_job_id,
             inputs=draft.inputs,
-            provider_cost=price.cost_micro_usd,
+            provider_cost=quoted.cost_micro_usd,
         )
         try:
             job, is_new = await self._db.write(
@@ -168,7 +169,7 @@ class Jobs:
         """Administrators hear of it once a day; whoever ordered keeps the money and is told by the caller."""
         event(_log, "spend.limit_reached", level=logging.ERROR, micro_usd=self._spend_per_day)
         day, limit = clock.now_ms() // spending.DAY_MS, (self._spend_per_day or 0) / 1_000_000
-        await self._db.write(payments.alert, self._admins, f"spend:{day}", "alert-spend", limit=f"{limit:.2f}")
+        await self._db.write(outbox.alert_admins, self._admins, f"spend:{day}", "alert-spend", limit=f"{limit:.2f}")
 
     async def cancel(self, job_id: str, user_id: int) -> Job:
         """Cancel while no provider was asked. Raises NotFound, or IllegalMove when it is too late."""
@@ -176,8 +177,8 @@ class Jobs:
         event(_log, "job.cancelled", job_id=job_id, user_id=user_id)
         return job
 
-    async def _checked(self, draft: Draft) -> Quote:
-        price = self.quote(draft)
+    async def _validated_quote(self, draft: Draft) -> Quote:
+        quoted = self.quote(draft)
         if not (self._images_on if draft.type in PICTURES else self._videos_on):
             raise BadOrder("provider_off")
         await self._check_provider(draft)
@@ -190,15 +191,15 @@ class Jobs:
             await self._check_photos(draft)
         elif draft.type is JobType.VIDEO and not self._catalogue.video(draft.model).supports_text:
             raise BadOrder("photo_missing")
-        return price
+        return quoted
 
     async def _check_provider(self, draft: Draft) -> None:
         """Nobody pays for what would fail until an administrator has acted. An outage passes: that order may wait."""
         pictures = draft.type in PICTURES
         model = self._catalogue.image(draft.model) if pictures else self._catalogue.video(draft.model)
         calls = await self._db.read(job_rows.recent_calls, model.provider, model.key)
-        closed = closed_by(calls, clock.now_ms())
-        if closed is not None and closed.failure is Failure.PERMANENT:
+        blocked = open_circuit(calls, clock.now_ms())
+        if blocked is not None and blocked.failure is Failure.PERMANENT:
             raise BadOrder("provider_off")
 
     async def _check_photos(self, draft: Draft) -> None:

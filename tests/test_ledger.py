@@ -518,7 +518,7 @@ async def full_ledger(empty_db: Database) -> Database:
     await give(empty_db, ANNA, 1_000)
     await empty_db.reserve_balance(ANNA, 400, "a")
     new = payments.NewPayment("paid", ANNA, "yookassa", 5_000, "idem", None)
-    await empty_db.write(payments.open_payment, new, look_in_ms=1_000)
+    await empty_db.write(payments.open_payment, new, poll_in_ms=1_000)
     await empty_db.write(payments.settle, "paid")
     return empty_db
 

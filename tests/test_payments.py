@@ -68,11 +68,11 @@ async def test_notification_button_and_poller_race_for_one_credit(till: Till) ->
     order = await till.order()
     await till.pay(order)
     assert order.provider_payment_id is not None
-    await till.db.write(rows.look_later, order.id, delay_ms=0)
+    await till.db.write(rows.schedule_poll, order.id, delay_ms=0)
     _, checked, _ = await asyncio.gather(
         till.notify("payment.succeeded", order.provider_payment_id),
         till.payments.check(order.id, 1),
-        till.payments.look_at_due(),
+        till.payments.poll_due(),
     )
     await till.acted()
     assert checked.status is PaymentStatus.PAID
@@ -119,8 +119,8 @@ async def test_a_lost_notification_is_made_up_for_by_the_poller(till: Till) -> N
     """Nobody told us: the look that is due finds the money."""
     order = await till.order()
     await till.pay(order)
-    await till.db.write(rows.look_later, order.id, delay_ms=0)
-    await till.payments.look_at_due()
+    await till.db.write(rows.schedule_poll, order.id, delay_ms=0)
+    await till.payments.poll_due()
     assert await credits(till) == [("topup", 50_000)]
 
 
@@ -209,8 +209,8 @@ async def test_a_key_that_stops_working_is_told_though_nobody_orders(till: Till)
     await till.control("/settings", secret_key="test_another")
     for word in ("look", "notification"):
         if word == "look":
-            await till.db.write(rows.look_later, order.id, delay_ms=0)
-            await till.payments.look_at_due()
+            await till.db.write(rows.schedule_poll, order.id, delay_ms=0)
+            await till.payments.poll_due()
         else:
             await till.db.write(lambda tx: tx.execute(text("DELETE FROM outbox")).close())
             await till.notify("payment.succeeded", order.provider_payment_id)

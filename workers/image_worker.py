@@ -10,10 +10,11 @@ from database import jobs as job_rows
 from database.models import Job, JobStep
 from services.base_provider import Blame, ErrorCode, Failure, ImageResult, Photo, ProviderError
 from services.catalogue import ImageModel, UnknownModel
+from services.job_context import JobContext
+from services.job_failures import fail, fail_for, fail_unmade
 from services.media.inspect import BadMedia, fit_photos, inspect_image
 from services.media.store import AssetNotFound
-from workers.runtime import Runtime
-from workers.step import again_later, complete, fail, fail_for, fail_unmade, recorded, run_step, time_left
+from workers.step import again_later, complete, recorded, run_step, time_left
 
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
 
@@ -23,75 +24,75 @@ async def run(job_id: str) -> None:
     await run_step(job_id, JobStep.IMAGE, _draw)
 
 
-async def _draw(here: Runtime, job: Job) -> None:
+async def _draw(ctx: JobContext, job: Job) -> None:
     try:
-        model = here.catalogue.image(job.model)
+        model = ctx.catalogue.image(job.model)
     except UnknownModel:
-        await fail_unmade(here, job, ErrorCode.MODEL_GONE)
+        await fail_unmade(ctx, job, ErrorCode.MODEL_GONE)
         return
-    provider = here.providers.image(model.provider)
+    provider = ctx.providers.image(model.provider)
     if provider is None:
-        await fail_unmade(here, job, ErrorCode.KEY_INVALID)
+        await fail_unmade(ctx, job, ErrorCode.KEY_INVALID)
         return
-    photos = await load_photos(here, job)
+    photos = await load_photos(ctx, job)
     if photos is None:
-        await fail(here, job, "photo_gone")
+        await fail(ctx, job, "photo_gone")
         return
     request = model.request(job.prompt, ratio=job.params.get("ratio"), size=job.params.get("size"), photos=photos)
-    if not await _may_call(here, job, model.max_unknown_repeats, request.timeout):
-        await fail(here, job, "unknown_outcome")
+    if not await _may_call(ctx, job, model.max_unknown_repeats, request.timeout):
+        await fail(ctx, job, "unknown_outcome")
         return
 
     async def call() -> ImageResult:
         return await recorded(
-            here, job, provider.name, model.key, lambda: provider.generate(request), lambda made: made.cost_micro_usd
+            ctx, job, provider.name, model.key, lambda: provider.generate(request), lambda made: made.cost_micro_usd
         )
 
     try:
-        result = await provider.generate_with_retry(call, policy=here.catalogue.retries.image.policy)
-        await _store(here, job, result)
+        result = await provider.generate_with_retry(call, policy=ctx.catalogue.retries.image.policy)
+        await _store(ctx, job, result)
     except ProviderError as error:
         if error.failure is Failure.PERMANENT:
-            await fail_for(here, job, error, provider.name, model.key)
+            await fail_for(ctx, job, error, provider.name, model.key)
         elif error.failure is Failure.TEMPORARY:
-            await again_later(here, job, error, provider.name, model.key)
+            await again_later(ctx, job, error, provider.name, model.key)
         else:
-            await _lost(here, job, error, provider.name, model, request.timeout)
+            await _lost(ctx, job, error, provider.name, model, request.timeout)
 
 
-async def _may_call(here: Runtime, job: Job, repeats: int, seconds: float) -> bool:
+async def _may_call(ctx: JobContext, job: Job, repeats: int, seconds: float) -> bool:
     """A first call, or a repeat that is still allowed and can't outlive the hold: then it would be for nobody."""
-    spent = await here.db.read(job_rows.spent_calls, job.id)
-    return spent == 0 or (spent <= repeats and seconds < await time_left(here, job))
+    spent = await ctx.db.read(job_rows.spent_calls, job.id)
+    return spent == 0 or (spent <= repeats and seconds < await time_left(ctx, job))
 
 
 async def _lost(
-    here: Runtime, job: Job, error: ProviderError, provider: str, model: ImageModel, seconds: float
+    ctx: JobContext, job: Job, error: ProviderError, provider: str, model: ImageModel, seconds: float
 ) -> None:
     """Perhaps drawn and billed, but not in our hands: once more at the owner's cost, then the money back."""
-    if not await _may_call(here, job, model.max_unknown_repeats, seconds):
-        await fail_for(here, job, error, provider, model.key)
+    if not await _may_call(ctx, job, model.max_unknown_repeats, seconds):
+        await fail_for(ctx, job, error, provider, model.key)
         return
-    await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=0, cause=f"lost: {error.code.value}")
+    await ctx.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=0, cause=f"lost: {error.code.value}")
 
 
-async def load_photos(here: Runtime, job: Job) -> tuple[Photo, ...] | None:
+async def load_photos(ctx: JobContext, job: Job) -> tuple[Photo, ...] | None:
     """The photos the order was made with, in order, small enough for one request; None when one of them is gone."""
     wanted = tuple(job.params.get("inputs", ()))
-    found = await here.db.read(asset_rows.get_assets, wanted)
+    found = await ctx.db.read(asset_rows.get_assets, wanted)
     if len(found) != len(wanted):
         return None
     try:
-        photos = [Photo(await here.assets.get(asset.store_key), asset.mime) for asset in found]
+        photos = [Photo(await ctx.assets.get(asset.store_key), asset.mime) for asset in found]
     except AssetNotFound:
         return None
-    limits = here.catalogue.limits
+    limits = ctx.catalogue.limits
     return await asyncio.to_thread(fit_photos, photos, total_bytes=limits.body_bytes, max_side=limits.photo_side)
 
 
-async def _store(here: Runtime, job: Job, result: ImageResult) -> None:
+async def _store(ctx: JobContext, job: Job, result: ImageResult) -> None:
     """Check, store and fsync the bytes; only then is anything charged."""
-    limits = here.catalogue.limits
+    limits = ctx.catalogue.limits
     try:
         info = await asyncio.to_thread(
             inspect_image, result.data, max_bytes=limits.picture_bytes, max_pixels=limits.picture_pixels
@@ -99,7 +100,7 @@ async def _store(here: Runtime, job: Job, result: ImageResult) -> None:
     except BadMedia as bad:
         # Paid for and unusable: to the person that is the same as a lost answer.
         raise ProviderError(ErrorCode.BAD_RESULT, Failure.UNKNOWN, Blame.PROVIDER, str(bad)) from bad
-    stored = await here.assets.put(result.data, suffix=_SUFFIXES.get(info.mime, ".bin"))
+    stored = await ctx.assets.put(result.data, suffix=_SUFFIXES.get(info.mime, ".bin"))
     asset = asset_rows.NewAsset(
         id=clock.token(8),
         user_id=job.user_id,
@@ -110,4 +111,4 @@ async def _store(here: Runtime, job: Job, result: ImageResult) -> None:
         width=info.width,
         height=info.height,
     )
-    await complete(here, job, asset)
+    await complete(ctx, job, asset)

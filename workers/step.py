@@ -15,13 +15,15 @@ from database import assets as asset_rows
 from database import clock
 from database import jobs as job_rows
 from database import ledger as ledger_rows
-from database import payments as payment_rows
 from database.models import CallOutcome, DatabaseError, DatabaseUnavailable, Job, JobStep
 from database.rows import UNREADABLE
-from services.base_provider import OUTAGES, ErrorCode, Failure, ProviderError, closed_by
+from services.base_provider import ErrorCode, Failure, ProviderError
 from services.common.log import event, log_context
+from services.job_context import JobContext
+from services.job_failures import fail, fail_interrupted
 from services.media.store import AssetError, AssetStoreFull
-from workers.runtime import LeaseLost, Runtime, lease, runtime
+from services.providers.circuit_breaker import OUTAGES, open_circuit
+from workers.runtime import LeaseLost, job_context, lease
 
 T = TypeVar("T")
 
@@ -45,7 +47,7 @@ WRITE_PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds between tries to write
 _log = logging.getLogger(__name__)
 
 
-class NotNow(Exception):
+class CircuitOpen(Exception):
     """The provider is left alone for a while: the job waits in its row, not in a worker that others need."""
 
     def __init__(self, error: ProviderError, provider: str, model: str) -> None:
@@ -55,130 +57,106 @@ class NotNow(Exception):
         self.model = model
 
 
-async def run_step(job_id: str, step: JobStep, body: Callable[[Runtime, Job], Awaitable[None]]) -> None:
+async def run_step(job_id: str, step: JobStep, body: Callable[[JobContext, Job], Awaitable[None]]) -> None:
     """Claim the job for `step` and run `body` under its lease. Losing the claim or the lease is normal."""
-    async with runtime() as here:
+    async with job_context() as ctx:
         with log_context(job_id=job_id, step=step.value):
             try:
-                job = await here.db.write(job_rows.claim, job_id, step)
+                job = await ctx.db.write(job_rows.claim, job_id, step)
                 if job is None:
                     event(_log, "step.not_ours", level=logging.DEBUG)
                     return
                 with log_context(user_id=job.user_id, attempt=job.attempt):
-                    await _held(here, job, body)
+                    await _held(ctx, job, body)
             except DatabaseError as error:
                 # The row was not changed or we can't know: its lease runs out and the sweeper brings it again.
                 event(_log, "step.database_failed", level=logging.ERROR, error=type(error).__name__, detail=str(error))
 
 
-async def _held(here: Runtime, job: Job, body: Callable[[Runtime, Job], Awaitable[None]]) -> None:
+async def _held(ctx: JobContext, job: Job, body: Callable[[JobContext, Job], Awaitable[None]]) -> None:
     event(_log, "step.claimed")
     try:
         if job.params is UNREADABLE:
-            await _interrupted(here, job)
+            await fail_interrupted(ctx, job)
             return
-        async with lease(here.db, job):
-            await body(here, job)
+        async with lease(ctx.db, job):
+            await body(ctx, job)
     except asyncio.CancelledError:
-        await _hand_back(here, job)
+        await _hand_back(ctx, job)
         raise
-    except NotNow as closed:
-        await _closed(here, job, closed)
+    except CircuitOpen as blocked:
+        await _wait_for_circuit(ctx, job, blocked)
     except LeaseLost:
         event(_log, "step.lease_lost", level=logging.WARNING)
     except AssetError as error:
         event(_log, "step.storage_failed", level=logging.ERROR, error=type(error).__name__)
         if isinstance(error, AssetStoreFull):
-            await _tell_owner(here, "storage", "alert-storage")
-        await fail(here, job, "storage")
+            await ctx.alert_admins("storage", "alert-storage")
+        await fail(ctx, job, "storage")
     except DatabaseError:
         raise
     except Exception:
         event(_log, "step.crashed", level=logging.ERROR)
-        await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=FIRST_PAUSE_MS, cause="crashed")
+        await ctx.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=FIRST_PAUSE_MS, cause="crashed")
         if job.failures + 1 >= MAX_ROUNDS:
-            await _interrupted(here, job)
+            await fail_interrupted(ctx, job)
 
 
-async def _closed(here: Runtime, job: Job, closed: NotNow) -> None:
-    """Wait for the breaker; when it was this step's own refused call that closed it, that is the step's failure."""
-    error, calls = closed.error, await here.db.read(job_rows.calls, job.id)
+async def _wait_for_circuit(ctx: JobContext, job: Job, blocked: CircuitOpen) -> None:
+    """Wait until the circuit closes; when this step's own refused call opened it, that is the step's failure."""
+    error, calls = blocked.error, await ctx.db.read(job_rows.calls, job.id)
     if calls and calls[-1].attempt == job.attempt and calls[-1].code in OUTAGES:
         own = ErrorCode(calls[-1].code)
         error = ProviderError(own, Failure.TEMPORARY, error.blame, error.detail, retry_after=error.retry_after)
-    await again_later(here, job, error, closed.provider, closed.model)
+    await again_later(ctx, job, error, blocked.provider, blocked.model)
 
 
-async def _hand_back(here: Runtime, job: Job) -> None:
+async def _hand_back(ctx: JobContext, job: Job) -> None:
     """This process stops, or the step took too long: whoever comes next need not wait for the lease to run out.
 
     An intent without an outcome stays what it is, a doubt.
     """
-    back = here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=0, cause="cut off", failed=False)
+    back = ctx.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=0, cause="cut off", failed=False)
     try:
         await asyncio.shield(back)
     except DatabaseError as error:
         event(_log, "step.not_handed_back", level=logging.WARNING, error=type(error).__name__)
 
 
-async def complete(here: Runtime, job: Job, asset: asset_rows.NewAsset) -> Job | None:
+async def complete(ctx: JobContext, job: Job, asset: asset_rows.NewAsset) -> Job | None:
     """Close the job over its stored result: charge, and owe the delivery. None when the job moved on meanwhile.
 
     The provider is paid already, so a disk that is full or busy for a moment is waited for under the lease.
     """
     for pause in WRITE_PAUSES:
         try:
-            return await _complete(here, job, asset)
+            return await _complete(ctx, job, asset)
         except DatabaseUnavailable as error:
             event(_log, "step.completion_waits", level=logging.WARNING, error=str(error)[:200])
             await asyncio.sleep(pause)
-    return await _complete(here, job, asset)
+    return await _complete(ctx, job, asset)
 
 
-async def _complete(here: Runtime, job: Job, asset: asset_rows.NewAsset) -> Job | None:
-    done = await here.db.write(job_rows.finish, job.id, job.attempt, asset, keep_ms=here.keep_ms)
+async def _complete(ctx: JobContext, job: Job, asset: asset_rows.NewAsset) -> Job | None:
+    done = await ctx.db.write(job_rows.finish, job.id, job.attempt, asset, keep_ms=ctx.keep_ms)
     event(_log, "job.completed" if done else "result.late", price=done.cost_actual if done else 0, model=job.model)
     return done
 
 
-async def time_left(here: Runtime, job: Job) -> float:
+async def time_left(ctx: JobContext, job: Job) -> float:
     """Seconds until the hold ends and the money goes back, whatever is under way."""
-    held = await here.db.read(ledger_rows.get_reservation, job.id)
+    held = await ctx.db.read(ledger_rows.get_reservation, job.id)
     return held.hold_until / 1000 - clock.now() if held is not None else 0.0
 
 
-async def fail(here: Runtime, job: Job, code: str) -> None:
-    """Close the job without a result: the money goes back and the person is told, in one transaction."""
-    failed = await here.db.write(job_rows.fail, job.id, code, attempt=job.attempt)
-    event(_log, "job.failed" if failed else "job.moved_on", code=code)
-
-
-async def fail_unmade(here: Runtime, job: Job, code: ErrorCode) -> None:
-    """Nobody here can make it: the catalogue lost its model, or the provider its key. The owner is told."""
-    await _tell_owner(here, f"unmade:{job.model}:{code}", "alert-unmade", model=job.model, code=code.value)
-    await fail(here, job, code.value)
-
-
-async def _interrupted(here: Runtime, job: Job) -> None:
-    """A fault of our own stands in the way of this job, again and again."""
-    await _tell_owner(here, "interrupted", "alert-interrupted", job_id=job.id)
-    await fail(here, job, "interrupted")
-
-
-async def fail_for(here: Runtime, job: Job, error: ProviderError, provider: str, model: str) -> None:
-    """A provider's final no: tell the owner when it is theirs to mend, and fail the job."""
-    await here.alert_operator(error, provider, model, now_ms=clock.now_ms())
-    await fail(here, job, error.code.value)
-
-
-async def again_later(here: Runtime, job: Job, error: ProviderError, provider: str, model: str) -> None:
+async def again_later(ctx: JobContext, job: Job, error: ProviderError, provider: str, model: str) -> None:
     """A temporary failure outlived its retries: wait in the row, or give up after a few rounds."""
-    await here.alert_operator(error, provider, model, now_ms=clock.now_ms())
+    await ctx.alert_provider_fault(error, provider, model)
     if error.code not in PATIENT and job.failures + 1 >= MAX_ROUNDS:
-        await fail(here, job, error.code.value)
+        await fail(ctx, job, error.code.value)
         return
     pause = asked_pause(error, min(FIRST_PAUSE_MS * 2 ** min(job.failures, 8), LONGEST_PAUSE_MS))
-    await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=error.code.value)
+    await ctx.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=error.code.value)
     event(_log, "step.put_back", code=error.code.value, pause_ms=pause)
 
 
@@ -188,7 +166,7 @@ def asked_pause(error: ProviderError, least_ms: int) -> int:
 
 
 async def recorded(
-    here: Runtime,
+    ctx: JobContext,
     job: Job,
     provider: str,
     model: str,
@@ -197,16 +175,16 @@ async def recorded(
 ) -> T:
     """One paid call: the intent is written before it, the outcome after. An intent without an outcome is a doubt.
 
-    Raises ProviderError, NotNow when the circuit breaker is open, or LeaseLost when the job is no longer ours and
+    Raises ProviderError, CircuitOpen when the circuit breaker is open, or LeaseLost when the job is no longer ours and
     nothing may be sent.
     """
     try:
-        call_id = await here.db.write(
-            job_rows.begin_call, job.id, job.attempt, provider=provider, model=model, closed_by=closed_by
+        call_id = await ctx.db.write(
+            job_rows.begin_call, job.id, job.attempt, provider=provider, model=model, open_circuit=open_circuit
         )
-    except ProviderError as closed:
-        if closed.failure is Failure.TEMPORARY:
-            raise NotNow(closed, provider, model) from None
+    except ProviderError as blocked:
+        if blocked.failure is Failure.TEMPORARY:
+            raise CircuitOpen(blocked, provider, model) from None
         raise
     if call_id is None:
         raise LeaseLost(job.id)
@@ -216,29 +194,23 @@ async def recorded(
         doubt = error.failure is Failure.UNKNOWN or error.code is ErrorCode.DUPLICATE_TASK
         outcome = CallOutcome.UNKNOWN if doubt else CallOutcome.REFUSED
         cost = error.cost_micro_usd
-        written = await _ended(here, call_id, outcome, code=error.code.value, cost_micro_usd=cost)
+        written = await _ended(ctx, call_id, outcome, code=error.code.value, cost_micro_usd=cost)
         if not written and error.failure is Failure.TEMPORARY:
             error.failure = Failure.UNKNOWN  # the row can't say that nothing was done, so nobody may act as if it did
         event(_log, "provider.refused", level=logging.WARNING, provider=provider, model=model, error=str(error))
         raise
-    await _ended(here, call_id, CallOutcome.OK, cost_micro_usd=cost_of(result))
+    await _ended(ctx, call_id, CallOutcome.OK, cost_micro_usd=cost_of(result))
     return result
 
 
 async def _ended(
-    here: Runtime, call_id: int, outcome: CallOutcome, *, code: str | None = None, cost_micro_usd: int
+    ctx: JobContext, call_id: int, outcome: CallOutcome, *, code: str | None = None, cost_micro_usd: int
 ) -> bool:
     """Write the outcome beside the intent; False when that failed. Then the intent stays a doubt, which is safe;
     losing what the call has brought would not be."""
     try:
-        await here.db.write(job_rows.end_call, call_id, outcome, code=code, cost_micro_usd=cost_micro_usd)
+        await ctx.db.write(job_rows.end_call, call_id, outcome, code=code, cost_micro_usd=cost_micro_usd)
     except DatabaseError as error:
         event(_log, "provider.outcome_not_written", level=logging.ERROR, call_id=call_id, error=type(error).__name__)
         return False
     return True
-
-
-async def _tell_owner(here: Runtime, about: str, text: str, **facts: str) -> None:
-    """Say it once an hour at most."""
-    key = f"{about}:{clock.now_ms() // 3_600_000}"
-    await here.db.write(payment_rows.alert, sorted(here.settings.admin_ids), key, text, **facts)

@@ -17,12 +17,13 @@ from database.models import CallOutcome, Job, JobStep, ProviderCall
 from services.base_provider import Blame, ErrorCode, Failure, ProviderError, VideoProvider, VideoTask
 from services.catalogue import UnknownModel, VideoModel
 from services.common.log import event
+from services.job_context import JobContext
+from services.job_failures import fail, fail_for, fail_unmade
 from services.media.inspect import BadMedia, inspect_video
 from workers.image_worker import load_photos
-from workers.runtime import Runtime
-from workers.step import again_later, asked_pause, complete, fail, fail_for, fail_unmade, recorded, run_step, time_left
+from workers.step import again_later, asked_pause, complete, recorded, run_step, time_left
 
-FIRST_LOOK_MS = 10_000
+FIRST_POLL_MS = 10_000
 SEARCH_PAUSES_MS = (2_000, 10_000, 30_000)
 SEARCH_SECONDS = 42.0  # found nothing, again and again, for so long after the call's end: it did not arrive
 ACCEPTED_SECONDS = 600.0  # the same after the provider had said yes
@@ -44,23 +45,23 @@ async def finish(job_id: str) -> None:
     await run_step(job_id, JobStep.FINISH, _finish)
 
 
-async def _submit(here: Runtime, job: Job) -> None:
-    found = _model(here, job)
+async def _submit(ctx: JobContext, job: Job) -> None:
+    found = _model(ctx, job)
     if found is None:
-        await fail_unmade(here, job, ErrorCode.MODEL_GONE)
+        await fail_unmade(ctx, job, ErrorCode.MODEL_GONE)
         return
     model, provider = found
     if provider is None:
-        await fail_unmade(here, job, ErrorCode.KEY_INVALID)
+        await fail_unmade(ctx, job, ErrorCode.KEY_INVALID)
         return
     # A yes is a doubt as well: its task never came into the row, so it has to be found, never bought again.
-    doubts = [call for call in await here.db.read(job_rows.calls, job.id) if call.outcome is not CallOutcome.REFUSED]
-    if doubts and not await _search(here, job, provider, doubts):
+    doubts = [call for call in await ctx.db.read(job_rows.calls, job.id) if call.outcome is not CallOutcome.REFUSED]
+    if doubts and not await _search(ctx, job, provider, doubts):
         return
-    await _send(here, job, model, provider)
+    await _send(ctx, job, model, provider)
 
 
-async def _search(here: Runtime, job: Job, provider: VideoProvider, doubts: Sequence[ProviderCall]) -> bool:
+async def _search(ctx: JobContext, job: Job, provider: VideoProvider, doubts: Sequence[ProviderCall]) -> bool:
     """An earlier submit may have arrived. True when it certainly did not, so that it may be sent again."""
     key, last = job.external_key or job.id, doubts[-1]
     accepted = any(call.outcome is CallOutcome.OK for call in doubts)
@@ -68,35 +69,35 @@ async def _search(here: Runtime, job: Job, provider: VideoProvider, doubts: Sequ
         task = (await provider.find([key])).get(key)
     except ProviderError as error:
         # A search that failed says nothing about the task.
-        await here.alert_operator(error, provider.name, job.model, now_ms=clock.now_ms())
+        await ctx.alert_provider_fault(error, provider.name, job.model)
         pause = asked_pause(error, SEARCH_PAUSES_MS[1])
-        await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=f"search: {error.code.value}")
+        await ctx.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=f"search: {error.code.value}")
         return False
     if task is not None:
-        await here.db.write(job_rows.resolve_calls, job.id, CallOutcome.OK, code="found")
-        await _accepted(here, job, task)
+        await ctx.db.write(job_rows.resolve_calls, job.id, CallOutcome.OK, code="found")
+        await _accepted(ctx, job, task)
         return False
-    earlier = await here.db.read(job_rows.noted, job.id, NOT_FOUND, after_attempt=last.attempt)
+    earlier = await ctx.db.read(job_rows.noted, job.id, NOT_FOUND, after_attempt=last.attempt)
     ended = last.ended_at / 1000 if last.ended_at is not None else last.started_at / 1000 + SUBMIT_SECONDS
     if earlier + 1 < len(SEARCH_PAUSES_MS) or clock.now() - ended < (ACCEPTED_SECONDS if accepted else SEARCH_SECONDS):
         pause = SEARCH_PAUSES_MS[min(earlier, len(SEARCH_PAUSES_MS) - 1)]
-        await here.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=NOT_FOUND)
+        await ctx.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=NOT_FOUND)
         return False
     if accepted:
         # The provider said yes and knows nothing of it: the money goes back, and nothing is bought twice.
-        await fail(here, job, "unknown_outcome")
+        await fail(ctx, job, "unknown_outcome")
         return False
-    await here.db.write(job_rows.resolve_calls, job.id, CallOutcome.REFUSED, code="never_arrived")
+    await ctx.db.write(job_rows.resolve_calls, job.id, CallOutcome.REFUSED, code="never_arrived")
     return True
 
 
-async def _send(here: Runtime, job: Job, model: VideoModel, provider: VideoProvider) -> None:
-    if await time_left(here, job) < min(SHORTEST_CLIP_SECONDS, here.catalogue.holds.video / 2):
-        await fail(here, job, "hold_timeout")
+async def _send(ctx: JobContext, job: Job, model: VideoModel, provider: VideoProvider) -> None:
+    if await time_left(ctx, job) < min(SHORTEST_CLIP_SECONDS, ctx.catalogue.holds.video / 2):
+        await fail(ctx, job, "hold_timeout")
         return
-    photos = await load_photos(here, job)
+    photos = await load_photos(ctx, job)
     if photos is None:
-        await fail(here, job, "photo_gone")
+        await fail(ctx, job, "photo_gone")
         return
     request = model.request(
         job.prompt,
@@ -106,54 +107,54 @@ async def _send(here: Runtime, job: Job, model: VideoModel, provider: VideoProvi
         ratio=job.params.get("ratio"),
         audio=bool(job.params.get("audio")),
         photo=photos[0] if photos else None,
-        callback_url=callback_url(here.settings.public_url),
+        callback_url=callback_url(ctx.settings.public_url),
     )
 
     async def call() -> VideoTask:
-        return await recorded(here, job, provider.name, model.key, lambda: provider.submit(request), lambda _: 0)
+        return await recorded(ctx, job, provider.name, model.key, lambda: provider.submit(request), lambda _: 0)
 
     try:
-        task = await provider.generate_with_retry(call, policy=here.catalogue.retries.submit.policy)
+        task = await provider.generate_with_retry(call, policy=ctx.catalogue.retries.submit.policy)
     except ProviderError as error:
         doubt = error.failure is Failure.UNKNOWN or error.code is ErrorCode.DUPLICATE_TASK
         if doubt:
             pause = asked_pause(error, SEARCH_PAUSES_MS[0])
-            await here.db.write(
+            await ctx.db.write(
                 job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=f"lost: {error.code.value}"
             )
         elif error.failure is Failure.PERMANENT:
-            await fail_for(here, job, error, provider.name, model.key)
+            await fail_for(ctx, job, error, provider.name, model.key)
         else:
-            await again_later(here, job, error, provider.name, model.key)
+            await again_later(ctx, job, error, provider.name, model.key)
         return
-    await _accepted(here, job, task)
+    await _accepted(ctx, job, task)
 
 
-async def _accepted(here: Runtime, job: Job, task: VideoTask) -> None:
-    moved = await here.db.write(job_rows.submitted, job.id, job.attempt, external_id=task.id, look_in_ms=FIRST_LOOK_MS)
+async def _accepted(ctx: JobContext, job: Job, task: VideoTask) -> None:
+    moved = await ctx.db.write(job_rows.submitted, job.id, job.attempt, external_id=task.id, poll_in_ms=FIRST_POLL_MS)
     event(_log, "clip.submitted" if moved else "clip.ownerless", external_id=task.id)
 
 
-async def _finish(here: Runtime, job: Job) -> None:
-    model, provider = _model(here, job) or (None, None)
+async def _finish(ctx: JobContext, job: Job) -> None:
+    model, provider = _model(ctx, job) or (None, None)
     url = job.external_url
     if model is None or provider is None or not url:
-        await fail_unmade(here, job, ErrorCode.MODEL_GONE if model is None else ErrorCode.KEY_INVALID)
+        await fail_unmade(ctx, job, ErrorCode.MODEL_GONE if model is None else ErrorCode.KEY_INVALID)
         return
     try:
         data = await provider.generate_with_retry(
-            lambda: provider.download(url), policy=here.catalogue.retries.download.policy
+            lambda: provider.download(url), policy=ctx.catalogue.retries.download.policy
         )
     except ProviderError as error:
-        await _fetch_again(here, job, error, provider.name)
+        await _fetch_again(ctx, job, error, provider.name)
         return
     try:
         info = await asyncio.to_thread(inspect_video, data)
     except BadMedia as bad:
         broken = ProviderError(ErrorCode.BAD_RESULT, Failure.TEMPORARY, Blame.PROVIDER, str(bad))
-        await _fetch_again(here, job, broken, provider.name)
+        await _fetch_again(ctx, job, broken, provider.name)
         return
-    stored = await here.assets.put(data, suffix=".mp4")
+    stored = await ctx.assets.put(data, suffix=".mp4")
     asset = asset_rows.NewAsset(
         id=clock.token(8),
         user_id=job.user_id,
@@ -165,23 +166,23 @@ async def _finish(here: Runtime, job: Job) -> None:
         height=info.height,
         duration_ms=info.duration_ms,
     )
-    await complete(here, job, asset)
+    await complete(ctx, job, asset)
 
 
-async def _fetch_again(here: Runtime, job: Job, error: ProviderError, provider: str) -> None:
+async def _fetch_again(ctx: JobContext, job: Job, error: ProviderError, provider: str) -> None:
     """The clip exists and is paid for: get a fresh address and try again, within reason."""
     if job.failures + 1 >= MAX_FETCHES:
-        await fail_for(here, job, error, provider, job.model)
+        await fail_for(ctx, job, error, provider, job.model)
         return
-    await here.db.write(job_rows.look_again, job.id, job.attempt, cause=f"fetch: {error.code.value}")
+    await ctx.db.write(job_rows.return_to_polling, job.id, job.attempt, cause=f"fetch: {error.code.value}")
 
 
-def _model(here: Runtime, job: Job) -> tuple[VideoModel, VideoProvider | None] | None:
+def _model(ctx: JobContext, job: Job) -> tuple[VideoModel, VideoProvider | None] | None:
     try:
-        model = here.catalogue.video(job.model)
+        model = ctx.catalogue.video(job.model)
     except UnknownModel:
         return None
-    return model, here.providers.video(model.provider)
+    return model, ctx.providers.video(model.provider)
 
 
 def callback_url(public_url: str | None) -> str | None:

@@ -8,7 +8,7 @@ from aiogram import Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, Message, Update
 
-from database import payments as rows
+from database import outbox
 from database.models import Database, User
 from handlers.middlewares import CallbackAnswer
 from handlers.orders.confirm import message_ref
@@ -83,7 +83,7 @@ async def support(
         await message.answer(localizer.t("support-nobody"))
         return
     key = f"support:{message.chat.id}:{message.message_id}"
-    await db.write(rows.alert, stars.admins, key, "alert-support", user=str(person.id), text=words)
+    await db.write(outbox.alert_admins, stars.admins, key, "alert-support", user=str(person.id), text=words)
     await message.answer(localizer.t("support-sent"))
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from database import flags
 from database.backup_rotation import FOLDER, Outcome, Round
 from database.models import Database, Tx
-from database.payments import alert
+from database.outbox import alert_admins
 from services.common.log import event
 
 EVERY_MS = 3600 * 1000
@@ -140,7 +140,7 @@ class Backups:
             flags.put(tx, DUE, str(ended.at + EVERY_MS))
             return
         since = json.loads(good)["at"] if good else 0
-        alert(
+        alert_admins(
             tx,
             self._admins,
             f"backup:{ended.outcome}:{since}",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from database.models import Database
-from database.payments import alert
+from database.outbox import alert_admins
 from services.common.log import event
 
 EVERY_SECONDS = 60.0
@@ -63,7 +63,7 @@ class DiskWatch:
         self._admins = sorted(admins)
         self._measure = measure
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """The sweeper's duty."""
         room = await asyncio.to_thread(self._measure, self._db.path)
         if room.percent < LEAST_FREE_PERCENT:
@@ -74,4 +74,4 @@ class DiskWatch:
     async def _tell(self, kind: str, room: Room, **args: object) -> None:
         event(_log, f"disk.{kind}", level=logging.WARNING, free=room.free, used=room.used, wal=room.wal)
         day = await self._db.read(lambda tx: tx.now // DAY_MS)
-        await self._db.write(alert, self._admins, f"{kind}:{day}", f"alert-{kind}", **args)
+        await self._db.write(alert_admins, self._admins, f"{kind}:{day}", f"alert-{kind}", **args)

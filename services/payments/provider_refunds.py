@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from database import outbox, refunds
 from database import payments as rows
-from database import refunds
 from database.models import Database, IllegalMove, KeyReused, Payment, Refund
 from database.refunds import Returned
 from services.common.log import event
@@ -18,7 +18,7 @@ OWN_ID = "refund_id"  # where our id of a return travels in YooKassa's metadata
 _log = logging.getLogger(__name__)
 
 
-class Returns:
+class ProviderRefunds:
     """What YooKassa says of returned money, put into our books."""
 
     def __init__(self, db: Database, gateway: YooKassaGateway, admins: Sequence[int]) -> None:
@@ -71,7 +71,7 @@ class Returns:
         )
 
     async def _alert(self, key: str, text: str, **args: str) -> None:
-        await self._db.write(rows.alert, self._admins, key, text, **args)
+        await self._db.write(outbox.alert_admins, self._admins, key, text, **args)
 
 
 def is_of(refund: GatewayRefund, payment: Payment) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
-from database import clock, differences, flags, ledger, refunds
+from database import clock, differences, flags, ledger, outbox, refunds
 from database import payments as rows
 from database.differences import Found, Proposal
 from database.models import (
@@ -117,7 +117,7 @@ def _tell_if_late(tx: Tx, admins: Sequence[int]) -> None:
     age = age_seconds(tx)
     if age > LATE_SECONDS:
         day = datetime.fromtimestamp(tx.now / 1000, UTC).date().isoformat()
-        rows.alert(tx, admins, f"not-compared:{day}", "alert-not-compared", hours=int(age // 3600))
+        outbox.alert_admins(tx, admins, f"not-compared:{day}", "alert-not-compared", hours=int(age // 3600))
 
 
 async def _fault_of(rail: Callable[[], Awaitable[None]]) -> Exception | None:
@@ -269,11 +269,11 @@ class Reconciliation:
         """YooKassa has the money of this payment: have we?"""
         known = await self._db.read(ours, facts.id, facts.order_id)
         if known is None or (known.payment.provider_payment_id or facts.id) != facts.id:
-            await self._payments.heard_of(facts.id)  # writes the difference down as for any notification
+            await self._payments.on_payment_event(facts.id)  # writes the difference down as for any notification
             return
         if known.payment.status not in FINAL and not known.payment.quarantined_reason:
             event(_log, "payment.found_by_comparison", level=logging.WARNING, provider_payment_id=facts.id)
-            await self._payments.heard_of(facts.id)
+            await self._payments.on_payment_event(facts.id)
             known = await self._db.read(ours, facts.id, facts.order_id) or known
             report.settled += known.payment.status in FINAL
         payment = known.payment
@@ -357,7 +357,7 @@ class Reconciliation:
         """YooKassa gave money back: have we taken it back?"""
         row = await self._db.read(refunds.by_provider_id, refund.id)
         if row is None or not row.is_final:
-            await self._payments.heard_of_refund(refund.id)
+            await self._payments.on_refund_event(refund.id)
             row = await self._db.read(refunds.by_provider_id, refund.id)
             report.settled += row is not None and row.is_final
         payment = await self._db.read(rows.by_provider_id, refund.payment_id)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from database import admin, clock
+from database import admin, clock, outbox
 from database import payments as payment_rows
 from database import refunds as rows
 from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, Refund, Tx
@@ -42,28 +42,28 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Done:
+class Succeeded:
     """The provider gave the money back."""
 
     provider_refund_id: str
 
 
 @dataclass(frozen=True)
-class Waiting:
+class Pending:
     """The provider has it and will decide."""
 
     provider_refund_id: str
 
 
 @dataclass(frozen=True)
-class Refused:
+class Rejected:
     """A certain no: nothing was given back."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Unsure:
+class Unknown:
     """It may or may not have happened: ask again later."""
 
     reason: str
@@ -79,25 +79,25 @@ class Offer:
     earlier: tuple[Refund, ...]
 
 
-Word = Done | Waiting | Refused | Unsure
+RefundResult = Succeeded | Pending | Rejected | Unknown
 
 
-class RefundRail(Protocol):
+class RefundGateway(Protocol):
     """A provider that can give money back. `ask` may be repeated however often; it raises nothing of the provider's."""
 
     def body(self, payment: Payment, amount: int, refund_id: str) -> dict[str, Any] | None:
         """What will be sent, word for word, for `amount` kopecks; raises IllegalMove when the rail can't do that."""
 
-    async def ask(self, payment: Payment, refund: Refund) -> Word:
+    async def ask(self, payment: Payment, refund: Refund) -> RefundResult:
         """Make sure that the provider knows of it, and say what it says."""
 
 
 class Refunds:
     """Returns that admins ask for, on every rail that can be paid by."""
 
-    def __init__(self, db: Database, rails: Mapping[str, RefundRail], *, admins: Sequence[int] = ()) -> None:
+    def __init__(self, db: Database, gateways: Mapping[str, RefundGateway], *, admins: Sequence[int] = ()) -> None:
         self._db = db
-        self._rails = rails
+        self._gateways = gateways
         self._admins = sorted(admins)
         self._locks = KeyedLock(MOST_WAITING)
 
@@ -109,7 +109,7 @@ class Refunds:
         left = await self._db.read(rows.left, payment_id)
         if amount > left:
             raise IllegalMove(f"{left} kopecks of payment {payment_id} are left to return")
-        self._rail(payment).body(payment, amount, "offered")
+        self._gateway_of(payment).body(payment, amount, "offered")
         earlier = [one for one in await self._db.read(rows.of_payment, payment_id) if not one.cancel_reason]
         return Offer(payment, amount, left, tuple(earlier))
 
@@ -143,7 +143,7 @@ class Refunds:
         wanted = await self._db.read(rows.left, payment.id) if amount is None else amount
         if wanted <= 0:
             raise IllegalMove(f"nothing is left to return of payment {payment.id}")
-        body = self._rail(payment).body(payment, wanted, refund_id)
+        body = self._gateway_of(payment).body(payment, wanted, refund_id)
         new = rows.NewRefund(
             id=refund_id,
             payment_id=payment.id,
@@ -174,33 +174,33 @@ class Refunds:
                 if payment is None:
                     raise NotFound(f"payment {refund.payment_id}")
                 refund = await self._db.write(rows.sending, refund_id)
-                word = await self._rail(payment).ask(payment, refund)
+                word = await self._gateway_of(payment).ask(payment, refund)
                 await self._follow(refund, word)
                 return await self._db.read(rows.get, refund_id) or refund
 
-    async def _follow(self, refund: Refund, word: Word) -> None:
+    async def _follow(self, refund: Refund, word: RefundResult) -> None:
         match word:
-            case Done(provider_refund_id):
+            case Succeeded(provider_refund_id):
                 try:
                     await self._db.write(rows.succeed, refund.id, provider_refund_id)
                 except KeyReused as error:
                     # Somebody's word of this very return was booked as one of its own, so ours was taken for nothing.
                     await self._db.write(rows.cancel, refund.id, str(error))
-            case Waiting(provider_refund_id):
+            case Pending(provider_refund_id):
                 await self._db.write(rows.accepted, refund.id, provider_refund_id)
                 await self._later(refund)
-            case Refused(reason):
+            case Rejected(reason):
                 event(_log, "refund.refused", level=logging.WARNING, reason=reason)
                 await self._db.write(rows.cancel, refund.id, reason)
-            case Unsure(reason):
+            case Unknown(reason):
                 event(_log, "refund.unsure", level=logging.WARNING, reason=reason)
                 await self._later(refund)
 
     async def _later(self, refund: Refund) -> None:
         gap = min(FIRST_GAP_MS * 2 ** min(refund.looks, 10), LONGEST_GAP_MS)
-        await self._db.write(rows.look_later, refund.id, delay_ms=gap)
+        await self._db.write(rows.schedule_poll, refund.id, delay_ms=gap)
 
-    async def look_at_due(self) -> None:
+    async def poll_due(self) -> None:
         """The next step of every return that waits: its process died, or the provider has not decided."""
         for due in await self._db.write(rows.due):
             try:
@@ -222,16 +222,16 @@ class Refunds:
         }
         if refund.cancel_reason is not None:
             facts["reason"] = refund.cancel_reason
-        await self._db.write(payment_rows.alert, self._admins, f"refund:{refund.id}", text, **facts)
+        await self._db.write(outbox.alert_admins, self._admins, f"refund:{refund.id}", text, **facts)
 
-    def _rail(self, payment: Payment) -> RefundRail:
-        rail = self._rails.get(payment.provider)
-        if rail is None:
+    def _gateway_of(self, payment: Payment) -> RefundGateway:
+        gateway = self._gateways.get(payment.provider)
+        if gateway is None:
             raise IllegalMove(f"nobody is connected who could return payments of {payment.provider}")
-        return rail
+        return gateway
 
 
-class CardRail:
+class YooKassaRefunds:
     """Returns through YooKassa: the stored body under the stored key, and past its time the list first."""
 
     def __init__(self, db: Database, gateway: YooKassaGateway, *, receipt: Receipt | None = None) -> None:
@@ -250,13 +250,13 @@ class CardRail:
             receipt=_receipt_of(payment, self._receipt) if is_part else None,  # a whole one repeats the payment's own
         )
 
-    async def ask(self, payment: Payment, refund: Refund) -> Word:
+    async def ask(self, payment: Payment, refund: Refund) -> RefundResult:
         try:
             return await self._ask(payment, refund)
         except YooKassaError as error:
-            return Unsure(str(error))
+            return Unknown(str(error))
 
-    async def _ask(self, payment: Payment, refund: Refund) -> Word:
+    async def _ask(self, payment: Payment, refund: Refund) -> RefundResult:
         if refund.provider_refund_id is not None:
             return _word(payment, refund, await self._gateway.get_refund(refund.provider_refund_id))
         if not _key_lives(refund):
@@ -270,10 +270,10 @@ class CardRail:
             )
         except YooKassaError as error:
             if error.kind in (ErrorKind.UNKNOWN_OUTCOME, ErrorKind.RATE_LIMITED, ErrorKind.CREDENTIALS):
-                return Unsure(str(error))
+                return Unknown(str(error))
             # A no to this request is no word about an earlier one whose answer was lost.
             found = await self._look_up(payment, refund)
-            return Refused(str(error)) if found is None else _word(payment, refund, found)
+            return Rejected(str(error)) if found is None else _word(payment, refund, found)
         return _word(payment, refund, answer)
 
     async def _look_up(self, payment: Payment, refund: Refund) -> GatewayRefund | None:
@@ -293,14 +293,14 @@ def _key_lives(refund: Refund) -> bool:
     return -CLOCK_SLACK_SECONDS <= clock.now() - since / 1000 <= KEY_LIVES_SECONDS
 
 
-def _word(payment: Payment, refund: Refund, said: GatewayRefund) -> Word:
+def _word(payment: Payment, refund: Refund, said: GatewayRefund) -> RefundResult:
     if (said.payment_id, said.amount_kopecks, said.currency) != (payment.provider_payment_id, refund.amount, "RUB"):
-        return Unsure(f"refund {said.id} at YooKassa is of another payment or sum")
+        return Unknown(f"refund {said.id} at YooKassa is of another payment or sum")
     if said.status == "succeeded":
-        return Done(said.id)
+        return Succeeded(said.id)
     if said.status == "canceled":
-        return Refused(said.reason or "canceled")
-    return Waiting(said.id)
+        return Rejected(said.reason or "canceled")
+    return Pending(said.id)
 
 
 def _receipt_of(payment: Payment, terms: Receipt | None) -> Receipt | None:

@@ -11,14 +11,14 @@ import logging
 import re
 from collections.abc import Sequence
 
-from database import clock, differences, refunds
+from database import clock, differences, outbox, refunds
 from database import payments as rows
 from database.differences import Found, Proposal
 from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, PaymentStatus
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event, log_context
 from services.errors import TopUpUnavailable
-from services.payments.provider_refunds import Returns, returned
+from services.payments.provider_refunds import ProviderRefunds, returned
 from services.payments.yookassa.client import ErrorKind, YooKassaError, YooKassaGateway
 from services.payments.yookassa.objects import GatewayPayment, GatewayRefund, moment
 
@@ -28,7 +28,7 @@ CLOCK_SLACK_SECONDS = 60.0
 UNDATED_SECONDS = 90 * 24 * 3600  # so far back an order of a wrong clock is looked for: as long as it is asked about
 CREATE_TRIES = 2
 LONGEST_PAUSE = 5.0  # seconds between two tries, while a person waits for their link
-FIRST_LOOK_MS = 10_000
+FIRST_POLL_MS = 10_000
 MOST_WAITING = 1_000  # questions about one payment that may stand in line; what is true is decided in the database
 
 # As handlers/payments/topup.py makes them: the person's own chat, the message, the sum in kopecks, a repetition.
@@ -121,7 +121,7 @@ class Settlement:
             payment.id,
             provider_payment_id=answer.id,
             confirmation_url=answer.confirmation_url,
-            look_in_ms=FIRST_LOOK_MS,
+            poll_in_ms=FIRST_POLL_MS,
         )
 
     async def _look_up(self, gateway: YooKassaGateway, payment: Payment) -> GatewayPayment:
@@ -155,7 +155,7 @@ class Settlement:
         """One alert an hour for each kind of refusal."""
         hour = clock.now_ms() // 3_600_000
         await self._db.write(
-            rows.alert,
+            outbox.alert_admins,
             self._admins,
             f"yookassa:{error.kind}:{hour}",
             "alert-yookassa",
@@ -186,7 +186,7 @@ class Settlement:
             event(_log, "payment.quarantined", level=logging.ERROR, reason=fault)
             await self._db.write(rows.quarantine, payment.id, fault, admins=self._admins)
         elif facts.status == "succeeded" and facts.paid:
-            returns = await self._returns().of(payment, facts)
+            returns = await self._provider_refunds().of(payment, facts)
             try:
                 _, credited = await self._db.write(rows.settle, payment.id, [returned(one) for one in returns])
             except (IllegalMove, KeyReused) as error:
@@ -196,7 +196,7 @@ class Settlement:
             if credited:
                 event(_log, "payment.credited", amount=payment.amount, user_id=payment.user_id)
                 for one in await self._db.read(refunds.of_payment, payment.id):
-                    await self._returns().tell(payment, one)
+                    await self._provider_refunds().tell(payment, one)
         elif facts.status == "canceled" and await self._db.write(
             rows.cancel, payment.id, facts.cancel_reason or "unknown"
         ):
@@ -222,10 +222,10 @@ class Settlement:
         Raises Undecided while it may be one of ours that is under way: ask again later.
         """
         async with self._locks.hold(payment.id):
-            await self._returns().take_back(payment, refund)
+            await self._provider_refunds().take_back(payment, refund)
 
-    def _returns(self) -> Returns:
-        return Returns(self._db, self.gateway, self._admins)
+    def _provider_refunds(self) -> ProviderRefunds:
+        return ProviderRefunds(self._db, self.gateway, self._admins)
 
     # --- finding ------------------------------------------------------------------------------------
 
@@ -252,7 +252,7 @@ class Settlement:
                 order.id,
                 provider_payment_id=facts.id,
                 confirmation_url=facts.confirmation_url,
-                look_in_ms=FIRST_LOOK_MS,
+                poll_in_ms=FIRST_POLL_MS,
             )
         except KeyReused:
             if facts.status == "succeeded" and facts.currency == "RUB" and self.is_of_our_shop(facts):
@@ -304,7 +304,7 @@ class Settlement:
         return payment
 
     async def alert(self, key: str, text: str, **args: str) -> None:
-        await self._db.write(rows.alert, self._admins, key, text, **args)
+        await self._db.write(outbox.alert_admins, self._admins, key, text, **args)
 
 
 def _pause(error: YooKassaError) -> float:

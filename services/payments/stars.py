@@ -31,7 +31,7 @@ from services.common.i18n import Texts
 from services.common.log import event
 from services.errors import TopUpUnavailable
 from services.payments.reconciliation import Report, credited_since, returned_since
-from services.payments.refunds import Done, Refused, Unsure, Word
+from services.payments.refunds import RefundResult, Rejected, Succeeded, Unknown
 from services.pricing import format_rubles
 
 PROVIDER: Final = "stars"
@@ -89,7 +89,7 @@ class Stars:
             draft_id=draft_id,
             stars=price,
         )
-        payment = await self._db.write(rows.open_payment, order, look_in_ms=None)
+        payment = await self._db.write(rows.open_payment, order, poll_in_ms=None)
         title = self._texts.plain(language, "stars-title", sum=format_rubles(amount, language))
         await self._bot.send_invoice(
             chat_id,
@@ -258,7 +258,7 @@ class Stars:
         return await self._db.write(differences.note, found, admins=self.admins)
 
 
-class StarRail:
+class StarsRefunds:
     """Returns in Stars: the whole charge, once; Telegram says so itself when it was done before."""
 
     def __init__(self, bot: Bot) -> None:
@@ -268,21 +268,21 @@ class StarRail:
         if amount != payment.amount:
             raise IllegalMove(f"payment {payment.id} in Stars is returned whole or not at all")
 
-    async def ask(self, payment: Payment, refund: Refund) -> Word:
+    async def ask(self, payment: Payment, refund: Refund) -> RefundResult:
         charge_id = payment.provider_payment_id or ""
         try:
             await self._bot.refund_star_payment(payment.user_id, charge_id)
         except TelegramBadRequest as error:
             if "CHARGE_ALREADY_REFUNDED" in error.message:
-                return Done(charge_id)
-            return Refused(error.message[:100])
+                return Succeeded(charge_id)
+            return Rejected(error.message[:100])
         except TelegramForbiddenError as error:
-            return Refused(error.message[:100])
+            return Rejected(error.message[:100])
         except (TelegramRetryAfter, TelegramNetworkError, TelegramServerError, ClientDecodeError) as error:
-            return Unsure(type(error).__name__)
+            return Unknown(type(error).__name__)
         except TelegramAPIError as error:
-            return Unsure(type(error).__name__)
-        return Done(charge_id)
+            return Unknown(type(error).__name__)
+        return Succeeded(charge_id)
 
 
 def _checkout_fault(tx: Tx, query: PreCheckoutQuery) -> str | None:

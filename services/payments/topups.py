@@ -21,16 +21,16 @@ from database.models import Database, InboxItem, NotFound, Payment, PaymentStatu
 from services.common.i18n import Texts
 from services.common.log import event
 from services.errors import TopUpUnavailable
-from services.payments.settlement import FIRST_LOOK_MS, PROVIDER, Settlement, age
+from services.payments.settlement import FIRST_POLL_MS, PROVIDER, Settlement, age
 from services.payments.yookassa.client import ErrorKind, YooKassaError, YooKassaGateway
 from services.payments.yookassa.objects import GatewayPayment, Receipt, build_payment_body
 from services.pricing import format_rubles
 
 PAYABLE_SECONDS = 70 * 60  # the link lives about an hour
-LATE_LOOK_MS = 3600 * 1000
+LATE_POLL_MS = 3600 * 1000
 RARE_AFTER_SECONDS = 48 * 3600
-RARE_LOOK_MS = 6 * 3600 * 1000
-LAST_LOOK_SECONDS = 90 * 24 * 3600
+RARE_POLL_MS = 6 * 3600 * 1000
+LAST_POLL_SECONDS = 90 * 24 * 3600
 NOTIFICATION_TRIES = 90  # more than three days, the later ones an hour apart
 LONGEST_HINT_GAP_MS = 3600 * 1000
 AT_ONCE = 4
@@ -136,7 +136,7 @@ class Payments:
             message_id=message_id,
             draft_id=draft_id,
         )
-        payment = await self._db.write(rows.open_payment, order, look_in_ms=FIRST_LOOK_MS)
+        payment = await self._db.write(rows.open_payment, order, poll_in_ms=FIRST_POLL_MS)
         return await self._settlement.create(payment)
 
     async def _receipt_for(self, user_id: int) -> Receipt | None:
@@ -191,11 +191,11 @@ class Payments:
         body: dict[str, Any] = json.loads(item.body)
         subject, provider_id = str(body["event"]).partition(".")[0], str(body["object"]["id"])
         if subject == "payment":
-            await self.heard_of(provider_id)
+            await self.on_payment_event(provider_id)
         elif subject == "refund":
-            await self.heard_of_refund(provider_id, at_once=at_once)
+            await self.on_refund_event(provider_id, at_once=at_once)
 
-    async def heard_of(self, provider_payment_id: str) -> None:
+    async def on_payment_event(self, provider_payment_id: str) -> None:
         """Somebody says that something happened to this payment of YooKassa's: look, and do what follows."""
         payment = await self._settlement.ours(provider_payment_id)
         if payment is None:
@@ -203,9 +203,9 @@ class Payments:
         settled = await self.settle(payment.id)
         if settled.status is PaymentStatus.PENDING and not settled.quarantined_reason:
             # The notification was quicker than the provider's own books: ask again soon.
-            await self._db.write(rows.look_later, payment.id, delay_ms=FIRST_LOOK_MS)
+            await self._db.write(rows.schedule_poll, payment.id, delay_ms=FIRST_POLL_MS)
 
-    async def heard_of_refund(self, refund_id: str, *, at_once: bool = False) -> None:
+    async def on_refund_event(self, refund_id: str, *, at_once: bool = False) -> None:
         """Somebody says that YooKassa gave money back: look, and take it back once.
 
         An id that was just made may be unknown for a moment. Asked `at_once` that is trouble, later it means nothing.
@@ -224,12 +224,12 @@ class Payments:
 
     # --- polling ----------------------------------------------------------------------------------------
 
-    async def look_at_due(self) -> None:
+    async def poll_due(self) -> None:
         """Ask about the payments whose next look is due, a few at once."""
         if self.enabled:
-            await self._all(await self._db.write(rows.take_due), self._look)
+            await self._all(await self._db.write(rows.take_due), self._poll)
 
-    async def _look(self, payment: Payment) -> None:
+    async def _poll(self, payment: Payment) -> None:
         try:
             await self.settle(payment.id)
         except Exception as error:  # whatever is wrong with this one, it waits its turn like the others
@@ -257,15 +257,15 @@ class Payments:
         """Whatever the look brought, the next one lies ahead by the payment's age."""
         now = await self._settlement.fresh(payment_id)
         if now.status is PaymentStatus.PENDING and now.next_look_at is not None:
-            await self._db.write(rows.look_later, payment_id, delay_ms=self._next_look(now))
+            await self._db.write(rows.schedule_poll, payment_id, delay_ms=self._next_poll(now))
 
-    def _next_look(self, payment: Payment) -> int | None:
+    def _next_poll(self, payment: Payment) -> int | None:
         """Growing gaps while the link lives, hourly for two days, then rarely; None when nothing more can come."""
         seconds = age(payment.created_at)
-        if seconds > LAST_LOOK_SECONDS:
+        if seconds > LAST_POLL_SECONDS:
             return None
         if seconds > RARE_AFTER_SECONDS:
-            return RARE_LOOK_MS
+            return RARE_POLL_MS
         if seconds > PAYABLE_SECONDS:
-            return LATE_LOOK_MS
-        return min(FIRST_LOOK_MS * (1 + payment.looks), 300_000)
+            return LATE_POLL_MS
+        return min(FIRST_POLL_MS * (1 + payment.looks), 300_000)

@@ -32,7 +32,7 @@ __all__ = ["Kling", "parse_callback", "verify_webhook_signature", "webhook_key"]
 
 GLOBAL_URL = "https://api-singapore.klingai.com"
 SUBMIT_SECONDS = 75.0
-LOOK_SECONDS = 30.0
+POLL_SECONDS = 30.0
 DOWNLOAD_SECONDS = 300.0
 ANSWER_LIMIT = 4 * 1024 * 1024
 CLIP_LIMIT = 256 * 1024 * 1024
@@ -116,7 +116,7 @@ class Kling(VideoProvider):
                 raise self._bad_list()
         return found
 
-    async def look(self, task_ids: Sequence[str]) -> dict[str, VideoTask]:
+    async def poll(self, task_ids: Sequence[str]) -> dict[str, VideoTask]:
         found: dict[str, VideoTask] = {}
         for asked in self._batches(_TASK_ID, task_ids):
             tasks, _ = await self._tasks("task_ids", asked)
@@ -130,7 +130,7 @@ class Kling(VideoProvider):
             answer = await self._files.request(
                 "GET",
                 url,
-                read_seconds=LOOK_SECONDS,
+                read_seconds=POLL_SECONDS,
                 deadline=DOWNLOAD_SECONDS,
                 max_bytes=self._max_clip_bytes,
                 in_doubt=Failure.TEMPORARY,
@@ -157,8 +157,8 @@ class Kling(VideoProvider):
             "GET",
             "/tasks",
             params=params,
-            read_seconds=LOOK_SECONDS,
-            deadline=LOOK_SECONDS,
+            read_seconds=POLL_SECONDS,
+            deadline=POLL_SECONDS,
             max_bytes=ANSWER_LIMIT,
             in_doubt=Failure.TEMPORARY,
         )

@@ -35,7 +35,7 @@ async def shop(empty_db: Database, clock: Clock) -> Database:
     """A job of each end, a payment of each state, debts and holds: everything that the rules speak of."""
     for payment_id in ("paid", "back", "open"):
         new = payments.NewPayment(payment_id, ANNA, "yookassa", 5_000, f"key-{payment_id}", None)
-        await empty_db.write(payments.open_payment, new, look_in_ms=1_000)
+        await empty_db.write(payments.open_payment, new, poll_in_ms=1_000)
     for payment_id in ("paid", "back"):
         await empty_db.write(payments.settle, payment_id)
     for job_id in ("done", "failed", "working"):

@@ -624,7 +624,7 @@ async def submitted(db: Database, job_id: str = "v") -> Job:
     await start(db, job_id, type=JobType.VIDEO)
     job = await claimed(db, job_id, JobStep.SUBMIT)
     assert await db.write(jobs.begin_call, job_id, job.attempt, provider="kling", model="m") is not None
-    assert await db.write(jobs.submitted, job_id, job.attempt, external_id=f"task-{job_id}", look_in_ms=10_000)
+    assert await db.write(jobs.submitted, job_id, job.attempt, external_id=f"task-{job_id}", poll_in_ms=10_000)
     return await job_of(db, job_id)
 
 
@@ -632,7 +632,7 @@ async def test_a_clip_in_flight_is_a_row(db: Database, clock: Clock) -> None:
     """After the submit no worker holds the job: the watcher finds it when its look is due."""
     job = await submitted(db)
     assert (job.step, job.external_id, job.external_key, job.lease_until) == ("watch", "task-v", "v", None)
-    assert await db.write(jobs.submitted, "v", job.attempt, external_id="other", look_in_ms=0) is False
+    assert await db.write(jobs.submitted, "v", job.attempt, external_id="other", poll_in_ms=0) is False
     assert await db.write(jobs.renew, "v", job.attempt) is False
     assert await db.read(jobs.due_to_watch) == []
     clock.forward(10_000)
@@ -643,16 +643,16 @@ async def test_a_clip_in_flight_is_a_row(db: Database, clock: Clock) -> None:
 async def test_looks_come_later_or_now(db: Database) -> None:
     """A look may be put off with progress that never goes back; a callback by either id brings it forward."""
     await submitted(db)
-    await db.write(jobs.look_later, "v", look_in_ms=60_000, progress=60)
-    await db.write(jobs.look_later, "v", look_in_ms=60_000, progress=40)
+    await db.write(jobs.schedule_poll, "v", poll_in_ms=60_000, progress=60)
+    await db.write(jobs.schedule_poll, "v", poll_in_ms=60_000, progress=40)
     assert (await job_of(db, "v")).progress == 60
     for hint in (("task-v", None), (None, "v")):
-        await db.write(jobs.look_later, "v", look_in_ms=60_000)
+        await db.write(jobs.schedule_poll, "v", poll_in_ms=60_000)
         assert await db.read(jobs.due_to_watch) == []
-        assert await db.write(jobs.look_now, *hint) == "v"
+        assert await db.write(jobs.poll_now, *hint) == "v"
         assert [due.id for due in await db.read(jobs.due_to_watch)] == ["v"]
     for stranger in (("task-x", "x"), (None, None), ("", "")):
-        assert await db.write(jobs.look_now, *stranger) is None
+        assert await db.write(jobs.poll_now, *stranger) is None
 
 
 async def test_a_rendered_clip_is_fetched_and_stored(db: Database) -> None:
@@ -663,7 +663,7 @@ async def test_a_rendered_clip_is_fetched_and_stored(db: Database) -> None:
     assert (ready.step, ready.external_url, ready.dispatches) == ("finish", "https://cdn/1.mp4", 2)
     assert await db.write(jobs.ready_to_finish, "v", url="https://cdn/2.mp4") is None
     job = await claimed(db, "v", JobStep.FINISH)
-    assert await db.write(jobs.look_again, "v", job.attempt, cause="the address had expired")
+    assert await db.write(jobs.return_to_polling, "v", job.attempt, cause="the address had expired")
     assert await db.write(jobs.finish, "v", job.attempt - 1, picture("v"), keep_ms=DAY) is None
     assert await db.write(jobs.ready_to_finish, "v", url="https://cdn/3.mp4") is not None
     job = await claimed(db, "v", JobStep.FINISH)
@@ -679,8 +679,8 @@ async def test_a_clip_past_its_hold_is_given_back(db: Database, clock: Clock) ->
     assert await db.get_balance(ANNA) == PRICE
     before = await snapshot(db)
     assert await db.write(jobs.ready_to_finish, "v", url="https://cdn/1.mp4") is None
-    await db.write(jobs.look_later, "v", look_in_ms=5)
-    assert await db.write(jobs.look_now, "task-v", None) is None
+    await db.write(jobs.schedule_poll, "v", poll_in_ms=5)
+    assert await db.write(jobs.poll_now, "task-v", None) is None
     assert await snapshot(db) == before
 
 

@@ -29,7 +29,7 @@ def top_up(payment_id: str = "p", user_id: int = ANNA, amount: int = 10_000, **c
 
 
 async def opened(db: Database, payment_id: str = "p", **changes: Any) -> Payment:
-    return await db.write(payments.open_payment, top_up(payment_id, **changes), look_in_ms=1_000)
+    return await db.write(payments.open_payment, top_up(payment_id, **changes), poll_in_ms=1_000)
 
 
 async def paid(db: Database, payment_id: str = "p", **changes: Any) -> Payment:
@@ -186,8 +186,8 @@ async def test_looks_are_taken_by_time(db: Database, clock: Clock) -> None:
     clock.forward(1_000)
     assert [payment.id for payment in await db.read(payments.due, limit=4)] == ["p0", "p1", "p2"]
     assert [payment.id for payment in await db.read(payments.due, limit=2)] == ["p0", "p2"]
-    await db.write(payments.look_later, "p0", delay_ms=60_000)
-    await db.write(payments.look_later, "p1", delay_ms=None)
+    await db.write(payments.schedule_poll, "p0", delay_ms=60_000)
+    await db.write(payments.schedule_poll, "p1", delay_ms=None)
     await db.write(payments.settle, "p2")
     assert await db.read(payments.due) == []
     clock.forward(60_000)

@@ -22,10 +22,10 @@ def hasty_renewal() -> None:
 def forgetful_finish() -> None:
     """The charge and the owed delivery in two transactions."""
 
-    async def complete(here: runtime.Runtime, job: Job, asset: assets.NewAsset) -> Job | None:
-        done = await here.db.write(finish_silently, job.id, job.attempt, asset, keep_ms=here.keep_ms)
+    async def complete(ctx: runtime.JobContext, job: Job, asset: assets.NewAsset) -> Job | None:
+        done = await ctx.db.write(finish_silently, job.id, job.attempt, asset, keep_ms=ctx.keep_ms)
         if done is not None:
-            await here.db.write(owe, job)
+            await ctx.db.write(owe, job)
         return done
 
     step._complete = complete

@@ -82,10 +82,10 @@ class Watch:
 
 
 _watch: Watch | None = None
-_here = threading.local()
+_ctx = threading.local()
 
 
-def watch(trace: Path, trap: Trap | None) -> None:
+def poll_videos(trace: Path, trap: Trap | None) -> None:
     """From here on this process writes its passes into `trace`."""
     global _watch
     _watch = Watch(os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), trace.with_name("fired"), trap)
@@ -120,7 +120,7 @@ class SharedClock:
 
 
 def install() -> None:
-    """Wrap the seams, once in a process; nothing is told before `watch`."""
+    """Wrap the seams, once in a process; nothing is told before `poll_videos`."""
     _commits()
     _migration()
     _calls()
@@ -135,28 +135,28 @@ def _commits() -> None:
 
         def run(tx: Tx, *args: Any, **kwargs: Any) -> Any:
             answer = function(tx, *args, **kwargs)
-            _here.name = name
+            _ctx.name = name
             passes(name, BEFORE)
             return answer
 
         return await write(self, run, *args, **kwargs)
 
     def committed(self: SqliteFile, function: Callable[[Tx], Any]) -> Any:
-        _here.name = None
+        _ctx.name = None
         target = function.func if isinstance(function, functools.partial) else function
         if target.__module__ != Door.__module__:  # not by way of the door: somebody's own connection
 
             def run(tx: Tx) -> Any:
                 answer = function(tx)
-                _here.name = f"commit {target.__module__}.{target.__qualname__}"
-                passes(_here.name, BEFORE)
+                _ctx.name = f"commit {target.__module__}.{target.__qualname__}"
+                passes(_ctx.name, BEFORE)
                 return answer
 
             answer = whole(self, run)
         else:
             answer = whole(self, function)
-        if _here.name is not None:
-            passes(_here.name, AFTER)
+        if _ctx.name is not None:
+            passes(_ctx.name, AFTER)
         return answer
 
     Door.write = named  # type: ignore[method-assign]

@@ -62,9 +62,9 @@ async def test_a_storm_over_payments_credits_each_once(till: Till) -> None:
             works += [
                 lambda order=order: till.payments.settle(order.id),  # type: ignore[misc]
                 lambda order=order: till.payments.check(order.id, 1),  # type: ignore[misc]
-                lambda known=known: till.payments.heard_of(known),  # type: ignore[misc]
+                lambda known=known: till.payments.on_payment_event(known),  # type: ignore[misc]
             ]
-        cut += await storm([*works, till.payments.look_at_due], chance)
+        cut += await storm([*works, till.payments.poll_due], chance)
         await assert_books(till.db)
     assert cut > 5
     for order in orders:
@@ -97,6 +97,6 @@ async def test_a_storm_over_running_steps_leaves_no_order_half(shop: Shop) -> No
         assert ended.status is JobStatus.COMPLETED or ended.error_code == "unknown_outcome"
         paid += ended.status is JobStatus.COMPLETED
     assert await shop.balance() == 1_200 * (20 - paid)
-    files = [path for path in shop.here.assets.root.rglob("*") if path.is_file()]  # type: ignore[attr-defined]
+    files = [path for path in shop.ctx.assets.root.rglob("*") if path.is_file()]  # type: ignore[attr-defined]
     assert len(files) >= paid
     assert not await shop.db.read(lambda tx: tx.rows(text("SELECT id FROM jobs WHERE lease_until IS NOT NULL")))

@@ -111,9 +111,9 @@ class Counter:
     async def order(self, number: int) -> Payment:
         """An order of user `number` that YooKassa has accepted."""
         new = rows.NewPayment(f"order-{number}", number, "yookassa", KOPECKS, f"key-{number}", "{}")
-        await self.db.write(rows.open_payment, new, look_in_ms=None)
+        await self.db.write(rows.open_payment, new, poll_in_ms=None)
         return await self.db.write(
-            rows.accepted, new.id, provider_payment_id=f"pay-{number}", confirmation_url=None, look_in_ms=10_000
+            rows.accepted, new.id, provider_payment_id=f"pay-{number}", confirmation_url=None, poll_in_ms=10_000
         )
 
     def answers(self, status: int, body: Any) -> None:
@@ -170,7 +170,7 @@ async def test_no_answer_takes_back_more_than_came_or_of_somebody_else(counter: 
         body = bent(refund_body(f"back-{number}", f"pay-{number}"), seed, values)
         counter.answers(status, body)
         for _ in range(2):
-            await counter.quietly(lambda n=number: counter.payments.heard_of_refund(f"back-{n}"))  # type: ignore[misc]
+            await counter.quietly(lambda n=number: counter.payments.on_refund_event(f"back-{n}"))  # type: ignore[misc]
         returned = await counter.db.read(refund_rows.of_payment, order.id)
         assert len(returned) <= 1
         if returned:

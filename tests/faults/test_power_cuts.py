@@ -56,7 +56,7 @@ def actions(chance: random.Random, count: int) -> Iterator[Action]:
 def _payment(number: int, user: int, end: str) -> Iterator[Action]:
     name, sum_ = f"p{number}", 5_000
     new = payments.NewPayment(name, user, "yookassa", sum_, f"key-{name}", "{}")
-    yield lambda tx: payments.open_payment(tx, new, look_in_ms=10_000)
+    yield lambda tx: payments.open_payment(tx, new, poll_in_ms=10_000)
     yield lambda tx: inbox.receive(tx, "yookassa", f"payment.succeeded:{name}", "{}")
     if end == "open":
         return

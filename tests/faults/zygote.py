@@ -75,7 +75,7 @@ def live(order: dict[str, Any]) -> int:
     if order.get("plant"):
         module, _, name = str(order["plant"]).rpartition(".")
         getattr(importlib.import_module(module), name)()
-    seams.watch(folder / "trace", seams.Trap(*order["trap"]) if order.get("trap") else None)
+    seams.poll_videos(folder / "trace", seams.Trap(*order["trap"]) if order.get("trap") else None)
     match order["what"]:
         case "bot":
             return asyncio.run(shop.run_bot(settings))

@@ -249,7 +249,7 @@ async def test_a_kling_callback_only_brings_our_own_look_forward(till: Till) -> 
     job = await till.db.write(jobs.claim, "clip", JobStep.SUBMIT)
     assert job is not None
     await till.db.write(jobs.begin_call, "clip", job.attempt, provider="kling", model="m")
-    await till.db.write(jobs.submitted, "clip", job.attempt, external_id="7", look_in_ms=600_000)
+    await till.db.write(jobs.submitted, "clip", job.attempt, external_id="7", poll_in_ms=600_000)
     assert await till.db.read(jobs.due_to_watch) == []
     done = {"id": "7", "external_id": "clip", "status": "succeed", "outputs": [{"url": "https://evil.example/x.mp4"}]}
     for body in (done, {**done, "status": "failed"}):

@@ -40,7 +40,7 @@ async def test_a_forged_callback_only_brings_the_look_forward(till: Till, shop: 
     job = await shop.order(type=JobType.VIDEO)
     taken = await shop.db.write(jobs.claim, job.id, JobStep.SUBMIT)
     assert taken is not None
-    await shop.db.write(jobs.submitted, job.id, taken.attempt, external_id="task-1", look_in_ms=600_000)
+    await shop.db.write(jobs.submitted, job.id, taken.attempt, external_id="task-1", poll_in_ms=600_000)
     before = await shop.job(job.id)
     for status in ("succeed", "failed", "succeed"):
         body = {"id": "task-1", "status": status, "outputs": [{"type": "video", "url": "https://evil.example/x.mp4"}]}

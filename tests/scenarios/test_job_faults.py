@@ -15,7 +15,7 @@ from database import assets as asset_rows
 from database import flags, inbox, jobs, outbox
 from database.models import CallOutcome, Job, JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
-from scheduler.video_poller import watch
+from scheduler.video_poller import poll_videos
 from services.common.i18n import Texts
 from services.jobs import message_of
 from services.payments.topups import Payments
@@ -31,7 +31,7 @@ DAY_MS = 24 * 3600 * 1000
 
 @pytest_asyncio.fixture
 async def sweeper(shop: Shop) -> AsyncIterator[Sweeper]:
-    yield Sweeper(shop.here, shop.queue, Payments(shop.db, None, Texts()))
+    yield Sweeper(shop.ctx, shop.queue, Payments(shop.db, None, Texts()))
 
 
 async def change(shop: Shop, statement: str, **values: object) -> None:
@@ -53,7 +53,7 @@ async def in_flight(shop: Shop, external_id: str) -> Job:
     """A clip that waits at the provider and whose look is due."""
     job = await shop.order(type=JobType.VIDEO)
     taken = await claimed(shop, job, JobStep.SUBMIT)
-    await shop.db.write(jobs.submitted, job.id, taken.attempt, external_id=external_id, look_in_ms=0)
+    await shop.db.write(jobs.submitted, job.id, taken.attempt, external_id=external_id, poll_in_ms=0)
     return await shop.job(job.id)
 
 
@@ -157,8 +157,8 @@ async def test_a_task_whose_id_can_not_be_asked_for_does_not_stop_the_watcher(sh
     await video_worker.submit(good.id)
 
     async def rendered() -> bool:
-        await shop.db.write(jobs.look_now, (await shop.job(good.id)).external_id, None)
-        await watch(shop.here, shop.queue)
+        await shop.db.write(jobs.poll_now, (await shop.job(good.id)).external_id, None)
+        await poll_videos(shop.ctx, shop.queue)
         return (await shop.job(good.id)).step is JobStep.FINISH
 
     await until(rendered, what="the good clip is seen as rendered")
@@ -178,7 +178,7 @@ async def test_a_look_at_too_many_is_halved(shop: Shop) -> None:
     await until(all_ended)
     shop.sandbox.world.faces["kling"].change({"max_ids": 2})
     await change(shop, "UPDATE jobs SET due_at = 1")
-    await watch(shop.here, shop.queue)
+    await poll_videos(shop.ctx, shop.queue)
     assert {(await shop.job(clip.id)).status for clip in clips} == {JobStatus.FAILED}
     assert not [kind for _, kind, _ in await shop.told() if kind == "alert"]
 
@@ -186,7 +186,7 @@ async def test_a_look_at_too_many_is_halved(shop: Shop) -> None:
 async def test_a_look_that_fails_delays_only_its_own_batch(shop: Shop) -> None:
     """Two questions, one of them refused: the other is answered and acted upon, and nothing is left at the head."""
     await shop.give(1, 1000)
-    size = shop.here.catalogue.limits.look_batch
+    size = shop.ctx.catalogue.limits.look_batch
     ended = []
     for batch in range(2):
         for number in range(size - 1):
@@ -202,7 +202,7 @@ async def test_a_look_that_fails_delays_only_its_own_batch(shop: Shop) -> None:
 
     await until(all_ended)
     shop.sandbox.fault("kling", "tasks", status=500)
-    await watch(shop.here, shop.queue)
+    await poll_videos(shop.ctx, shop.queue)
     states = sorted([(await shop.job(clip)).status for clip in ended])
     assert states == [JobStatus.FAILED, JobStatus.PROCESSING]
     assert await shop.db.read(jobs.due_to_watch) == []
@@ -382,7 +382,7 @@ async def test_a_full_account_at_the_provider_lets_the_clip_wait(shop: Shop) -> 
     first, second = await shop.order(type=JobType.VIDEO), await shop.order(type=JobType.VIDEO)
     kling = shop.sandbox.world.faces["kling"]
     kling.settings = dataclasses.replace(kling.settings, concurrency=1)
-    shop.here.catalogue.retries.submit.__dict__.update(first_delay=0.01, max_delay=0.02, jitter=0.0, tries=1)
+    shop.ctx.catalogue.retries.submit.__dict__.update(first_delay=0.01, max_delay=0.02, jitter=0.0, tries=1)
     shop.sandbox.world.clock.set_speed(1)
     await video_worker.submit(first.id)
     for _ in range(MAX_ROUNDS + 1):  # oftener than anything that counts as a failure is tried
@@ -399,7 +399,7 @@ async def test_a_result_that_can_not_be_stored_gives_the_money_back(shop: Shop) 
     """The folder of results is gone and can't be made: one refund, the right word, nothing charged."""
     await shop.give(1, 100)
     job = await shop.order()
-    root = shop.here.assets.root  # type: ignore[attr-defined]
+    root = shop.ctx.assets.root  # type: ignore[attr-defined]
     shutil.rmtree(root)
     root.write_text("a file stands where the folder belongs")
     await image_worker.run(job.id)

@@ -20,7 +20,7 @@ from database import assets as asset_rows
 from database import jobs, outbox
 from database.models import Job, JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
-from scheduler.video_poller import watch
+from scheduler.video_poller import poll_videos
 from services.common.i18n import Texts
 from services.payments.topups import Payments
 from tests.scenarios.test_kills import SHOP, STEP, change, environment, later
@@ -48,7 +48,7 @@ async def played(shop: Shop, job: Job, *, rounds: int = 30) -> Job:
         elif now.step is JobStep.FINISH:
             await video_worker.finish(job.id)
         else:
-            await watch(shop.here, shop.queue)
+            await poll_videos(shop.ctx, shop.queue)
             await asyncio.sleep(0.02)
     raise AssertionError(f"still open: {await shop.job(job.id)}")
 
@@ -160,7 +160,7 @@ async def test_an_order_whose_shop_was_shut_down_for_good_is_paid_back_when_it_o
         await asyncio.to_thread(process.wait, 20)
     assert (await shop.job(job.id)).is_open
     await change(shop, "UPDATE reservations SET hold_until = 1")
-    await Sweeper(shop.here, shop.queue, Payments(shop.db, None, Texts())).release_overdue_holds()
+    await Sweeper(shop.ctx, shop.queue, Payments(shop.db, None, Texts())).release_overdue_holds()
     assert (await shop.job(job.id)).error_code == "hold_timeout"
     assert await shop.entries() == REFUNDED
 
@@ -183,7 +183,7 @@ async def test_a_result_that_telegram_never_takes_is_paid_back_when_it_expires(s
     (item,) = await shop.db.write(outbox.claim)
     await shop.db.write(outbox.give_up, item.id, "Forbidden: bot was blocked by the user")
     await change(shop, "UPDATE assets SET expires_at = 1")
-    sweeper = Sweeper(shop.here, shop.queue, Payments(shop.db, None, Texts()))
+    sweeper = Sweeper(shop.ctx, shop.queue, Payments(shop.db, None, Texts()))
     await sweeper.delete_expired_assets()
     await sweeper.delete_expired_assets()
     assert (await shop.job(job.id)).status is JobStatus.COMPLETED
@@ -197,7 +197,7 @@ async def test_failures_on_the_way_are_paid_back_only_when_the_last_word_is_a_fa
     """Fails, is tried again: a picture in the end costs its price and is no refund; none in the end is one refund."""
     await shop.give(1, 100)
     error = {"error": {"code": 500, "status": "INTERNAL", "message": "An internal error has occurred."}}
-    tries = shop.here.catalogue.retries.image.tries
+    tries = shop.ctx.catalogue.retries.image.tries
     times = tries if ends_well else 1_000
     shop.sandbox.fault("gemini", "generateContent", status=503, times=times, body=error)
     job = await shop.order()
@@ -209,7 +209,7 @@ async def test_failures_on_the_way_are_paid_back_only_when_the_last_word_is_a_fa
         assert await shop.entries() == BOUGHT
         return
     await change(shop, "UPDATE reservations SET hold_until = 1")
-    sweeper = Sweeper(shop.here, shop.queue, Payments(shop.db, None, Texts()))
+    sweeper = Sweeper(shop.ctx, shop.queue, Payments(shop.db, None, Texts()))
     await asyncio.gather(sweeper.release_overdue_holds(), image_worker.run(job.id))
     assert await shop.entries() == REFUNDED
 
@@ -245,7 +245,7 @@ async def test_a_clip_whose_callback_was_lost_is_found_within_a_minute(shop: Sho
         if seen is not None and seen.step is JobStep.WATCH and seen.due_at is not None:
             gaps.append(seen.due_at - now)
         await change(shop, "UPDATE jobs SET due_at = 1 WHERE step = 'watch'")
-        await watch(shop.here, shop.queue)
+        await poll_videos(shop.ctx, shop.queue)
         if shop.queue.sent:
             await shop.queue.run_next()
         return seen is not None and not seen.is_open
@@ -373,7 +373,7 @@ async def test_a_deploy_during_a_thousand_open_orders_ends_each_and_every_sum_ag
     Each ends once, charged or paid back, and is told once; each balance is what its own orders cost.
     """
     people, each = 100, 10
-    model, options = shop.here.catalogue.default_image.key, {"ratio": "1:1", "size": "1K"}
+    model, options = shop.ctx.catalogue.default_image.key, {"ratio": "1:1", "size": "1K"}
 
     def order_all(tx: Tx) -> None:
         for number in range(people * each):

@@ -30,11 +30,12 @@ from services.i18n import Texts
 from services.payments import Payments
 from services.queue import Queue
 from services.settings import load_settings
-from workers.runtime import Runtime, install
+from services.job_context import JobContext
+from workers.runtime import install
 from workers.sweeper import Sweeper
 
 async def main():
-    here = Runtime.open(load_settings())
+    here = JobContext.open(load_settings())
     install(here)
     queue, stop = Queue(None), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

@@ -93,9 +93,9 @@ async def test_people_whose_ids_look_like_row_numbers_each_get_their_own_money(t
     orders = {user: await till.order(user, rubles=100 * user) for user in (5, 4, 3, 2, 1)}
     for order in orders.values():
         await till.pay(order)
-        await till.db.write(rows.look_later, order.id, delay_ms=0)
+        await till.db.write(rows.schedule_poll, order.id, delay_ms=0)
     await asyncio.gather(
-        till.payments.look_at_due(),
+        till.payments.poll_due(),
         *(till.notify("payment.succeeded", order.provider_payment_id or "") for order in orders.values()),
         *(till.payments.check(order.id, user) for user, order in orders.items()),
     )
@@ -116,7 +116,7 @@ async def test_a_test_payment_in_a_live_shop_is_refused(till: Till) -> None:
     assert held.status is PaymentStatus.PENDING
     assert "test mode" in (held.quarantined_reason or "")
     await live.handle_due_notifications()
-    await live.look_at_due()
+    await live.poll_due()
     assert await credits(till, 1) == []
 
 
@@ -191,7 +191,7 @@ async def test_a_flushed_redis_moves_no_money(shop: Shop, redis_server: RedisSer
     await shop.give(1, 100)
     queue = Queue(redis_server.url)
     try:
-        sweeper = Sweeper(shop.here, queue, Payments(shop.db, None, Texts()))
+        sweeper = Sweeper(shop.ctx, queue, Payments(shop.db, None, Texts()))
         job = await shop.order()
         await shop.db.write(lambda tx: tx.execute(text("UPDATE jobs SET due_at = 1")).close())
         await sweeper.resend_lost_steps()

@@ -65,10 +65,10 @@ async def test_a_payment_returned_before_it_was_seen_is_never_credited_without_i
     await till.control("/refunds", payment_id=order.provider_payment_id)
     till.sandbox.fault("yookassa", "v3/refunds", status=500)
     await make_due(till)
-    await till.payments.look_at_due()
+    await till.payments.poll_due()
     assert await entries(till) == []
     await make_due(till)
-    await till.payments.look_at_due()
+    await till.payments.poll_due()
     assert await entries(till) == [("topup", 50_000), ("takeback", -50_000)]
     assert (await till.payment(order.id)).status is PaymentStatus.REFUNDED
 
@@ -164,11 +164,11 @@ async def test_sixty_rows_that_can_not_be_sent_do_not_hide_a_paid_one(till: Till
     await till.pay(paid)
     for number in range(60):
         order = rows.NewPayment(f"bad-{number}", 2, "yookassa", 100, f"key {number} with spaces", "{broken")
-        await till.db.write(rows.open_payment, order, look_in_ms=0)
+        await till.db.write(rows.open_payment, order, poll_in_ms=0)
     await change(till, "UPDATE payments SET next_look_at = 1 WHERE id LIKE 'bad%'")
     await change(till, "UPDATE payments SET next_look_at = 2 WHERE id = :id", id=paid.id)
     for _ in range(2):
-        await till.payments.look_at_due()
+        await till.payments.poll_due()
     assert await entries(till) == [("topup", 50_000)]
 
 
@@ -183,12 +183,12 @@ async def test_a_look_that_never_ends_does_not_come_first_again(till: Till) -> N
         till.sandbox.fault("yookassa", f"v3/payments/{order.provider_payment_id}", times=10, delay=30)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
-            await till.payments.look_at_due()
+            await till.payments.poll_due()
     assert await till.db.read(rows.due) == []
     await make_due(till, paid.id)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(25):  # the cut-off looks still hold the gateway's threads until these give up
-            await till.payments.look_at_due()
+            await till.payments.poll_due()
     assert await entries(till) == [("topup", 50_000)]
     till.sandbox.world.faults.clear()
 
@@ -209,13 +209,13 @@ async def test_a_pending_payment_of_version_1_3_settles_like_any_other(till: Til
     made = await till.order(order_id="made-by-the-old-bot")
     await change(till, "UPDATE payments SET provider_payment_id = NULL, next_look_at = NULL")
     old = rows.NewPayment("v1_3-1", 1, "yookassa", 50_000, "v1_3-1", None)
-    await till.db.write(rows.open_payment, old, look_in_ms=0)
+    await till.db.write(rows.open_payment, old, poll_in_ms=0)
     await till.db.write(
-        rows.accepted, "v1_3-1", provider_payment_id=str(made.provider_payment_id), confirmation_url=None, look_in_ms=0
+        rows.accepted, "v1_3-1", provider_payment_id=str(made.provider_payment_id), confirmation_url=None, poll_in_ms=0
     )
     await till.pay(made)
     await make_due(till, "v1_3-1")
-    await till.payments.look_at_due()
+    await till.payments.poll_due()
     assert await entries(till) == [("topup", 50_000)]
     assert (await till.payment("v1_3-1")).status is PaymentStatus.PAID
 
@@ -225,12 +225,12 @@ async def test_a_payment_that_stays_open_for_weeks_is_still_asked_about(till: Ti
     order = await till.order()
     await change(till, "UPDATE payments SET created_at = created_at - :age", age=10 * 24 * 3600 * 1000)
     await make_due(till)
-    await till.payments.look_at_due()
+    await till.payments.poll_due()
     waiting = await till.payment(order.id)
     assert waiting.next_look_at is not None
     await till.pay(order)
     await make_due(till)
-    await till.payments.look_at_due()
+    await till.payments.poll_due()
     assert await entries(till) == [("topup", 50_000)]
 
 
@@ -257,7 +257,7 @@ async def test_after_the_keys_time_the_payment_is_found_in_the_list(till: Till) 
     made.deadline = till.sandbox.world.clock.now() + 3600
     await till.control(f"/payments/{made.id}/pay")
     await make_due(till)
-    await till.payments.look_at_due()
+    await till.payments.poll_due()
     assert await entries(till) == [("topup", 50_000)]
     assert len(till.sandbox.world.faces["yookassa"].payments) == 1
 
@@ -270,7 +270,7 @@ async def test_an_order_that_a_backup_holds_unsent_is_looked_for_before_it_is_se
     await till.control(f"/payments/{made.id}/pay")
     await change(till, "UPDATE payments SET sent_at = NULL")
     await make_due(till)
-    await till.payments.look_at_due()
+    await till.payments.poll_due()
     assert await entries(till) == [("topup", 50_000)]
     assert len(till.sandbox.world.faces["yookassa"].payments) == 1
 
@@ -286,7 +286,7 @@ async def test_an_order_of_a_clock_that_ran_ahead_is_looked_for_before_it_is_sen
         payment.deadline = till.sandbox.world.clock.now() + 3600
         await till.control(f"/payments/{payment.id}/pay")
     await make_due(till)
-    await till.payments.look_at_due()
+    await till.payments.poll_due()
     assert len(made) == (drop == "after")
     assert await entries(till) == [("topup", 50_000)][: len(made)]
     assert (await till.payment("lost")).cancel_reason == (None if made else "never_created")
@@ -296,7 +296,7 @@ async def test_after_the_keys_time_an_order_that_never_arrived_is_closed(till: T
     """Nobody has its link, so the poller closes it instead of making a payment that nobody will see."""
     await lost(till, "before")
     await make_due(till)
-    await till.payments.look_at_due()
+    await till.payments.poll_due()
     closed = await till.payment("lost")
     assert (closed.status, closed.cancel_reason) == (PaymentStatus.CANCELED, "never_created")
     assert len(till.sandbox.world.faces["yookassa"].payments) == 0
@@ -318,7 +318,7 @@ async def test_after_the_keys_time_a_silent_list_changes_nothing(till: Till) -> 
     await lost(till, "after")
     till.sandbox.fault("yookassa", "v3/payments", times=2, status=500)
     await make_due(till)
-    await till.payments.look_at_due()
+    await till.payments.poll_due()
     waiting = await till.payment("lost")
     assert (waiting.status, waiting.provider_payment_id) == (PaymentStatus.PENDING, None)
     assert len(till.sandbox.world.faces["yookassa"].payments) == 1
@@ -336,7 +336,7 @@ async def test_success_told_too_early_is_credited_when_it_becomes_true(till: Til
     assert await entries(till) == []
     await till.pay(order)
     await make_due(till)
-    await till.payments.look_at_due()
+    await till.payments.poll_due()
     assert await entries(till) == [("topup", 50_000)]
 
 
@@ -358,8 +358,8 @@ async def test_ten_thousand_abandoned_invoices_do_not_hide_a_paid_one(till: Till
     order = await till.order()
     await till.db.write(abandon)
     await till.pay(order)
-    await till.db.write(rows.look_later, order.id, delay_ms=0)
-    await till.payments.look_at_due()
+    await till.db.write(rows.schedule_poll, order.id, delay_ms=0)
+    await till.payments.poll_due()
     assert await entries(till) == [("topup", 50_000)]
 
 
@@ -378,7 +378,7 @@ async def test_a_clock_set_back_by_a_day_does_not_stop_the_poller(till: Till) ->
     order = await till.order()
     await till.pay(order)
     await change(till, "UPDATE payments SET next_look_at = next_look_at + 86400000")
-    await till.payments.look_at_due()
+    await till.payments.poll_due()
     assert await entries(till) == [("topup", 50_000)]
 
 
@@ -417,13 +417,13 @@ async def test_killed_between_the_gateways_yes_and_our_row_the_payment_is_found_
     orphan = await till.payment("dying")
     assert (orphan.status, orphan.provider_payment_id) == (PaymentStatus.PENDING, None)
     await make_due(till)
-    await till.payments.look_at_due()
+    await till.payments.poll_due()
     found = await till.payment("dying")
     assert len(shop.payments) == 1
     assert found.confirmation_url is not None
     await till.pay(found)
     await make_due(till)
-    await till.payments.look_at_due()
+    await till.payments.poll_due()
     assert await entries(till) == [("topup", 50_000)]
     await assert_books(till.db)
 

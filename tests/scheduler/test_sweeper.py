@@ -22,7 +22,7 @@ from workers import image_worker
 
 @pytest_asyncio.fixture
 async def sweeper(shop: Shop) -> AsyncIterator[Sweeper]:
-    yield Sweeper(shop.here, shop.queue, Payments(shop.db, None, Texts()))
+    yield Sweeper(shop.ctx, shop.queue, Payments(shop.db, None, Texts()))
 
 
 async def make_due(shop: Shop, job_id: str) -> None:
@@ -95,7 +95,7 @@ async def test_a_clip_in_flight_is_left_to_the_watcher(shop: Shop, sweeper: Swee
     job = await shop.order(type=JobType.VIDEO)
     taken = await shop.db.write(jobs.claim, job.id, JobStep.SUBMIT)
     assert taken is not None
-    await shop.db.write(jobs.submitted, job.id, taken.attempt, external_id="1", look_in_ms=0)
+    await shop.db.write(jobs.submitted, job.id, taken.attempt, external_id="1", poll_in_ms=0)
     await make_due(shop, job.id)
     await sweeper.resend_lost_steps()
     assert shop.queue.sent == []
@@ -105,7 +105,7 @@ async def test_of_two_sweepers_one_leads_and_the_other_takes_over(shop: Shop) ->
     """Leadership is a lease: held by one, free at once when that one stops."""
     stops = [asyncio.Event(), asyncio.Event()]
     queue = HandQueue()
-    both = [Sweeper(shop.here, queue, Payments(shop.db, None, Texts())) for _ in stops]
+    both = [Sweeper(shop.ctx, queue, Payments(shop.db, None, Texts())) for _ in stops]
     tasks = [asyncio.create_task(one.run(stop)) for one, stop in zip(both, stops, strict=True)]
 
     async def holder() -> str | None:
@@ -174,7 +174,7 @@ async def test_the_file_of_a_result_of_a_wrong_clock_is_kept_for_its_own_time(sh
     assert far is not None
     assert kept is not None
     assert (kept.deleted_at, kept.expires_at <= far.expires_at - year + 60_000) == (None, True)
-    assert await shop.here.assets.get(kept.store_key)
+    assert await shop.ctx.assets.get(kept.store_key)
 
 
 async def test_a_delivered_result_that_expires_costs_what_it_cost(shop: Shop, sweeper: Sweeper) -> None:

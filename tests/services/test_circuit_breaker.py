@@ -14,11 +14,12 @@ from database import jobs as job_rows
 from database.engine import Tx
 from database.models import Database, Draft, JobStatus, JobType
 from services.errors import BadOrder
+from services.job_context import JobContext
 from services.jobs import Jobs
 from services.settings import Settings
 from tests.support.shop_fixture import Shop, until
 from workers import image_worker, video_worker
-from workers.runtime import Runtime, install
+from workers.runtime import install
 
 BOUGHT = [("test", 10_000), ("reserve", -1200)]
 REFUNDED = [*BOUGHT, ("refund", 1200)]
@@ -29,7 +30,7 @@ EMPTY_PACK = {"status": 429, "body": {"code": 1102, "message": "pack used up", "
 
 async def apart(settings: Settings, step: Callable[[str], Awaitable[None]], job_id: str) -> None:
     """Run a step as a forked worker does: with nothing in memory from any step before."""
-    own = Runtime.open(settings)
+    own = JobContext.open(settings)
     install(own)
     try:
         await step(job_id)
@@ -141,7 +142,7 @@ async def test_new_orders_are_told_before_they_pay(shop: Shop, wait: int) -> Non
     shop.sandbox.fault("gemini", "generateContent", times=1, **FORBIDDEN)
     await image_worker.run(job.id)
     await pass_time(shop, wait)
-    till = Jobs(shop.db, shop.queue, shop.here.catalogue, max_active=5)
+    till = Jobs(shop.db, shop.queue, shop.ctx.catalogue, max_active=5)
     draft = Draft(
         id="d1",
         user_id=1,

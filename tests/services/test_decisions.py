@@ -79,7 +79,7 @@ async def test_an_accepted_payment_is_credited_by_nobody_else(till: Till) -> Non
     payment, difference = await set_aside(till)
     await till.db.write(differences.apply, ADMIN, difference.id)
     theirs(till, payment).amount += 100
-    await till.payments.heard_of(str(payment.provider_payment_id))
+    await till.payments.on_payment_event(str(payment.provider_payment_id))
     await till.payments.settle(payment.id)
     assert await entries(till) == [("correction", 40_000)]
     (more,) = await open_ones(till)
@@ -94,7 +94,7 @@ async def test_closing_credits_nothing_now_or_later(till: Till) -> None:
     payment, difference = await set_aside(till)
     await till.db.write(differences.dismiss, ADMIN, difference.id)
     assert (await till.payment(payment.id)).quarantined_reason is None
-    await till.payments.heard_of(str(payment.provider_payment_id))
+    await till.payments.on_payment_event(str(payment.provider_payment_id))
     assert await open_ones(till) == []
     assert await entries(till) == []
     assert (await till.payment(payment.id)).quarantined_reason is None
@@ -115,7 +115,7 @@ async def test_what_fits_by_now_is_settled_like_any_other(till: Till) -> None:
 async def test_a_decision_races_with_everybody_who_settles(till: Till, act: Any) -> None:
     """Two administrators and a storm of notifications at once: one decision, at most one credit."""
     payment, difference = await mended(till)
-    hints = [till.payments.heard_of(str(payment.provider_payment_id)) for _ in range(5)]
+    hints = [till.payments.on_payment_event(str(payment.provider_payment_id)) for _ in range(5)]
     acts = [till.db.write(act, ADMIN, difference.id) for _ in range(3)]
     results = await asyncio.gather(*hints, *acts, *[till.payments.settle(payment.id)], return_exceptions=True)
     assert sorted(type(one).__name__ for one in results if isinstance(one, Exception)) == ["IllegalMove"] * 2
@@ -248,7 +248,7 @@ async def test_a_row_that_reappears_after_the_decision_is_credited_no_more(till:
     again = await till.order(user_id=1001, order_id=order.id)
     assert again.provider_payment_id == order.provider_payment_id
     for _ in range(2):
-        await till.payments.heard_of(str(order.provider_payment_id))
+        await till.payments.on_payment_event(str(order.provider_payment_id))
         await till.payments.settle(order.id)
         await till.reconciliation.run()
     closed = await till.payment(order.id)

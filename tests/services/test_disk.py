@@ -43,7 +43,7 @@ def watch(db: Database, free: int, used: int, wal: int = 0) -> DiskWatch:
 
 async def test_a_disk_with_room_is_no_news(empty_db: Database) -> None:
     """A tenth of the disk is free and the log is as long as it may be: nobody hears of it."""
-    await watch(empty_db, free=10 * MB, used=90 * MB, wal=MOST_WAL_BYTES).look()
+    await watch(empty_db, free=10 * MB, used=90 * MB, wal=MOST_WAL_BYTES).check()
     assert await owed(empty_db) == []
 
 
@@ -51,13 +51,13 @@ async def test_a_disk_that_fills_up_is_told_once_a_day(empty_db: Database, clock
     """Each administrator hears of it while there is still room, and again the next day if nobody acted."""
     full = watch(empty_db, free=99 * MB, used=901 * MB)
     for _ in range(3):
-        await full.look()
+        await full.check()
     told = await owed(empty_db)
     assert [admin for admin, _, _ in told] == list(ADMINS)
     assert "осталось 9 % места (99 МБ)" in told[0][1]
     assert "has 9 % left (99 MB)" in told[0][2]
     clock.forward(24 * HOUR)
-    await full.look()
+    await full.check()
     assert len(await owed(empty_db)) == 2 * len(ADMINS)
 
 
@@ -81,7 +81,7 @@ async def test_a_log_that_a_reader_holds_up_is_told_and_gives_its_room_back(tmp_
     for _ in range(10):
         await db.write(fatten)
     assert measure(db.path).wal > 80 * MB
-    await keeper.look()
+    await keeper.check()
     (ru, en), *_ = [(ru, en) for _, ru, en in await owed(db)]
     assert "<code>bot.db-wal</code> вырос до" in ru
     assert "<code>bot.db-wal</code> has grown to" in en
@@ -107,8 +107,8 @@ async def test_metrics_tell_room_and_log(empty_db: Database) -> None:
 async def test_the_bot_looks_by_itself(house: House) -> None:
     """The leader's duty is connected, and what it says reaches the administrators."""
     house.shop.disk._measure = lambda _: Room(1, 99, 0)
-    (duty,) = [duty for duty in house.shop.sweeper._duties if duty.name == "disk"]
-    duty.due = 0
+    (periodic,) = [periodic for periodic in house.shop.sweeper._tasks if periodic.name == "disk"]
+    periodic.due = 0
 
     async def told() -> bool:
         return bool(await owed(house.db))

@@ -82,7 +82,7 @@ async def ended(kling: Kling, world: World, task: VideoTask) -> VideoTask:
 
     async def is_final() -> VideoTask | None:
         world.clock.advance(600)
-        found = (await kling.look([task.id]))[task.id]
+        found = (await kling.poll([task.id]))[task.id]
         return found if found.is_final else None
 
     return await until(is_final)
@@ -330,15 +330,15 @@ async def test_tasks_are_matched_by_id(kling: Kling) -> None:
     assert {external: task.id for external, task in found.items()} == {
         request.external_id: task.id for request, task in zip(requests, tasks, strict=True)
     }
-    assert (await kling.look([tasks[1].id, "123"])).keys() == {tasks[1].id}
-    assert await kling.look([]) == {}
+    assert (await kling.poll([tasks[1].id, "123"])).keys() == {tasks[1].id}
+    assert await kling.poll([]) == {}
 
 
 async def test_long_lists_are_asked_in_batches(world: World) -> None:
     """No look-up carries more ids than the batch, and repeats are asked once."""
     async with scripted(reply(200, {"code": 0, "data": []})) as server:
         provider = Kling(api_key=KEY, base_url=server.url, batch=20)
-        assert await provider.look([str(number) for number in range(45)] * 2) == {}
+        assert await provider.poll([str(number) for number in range(45)] * 2) == {}
         await provider.close()
     assert [len(asked.query["task_ids"].split(",")) for asked in server.asked] == [20, 20, 5]
 
@@ -380,7 +380,7 @@ async def test_a_status_nobody_knows_still_runs(kling: Kling, world: World) -> N
     world.clock.advance(5)
 
     async def runs() -> bool:
-        return (await kling.look([task.id]))[task.id].status is TaskStatus.PROCESSING
+        return (await kling.poll([task.id]))[task.id].status is TaskStatus.PROCESSING
 
     assert await until(runs)
 
@@ -455,7 +455,7 @@ async def test_an_expired_link_asks_for_a_fresh_one(kling: Kling, world: World) 
     done = await ended(kling, world, await kling.submit(order("a boat #sim:expired_url=1", duration=3)))
     error = await failed(kling.download(done.url or ""))
     assert (error.code, error.failure, error.max_repeats) == (ErrorCode.RESULT_GONE, T, 0)
-    fresh = (await kling.look([done.id]))[done.id].url
+    fresh = (await kling.poll([done.id]))[done.id].url
     assert (await kling.download(fresh or ""))[4:8] == b"ftyp"
 
 
@@ -519,8 +519,8 @@ async def test_wire_faults_while_looking_are_temporary(kling: Kling, world: Worl
     task = await kling.submit(order())
     for drop in ("before", "after"):
         world.faults.plan(Fault(face="kling", match="tasks", drop=drop))
-        assert (await failed(kling.look([task.id]))).failure is T
-    assert task.id in await kling.look([task.id])
+        assert (await failed(kling.poll([task.id]))).failure is T
+    assert task.id in await kling.poll([task.id])
 
 
 # --- callbacks ----------------------------------------------------------------------------------------------------

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from sandbox.world import Fault, World
-from services.base_provider import STOPPING, Blame, ErrorCode, Failure, ImageRequest, Photo, ProviderError
+from services.base_provider import Blame, ErrorCode, Failure, ImageRequest, Photo, ProviderError
 from services.catalogue import shipped_catalogue
 from services.media.inspect import inspect_image
+from services.providers.circuit_breaker import STOPPING
 from services.providers.http import Answer, Scrubber
 from services.providers.nano_banana import NanoBanana
 from services.providers.nano_banana_answer import read_error, seconds_to_pacific_midnight

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from database import assets as asset_rows
-from database import jobs, ledger, outbox, payments, schema, users
+from database import jobs, ledger, outbox, schema, users
 from database.models import Tx
 from database.rows import Job
 from tests.support.bot_fixture import ANYA, House, Person, labels_of, open_house, until, words_of
@@ -280,8 +280,8 @@ async def test_every_kind_has_words(house: House) -> None:
         outbox.post(tx, "k0", ANYA, "news from the future")
         outbox.post(tx, "k1", ANYA, "took_back", payload={"amount": 5000, "owed": 0})
         outbox.post(tx, "k2", ANYA, "took_back", payload={"amount": 5000, "owed": 2000})
-        payments.alert(tx, [ADMIN], "k3", "alert-storage")
-        payments.alert(tx, [ADMIN], "k4", "alert-from-the-future", code="<odd>")
+        outbox.alert_admins(tx, [ADMIN], "k3", "alert-storage")
+        outbox.alert_admins(tx, [ADMIN], "k4", "alert-from-the-future", code="<odd>")
         ledger.credit(tx, ANYA, 100, reason="test", key="test:k5")
 
     await house.db.write(owe)

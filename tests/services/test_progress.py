@@ -89,7 +89,7 @@ async def test_stages_one_after_the_other(stage: Stage) -> None:
     claimed = await stage.db.write(jobs.claim, job.id, JobStep.SUBMIT)
     assert claimed is not None
     assert await stage.after(3) == ["📤 <b>Передаю в съёмку…</b>"]
-    await stage.db.write(jobs.submitted, job.id, claimed.attempt, external_id="x", look_in_ms=5000)
+    await stage.db.write(jobs.submitted, job.id, claimed.attempt, external_id="x", poll_in_ms=5000)
     assert await stage.after(9) == ["🎬 <b>Снимаю клип…</b> Прошло 10 с, обычно 1–4 минуты."]
     assert await stage.after(3) == []
     assert await stage.after(60) == ["🎬 <b>Снимаю клип…</b> Прошло 1 мин 10 с, обычно 1–4 минуты."]

@@ -167,7 +167,7 @@ def test_any_answer_over_the_wire_ends_in_a_result_or_a_provider_error(answers: 
                 kling.check,
                 lambda: kling.submit(CLIP),
                 lambda: kling.find(["e"]),
-                lambda: kling.look(["1"]),
+                lambda: kling.poll(["1"]),
                 lambda: kling.download(server.url),
             )
             for status, body in answers:

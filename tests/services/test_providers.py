@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from database.models import CallOutcome, RecentCall
 from services.base_provider import (
-    STOPPING,
     Blame,
     ErrorCode,
     Failure,
@@ -24,10 +23,13 @@ from services.base_provider import (
     ProviderError,
     RetryPolicy,
     VideoRequest,
-    closed_by,
     generate_with_retry,
 )
 from services.providers import open_providers
+from services.providers.circuit_breaker import (
+    STOPPING,
+    open_circuit,
+)
 from services.providers.http import Scrubber
 from services.providers.kling import Kling
 from services.providers.nano_banana import NanoBanana
@@ -240,64 +242,64 @@ def calls(*ends: tuple[CallOutcome | None, str | None], ago: float = 0.0, lost: 
 
 def test_outages_in_a_row_open_it() -> None:
     """Five outages in a row stop further calls, and say for how long; a success in between starts the count anew."""
-    assert closed_by([], NOW) is None
-    assert closed_by(calls(DOWN, DOWN, DOWN, (OK, None), DOWN, DOWN, DOWN, DOWN), NOW) is None
+    assert open_circuit([], NOW) is None
+    assert open_circuit(calls(DOWN, DOWN, DOWN, (OK, None), DOWN, DOWN, DOWN, DOWN), NOW) is None
     lost = (UNKNOWN, ErrorCode.TIMEOUT)
-    closed = closed_by(calls((OK, None), DOWN, lost, DOWN, lost, DOWN, ago=20), NOW)
-    assert closed is not None
-    assert (closed.code, closed.failure, closed.retry_after) == (ErrorCode.CIRCUIT_OPEN, Failure.TEMPORARY, 40)
+    blocked = open_circuit(calls((OK, None), DOWN, lost, DOWN, lost, DOWN, ago=20), NOW)
+    assert blocked is not None
+    assert (blocked.code, blocked.failure, blocked.retry_after) == (ErrorCode.CIRCUIT_OPEN, Failure.TEMPORARY, 40)
 
 
 def test_one_trial_decides_after_the_pause() -> None:
     """After the pause one caller tries while the others still wait; success closes, failure opens again."""
     down = [DOWN] * 5
-    assert closed_by(calls(*down, ago=60), NOW) is None
-    waits = closed_by(calls(RUNNING) + calls(*down, ago=60), NOW)
+    assert open_circuit(calls(*down, ago=60), NOW) is None
+    waits = open_circuit(calls(RUNNING) + calls(*down, ago=60), NOW)
     assert waits is not None
     assert (waits.code, waits.failure) == (ErrorCode.CIRCUIT_OPEN, Failure.TEMPORARY)
-    again = closed_by(calls(DOWN, ago=10) + calls(*down, ago=70), NOW)
+    again = open_circuit(calls(DOWN, ago=10) + calls(*down, ago=70), NOW)
     assert again is not None
     assert again.retry_after == 50
-    assert closed_by(calls((OK, None)) + calls(*down, ago=60), NOW) is None
+    assert open_circuit(calls((OK, None)) + calls(*down, ago=60), NOW) is None
 
 
 def test_a_lost_trial_does_not_block_for_ever() -> None:
     """A trial whose worker died, or whose job another one has, frees its place."""
-    assert closed_by(calls(RUNNING, lost=True) + calls(*[DOWN] * 5, ago=61), NOW) is None
+    assert open_circuit(calls(RUNNING, lost=True) + calls(*[DOWN] * 5, ago=61), NOW) is None
 
 
 @pytest.mark.parametrize("code", sorted(STOPPING))
 def test_an_operator_s_fault_opens_it_at_once(code: ErrorCode) -> None:
     """An empty account is asked again only after a longer pause, and orders fail by the fault's own name meanwhile."""
-    closed = closed_by(calls((OK, None), (REFUSED, code), (REFUSED, ErrorCode.RATE_LIMITED), ago=299), NOW)
-    assert closed is not None
-    assert (closed.code, closed.failure, closed.blame) == (code, Failure.PERMANENT, Blame.OPERATOR)
-    assert closed_by(calls((REFUSED, code), ago=300), NOW) is None
+    blocked = open_circuit(calls((OK, None), (REFUSED, code), (REFUSED, ErrorCode.RATE_LIMITED), ago=299), NOW)
+    assert blocked is not None
+    assert (blocked.code, blocked.failure, blocked.blame) == (code, Failure.PERMANENT, Blame.OPERATOR)
+    assert open_circuit(calls((REFUSED, code), ago=300), NOW) is None
 
 
 def test_an_outage_of_the_trial_keeps_it_open() -> None:
     """The key may be mended, but nobody knows until a call is answered: the next trial is after the next pause."""
-    closed = closed_by(calls((REFUSED, ErrorCode.FUNDS), DOWN, ago=59), NOW)
-    assert closed is not None
-    assert closed.code is ErrorCode.CIRCUIT_OPEN
+    blocked = open_circuit(calls((REFUSED, ErrorCode.FUNDS), DOWN, ago=59), NOW)
+    assert blocked is not None
+    assert blocked.code is ErrorCode.CIRCUIT_OPEN
 
 
 def test_a_clock_that_was_ahead_closes_nothing() -> None:
     """An end in the future was written under a wrong clock: its pause would have no end that anybody knows."""
-    assert closed_by(calls(*[DOWN] * 5, ago=-3600), NOW) is None
-    assert closed_by(calls((REFUSED, ErrorCode.FUNDS), ago=-1), NOW) is None
+    assert open_circuit(calls(*[DOWN] * 5, ago=-3600), NOW) is None
+    assert open_circuit(calls((REFUSED, ErrorCode.FUNDS), ago=-1), NOW) is None
 
 
 @pytest.mark.parametrize("code", [ErrorCode.CONCURRENCY, ErrorCode.RATE_LIMITED, ErrorCode.NO_PICTURE, "never_arrived"])
 def test_busy_is_not_broken(code: str) -> None:
     """A full account or a glitch says nothing about an outage, neither for it nor against it."""
-    assert closed_by(calls(*[(REFUSED, code)] * 10), NOW) is None
-    assert closed_by(calls(*[DOWN] * 5, (REFUSED, code)), NOW) is not None
+    assert open_circuit(calls(*[(REFUSED, code)] * 10), NOW) is None
+    assert open_circuit(calls(*[DOWN] * 5, (REFUSED, code)), NOW) is not None
 
 
 def test_a_person_s_refused_prompt_proves_that_the_provider_lives() -> None:
     """A refusal is an answer: it closes the count of outages."""
-    assert closed_by(calls(*[DOWN, (REFUSED, ErrorCode.PROMPT_BLOCKED)] * 5), NOW) is None
+    assert open_circuit(calls(*[DOWN, (REFUSED, ErrorCode.PROMPT_BLOCKED)] * 5), NOW) is None
 
 
 # --- secrets ------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from services.errors import TopUpUnavailable
 from services.ops.export import Period, write_csv
 from services.payments.receipts import BadEmail, parse_email, terms_of
 from services.payments.reconciliation import Reconciliation
-from services.payments.refunds import CardRail, Refunds
+from services.payments.refunds import Refunds, YooKassaRefunds
 from services.payments.topups import Payments
 from tests.support.bot_fixture import ANYA, House, open_house
 from tests.support.edge_fixture import Till
@@ -131,7 +131,7 @@ async def test_a_part_goes_back_with_its_receipt(till: Till) -> None:
     await till.pay(order)
     assert (await payments.settle("x")).status is PaymentStatus.PAID
     terms = terms_of(till.sandbox.settings(Path("."), YOOKASSA_RECEIPTS="on"))
-    refunds = Refunds(till.db, {"yookassa": CardRail(till.db, till.gateway, receipt=terms)})
+    refunds = Refunds(till.db, {"yookassa": YooKassaRefunds(till.db, till.gateway, receipt=terms)})
     part = await refunds.refund(ADMIN, "x", 10_000, refund_id="r1")
     rest = await refunds.refund(ADMIN, "x", refund_id="r2")
     assert (part.status, rest.status) == (RefundStatus.SUCCEEDED, RefundStatus.SUCCEEDED)
@@ -148,7 +148,7 @@ async def test_the_accountant_gets_a_line_for_each_receipt(till: Till, tmp_path:
     order = await till.payment("x")
     await till.pay(order)
     await payments.settle("x")
-    refunds = Refunds(till.db, {"yookassa": CardRail(till.db, till.gateway, receipt=payments._receipt)})
+    refunds = Refunds(till.db, {"yookassa": YooKassaRefunds(till.db, till.gateway, receipt=payments._receipt)})
     for amount, refund_id in ((12_345, "r1"), (None, "r2")):
         await refunds.refund(ADMIN, "x", amount, refund_id=refund_id)
     await till.control("/settings", fiscalization=False)
@@ -189,7 +189,7 @@ async def test_a_receipt_that_was_refused_is_named_once(till: Till) -> None:
     """Of a payment and of a return, whole or in part; nothing can be booked for it, a person dismisses it."""
     await till.control("/settings", fiscalization=True, receipt_delay=0, receipt_outcome="canceled")
     receipts = fiscal(till)
-    refunds = Refunds(till.db, {"yookassa": CardRail(till.db, till.gateway, receipt=receipts._receipt)})
+    refunds = Refunds(till.db, {"yookassa": YooKassaRefunds(till.db, till.gateway, receipt=receipts._receipt)})
     await bought(till, "x", receipts)
     await refunds.refund(ADMIN, "x", 10_000, refund_id="r1")
     await refunds.refund(ADMIN, "x", refund_id="r2")
@@ -223,7 +223,7 @@ async def test_a_return_whose_receipt_waits_is_named(till: Till) -> None:
     await till.control("/settings", fiscalization=True, receipt_delay=4 * 86_400)
     receipts = fiscal(till)
     (await bought(till, "x", receipts)).captured_at -= 5 * 86_400
-    refunds = Refunds(till.db, {"yookassa": CardRail(till.db, till.gateway, receipt=receipts._receipt)})
+    refunds = Refunds(till.db, {"yookassa": YooKassaRefunds(till.db, till.gateway, receipt=receipts._receipt)})
     refund = await refunds.refund(ADMIN, "x", refund_id="r1")
     assert await noted(till, receipts) == []
     till.sandbox.world.faces["yookassa"].refunds[refund.provider_refund_id].created_at -= 73 * 3600
@@ -240,7 +240,7 @@ async def test_a_late_receipt_that_is_registered_after_all_closes_by_itself(
     receipts = fiscal(till)
     theirs = await bought(till, "x", receipts)
     if returned:
-        refunds = Refunds(till.db, {"yookassa": CardRail(till.db, till.gateway, receipt=receipts._receipt)})
+        refunds = Refunds(till.db, {"yookassa": YooKassaRefunds(till.db, till.gateway, receipt=receipts._receipt)})
         refund = await refunds.refund(ADMIN, "x", refund_id="r1")
         theirs = till.sandbox.world.faces["yookassa"].refunds[refund.provider_refund_id]
     await till.control("/settings", receipt_delay=90 * 86_400)

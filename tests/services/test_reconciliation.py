@@ -133,7 +133,7 @@ async def test_what_a_decision_left_out_is_not_taken_back(till: Till) -> None:
     order in which the returns are heard of."""
     second = await second_payment(till)
     await till.control("/refunds", payment_id=second, amount="200.00")
-    await till.payments.heard_of(second)
+    await till.payments.on_payment_event(second)
     _, (difference,) = await till.db.read(differences.still_open)
     assert difference.proposal == {"user_id": 1, "amount": 30_000}
     await till.reconciliation.apply(ADMIN, difference.id)

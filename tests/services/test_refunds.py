@@ -16,7 +16,7 @@ from database import ledger, outbox
 from database import refunds as rows
 from database.models import IllegalMove, KeyReused, NotFound, PaymentStatus, RefundStatus, Tx
 from database.refunds import NewRefund, Undecided
-from services.payments.refunds import CardRail, Refunds
+from services.payments.refunds import Refunds, YooKassaRefunds
 from services.payments.yookassa.client import Receipt, build_payment_body, build_refund_body
 from tests.support.database_fixture import assert_books, program
 from tests.support.edge_fixture import Till
@@ -47,7 +47,7 @@ async def made(till: Till) -> list[dict[str, Any]]:
 async def sweep(till: Till) -> None:
     """The sweeper's round, with everything that waits due."""
     await change(till, "UPDATE refunds SET next_look_at = 1 WHERE next_look_at IS NOT NULL")
-    await till.refunds.look_at_due()
+    await till.refunds.poll_due()
 
 
 async def alerts(till: Till) -> list[str]:
@@ -58,7 +58,7 @@ async def alerts(till: Till) -> list[str]:
 async def begun(till: Till, payment_id: str, amount: int, refund_id: str = "r1") -> None:
     """The process died right after the first transaction."""
     payment = await till.payment(payment_id)
-    body = CardRail(till.db, till.gateway).body(payment, amount, refund_id)
+    body = YooKassaRefunds(till.db, till.gateway).body(payment, amount, refund_id)
     new = NewRefund(refund_id, payment_id, amount, ADMIN, f"refund-{refund_id}", json.dumps(body, ensure_ascii=False))
     await till.db.write(rows.begin, new)
 
@@ -249,7 +249,7 @@ async def test_a_clock_set_back_by_a_year_neither_stops_a_return_nor_makes_it_tw
     ahead = "created_at = created_at + :ms, sent_at = sent_at + :ms, next_look_at = next_look_at + :ms"
     await change(till, f"UPDATE refunds SET {ahead}", ms=365 * 86_400_000)
     till.sandbox.world.clock.advance(90_000)
-    await till.refunds.look_at_due()
+    await till.refunds.poll_due()
     assert (await till.refund("r1")).status is RefundStatus.SUCCEEDED
     assert len(await made(till)) == 1
 
@@ -507,7 +507,7 @@ async def test_a_payment_larger_than_any_that_we_begin_goes_back_as_well(till: T
 async def test_a_part_is_returned_by_the_terms_of_its_sale(till: Till, now: Receipt | None) -> None:
     """Address, rate and system of the payment's own receipt, whatever was set since; the whole needs no receipt."""
     sale = Receipt(email="anna@example.org", vat_code=4, payment_mode="advance", tax_system_code=2)
-    rail = CardRail(till.db, till.gateway, receipt=now)
+    rail = YooKassaRefunds(till.db, till.gateway, receipt=now)
     order = await till.order()
     body = build_payment_body(
         amount_kopecks=order.amount, return_url="https://t.me", description="x", order_id=order.id, receipt=sale
@@ -528,7 +528,7 @@ async def test_a_part_is_returned_by_the_terms_of_its_sale(till: Till, now: Rece
 
 async def test_a_part_of_what_had_no_receipt_is_not_returned_by_a_shop_that_sends_them(till: Till) -> None:
     """YooKassa would want a receipt, and nobody knows whom to send it to; the whole goes back."""
-    rail = CardRail(till.db, till.gateway, receipt=Receipt(email="", vat_code=4))
+    rail = YooKassaRefunds(till.db, till.gateway, receipt=Receipt(email="", vat_code=4))
     order = await till.order()
     with pytest.raises(IllegalMove):
         rail.body(order, 100, "r1")

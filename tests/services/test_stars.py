@@ -158,7 +158,7 @@ async def test_card_payments_that_were_begun_are_finished_while_cards_are_hidden
         order = await house.db.read(rows.get, "order-500")
         assert order is not None
         assert house.shop.payments.enabled
-        await house.shop.payments.heard_of(str(order.provider_payment_id))  # as a notification says
+        await house.shop.payments.on_payment_event(str(order.provider_payment_id))  # as a notification says
         await anya.sees("Зачислено 500")
         await admin.say("/refund_payment order-500")
         await admin.sees("Вернули 500", new=True)

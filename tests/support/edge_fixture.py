@@ -17,7 +17,7 @@ from database.models import Database, Payment, Refund
 from handlers.webhook import WebContext, create_web_app
 from services.common.i18n import Texts
 from services.payments.reconciliation import Reconciliation
-from services.payments.refunds import CardRail, Refunds
+from services.payments.refunds import Refunds, YooKassaRefunds
 from services.payments.topups import Payments
 from services.payments.yookassa.client import YooKassaGateway
 from services.settings import Settings
@@ -41,8 +41,8 @@ class Till:
     gateway: YooKassaGateway | None = None  # a shop that can't be paid has none
 
     def __post_init__(self) -> None:
-        rails = {"yookassa": CardRail(self.db, self.gateway)} if self.gateway is not None else {}
-        self.refunds = Refunds(self.db, rails, admins=[ADMIN])
+        gateways = {"yookassa": YooKassaRefunds(self.db, self.gateway)} if self.gateway is not None else {}
+        self.refunds = Refunds(self.db, gateways, admins=[ADMIN])
         self.reconciliation = Reconciliation(self.db, self.gateway, self.payments, admins=[ADMIN])
 
     async def order(self, user_id: int = 1, rubles: int = 500, order_id: str | None = None) -> Payment:

@@ -16,12 +16,13 @@ from database import jobs as job_rows
 from database import ledger, outbox
 from database.models import Database, Job, JobType
 from services.catalogue import SHIPPED
+from services.job_context import JobContext
 from services.queue import FUNCTIONS, Queue, Step, load_function
 from services.settings import Settings
 from tests.support.database_fixture import assert_books
 from tests.support.empty_shop import lay_out
 from tests.support.sandbox_fixture import Sandbox
-from workers.runtime import Runtime, install
+from workers.runtime import install
 
 
 class HandQueue(Queue):
@@ -48,7 +49,7 @@ class HandQueue(Queue):
 class Shop:
     """Everything a step needs, and short words for what tests do with it."""
 
-    here: Runtime
+    ctx: JobContext
     db: Database
     queue: HandQueue
     sandbox: Sandbox
@@ -71,7 +72,7 @@ class Shop:
         """A confirmed job, money reserved, nothing sent to the queue."""
         self.counter += 1
         is_picture = type in (JobType.IMAGE, JobType.EDIT)
-        model = self.here.catalogue.default_image if is_picture else self.here.catalogue.default_video
+        model = self.ctx.catalogue.default_image if is_picture else self.ctx.catalogue.default_video
         params: dict[str, Any] = {"ratio": "1:1", "size": "1K"}
         if not is_picture:
             params = {"duration": 5, "resolution": "720p", "ratio": None if type is JobType.ANIMATE else "16:9"}
@@ -136,10 +137,10 @@ async def shop_settings(sandbox: Sandbox, tmp_path: Path) -> Settings:
 @pytest_asyncio.fixture
 async def shop(sandbox: Sandbox, shop_settings: Settings) -> AsyncIterator[Shop]:
     """A runtime in the sandbox, installed for this test's loop; the books must hold at the end."""
-    here = Runtime.open(shop_settings)
-    lay_out(here.db.path)
-    await here.db.init_db()
-    install(here)
-    yield Shop(here, here.db, HandQueue(), sandbox)
-    await assert_books(here.db)
-    await here.close()
+    ctx = JobContext.open(shop_settings)
+    lay_out(ctx.db.path)
+    await ctx.db.init_db()
+    install(ctx)
+    yield Shop(ctx, ctx.db, HandQueue(), sandbox)
+    await assert_books(ctx.db)
+    await ctx.close()

@@ -11,7 +11,7 @@ from database import assets as asset_rows
 from database import jobs as job_rows
 from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
-from scheduler.video_poller import watch
+from scheduler.video_poller import poll_videos
 from services.common.i18n import Texts
 from services.payments.topups import Payments
 from services.providers import open_providers
@@ -25,8 +25,8 @@ async def finish_clip(shop: Shop, job_id: str) -> None:
     """Let the watcher look until the clip is done, then fetch it."""
 
     async def rendered() -> bool:
-        await shop.db.write(job_rows.look_now, (await shop.job(job_id)).external_id, None)
-        await watch(shop.here, shop.queue)
+        await shop.db.write(job_rows.poll_now, (await shop.job(job_id)).external_id, None)
+        await poll_videos(shop.ctx, shop.queue)
         return (await shop.job(job_id)).step is not JobStep.WATCH
 
     await until(rendered, what="the clip is rendered")
@@ -43,7 +43,7 @@ async def test_a_picture_is_stored_charged_and_owed_to_its_buyer(shop: Shop) -> 
     asset = await shop.db.read(asset_rows.result_of, job.id)
     assert (done.status, done.cost_actual, done.progress) == (JobStatus.COMPLETED, 1200, 100)
     assert asset is not None
-    assert len(await shop.here.assets.get(asset.store_key)) == asset.size
+    assert len(await shop.ctx.assets.get(asset.store_key)) == asset.size
     assert await shop.entries() == BOUGHT
     assert await shop.told() == [(1, "result", job.id)]
     (call,) = await shop.db.read(job_rows.calls, job.id)
@@ -113,7 +113,7 @@ async def test_a_busy_provider_is_asked_again_and_then_the_job_waits_in_its_row(
     assert waiting.failures == 1
     calls = await shop.db.read(job_rows.calls, job.id)
     assert {call.outcome for call in calls} == {CallOutcome.REFUSED}
-    assert len(calls) == shop.here.catalogue.retries.image.tries
+    assert len(calls) == shop.ctx.catalogue.retries.image.tries
     shop.sandbox.world.faults.clear()
     await image_worker.run(job.id)
     assert (await shop.job(job.id)).status is JobStatus.COMPLETED
@@ -299,12 +299,12 @@ async def test_the_owner_hears_of_a_key_that_was_withdrawn_wherever_it_is_refuse
     for operation in ("text-to-video", "tasks"):
         shop.sandbox.fault("kling", operation, times=10, **refused)
     if asked == "the look":
-        await shop.db.write(job_rows.look_now, (await shop.job(job.id)).external_id, None)
-        await watch(shop.here, shop.queue)
+        await shop.db.write(job_rows.poll_now, (await shop.job(job.id)).external_id, None)
+        await poll_videos(shop.ctx, shop.queue)
     else:
         await video_worker.submit(job.id)
     assert (await shop.job(job.id)).is_open is (asked != "the order")
-    assert len(await alerts(shop)) == len(shop.here.settings.admin_ids) > 0
+    assert len(await alerts(shop)) == len(shop.ctx.settings.admin_ids) > 0
 
 
 @pytest.mark.parametrize("step", ["image", "submit", "watch", "finish"])
@@ -315,20 +315,20 @@ async def test_the_owner_hears_of_orders_that_nothing_here_can_make(shop: Shop, 
     job = await shop.order(type=JobType.IMAGE if step == "image" else JobType.VIDEO)
     if step in ("watch", "finish"):
         await video_worker.submit(job.id)
-        await shop.db.write(job_rows.look_now, (await shop.job(job.id)).external_id, None)
+        await shop.db.write(job_rows.poll_now, (await shop.job(job.id)).external_id, None)
     if step == "finish":
         await change(shop, "UPDATE jobs SET step = 'finish', external_url = 'http://127.0.0.1/clip.mp4'")
     if gone == "the model":
         await change(shop, "UPDATE jobs SET model = 'retired'")
     else:
         providers = open_providers(gemini_api_key="", kling_api_key="")
-        shop.here.providers, kept = providers, shop.here.providers
+        shop.ctx.providers, kept = providers, shop.ctx.providers
         await kept.close()
     if step == "watch":
-        await watch(shop.here, shop.queue)
+        await poll_videos(shop.ctx, shop.queue)
     else:
         await {"image": image_worker.run, "submit": video_worker.submit, "finish": video_worker.finish}[step](job.id)
-    assert len(await alerts(shop)) == len(shop.here.settings.admin_ids) > 0
+    assert len(await alerts(shop)) == len(shop.ctx.settings.admin_ids) > 0
     ended = await shop.job(job.id)
     if (step, gone) == ("watch", "the key"):
         assert ended.is_open, "the key may come back before the hold ends"
@@ -348,14 +348,14 @@ async def test_the_owner_hears_of_a_job_that_our_own_fault_has_stopped(shop: Sho
     ended = await shop.job(job.id)
     assert (ended.status, ended.error_code) == (JobStatus.FAILED, "interrupted")
     assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
-    assert len(await alerts(shop)) == len(shop.here.settings.admin_ids) > 0
+    assert len(await alerts(shop)) == len(shop.ctx.settings.admin_ids) > 0
 
 
 @pytest.mark.parametrize("number", [1302, 1303])
 async def test_a_full_kling_keeps_the_clip_waiting_in_its_row(shop: Shop, number: int) -> None:
     """Too many tasks at once: nothing was created, the order waits and goes through later, charged once."""
     await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO, prompt=f"a fox #sim:{number}@{shop.here.catalogue.retries.submit.tries}")
+    job = await shop.order(type=JobType.VIDEO, prompt=f"a fox #sim:{number}@{shop.ctx.catalogue.retries.submit.tries}")
     await video_worker.submit(job.id)
     waiting = await shop.job(job.id)
     assert (waiting.status, waiting.step, waiting.lease_until) == (JobStatus.PROCESSING, JobStep.SUBMIT, None)
@@ -410,7 +410,7 @@ async def test_a_hold_that_ran_out_pays_back_and_a_later_result_changes_nothing(
     job = await shop.order(hold_ms=1)
     claimed = await shop.db.write(job_rows.claim, job.id, JobStep.IMAGE)
     assert claimed is not None
-    sweeper = Sweeper(shop.here, shop.queue, Payments(shop.db, None, Texts()))
+    sweeper = Sweeper(shop.ctx, shop.queue, Payments(shop.db, None, Texts()))
     await until(lambda: _released(shop, sweeper, job.id), what="the hold is released")
     asset = asset_rows.NewAsset("late", 1, "k" * 8, "0" * 64, "image/png", 1, 1, 1)
     assert await shop.db.write(job_rows.finish, job.id, claimed.attempt, asset, keep_ms=1000) is None

@@ -23,6 +23,7 @@ from database.models import Database, DatabaseUnavailable
 from scheduler import sweeper
 from services.catalogue import SHIPPED, Catalogue, load_catalogue
 from services.common.i18n import Texts
+from services.job_context import JobContext
 from services.media.store import open_assets
 from services.messaging import notifier
 from services.messaging import progress as live
@@ -37,7 +38,7 @@ from tests.faults.sim.telegram import SimTelegram
 from tests.faults.sim.world import ADMIN, Machine, World, current
 from tests.faults.sim.yookassa import SHOP, SimYooKassa
 from tests.support.empty_shop import lay_out
-from workers.runtime import Runtime, install
+from workers.runtime import install
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -212,8 +213,8 @@ class SimShop(Shop):
             await super().open()
         self._company.routers[self._machine] = self.updates._dispatcher.sub_routers
         self.disk._measure = _on_a_large_disk
-        duties = self.sweeper._duties
-        duties[:] = [duty for duty in duties if duty.name not in ("backups", "audit")]
+        tasks = self.sweeper._tasks
+        tasks[:] = [periodic for periodic in tasks if periodic.name not in ("backups", "audit")]
 
     @contextlib.asynccontextmanager
     async def serving(self, app: web.Application) -> AsyncIterator[None]:
@@ -262,13 +263,13 @@ class Company:
             },
         )
 
-    def runtime(self, machine: Machine) -> Runtime:
+    def runtime(self, machine: Machine) -> JobContext:
         """What a process has open, every way out of it simulated."""
         settings = self.settings
         db = self._databases[machine] = SimDatabase(self.world, machine, self.path)
         providers = open_providers(gemini_api_key="gemini-key", kling_api_key="kling-key", kling_batch=5)
         connect(providers, self.world, self.gemini, self.kling)
-        return Runtime(settings, db, providers, open_assets(settings.assets_url), catalogue(self.templates))
+        return JobContext(settings, db, providers, open_assets(settings.assets_url), catalogue(self.templates))
 
     # --- processes ------------------------------------------------------------------------------------
 
@@ -342,8 +343,8 @@ class Company:
 
     async def _worker(self, machine: Machine, stop: asyncio.Event) -> None:
         """One step at a time, as a worker process does; a step of its own process each, so a kill takes one."""
-        here = self.runtime(machine)
-        install(here)
+        ctx = self.runtime(machine)
+        install(ctx)
         try:
             while not stop.is_set():
                 await self.world.seam("worker")
