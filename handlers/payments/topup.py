@@ -313,7 +313,7 @@ async def _order_of(query: CallbackQuery, state: FSMContext, db: Database, base:
             break
     if await state.get_state() in (Waiting.amount.state, Waiting.email.state):
         await state.set_state(None)  # a photo that waits for its words goes on waiting
-    await state.update_data(callback=query.id, tapped=order_id)
+    await state.update_data(tap=query.id, tapped=order_id)
     return order_id
 
 

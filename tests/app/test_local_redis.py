@@ -67,7 +67,7 @@ def test_it_is_private_and_forgets_nothing(folder: Path) -> None:
 FIRST_USER = """
 import sys
 from pathlib import Path
-from services.local_redis import ensure_local_redis
+from app.local_redis import ensure_local_redis
 server = ensure_local_redis(Path(sys.argv[1]))
 print(server.url, flush=True)
 sys.stdin.readline()

@@ -26,13 +26,13 @@ asyncio.run(getattr(importlib.import_module(module), name)(sys.argv[2]))
 
 SHOP = """
 import asyncio, signal
-from services.i18n import Texts
-from services.payments import Payments
+from services.common.i18n import Texts
+from services.payments.topups import Payments
 from services.queue import Queue
 from services.settings import load_settings
 from services.job_context import JobContext
 from workers.runtime import install
-from workers.sweeper import Sweeper
+from scheduler.sweeper import Sweeper
 
 async def main():
     here = JobContext.open(load_settings())

@@ -387,9 +387,9 @@ async def test_a_clock_set_back_by_a_day_does_not_stop_the_poller(till: Till) ->
 PAYING = """
 import asyncio, sys
 from database.models import Database
-from services.i18n import Texts
-from services.payments import Payments
-from services.yookassa import YooKassaGateway
+from services.common.i18n import Texts
+from services.payments.topups import Payments
+from services.payments.yookassa.client import YooKassaGateway
 
 async def main():
     db = Database(sys.argv[1])

@@ -91,7 +91,7 @@ async def test_a_suffix_is_plain(store: LocalAssets, suffix: str) -> None:
 FILL = """
 import asyncio, resource, signal, sys
 from pathlib import Path
-from services.assets import AssetStoreFull, LocalAssets
+from services.media.store import AssetStoreFull, LocalAssets
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
 store = LocalAssets(Path(sys.argv[1]))

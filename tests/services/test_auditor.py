@@ -119,9 +119,9 @@ async def test_a_clock_that_was_wrong_does_not_silence_the_audit(
 
 KILLED = """
 import asyncio, os, signal, sys
-from database import audits
+from database.audit import schedule as audits
 from database.models import Database
-from services.auditor import Auditor
+from services.ops.auditor import Auditor
 audits.record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 db = Database(sys.argv[1], clock=lambda: int(sys.argv[2]))
 asyncio.run(Auditor(db, admins=(101, 202)).daily())

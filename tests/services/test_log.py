@@ -324,7 +324,7 @@ def test_a_log_that_takes_no_line_stops_no_work(stderr: str) -> None:
     """The log's disk is full, nobody reads it any more, or there is none: the lines are lost, the shop goes on."""
     program = """if True:
         import logging, time
-        from services.log import event, setup_logging
+        from services.common.log import event, setup_logging
         setup_logging()
         for number in range(3):
             event(logging.getLogger("product"), "thing.done", number=number)

@@ -319,13 +319,13 @@ async def test_wrong_credentials_keep_it_waiting(till: Till) -> None:
 RETURNING = """
 import asyncio, sys
 from database.models import Database
-from services.refunds import CardRail, Refunds
-from services.yookassa import YooKassaGateway
+from services.payments.refunds import Refunds, YooKassaRefunds
+from services.payments.yookassa.client import YooKassaGateway
 
 async def main():
     db = Database(sys.argv[1])
     gateway = YooKassaGateway("100500", "test_sandbox_key", sys.argv[2], timeout=(2, 20))
-    refunds = Refunds(db, {"yookassa": CardRail(db, gateway)})
+    refunds = Refunds(db, {"yookassa": YooKassaRefunds(db, gateway)})
     await refunds.refund(9001, sys.argv[3], 20000, refund_id="dying")
 
 asyncio.run(main())
