@@ -136,7 +136,7 @@ async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
 
     Telegram is asked only where Stars are sold or were.
     """
-    from database import differences
+    from database import differences as difference_rows
     from services.catalogue import SHIPPED, load_catalogue
     from services.common.i18n import Texts
     from services.payments.receipts import terms_of
@@ -164,7 +164,7 @@ async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
             report = await Reconciliation(db, gateway, payments, admins=admins, others=others).compare(days)
         for fault in report.unread:
             print(_silent(fault), file=sys.stderr)
-        return 1 if report.unread else _told(report, *await db.read(differences.still_open))
+        return 1 if report.unread else _told(report, *await db.read(difference_rows.still_open))
     finally:
         if gateway is not None:
             await gateway.close()
@@ -176,9 +176,9 @@ async def _star_books(
     settings: Settings, db: Database, texts: Texts, packs: Sequence[tuple[int, int]]
 ) -> AsyncIterator[list[Compare]]:
     """Telegram's side of the comparison; nothing where no Stars are sold or were, and then its library isn't loaded."""
-    from database import payments as rows
+    from database import payments as payment_rows
 
-    if not packs and not await db.read(rows.any_paid, "stars"):
+    if not packs and not await db.read(payment_rows.any_paid, "stars"):
         yield []
         return
     from services.messaging.telegram import make_bot

@@ -8,7 +8,10 @@ from typing import Any
 
 from sqlalchemy import func, insert, select
 
-from database import flags, jobs, ledger, margin, outbox, users
+from database import flags as flag_rows
+from database import jobs as job_rows
+from database import ledger, margin, outbox
+from database import users as user_rows
 from database.engine import Tx
 from database.errors import NotFound
 from database.rows import Entry, User
@@ -37,13 +40,13 @@ def grant(tx: Tx, admin_id: int, user_id: int, amount: int, *, key: str, note: s
 
 
 def set_banned(tx: Tx, admin_id: int, user_id: int, banned: bool) -> bool:
-    changed = users.set_banned(tx, user_id, banned)
+    changed = user_rows.set_banned(tx, user_id, banned)
     log(tx, admin_id, "ban" if banned else "unban", str(user_id), changed=changed)
     return changed
 
 
 def set_maintenance(tx: Tx, admin_id: int, on: bool) -> None:
-    flags.put(tx, flags.MAINTENANCE, "on" if on else "")
+    flag_rows.put(tx, flag_rows.MAINTENANCE, "on" if on else "")
     log(tx, admin_id, "maintenance", "shop", on=on)
 
 
@@ -61,17 +64,17 @@ def refund_job(tx: Tx, admin_id: int, job_id: str, *, note: str) -> JobRefund:
 
     Raises NotFound, IllegalMove when the job never took any.
     """
-    job = jobs.get(tx, job_id)
+    job = job_rows.get(tx, job_id)
     if job is None:
         raise NotFound(f"job {job_id}")
     if (earlier := _given_back(tx, job_id)) is not None:
         log(tx, admin_id, "refund", job_id, amount=0, note=note)
         return earlier
     if job.is_open:
-        jobs.fail(tx, job_id, "refunded_by_admin")
+        job_rows.fail(tx, job_id, "refunded_by_admin")
         back = job.cost_estimate
     else:
-        back = jobs.compensate(tx, job_id, "admin")
+        back = job_rows.compensate(tx, job_id, "admin")
     log(tx, admin_id, "refund", job_id, amount=back, note=note)
     return JobRefund(back, tx.now, new=True)
 
@@ -100,12 +103,12 @@ class UserCard:
 
 def user_card(tx: Tx, text: str) -> UserCard:
     """Find by id or @name. Raises NotFound."""
-    user = users.find(tx, text)
+    user = user_rows.find(tx, text)
     if user is None:
         raise NotFound("user")
     return UserCard(
         user=user,
-        balance=users.balance(tx, user.id),
+        balance=user_rows.balance(tx, user.id),
         held=_number(
             tx,
             select(func.sum(reservations.c.amount)).where(
@@ -119,7 +122,7 @@ def user_card(tx: Tx, text: str) -> UserCard:
                 payments.c.user_id == user.id, payments.c.status.in_([PaymentStatus.PAID, PaymentStatus.REFUNDED])
             ),
         ),
-        open_jobs=len(jobs.open_of_user(tx, user.id)),
+        open_jobs=len(job_rows.open_of_user(tx, user.id)),
         jobs=_number(tx, select(func.count()).where(job_table.c.user_id == user.id)),
     )
 
@@ -177,7 +180,7 @@ def stats(tx: Tx) -> Stats:
         quarantined=_number(tx, select(func.count()).where(payments.c.quarantined_reason.is_not(None))),
         lost=margin.lost(tx),
         lost_today=margin.lost(tx, day),
-        maintenance=bool(flags.get(tx, flags.MAINTENANCE)),
+        maintenance=bool(flag_rows.get(tx, flag_rows.MAINTENANCE)),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, insert, or_, select, update
 
-from database import users
+from database import users as user_rows
 from database.engine import Tx
 from database.errors import NotFound
 from database.rows import Asset
@@ -36,7 +36,7 @@ class NewAsset:
 
 def add_input(tx: Tx, asset: NewAsset, *, keep_ms: int) -> Asset:
     """Remember a photo that the person sent; it expires unless a job uses it."""
-    users.ensure(tx, asset.user_id)
+    user_rows.ensure(tx, asset.user_id)
     values = {**vars(asset), "role": "input", "created_at": tx.now, "expires_at": tx.now + keep_ms}
     tx.execute(insert(assets).values(**values))
     return get_asset(tx, asset.id)

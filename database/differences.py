@@ -14,7 +14,9 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from database import admin, ledger, outbox, payments, refunds
+from database import admin, ledger, outbox
+from database import payments as payment_rows
+from database import refunds as refund_rows
 from database.engine import Tx
 from database.errors import IllegalMove, NotFound
 from database.refunds import Returned
@@ -175,9 +177,9 @@ def _refuse_what_is_known(tx: Tx, difference: Difference) -> None:
         raise IllegalMove(f"the money of difference {difference.id} was credited by {other.id}")
     if difference.kind == SECOND:
         return
-    known = payments.by_provider_id(tx, about)
+    known = payment_rows.by_provider_id(tx, about)
     if known is None and order_id:
-        known = payments.get(tx, str(order_id))
+        known = payment_rows.get(tx, str(order_id))
     if known is not None and known.provider_payment_id in (None, about):
         raise IllegalMove(f"the money of difference {difference.id} has its order again: {known.id}")
 
@@ -188,14 +190,14 @@ def _adopt(tx: Tx, admin_id: int, difference: Difference) -> bool:
     What was given back of it while it was lost is taken back with it: those differences are settled by this one.
     """
     order_id, about = difference.details.get("order_id"), str(difference.details["about"])
-    if not difference.details.get("whole") or payments.get(tx, str(order_id)) is not None:
+    if not difference.details.get("whole") or payment_rows.get(tx, str(order_id)) is not None:
         return False
     owner, amount = int(difference.proposal["user_id"]), int(difference.proposal["amount"])
-    lost = payments.NewPayment(
+    lost = payment_rows.NewPayment(
         str(order_id), owner, difference.provider, amount, f"lost-{about}", None, stars=difference.details.get("stars")
     )
     noted = _returns_of_lost(tx, about)
-    payments.adopt(tx, lost, about, [_returned(one, amount) for one in noted])
+    payment_rows.adopt(tx, lost, about, [_returned(one, amount) for one in noted])
     for one in noted:
         _decide(tx, admin_id, one, DifferenceState.APPLIED)
     return True
@@ -265,9 +267,9 @@ def _refuse_what_is_overtaken(tx: Tx, difference: Difference, amount: int) -> No
         gone = tx.row(select(differences.c.id).where(*_decided(payment_id, QUARANTINED), later)) is not None
     elif difference.kind in MISSING_THERE:
         twice = any(tx.row(select(differences).where(*_decided(payment_id, kind))) for kind in MISSING_THERE)
-        gone = twice or -amount != refunds.left(tx, payment_id)
+        gone = twice or -amount != refund_rows.left(tx, payment_id)
     elif difference.kind == NOT_TAKEN:
-        gone = refunds.by_provider_id(tx, str(difference.details["about"])) is not None
+        gone = refund_rows.by_provider_id(tx, str(difference.details["about"])) is not None
     else:
         gone = False
     if gone:
@@ -279,16 +281,16 @@ def _end_quarantine(tx: Tx, difference: Difference, *, whole: bool) -> bool:
 
     That is so when `whole`, all fits by now, and nothing was decided about it before.
     """
-    payment = payments.get(tx, difference.payment_id or "")
+    payment = payment_rows.get(tx, difference.payment_id or "")
     if payment is None:
         raise NotFound(f"payment {difference.payment_id}")
-    earlier = payments.decision(tx, payment)
-    if not payments.lift_quarantine(tx, payment.id) and earlier is None:
+    earlier = payment_rows.decision(tx, payment)
+    if not payment_rows.lift_quarantine(tx, payment.id) and earlier is None:
         raise IllegalMove(f"payment {payment.id} is not in quarantine")
     as_ordered = difference.details.get("whole") and difference.proposal.get("amount") == payment.amount
     if whole and as_ordered and earlier is None:
-        return payments.settle(tx, payment.id)[1]
-    payments.close_decided(tx, payment.id, difference.id)
+        return payment_rows.settle(tx, payment.id)[1]
+    payment_rows.close_decided(tx, payment.id, difference.id)
     return False
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from database import users
+from database import users as user_rows
 from database.engine import Tx
 from database.rows import Draft
 from database.schema import conversations, drafts, jobs
@@ -32,7 +32,7 @@ def open_draft(
     parent_job_id: str | None = None,
 ) -> Draft:
     """Write a new order down; the oldest beyond the user's 50 are forgotten."""
-    users.ensure(tx, user_id)
+    user_rows.ensure(tx, user_id)
     values = {
         "id": draft_id,
         "user_id": user_id,

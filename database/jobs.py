@@ -13,7 +13,10 @@ from typing import Any
 
 from sqlalchemy import Select, and_, case, func, insert, or_, select, update
 
-from database import assets, flags, ledger, outbox, spending, users
+from database import assets as asset_rows
+from database import flags as flag_rows
+from database import ledger, outbox, spending
+from database import users as user_rows
 from database.engine import Tx
 from database.errors import Banned, IllegalMove, KeyReused, NotFound, SpendLimitReached, TooManyJobs, UnderMaintenance
 from database.rows import Job, ProviderCall, RecentCall
@@ -134,11 +137,11 @@ def start(tx: Tx, new: NewJob, *, max_active: int, spend_per_day: int | None = N
         if earlier.user_id != new.user_id:
             raise KeyReused(f"job {new.id} belongs to another user")
         return earlier, False
-    users.ensure(tx, new.user_id)
-    person = users.get(tx, new.user_id)
+    user_rows.ensure(tx, new.user_id)
+    person = user_rows.get(tx, new.user_id)
     if person is not None and person.is_banned:
         raise Banned(f"user {new.user_id}")
-    if flags.get(tx, flags.MAINTENANCE):
+    if flag_rows.get(tx, flag_rows.MAINTENANCE):
         raise UnderMaintenance("new jobs are paused")
     if len(open_of_user(tx, new.user_id)) >= max_active:
         raise TooManyJobs(max_active)
@@ -169,7 +172,7 @@ def start(tx: Tx, new: NewJob, *, max_active: int, spend_per_day: int | None = N
         "parent_job_id": new.parent_job_id,
     }
     tx.execute(insert(jobs).values(**values))
-    assets.keep_assets(tx, new.inputs, keep_ms=2 * new.hold_ms)
+    asset_rows.keep_assets(tx, new.inputs, keep_ms=2 * new.hold_ms)
     job = get_or_raise(tx, new.id)
     _note(tx, job, "confirmed")
     return job, True
@@ -411,7 +414,7 @@ def return_to_polling(tx: Tx, job_id: str, attempt: int, *, cause: str) -> bool:
 
 
 def finish(
-    tx: Tx, job_id: str, attempt: int, asset: assets.NewAsset, *, keep_ms: int, price: int | None = None
+    tx: Tx, job_id: str, attempt: int, asset: asset_rows.NewAsset, *, keep_ms: int, price: int | None = None
 ) -> Job | None:
     """The result is stored: complete the job, charge, owe the delivery. None when the lease or the hold was lost."""
     job = get(tx, job_id)
@@ -433,7 +436,7 @@ def finish(
     )
     if not moved:
         return None
-    assets.add_result(tx, asset, job_id, keep_ms=keep_ms)
+    asset_rows.add_result(tx, asset, job_id, keep_ms=keep_ms)
     ledger.charge(tx, job_id, cost)
     outbox.post(tx, f"result:{job_id}", job.user_id, "result", job_id=job_id)
     done = get_or_raise(tx, job_id)
@@ -533,10 +536,10 @@ def asset_deleted(tx: Tx, asset_id: str, *, end: int | None = None) -> bool:
     `end`: when its time is over, as it was seen. False where that has changed since, or is of a wrong clock and begins
     anew: the file stays.
     """
-    asset = assets.get_asset(tx, asset_id)
-    if end is not None and (asset.expires_at != end or assets.begin_far_anew(tx, asset)):
+    asset = asset_rows.get_asset(tx, asset_id)
+    if end is not None and (asset.expires_at != end or asset_rows.begin_far_anew(tx, asset)):
         return False
-    if not assets.mark_deleted(tx, asset_id):
+    if not asset_rows.mark_deleted(tx, asset_id):
         return True
     job = get(tx, asset.job_id) if asset.job_id and asset.role == "result" else None
     if job is not None and job.delivered_at is None and not job.legacy and _still_charged(tx, job) > 0:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import and_, func, insert, or_, select, update
 
-from database import users
+from database import users as user_rows
 from database.engine import Tx
 from database.errors import BooksDisagree, IllegalMove, InsufficientFunds, KeyReused, NotFound
 from database.rows import Debt, Entry, Reservation
@@ -115,7 +115,7 @@ def add_entry(
     payment_id: str | None = None,
 ) -> Entry:
     """Write one entry, signed `amount`. The caller has looked at the key; the schema refuses what slips through."""
-    users.ensure(tx, user_id)
+    user_rows.ensure(tx, user_id)
     values = {
         "user_id": user_id,
         "kind": kind,
@@ -157,12 +157,12 @@ def take_or_owe(
     tx: Tx, user_id: int, amount: int, *, reason: str, cause: str, payment_id: str | None = None
 ) -> tuple[int, int]:
     """Debit what the balance holds, write the rest down as a debt; answers (taken, owed). Keyed by the cause."""
-    taken = min(users.balance(tx, user_id), amount)
+    taken = min(user_rows.balance(tx, user_id), amount)
     if taken:
         add_entry(tx, user_id, EntryKind.DEBIT, -taken, reason, cause, payment_id=payment_id)
     owed = amount - taken
     if owed:
-        users.ensure(tx, user_id)
+        user_rows.ensure(tx, user_id)
         tx.execute(insert(debts).values(user_id=user_id, amount=owed, cause=cause, created_at=tx.now))
     return taken, owed
 

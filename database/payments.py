@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, insert, or_, select, update
 
-from database import ledger, outbox, refunds, users
+from database import ledger, outbox
+from database import refunds as refund_rows
+from database import users as user_rows
 from database.engine import Tx
 from database.errors import IllegalMove, KeyReused, NotFound
 from database.refunds import Returned
@@ -64,7 +66,7 @@ def open_payment(tx: Tx, new: NewPayment, *, poll_in_ms: int | None) -> Payment:
         if (earlier.user_id, earlier.amount) != (new.user_id, new.amount):
             raise KeyReused(f"payment {new.id} stands for another sum or user")
         return earlier
-    users.ensure(tx, new.user_id)
+    user_rows.ensure(tx, new.user_id)
     ledger.check_amount(new.amount)
     next_poll_in = None if poll_in_ms is None else tx.now + poll_in_ms
     tx.execute(insert(payments).values(**vars(new), created_at=tx.now, next_look_at=next_poll_in))
@@ -151,7 +153,7 @@ def settle(tx: Tx, payment_id: str, returned: Sequence[Returned] = ()) -> tuple[
     )
     outbox.post(tx, f"credited:{payment_id}", payment.user_id, "credited", payment_id=payment_id)
     for one in returned:
-        refunds.take_back(tx, payment_id, **vars(one))
+        refund_rows.take_back(tx, payment_id, **vars(one))
     return get_or_raise(tx, payment_id), True
 
 

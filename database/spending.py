@@ -10,7 +10,7 @@ import json
 
 from sqlalchemy import select
 
-from database import flags
+from database import flags as flag_rows
 from database.engine import Tx
 from database.schema import IS_OPEN, jobs
 
@@ -22,12 +22,12 @@ DAY_MS = 24 * 3600 * 1000
 def add(tx: Tx, micro_usd: int) -> None:
     """A provider billed this much more (micro-dollars)."""
     if micro_usd:
-        flags.put(tx, BILLED, f"{tx.now // DAY_MS}:{billed(tx) + micro_usd}")
+        flag_rows.put(tx, BILLED, f"{tx.now // DAY_MS}:{billed(tx) + micro_usd}")
 
 
 def billed(tx: Tx) -> int:
     """Micro-dollars that providers billed since midnight UTC."""
-    day, _, amount = flags.get(tx, BILLED).partition(":")
+    day, _, amount = flag_rows.get(tx, BILLED).partition(":")
     return int(amount) if day == str(tx.now // DAY_MS) else 0
 
 

@@ -7,7 +7,7 @@ from copy import deepcopy
 from aiogram import Dispatcher, F, Router
 from aiogram.types import CallbackQuery, Message, TelegramObject
 
-from database import users
+from database import users as user_rows
 from database.models import Database
 from handlers import errors, fallback, start
 from handlers.admin import money as admin_money
@@ -132,7 +132,7 @@ class _TellLimit:
     async def __call__(self, event: TelegramObject, seconds: int) -> None:
         if not isinstance(event, (Message, CallbackQuery)) or event.from_user is None:
             return
-        known = await self._db.read(users.get, event.from_user.id)
+        known = await self._db.read(user_rows.get, event.from_user.id)
         language = (known.language if known else None) or pick_language(event.from_user.language_code)
         text = self._texts.plain(language, "error-rate-limited", seconds=seconds)
         if isinstance(event, CallbackQuery):

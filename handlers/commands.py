@@ -13,7 +13,7 @@ from aiogram import Bot
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramBadRequest, TelegramForbiddenError
 from aiogram.types import BotCommand, BotCommandScopeAllPrivateChats, BotCommandScopeChat
 
-from database import flags
+from database import flags as flag_rows
 from database.models import Database
 from services.common.i18n import LANGUAGES, Texts
 from services.common.log import event
@@ -57,7 +57,7 @@ async def set_commands(bot: Bot, admin_ids: Iterable[int], *, db: Database, text
     admins = sorted(admin_ids)
     wanted = _described(texts)
     digest = _digest([bot.id, admins, wanted])
-    if await db.read(flags.get, FLAG) == digest:
+    if await db.read(flag_rows.get, FLAG) == digest:
         return False
     try:
         for language, described in wanted.items():
@@ -66,7 +66,7 @@ async def set_commands(bot: Bot, admin_ids: Iterable[int], *, db: Database, text
     except TelegramAPIError as error:
         event(_log, "commands.not_set", level=logging.WARNING, error=str(error))
         return False
-    await db.write(flags.put, FLAG, digest)
+    await db.write(flag_rows.put, FLAG, digest)
     return True
 
 
@@ -77,7 +77,7 @@ async def greet_admin(bot: Bot, admin: int, *, db: Database, texts: Texts) -> No
     """
     wanted, flag = _described(texts), f"{FLAG}:{admin}"
     digest = _digest([bot.id, wanted])
-    if await db.read(flags.get, flag) == digest:
+    if await db.read(flag_rows.get, flag) == digest:
         return
     try:
         for language, described in wanted.items():
@@ -86,7 +86,7 @@ async def greet_admin(bot: Bot, admin: int, *, db: Database, texts: Texts) -> No
     except (TelegramAPIError, ClientDecodeError) as error:
         event(_log, "commands.not_set", level=logging.WARNING, error=type(error).__name__)
         return
-    await db.write(flags.put, flag, digest)
+    await db.write(flag_rows.put, flag, digest)
 
 
 def _digest(wanted: object) -> str:

@@ -11,7 +11,8 @@ from aiogram.enums import ChatType
 from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramForbiddenError, TelegramRetryAfter
 from aiogram.types import CallbackQuery, ErrorEvent, Message
 
-from database import clock, users
+from database import clock
+from database import users as user_rows
 from database.models import (
     Banned,
     Database,
@@ -108,7 +109,7 @@ async def tell(
         return True  # a flood: answering each message of it would make two
     if isinstance(error, TelegramForbiddenError):
         if (sender := getattr(update.event, "from_user", None)) is not None:
-            await db.write(users.set_unreachable, sender.id, True)
+            await db.write(user_rows.set_unreachable, sender.id, True)
         return True
     if localizer is None:
         event(_log, "update.failed", level=logging.ERROR)

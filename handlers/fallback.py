@@ -8,7 +8,8 @@ from aiogram import Bot, F, Router
 from aiogram.enums import ChatMemberStatus, ChatType, ContentType
 from aiogram.types import CallbackQuery, ChatMemberUpdated, InlineKeyboardButton, Message
 
-from database import outbox, users
+from database import outbox
+from database import users as user_rows
 from database.models import Database, Tx, User
 from handlers.middlewares import CallbackAnswer, Notices
 from handlers.views.keyboards import keyboard
@@ -85,7 +86,7 @@ async def chat_changed(change: ChatMemberUpdated, person: User, db: Database, no
     blocked = change.new_chat_member.status == ChatMemberStatus.KICKED
 
     def note(tx: Tx) -> int:
-        users.set_unreachable(tx, person.id, blocked)
+        user_rows.set_unreachable(tx, person.id, blocked)
         return 0 if blocked else outbox.revive_results(tx, person.id)
 
     if await db.write(note):

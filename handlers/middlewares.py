@@ -13,7 +13,8 @@ from aiogram.enums import ChatType
 from aiogram.exceptions import TelegramBadRequest, TelegramRetryAfter
 from aiogram.types import CallbackQuery, Chat, Message, TelegramObject, Update, User
 
-from database import clock, outbox, users
+from database import clock, outbox
+from database import users as user_rows
 from database.models import Database, Tx
 from database.models import User as Person
 from handlers.views.localizer import Localizer
@@ -102,7 +103,7 @@ class KnownPerson(BaseMiddleware):
             return await handler(event, data)
 
     async def _remembered(self, sender: User, language: str) -> Person:
-        known = await self._db.read(users.get, sender.id)
+        known = await self._db.read(user_rows.get, sender.id)
         if known is not None and _is_fresh(known, sender, language):
             return known
         return await self._db.write(_remember, sender, language)
@@ -128,8 +129,8 @@ def _is_fresh(known: Person, sender: User, language: str) -> bool:
 
 def _remember(tx: Tx, sender: User, language: str) -> Person:
     """Keep what changed; someone who comes back gets the results that could not be delivered."""
-    before = users.get(tx, sender.id)
-    known = users.remember(tx, sender.id, language=language, name=sender.full_name, username=sender.username)
+    before = user_rows.get(tx, sender.id)
+    known = user_rows.remember(tx, sender.id, language=language, name=sender.full_name, username=sender.username)
     if before is not None and before.is_unreachable:
         outbox.revive_results(tx, sender.id)
     return known

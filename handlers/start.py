@@ -10,7 +10,8 @@ from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message
 
 from database import jobs as job_rows
-from database import outbox, users
+from database import outbox
+from database import users as user_rows
 from database.models import Database, JobStatus, JobType, User
 from handlers.commands import greet_admin
 from handlers.middlewares import CallbackAnswer
@@ -169,7 +170,7 @@ async def choose_language(
     callback: CallbackAnswer,
 ) -> None:
     """Keep the choice; the main menu comes anew in that language."""
-    await db.write(users.choose_language, person.id, callback_data.code)
+    await db.write(user_rows.choose_language, person.id, callback_data.code)
     localizer = Localizer(texts, callback_data.code)
     await callback.answer()
     chat_id, message_id = message_ref(query)

@@ -9,7 +9,7 @@ from typing import Any
 from aiogram.fsm.state import State
 from aiogram.fsm.storage.base import BaseEventIsolation, BaseStorage, StateType, StorageKey
 
-from database import drafts
+from database import drafts as draft_rows
 from database.models import Database, Tx
 from services.common.keyed_lock import KeyedLock
 
@@ -24,26 +24,26 @@ class DatabaseStorage(BaseStorage):
         name = state.state if isinstance(state, State) else state
 
         def put(tx: Tx) -> None:
-            known, data = drafts.conversation(tx, _name(key))
+            known, data = draft_rows.conversation(tx, _name(key))
             if known != name:
-                drafts.set_conversation(tx, _name(key), state=name, data=data)
+                draft_rows.set_conversation(tx, _name(key), state=name, data=data)
 
         await self._db.write(put)
 
     async def get_state(self, key: StorageKey) -> str | None:
-        state, _ = await self._db.read(drafts.conversation, _name(key))
+        state, _ = await self._db.read(draft_rows.conversation, _name(key))
         return state
 
     async def set_data(self, key: StorageKey, data: Mapping[str, Any]) -> None:
         def put(tx: Tx) -> None:
-            state, known = drafts.conversation(tx, _name(key))
+            state, known = draft_rows.conversation(tx, _name(key))
             if known != data:
-                drafts.set_conversation(tx, _name(key), state=state, data=data)
+                draft_rows.set_conversation(tx, _name(key), state=state, data=data)
 
         await self._db.write(put)
 
     async def get_data(self, key: StorageKey) -> dict[str, Any]:
-        _, data = await self._db.read(drafts.conversation, _name(key))
+        _, data = await self._db.read(draft_rows.conversation, _name(key))
         return data
 
     async def close(self) -> None:

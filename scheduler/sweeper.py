@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
 from database import assets as asset_rows
-from database import clock, drafts, flags, inbox, outbox
+from database import clock, inbox, ledger, outbox
+from database import drafts as draft_rows
+from database import flags as flag_rows
 from database import jobs as job_rows
-from database import ledger as ledger_rows
 from database.models import Asset, DatabaseError, Job, Reservation, Tx
 from scheduler.video_poller import poll_videos
 from services.common.log import event
@@ -89,13 +90,13 @@ class Sweeper:
         finally:
             await self._end_duties()
         try:
-            await self._ctx.db.write(flags.drop_lease, LEASE, self._holder)
+            await self._ctx.db.write(flag_rows.drop_lease, LEASE, self._holder)
         except DatabaseError as error:
             event(_log, "sweeper.lease_kept", level=logging.WARNING, error=type(error).__name__)
 
     async def _leads(self) -> bool:
         try:
-            leads = await self._ctx.db.write(flags.take_lease, LEASE, self._holder, ttl_ms=LEASE_MS)
+            leads = await self._ctx.db.write(flag_rows.take_lease, LEASE, self._holder, ttl_ms=LEASE_MS)
         except DatabaseError as error:
             self.trouble = f"nothing can be written: {type(error).__name__}"
             event(_log, "sweeper.no_database", level=logging.ERROR, error=type(error).__name__, detail=str(error))
@@ -153,7 +154,7 @@ class Sweeper:
             if await self._ctx.db.write(job_rows.expire_hold, held.job_id):
                 event(_log, "hold.released", job_id=held.job_id, user_id=held.user_id, amount=held.amount)
 
-        await _each(await self._ctx.db.read(ledger_rows.expired_holds, limit=1000), release)
+        await _each(await self._ctx.db.read(ledger.expired_holds, limit=1000), release)
 
     async def delete_expired_assets(self) -> None:
         """Files past their time; the row goes first, so that a crash in between leaves an orphan and no dead link."""
@@ -174,8 +175,8 @@ class Sweeper:
     async def forget_old_rows(self) -> None:
         """Bound what grows with every visitor: drafts, conversations, told messages, handled notifications."""
         now = clock.now_ms()
-        await self._all_of(drafts.forget_old, before=now - DRAFTS_KEPT_MS)
-        await self._all_of(drafts.forget_conversations, before=now - CONVERSATIONS_KEPT_MS)
+        await self._all_of(draft_rows.forget_old, before=now - DRAFTS_KEPT_MS)
+        await self._all_of(draft_rows.forget_conversations, before=now - CONVERSATIONS_KEPT_MS)
         await self._all_of(outbox.forget_old, before=now - MESSAGES_KEPT_MS)
         for source, kept in INBOX_KEPT_MS.items():
             await self._all_of(inbox.forget_old, source=source, before=now - kept)

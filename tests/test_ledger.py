@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from database import jobs, ledger, payments
+from database import jobs as job_rows
+from database import ledger
+from database import payments as payment_rows
 from database.audit.checks import run_checks
 from database.models import (
     BooksDisagree,
@@ -44,9 +46,9 @@ async def refused(db: Database, error: type[Exception], call: Callable[[], Await
     return caught.value
 
 
-async def open_job(db: Database, job_id: str, user_id: int = ANNA, price: int = 500) -> jobs.Job:
-    order = jobs.NewJob(job_id, user_id, JobType.IMAGE, "model", "a cat", {}, price, hold_ms=15 * 60_000)
-    job, _ = await db.write(jobs.start, order, max_active=3)
+async def open_job(db: Database, job_id: str, user_id: int = ANNA, price: int = 500) -> Job:
+    order = job_rows.NewJob(job_id, user_id, JobType.IMAGE, "model", "a cat", {}, price, hold_ms=15 * 60_000)
+    job, _ = await db.write(job_rows.start, order, max_active=3)
     return job
 
 
@@ -324,7 +326,7 @@ async def test_verbs_keep_their_hands_off_an_open_job(db: Database) -> None:
     await refused(db, IllegalMove, lambda: db.charge_reserved_balance("a"))
     await refused(db, IllegalMove, lambda: db.charge_reserved_balance("a", 100))
     await refused(db, IllegalMove, lambda: db.refund_balance("a"))
-    await db.write(jobs.cancel, "a", ANNA)
+    await db.write(job_rows.cancel, "a", ANNA)
     assert (await db.refund_balance("a")).state == "refunded"  # closed now: the same again
 
 
@@ -517,9 +519,9 @@ async def full_ledger(empty_db: Database) -> Database:
     """Entries of each kind that a rewrite could aim at."""
     await give(empty_db, ANNA, 1_000)
     await empty_db.reserve_balance(ANNA, 400, "a")
-    new = payments.NewPayment("paid", ANNA, "yookassa", 5_000, "idem", None)
-    await empty_db.write(payments.open_payment, new, poll_in_ms=1_000)
-    await empty_db.write(payments.settle, "paid")
+    new = payment_rows.NewPayment("paid", ANNA, "yookassa", 5_000, "idem", None)
+    await empty_db.write(payment_rows.open_payment, new, poll_in_ms=1_000)
+    await empty_db.write(payment_rows.settle, "paid")
     return empty_db
 
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from database import clock, inbox, ledger, outbox
-from database import payments as rows
+from database import payments as payment_rows
 from database.models import NotFound, PaymentStatus
 from services.common.i18n import Texts
 from services.errors import TopUpUnavailable
@@ -68,7 +68,7 @@ async def test_notification_button_and_poller_race_for_one_credit(till: Till) ->
     order = await till.order()
     await till.pay(order)
     assert order.provider_payment_id is not None
-    await till.db.write(rows.schedule_poll, order.id, delay_ms=0)
+    await till.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
     _, checked, _ = await asyncio.gather(
         till.notify("payment.succeeded", order.provider_payment_id),
         till.payments.check(order.id, 1),
@@ -119,7 +119,7 @@ async def test_a_lost_notification_is_made_up_for_by_the_poller(till: Till) -> N
     """Nobody told us: the look that is due finds the money."""
     order = await till.order()
     await till.pay(order)
-    await till.db.write(rows.schedule_poll, order.id, delay_ms=0)
+    await till.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
     await till.payments.poll_due()
     assert await credits(till) == [("topup", 50_000)]
 
@@ -209,7 +209,7 @@ async def test_a_key_that_stops_working_is_told_though_nobody_orders(till: Till)
     await till.control("/settings", secret_key="test_another")
     for word in ("look", "notification"):
         if word == "look":
-            await till.db.write(rows.schedule_poll, order.id, delay_ms=0)
+            await till.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
             await till.payments.poll_due()
         else:
             await till.db.write(lambda tx: tx.execute(text("DELETE FROM outbox")).close())
@@ -259,7 +259,7 @@ async def test_a_late_success_of_a_canceled_payment_is_credited(till: Till) -> N
     """The bank was later than the timeout: the money is there, so it is credited."""
     order = await till.order()
     await till.pay(order)
-    await till.db.write(rows.cancel, order.id, "expired_on_confirmation")
+    await till.db.write(payment_rows.cancel, order.id, "expired_on_confirmation")
     settled = await till.payments.settle(order.id)
     assert settled.status is PaymentStatus.PAID
     assert await credits(till) == [("topup", 50_000)]

@@ -12,9 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from database import assets as asset_rows
-from database import clock
+from database import clock, ledger
 from database import jobs as job_rows
-from database import ledger as ledger_rows
 from database.models import CallOutcome, DatabaseError, DatabaseUnavailable, Job, JobStep
 from database.rows import UNREADABLE
 from services.base_provider import ErrorCode, Failure, ProviderError
@@ -145,7 +144,7 @@ async def _complete(ctx: JobContext, job: Job, asset: asset_rows.NewAsset) -> Jo
 
 async def time_left(ctx: JobContext, job: Job) -> float:
     """Seconds until the hold ends and the money goes back, whatever is under way."""
-    held = await ctx.db.read(ledger_rows.get_reservation, job.id)
+    held = await ctx.db.read(ledger.get_reservation, job.id)
     return held.hold_until / 1000 - clock.now() if held is not None else 0.0
 
 

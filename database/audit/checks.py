@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from database import flags
+from database import flags as flag_rows
 from database.audit import seals
 from database.audit.seals import Seal
 from database.engine import Tx
@@ -277,7 +277,7 @@ def seals_are_chained(tx: Tx) -> Iterator[Finding]:
         after, prev = one.upto_id, one.hash
     yield from _named("I4", changed, "the seals over these entries were changed")
     yield from _named("I4", torn, "the seal before those over these entries is missing or another one")
-    noted = flags.get(tx, seals.NEWEST)
+    noted = flag_rows.get(tx, seals.NEWEST)
     if noted != (chain[-1].hash if chain else ""):
         yield Finding("I4", (noted or "none",), "the newest seal is not the one that was noted when it was written")
     there = {one.hash for one in chain}

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from database import flags, outbox
+from database import flags as flag_rows
+from database import outbox
 from database.engine import Tx
 
 DUE = "audit_due_ms"
@@ -19,11 +20,11 @@ AT_MS = 6 * HOUR_MS  # of the day, UTC: nine in the morning in Moscow
 
 def due(tx: Tx) -> int | None:
     """The time (UTC ms) for which an audit is due now; None when it is not time yet. The first one is tomorrow's."""
-    text = flags.get(tx, DUE)
+    text = flag_rows.get(tx, DUE)
     planned = int(text) if text.isdecimal() else None
     # Further ahead than any plan of ours: written under a wrong clock.
     if planned is None or planned > tx.now + 2 * DAY_MS:
-        flags.put(tx, DUE, str(_next(tx.now)))
+        flag_rows.put(tx, DUE, str(_next(tx.now)))
         return None
     return planned if planned <= tx.now else None
 
@@ -33,10 +34,10 @@ def record(tx: Tx, planned: int, said: Mapping[str, Any], admins: Sequence[int])
 
     False when another process was quicker; then nothing is written.
     """
-    if flags.get(tx, DUE) != str(planned):
+    if flag_rows.get(tx, DUE) != str(planned):
         return False
-    flags.put(tx, DUE, str(_next(tx.now)))
-    flags.put(tx, LAST, json.dumps({**said, "at": tx.now}, ensure_ascii=False))
+    flag_rows.put(tx, DUE, str(_next(tx.now)))
+    flag_rows.put(tx, LAST, json.dumps({**said, "at": tx.now}, ensure_ascii=False))
     day = datetime.fromtimestamp(planned / 1000, UTC).date().isoformat()
     for admin in admins:
         outbox.post(tx, f"audit:{day}:{admin}", admin, "audit", payload={**said, "at": tx.now})
@@ -46,7 +47,7 @@ def record(tx: Tx, planned: int, said: Mapping[str, Any], admins: Sequence[int])
 def last(tx: Tx) -> Mapping[str, Any] | None:
     """What the last audit said, with `at` (UTC ms); None when there was none."""
     try:
-        said = json.loads(flags.get(tx, LAST))
+        said = json.loads(flag_rows.get(tx, LAST))
     except ValueError:
         return None
     return said if isinstance(said, dict) else None

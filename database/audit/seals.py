@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import func, insert, select, text
 
-from database import flags
+from database import flags as flag_rows
 from database.engine import Tx
 from database.errors import BooksDisagree
 from database.rows import Row
@@ -107,12 +107,12 @@ def add(tx: Tx, new: NewSeal) -> bool:
     Raises BooksDisagree when the newest seal is not the one that was noted: to seal on would cover the traces.
     """
     head = newest(tx)
-    if flags.get(tx, NEWEST) != (head.hash if head else ""):
+    if flag_rows.get(tx, NEWEST) != (head.hash if head else ""):
         raise BooksDisagree("the newest seal of the ledger is not the one that was noted when it was written")
     if new.seal.prev != (head.hash if head else NO_SEAL):
         return False
     tx.execute(insert(seals).values(**vars(new.seal), marks=new.marks))
-    flags.put(tx, NEWEST, new.seal.hash)
+    flag_rows.put(tx, NEWEST, new.seal.hash)
     return True
 
 

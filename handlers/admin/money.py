@@ -13,7 +13,8 @@ from aiogram.filters import Command, CommandObject
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, FSInputFile, InlineKeyboardMarkup, Message
 
-from database import admin, clock, differences
+from database import admin, clock
+from database import differences as difference_rows
 from database.models import Database, Difference, IllegalMove, KeyReused, NotFound, Refund, RefundStatus, User
 from handlers.middlewares import CallbackAnswer
 from handlers.orders.confirm import answer_and_edit
@@ -174,7 +175,7 @@ async def reconcile(
     except (YooKassaError, TelegramAPIError, ClientDecodeError):
         await message.answer(localizer.t("reconcile-incomplete"))
         return
-    count, _ = await db.read(differences.still_open)
+    count, _ = await db.read(difference_rows.still_open)
     await message.answer(
         localizer.t(
             "reconcile-done",
@@ -202,7 +203,7 @@ async def fix(
     number, _, verdict = (command.args or "").strip().partition(" ")
     verdict = verdict.strip().lower()
     if not number:
-        await message.answer(_waiting(localizer, *await db.read(differences.still_open, limit=MOST_SHOWN)))
+        await message.answer(_waiting(localizer, *await db.read(difference_rows.still_open, limit=MOST_SHOWN)))
         return
     if verdict not in ("apply", "dismiss") or not (number.isascii() and number.isdigit() and len(number) <= 12):
         await message.answer(localizer.t("fix-usage"))
@@ -211,7 +212,7 @@ async def fix(
         if verdict == "apply":
             decided = await reconciliation.apply(person.id, int(number))
         else:
-            decided = await db.write(differences.dismiss, person.id, int(number))
+            decided = await db.write(difference_rows.dismiss, person.id, int(number))
     except NotFound:
         await message.answer(localizer.t("admin-not-found"))
     except IllegalMove:

@@ -9,9 +9,10 @@ from aiogram import Bot, Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import Message
 
-from database import admin, users
+from database import admin
 from database import jobs as job_rows
 from database import payments as payment_rows
+from database import users as user_rows
 from database.models import Database, IllegalMove, Job, JobStatus, NotFound, Payment, ProviderCall, Tx, User
 from handlers.views.localizer import Localizer
 from services.common.i18n import Safe
@@ -154,7 +155,7 @@ async def grant(
         return
     user_id = int(target)
     key = f"{bot.id}:{message.chat.id}:{message.message_id}"  # another bot on these books counts messages anew
-    known = await db.read(users.get, user_id)
+    known = await db.read(user_rows.get, user_id)
     await db.write(admin.grant, person.id, user_id, amount, key=key, note=note.strip()[:200])
     balance = await db.get_balance(user_id)
     text = localizer.t("admin-granted", amount=localizer.rubles(amount), id=target, balance=localizer.rubles(balance))
@@ -181,7 +182,7 @@ async def ban(
     if banned and int(target) in admins:
         await message.answer(localizer.t("admin-ban-admin"))
         return
-    if not banned and await db.read(users.get, int(target)) is None:
+    if not banned and await db.read(user_rows.get, int(target)) is None:
         await message.answer(localizer.t("admin-not-found"))
         return
     await db.write(admin.set_banned, person.id, int(target), banned)

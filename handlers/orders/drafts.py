@@ -13,7 +13,7 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError
 
 from database import assets as asset_rows
-from database import drafts as rows
+from database import drafts as draft_rows
 from database import jobs as job_rows
 from database.models import Asset, Database, DatabaseError, Draft, Job, JobType, Tx
 from handlers.views.draft_card import Storefront, card, fitted
@@ -75,7 +75,7 @@ class Drafts:
         )
         wanted = fitted(self.storefront, wanted)
         return await self._db.write(
-            rows.open_draft,
+            draft_rows.open_draft,
             draft_id,
             user_id,
             chat_id=chat_id,
@@ -91,7 +91,7 @@ class Drafts:
         """The person's own draft, not yet ordered. Raises Stale."""
 
         def find(tx: Tx) -> tuple[Draft | None, Job | None]:
-            return rows.get(tx, draft_id, user_id), job_rows.get(tx, draft_id)
+            return draft_rows.get(tx, draft_id, user_id), job_rows.get(tx, draft_id)
 
         draft, job = await self._db.read(find)
         if job is not None and job.user_id == user_id:
@@ -103,7 +103,7 @@ class Drafts:
     async def save(self, draft: Draft) -> Draft:
         """Write the draft's words, options and photos. Raises Stale."""
         saved = await self._db.write(
-            rows.change,
+            draft_rows.change,
             draft.id,
             draft.user_id,
             type=draft.type,
@@ -130,7 +130,7 @@ class Drafts:
         return await self.save(draft), room
 
     async def drop(self, draft_id: str, user_id: int) -> None:
-        await self._db.write(rows.drop, draft_id, user_id)
+        await self._db.write(draft_rows.drop, draft_id, user_id)
 
     async def photos(self, draft: Draft) -> list[Asset]:
         """The photos that are still kept."""
@@ -161,7 +161,7 @@ class Cards:
     async def send(self, bot: Bot, localizer: Localizer, draft: Draft, *, note: str | None = None) -> None:
         """Show the draft at the end of the chat and take its older card away."""
         message = await show(bot, draft.chat_id, await self.screen(localizer, draft, note=note))
-        await self._db.write(rows.change, draft.id, draft.user_id, message_id=message.message_id)
+        await self._db.write(draft_rows.change, draft.id, draft.user_id, message_id=message.message_id)
         await remove(bot, draft.chat_id, draft.message_id)
 
     def send_soon(self, bot: Bot, localizer: Localizer, draft: Draft, *, note: str | None = None) -> None:

@@ -9,8 +9,8 @@ from aiogram.filters import Command, CommandObject, StateFilter
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 
-from database import payments as rows
-from database import users
+from database import payments as payment_rows
+from database import users as user_rows
 from database.models import Database, Payment, PaymentStatus, User
 from handlers.middlewares import CallbackAnswer
 from handlers.orders.confirm import answer_and_edit, message_ref
@@ -169,7 +169,7 @@ async def pay(
         message_id=message_id,
     )
     shown = await answer_and_edit(query, callback, bot, _link(localizer, order))
-    await db.write(rows.set_message, order.id, chat_id, shown)
+    await db.write(payment_rows.set_message, order.id, chat_id, shown)
 
 
 @router.message(Command("email"), flags=MESSAGE)
@@ -187,7 +187,7 @@ async def email(
     typed = (command.args or "").strip()
     await state.clear()
     if typed.lower() == "off":
-        await db.write(users.set_email, person.id, None)
+        await db.write(user_rows.set_email, person.id, None)
         await message.answer(localizer.t("email-forgotten"))
     elif not payments.wants_email and (typed or person.email is None):
         await message.answer(localizer.t("email-not-needed"))
@@ -234,7 +234,7 @@ async def _keep_email(message: Message, localizer: Localizer, db: Database, pers
     except BadEmail:
         await message.answer(localizer.t("email-bad"))
         return False
-    await db.write(users.set_email, person.id, address)
+    await db.write(user_rows.set_email, person.id, address)
     await message.answer(localizer.t("email-kept", email=address))
     return True
 
@@ -293,7 +293,7 @@ async def _send_link(
         await answered(state, message)
         raise
     sent = await show(bot, chat_id, _link(localizer, order))
-    await db.write(rows.set_message, order.id, chat_id, sent.message_id)
+    await db.write(payment_rows.set_message, order.id, chat_id, sent.message_id)
     await answered(state, message)
 
 
@@ -304,11 +304,11 @@ async def _order_of(query: CallbackQuery, state: FSMContext, db: Database, base:
     """
     known = await state.get_data()
     if known.get("tap") == query.id:
-        order = await db.read(rows.get, known["tapped"])
+        order = await db.read(payment_rows.get, known["tapped"])
         return None if order is not None and order.status is not PaymentStatus.PENDING else str(known["tapped"])
     for attempt in range(MOST_ORDERS):
         order_id = base + (f"-{attempt}" if attempt else "")
-        earlier = await db.read(rows.get, order_id)
+        earlier = await db.read(payment_rows.get, order_id)
         if earlier is None or earlier.status is PaymentStatus.PENDING:
             break
     if await state.get_state() in (Waiting.amount.state, Waiting.email.state):

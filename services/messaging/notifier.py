@@ -21,7 +21,11 @@ from aiogram.exceptions import (
 )
 
 from database import assets as asset_rows
-from database import drafts, jobs, outbox, payments, users
+from database import drafts as draft_rows
+from database import jobs as job_rows
+from database import outbox
+from database import payments as payment_rows
+from database import users as user_rows
 from database.models import Asset, Database, DatabaseError, Draft, Job, OutboxItem, Payment, Tx
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event, log_context
@@ -66,12 +70,12 @@ class Facts:
 
 
 def facts_of(tx: Tx, item: OutboxItem) -> Facts:
-    user = users.get(tx, item.user_id)
-    payment = payments.get(tx, item.payment_id) if item.payment_id else None
+    user = user_rows.get(tx, item.user_id)
+    payment = payment_rows.get(tx, item.payment_id) if item.payment_id else None
     return Facts(
         language=(user.language if user else None) or "ru",
-        balance=users.balance(tx, item.user_id),
-        job=jobs.get(tx, item.job_id) if item.job_id else None,
+        balance=user_rows.balance(tx, item.user_id),
+        job=job_rows.get(tx, item.job_id) if item.job_id else None,
         asset=asset_rows.result_of(tx, item.job_id) if item.job_id else None,
         payment=payment,
         draft=_waiting(tx, payment) if payment else None,
@@ -81,9 +85,9 @@ def facts_of(tx: Tx, item: OutboxItem) -> Facts:
 def _waiting(tx: Tx, payment: Payment) -> Draft | None:
     """The order that waits for this money: the one it was begun for, else the one the person touched last."""
     own = payment.draft_id
-    if own and jobs.get(tx, own) is None and (draft := drafts.get(tx, own, payment.user_id)):
+    if own and job_rows.get(tx, own) is None and (draft := draft_rows.get(tx, own, payment.user_id)):
         return draft
-    return drafts.newest_waiting(tx, payment.user_id, since=payment.created_at - WAITS_MS)
+    return draft_rows.newest_waiting(tx, payment.user_id, since=payment.created_at - WAITS_MS)
 
 
 class Notifier:
@@ -215,7 +219,7 @@ class Notifier:
 
         def close(tx: Tx) -> None:
             outbox.give_up(tx, item.id, reason)
-            users.set_unreachable(tx, item.user_id, True)
+            user_rows.set_unreachable(tx, item.user_id, True)
 
         await self._db.write(close)
         event(_log, "notifier.unreachable", kind=item.kind, reason=reason)

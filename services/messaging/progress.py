@@ -21,7 +21,10 @@ from aiogram.exceptions import (
     TelegramUnauthorizedError,
 )
 
-from database import clock, flags, jobs, users
+from database import clock
+from database import flags as flag_rows
+from database import jobs as job_rows
+from database import users as user_rows
 from database.models import Database, DatabaseError, Job, JobStatus, Tx
 from services.common.keyed_lock import KeyedLock, TooManyWaiting
 from services.common.log import event
@@ -59,9 +62,9 @@ class _Watched:
 
 def watched_jobs(tx: Tx) -> tuple[int, list[_Watched]]:
     """The time, and the open jobs that somebody watches, each with its place in the queue."""
-    found = jobs.open_with_status_message(tx, limit=MOST_JOBS)
-    languages = users.languages(tx, {job.user_id for job in found})
-    queue = jobs.pending_times(tx)
+    found = job_rows.open_with_status_message(tx, limit=MOST_JOBS)
+    languages = user_rows.languages(tx, {job.user_id for job in found})
+    queue = job_rows.pending_times(tx)
     return tx.now, [
         _Watched(
             job,
@@ -99,7 +102,7 @@ class LiveMessages:
                 pass
         if self._leader_until:
             with suppress(DatabaseError):  # it runs out by itself
-                await self._db.write(flags.drop_lease, LEASE, self._holder)
+                await self._db.write(flag_rows.drop_lease, LEASE, self._holder)
 
     async def round(self) -> None:
         """Look at all open jobs once and edit what changed."""
@@ -131,7 +134,7 @@ class LiveMessages:
             return
         try:
             async with self._slots, self._chats.hold(chat_id):
-                fresh = await self._db.read(jobs.get, job.id)
+                fresh = await self._db.read(job_rows.get, job.id)
                 if fresh is None or not fresh.is_open:
                     return
                 screen = self._screen(one, now_ms)
@@ -156,6 +159,6 @@ class LiveMessages:
         now = asyncio.get_running_loop().time()
         if now < self._leader_until - LEASE_MS / 2000:
             return True
-        won = await self._db.write(flags.take_lease, LEASE, self._holder, ttl_ms=LEASE_MS)
+        won = await self._db.write(flag_rows.take_lease, LEASE, self._holder, ttl_ms=LEASE_MS)
         self._leader_until = now + LEASE_MS / 1000 if won else 0.0
         return won

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from database import flags
+from database import flags as flag_rows
 from database.backup_rotation import FOLDER, Outcome, Round
 from database.models import Database, Tx
 from database.outbox import alert_admins
@@ -61,7 +61,7 @@ class State:
 
 def state(tx: Tx) -> State:
     """What the rows say of copies."""
-    return State(_ended(flags.get(tx, LAST)), _ended(flags.get(tx, GOOD)), tx.now)
+    return State(_ended(flag_rows.get(tx, LAST)), _ended(flag_rows.get(tx, GOOD)), tx.now)
 
 
 def _ended(value: str) -> Ended | None:
@@ -132,12 +132,12 @@ class Backups:
 
     def _note(self, tx: Tx, ended: Ended) -> None:
         """Write the outcome down; administrators hear of the first of a row of bad ones."""
-        good = flags.get(tx, GOOD)
+        good = flag_rows.get(tx, GOOD)
         told = json.dumps(dataclasses.asdict(ended), ensure_ascii=False)
-        flags.put(tx, LAST, told)
+        flag_rows.put(tx, LAST, told)
         if ended.outcome is Outcome.VERIFIED:
-            flags.put(tx, GOOD, told)
-            flags.put(tx, DUE, str(ended.at + EVERY_MS))
+            flag_rows.put(tx, GOOD, told)
+            flag_rows.put(tx, DUE, str(ended.at + EVERY_MS))
             return
         since = json.loads(good)["at"] if good else 0
         alert_admins(
@@ -153,13 +153,13 @@ class Backups:
 
 def _claim(tx: Tx) -> int | None:
     """The moment of a copy that is due now (UTC milliseconds), put off as if it had failed; None when none is due."""
-    due = int(flags.get(tx, DUE) or 0)
+    due = int(flag_rows.get(tx, DUE) or 0)
     if due == 0:
-        flags.put(tx, DUE, str(tx.now + FIRST_MS))
+        flag_rows.put(tx, DUE, str(tx.now + FIRST_MS))
         return None
     if tx.now < due <= tx.now + 2 * EVERY_MS:  # further ahead it was written under a wrong clock
         return None
-    flags.put(tx, DUE, str(tx.now + AGAIN_MS))
+    flag_rows.put(tx, DUE, str(tx.now + AGAIN_MS))
     return tx.now
 
 

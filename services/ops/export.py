@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from database import export as pages
+from database import export
 from database.models import Database, Tx
 
 What = Literal["ledger", "payments", "refunds", "receipts"]
@@ -25,7 +25,7 @@ MOSCOW = timezone(timedelta(hours=3))  # the day an accountant means
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Row = Mapping[str, Any]
-Page = Callable[[Tx, int, int, pages.Place, int], Sequence[Row]]
+Page = Callable[[Tx, int, int, export.Place, int], Sequence[Row]]
 
 
 class BadPeriod(ValueError):
@@ -83,7 +83,7 @@ Column = tuple[str, str, Callable[[Any], str]]  # heading, column, how it is wri
 
 _COLUMNS: dict[str, tuple[Page, tuple[Column, ...]]] = {
     "ledger": (
-        pages.ledger_page,
+        export.ledger_page,
         (
             ("id", "id", str), ("time_moscow", "created_at", moment), ("user_id", "user_id", str),
             ("kind", "kind", plain), ("amount_rub", "amount", rubles), ("reason", "reason", plain),
@@ -91,7 +91,7 @@ _COLUMNS: dict[str, tuple[Page, tuple[Column, ...]]] = {
         ),
     ),
     "payments": (
-        pages.payments_page,
+        export.payments_page,
         (
             ("id", "id", plain), ("time_moscow", "created_at", moment), ("user_id", "user_id", str),
             ("provider", "provider", plain), ("provider_payment_id", "provider_payment_id", plain),
@@ -101,7 +101,7 @@ _COLUMNS: dict[str, tuple[Page, tuple[Column, ...]]] = {
         ),
     ),
     "refunds": (
-        pages.refunds_page,
+        export.refunds_page,
         (
             ("id", "id", plain), ("time_moscow", "created_at", moment), ("payment_id", "payment_id", plain),
             ("user_id", "user_id", str), ("provider", "provider", plain),
@@ -112,7 +112,7 @@ _COLUMNS: dict[str, tuple[Page, tuple[Column, ...]]] = {
         ),
     ),
     "receipts": (
-        pages.receipts_page,
+        export.receipts_page,
         (
             ("time_moscow", "created_at", moment), ("kind", "kind", plain), ("payment_id", "payment_id", plain),
             ("provider_payment_id", "provider_payment_id", plain), ("provider_refund_id", "provider_refund_id", plain),
@@ -128,7 +128,7 @@ async def write_csv(db: Database, what: str, period: Period, target: Path) -> in
     """Write the rows of a period to a new file; answers how many. Raises FileExistsError, KeyError for `what`."""
     page, columns = _COLUMNS[what]
     since, until = period.milliseconds
-    written, after = 0, pages.BEGINNING
+    written, after = 0, export.BEGINNING
     with target.open("x", encoding="utf-8-sig", newline="") as file:
         rows = csv.writer(file, lineterminator="\r\n")
         rows.writerow([heading for heading, _, _ in columns])

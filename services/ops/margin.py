@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from database import margin as rows
+from database import margin
 from database.models import Database
 from services.ops.export import MOSCOW, WHAT, Period, plain, rubles, write_csv
 
@@ -63,7 +63,7 @@ async def margins(db: Database, period: Period, rubles_per_dollar: float) -> Asy
     while first <= period.last:
         last = min(period.last, first + timedelta(days=DAYS_AT_ONCE - 1))
         since, until = Period(first, last).milliseconds
-        for line in await db.read_apart(rows.lines, since, until, zone_ms=ZONE_MS):
+        for line in await db.read_apart(margin.lines, since, until, zone_ms=ZONE_MS):
             day = EPOCH + timedelta(days=line.day)
             cost = kopecks(line.cost_micro_usd, rubles_per_dollar)
             yield Margin(**{**vars(line), "day": day, "cost": cost})

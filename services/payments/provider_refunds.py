@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from database import outbox, refunds
-from database import payments as rows
+from database import outbox
+from database import payments as payment_rows
+from database import refunds as refund_rows
 from database.models import Database, IllegalMove, KeyReused, Payment, Refund
 from database.refunds import Returned
 from services.common.log import event
@@ -47,10 +48,12 @@ class ProviderRefunds:
         if not is_of(refund, payment):
             return False
         if refund.currency != "RUB" or refund.amount_kopecks <= 0:
-            await self._db.write(rows.quarantine, payment.id, f"refund {refund.id}: odd sum", admins=self._admins)
+            await self._db.write(
+                payment_rows.quarantine, payment.id, f"refund {refund.id}: odd sum", admins=self._admins
+            )
             return False
         try:
-            row, new = await self._db.write(refunds.take_back, payment.id, **vars(returned(refund)))
+            row, new = await self._db.write(refund_rows.take_back, payment.id, **vars(returned(refund)))
         except (IllegalMove, KeyReused) as error:
             event(_log, "refund.not_taken_back", level=logging.ERROR, refund_id=refund.id, error=str(error))
             await self._alert(f"refund:{refund.id}", "alert-refund", payment=payment.id, refund=refund.id)

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
-from database import clock, differences, flags, ledger, outbox, refunds
-from database import payments as rows
+from database import clock, ledger, outbox
+from database import differences as difference_rows
+from database import flags as flag_rows
+from database import payments as payment_rows
+from database import refunds as refund_rows
 from database.differences import Found, Proposal
 from database.models import (
     Database,
@@ -42,7 +45,7 @@ LATE_SECONDS = 6 * 3600  # without a whole comparison the admins are told
 DAY_SECONDS = 24 * 3600
 MOST_DAYS = 3 * 365  # YooKassa lists the last three years
 FINAL = (PaymentStatus.PAID, PaymentStatus.REFUNDED)
-HELD_THERE = (differences.QUARANTINED, differences.UNKNOWN, differences.SECOND)
+HELD_THERE = (difference_rows.QUARANTINED, difference_rows.UNKNOWN, difference_rows.SECOND)
 """Kinds of difference whose proposal is made of what YooKassa holds of a payment."""
 
 _log = logging.getLogger(__name__)
@@ -70,7 +73,9 @@ class Ours:
 
 
 def ours(tx: Tx, provider_payment_id: str, order_id: str | None = None) -> Ours | None:
-    payment = rows.by_provider_id(tx, provider_payment_id) or (rows.get(tx, order_id) if order_id else None)
+    payment = payment_rows.by_provider_id(tx, provider_payment_id) or (
+        payment_rows.get(tx, order_id) if order_id else None
+    )
     if payment is None:
         return None
     entry = ledger.find_entry(tx, f"payment:{payment.id}")
@@ -80,7 +85,7 @@ def ours(tx: Tx, provider_payment_id: str, order_id: str | None = None) -> Ours 
 async def credited_since(db: Database, provider: str, since: float) -> AsyncIterator[Payment]:
     """Payments of a provider by our books from `since` (seconds since 1970) on, read page by page."""
     last = ""
-    while page := await db.read_apart(rows.paid_since, provider, int(since * 1000), after=last):
+    while page := await db.read_apart(payment_rows.paid_since, provider, int(since * 1000), after=last):
         for payment in page:
             yield payment
         last = page[-1].id
@@ -89,7 +94,7 @@ async def credited_since(db: Database, provider: str, since: float) -> AsyncIter
 async def returned_since(db: Database, provider: str, since: float) -> AsyncIterator[Refund]:
     """Returns of a provider's payments by our books, as `credited_since`."""
     last = ""
-    while page := await db.read_apart(refunds.succeeded_since, provider, int(since * 1000), after=last):
+    while page := await db.read_apart(refund_rows.succeeded_since, provider, int(since * 1000), after=last):
         for refund in page:
             yield refund
         last = page[-1].id
@@ -100,15 +105,15 @@ Compare = Callable[[Report, float], Awaitable[None]]
 
 def _last(tx: Tx, now: int) -> int:
     """Up to when all was compared (UTC ms); a shop begins at its first comparison, however that one ends."""
-    kept = flags.get(tx, COMPARED)
+    kept = flag_rows.get(tx, COMPARED)
     if not kept:
-        flags.put(tx, COMPARED, str(now))
+        flag_rows.put(tx, COMPARED, str(now))
     return min(now, int(kept or now))
 
 
 def age_seconds(tx: Tx) -> float:
     """How long ago all was compared; NaN before the first comparison."""
-    kept = flags.get(tx, COMPARED)
+    kept = flag_rows.get(tx, COMPARED)
     return max(0, tx.now - int(kept)) / 1000 if kept else math.nan
 
 
@@ -181,7 +186,7 @@ class Reconciliation:
         rails += [partial(compare, report, since) for compare in self._others]
         report.unread = [fault for rail in rails if (fault := await _fault_of(rail)) is not None]
         if not report.unread and not report.failed and since <= last:
-            await self._db.write(flags.put, COMPARED, str(int(started * 1000)))
+            await self._db.write(flag_rows.put, COMPARED, str(int(started * 1000)))
         event(
             _log,
             "reconcile.done",
@@ -214,10 +219,10 @@ class Reconciliation:
 
         Raises NotFound; IllegalMove when it is decided or out of date; YooKassaError when that can't be asked.
         """
-        difference = await self._db.read(differences.get, difference_id)
+        difference = await self._db.read(difference_rows.get, difference_id)
         if difference is not None and difference.state is DifferenceState.OPEN and difference.proposal:
             await self._refuse_what_changed(difference)
-        return await self._db.write(differences.apply, admin_id, difference_id)
+        return await self._db.write(difference_rows.apply, admin_id, difference_id)
 
     async def _refuse_what_changed(self, difference: Difference) -> None:
         """Money that waits for a decision may be returned in the cabinet meanwhile, and no row of ours shows it."""
@@ -228,12 +233,12 @@ class Reconciliation:
         about, _, _ = str(difference.details["about"]).partition(":")
         there = await self._found(self._gateway, about)
         kept = there.amount_kopecks - there.refunded_kopecks if there and there.status == "succeeded" else 0
-        if difference.kind == differences.QUARANTINED:
+        if difference.kind == difference_rows.QUARANTINED:
             then = int(difference.details["theirs"])
         else:
             then = int(difference.proposal["amount"])
-        if difference.details.get("whole") and difference.kind == differences.UNKNOWN:
-            then -= await self._db.read(differences.returned_of_lost, about)  # taken back together with the credit
+        if difference.details.get("whole") and difference.kind == difference_rows.UNKNOWN:
+            then -= await self._db.read(difference_rows.returned_of_lost, about)  # taken back together with the credit
         if kept != then:
             raise IllegalMove(f"difference {difference.id} is out of date: YooKassa holds {kept} kopecks by now")
 
@@ -304,7 +309,7 @@ class Reconciliation:
 
     async def _quarantined(self, report: Report) -> None:
         """What was set aside waits for a person: with the sum that YooKassa has, where it has one."""
-        for payment in await self._db.read_apart(rows.set_aside):
+        for payment in await self._db.read_apart(payment_rows.set_aside):
             if payment.provider == PROVIDER and self._gateway is None:
                 continue  # nobody can be asked, and that says nothing of the money
             try:
@@ -315,7 +320,7 @@ class Reconciliation:
     async def _held(self, report: Report, payment: Payment) -> None:
         there = await self._held_there(payment)
         paid = there.amount_kopecks - there.refunded_kopecks if there else 0
-        booked = await self._db.read(differences.booked, payment.id, "quarantined")
+        booked = await self._db.read(difference_rows.booked, payment.id, "quarantined")
         propose = paid - sum(booked) if payment.status not in FINAL and not payment.legacy else 0
         if (booked or payment.quarantined_reason is None) and not propose:
             return  # a person has settled it
@@ -355,18 +360,18 @@ class Reconciliation:
 
     async def _refund_there(self, gateway: YooKassaGateway, report: Report, refund: GatewayRefund) -> None:
         """YooKassa gave money back: have we taken it back?"""
-        row = await self._db.read(refunds.by_provider_id, refund.id)
+        row = await self._db.read(refund_rows.by_provider_id, refund.id)
         if row is None or not row.is_final:
             await self._payments.on_refund_event(refund.id)
-            row = await self._db.read(refunds.by_provider_id, refund.id)
+            row = await self._db.read(refund_rows.by_provider_id, refund.id)
             report.settled += row is not None and row.is_final
-        payment = await self._db.read(rows.by_provider_id, refund.payment_id)
+        payment = await self._db.read(payment_rows.by_provider_id, refund.payment_id)
         if payment is None:
             await self._write(report, await self._return_of_unknown(gateway, refund))
             return
         await self._receipt(report, payment, refund, refund.created_at)
         if row is None:
-            if not payment.quarantined_reason and await self._db.read(rows.decision, payment) is None:
+            if not payment.quarantined_reason and await self._db.read(payment_rows.decision, payment) is None:
                 amount = refund.amount_kopecks
                 await self._note(report, payment, "refund-not-taken", refund.id, amount, -amount)
         elif row.status is RefundStatus.CANCELED or row.amount != refund.amount_kopecks:
@@ -378,10 +383,10 @@ class Reconciliation:
         """A return of a payment without a row. Where a decision has credited that, what came back since goes, too."""
         facts = {"theirs": refund.amount_kopecks, "payment": refund.payment_id}
         back = 0
-        if await self._db.read(differences.credited_without_row, PROVIDER, refund.payment_id) is not None:
+        if await self._db.read(difference_rows.credited_without_row, PROVIDER, refund.payment_id) is not None:
             there = await self._found(gateway, refund.payment_id)
             back = there.refunded_kopecks if there else 0
-        return Found(differences.RETURN_OF_UNKNOWN, PROVIDER, refund.id, facts=facts, back=back)
+        return Found(difference_rows.RETURN_OF_UNKNOWN, PROVIDER, refund.id, facts=facts, back=back)
 
     async def _refund_here(self, gateway: YooKassaGateway, report: Report, row: Refund) -> None:
         """We took money back and YooKassa's list does not say that it gave it: ask about this one."""
@@ -393,7 +398,7 @@ class Reconciliation:
         else:
             if said.status == "succeeded" and said.amount_kopecks == row.amount:
                 return
-        payment = await self._db.read(rows.get, row.payment_id)
+        payment = await self._db.read(payment_rows.get, row.payment_id)
         if payment is not None:
             about = row.provider_refund_id or row.id
             await self._note(report, payment, "refund-unknown", about, 0, row.amount)
@@ -414,13 +419,13 @@ class Reconciliation:
         elif there.receipt_registration == "pending" and at is not None:
             since = seconds_of(at)
             if since is not None and clock.now() - since > RECEIPT_SECONDS:
-                await self._note(report, payment, differences.RECEIPT_LATE, there.id, there.amount_kopecks, 0)
+                await self._note(report, payment, difference_rows.RECEIPT_LATE, there.id, there.amount_kopecks, 0)
 
     async def _late_receipts(self, gateway: YooKassaGateway, report: Report) -> None:
         """Receipts that were late may be registered, or refused, when no list reaches back to them any more."""
         if not self._payments.sends_receipts:
             return
-        for late in await self._db.read(differences.open_of_kind, differences.RECEIPT_LATE):
+        for late in await self._db.read(difference_rows.open_of_kind, difference_rows.RECEIPT_LATE):
             try:
                 await self._late_receipt(gateway, report, late)
             except Exception as error:
@@ -428,7 +433,7 @@ class Reconciliation:
 
     async def _late_receipt(self, gateway: YooKassaGateway, report: Report, late: Difference) -> None:
         about = str(late.details["about"])
-        payment = await self._db.read(rows.get, late.payment_id or "")
+        payment = await self._db.read(payment_rows.get, late.payment_id or "")
         if payment is None:
             return
         try:
@@ -472,7 +477,7 @@ class Reconciliation:
         await self._write(report, found)
 
     async def _write(self, report: Report, found: Found) -> None:
-        new = await self._db.write(differences.note, found, admins=self._admins)
+        new = await self._db.write(difference_rows.note, found, admins=self._admins)
         if new is not None:
             event(_log, "difference.found", level=logging.ERROR, kind=found.kind, about=found.about)
             report.new.append(new)

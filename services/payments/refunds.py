@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from database import admin, clock, outbox
 from database import payments as payment_rows
-from database import refunds as rows
+from database import refunds as refund_rows
 from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, Refund, Tx
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event, log_context
@@ -106,11 +106,11 @@ class Refunds:
         payment = await self._db.read(payment_rows.get, payment_id)
         if payment is None:
             raise NotFound(f"payment {payment_id}")
-        left = await self._db.read(rows.left, payment_id)
+        left = await self._db.read(refund_rows.left, payment_id)
         if amount > left:
             raise IllegalMove(f"{left} kopecks of payment {payment_id} are left to return")
         self._gateway_of(payment).body(payment, amount, "offered")
-        earlier = [one for one in await self._db.read(rows.of_payment, payment_id) if not one.cancel_reason]
+        earlier = [one for one in await self._db.read(refund_rows.of_payment, payment_id) if not one.cancel_reason]
         return Offer(payment, amount, left, tuple(earlier))
 
     async def refund(
@@ -130,7 +130,7 @@ class Refunds:
         payment = await self._db.read(payment_rows.get, payment_id)
         if payment is None:
             raise NotFound(f"payment {payment_id}")
-        known = await self._db.read(rows.get, refund_id)
+        known = await self._db.read(refund_rows.get, refund_id)
         if known is None:
             await self._begin(admin_id, payment, amount, refund_id, seen_left)
         elif known.payment_id != payment_id or amount not in (None, known.amount):
@@ -140,11 +140,11 @@ class Refunds:
     async def _begin(
         self, admin_id: int, payment: Payment, amount: int | None, refund_id: str, seen_left: int | None
     ) -> None:
-        wanted = await self._db.read(rows.left, payment.id) if amount is None else amount
+        wanted = await self._db.read(refund_rows.left, payment.id) if amount is None else amount
         if wanted <= 0:
             raise IllegalMove(f"nothing is left to return of payment {payment.id}")
         body = self._gateway_of(payment).body(payment, wanted, refund_id)
-        new = rows.NewRefund(
+        new = refund_rows.NewRefund(
             id=refund_id,
             payment_id=payment.id,
             amount=wanted,
@@ -154,7 +154,7 @@ class Refunds:
         )
 
         def begin(tx: Tx) -> None:
-            _, is_new = rows.begin(tx, new, seen_left=seen_left)
+            _, is_new = refund_rows.begin(tx, new, seen_left=seen_left)
             if is_new:
                 admin.log(tx, admin_id, "refund_payment", payment.id, amount=wanted, refund=refund_id)
 
@@ -165,7 +165,7 @@ class Refunds:
         """Take the next step of a return; answers the row. One that is final stays as it is. Raises NotFound."""
         with log_context(refund_id=refund_id):
             async with self._locks.hold(refund_id):
-                refund = await self._db.read(rows.get, refund_id)
+                refund = await self._db.read(refund_rows.get, refund_id)
                 if refund is None:
                     raise NotFound(f"refund {refund_id}")
                 if refund.is_final:
@@ -173,36 +173,36 @@ class Refunds:
                 payment = await self._db.read(payment_rows.get, refund.payment_id)
                 if payment is None:
                     raise NotFound(f"payment {refund.payment_id}")
-                refund = await self._db.write(rows.sending, refund_id)
+                refund = await self._db.write(refund_rows.sending, refund_id)
                 word = await self._gateway_of(payment).ask(payment, refund)
                 await self._follow(refund, word)
-                return await self._db.read(rows.get, refund_id) or refund
+                return await self._db.read(refund_rows.get, refund_id) or refund
 
     async def _follow(self, refund: Refund, word: RefundResult) -> None:
         match word:
             case Succeeded(provider_refund_id):
                 try:
-                    await self._db.write(rows.succeed, refund.id, provider_refund_id)
+                    await self._db.write(refund_rows.succeed, refund.id, provider_refund_id)
                 except KeyReused as error:
                     # Somebody's word of this very return was booked as one of its own, so ours was taken for nothing.
-                    await self._db.write(rows.cancel, refund.id, str(error))
+                    await self._db.write(refund_rows.cancel, refund.id, str(error))
             case Pending(provider_refund_id):
-                await self._db.write(rows.accepted, refund.id, provider_refund_id)
+                await self._db.write(refund_rows.accepted, refund.id, provider_refund_id)
                 await self._later(refund)
             case Rejected(reason):
                 event(_log, "refund.refused", level=logging.WARNING, reason=reason)
-                await self._db.write(rows.cancel, refund.id, reason)
+                await self._db.write(refund_rows.cancel, refund.id, reason)
             case Unknown(reason):
                 event(_log, "refund.unsure", level=logging.WARNING, reason=reason)
                 await self._later(refund)
 
     async def _later(self, refund: Refund) -> None:
         gap = min(FIRST_GAP_MS * 2 ** min(refund.looks, 10), LONGEST_GAP_MS)
-        await self._db.write(rows.schedule_poll, refund.id, delay_ms=gap)
+        await self._db.write(refund_rows.schedule_poll, refund.id, delay_ms=gap)
 
     async def poll_due(self) -> None:
         """The next step of every return that waits: its process died, or the provider has not decided."""
-        for due in await self._db.write(rows.due):
+        for due in await self._db.write(refund_rows.due):
             try:
                 refund = await self.carry_on(due.id)
             except Exception as error:  # whatever is wrong with this one, the others have their turn
@@ -262,8 +262,8 @@ class YooKassaRefunds:
         if not _key_lives(refund):
             if (found := await self._look_up(payment, refund)) is not None:
                 return _word(payment, refund, found)
-            await self._db.write(rows.ask_anew, refund.id)
-            await self._db.write(rows.sending, refund.id)
+            await self._db.write(refund_rows.ask_anew, refund.id)
+            await self._db.write(refund_rows.sending, refund.id)
         try:
             answer = await self._gateway.create_refund(
                 json.loads(refund.request_body or "{}"), idempotency_key=refund.idempotency_key or ""

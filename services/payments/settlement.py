@@ -11,8 +11,10 @@ import logging
 import re
 from collections.abc import Sequence
 
-from database import clock, differences, outbox, refunds
-from database import payments as rows
+from database import clock, outbox
+from database import differences as difference_rows
+from database import payments as payment_rows
+from database import refunds as refund_rows
 from database.differences import Found, Proposal
 from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, PaymentStatus
 from services.common.keyed_lock import KeyedLock
@@ -91,9 +93,9 @@ class Settlement:
                 payment = await self._send(payment)
             except _NeverArrived as error:
                 if not wanted:
-                    await self._db.write(rows.close_unsent, payment.id, "never_created")
+                    await self._db.write(payment_rows.close_unsent, payment.id, "never_created")
                     raise TopUpUnavailable("try_later") from error
-                await self._db.write(rows.ask_anew, payment.id)
+                await self._db.write(payment_rows.ask_anew, payment.id)
             except YooKassaError as error:
                 event(_log, "payment.create_failed", level=logging.WARNING, payment_id=payment.id, error=str(error))
                 if error.kind not in _UNSURE:
@@ -107,7 +109,7 @@ class Settlement:
 
     async def _send(self, payment: Payment) -> Payment:
         gateway = self.gateway
-        payment = await self._db.write(rows.sending, payment.id)
+        payment = await self._db.write(payment_rows.sending, payment.id)
         if payment.request_body is None:
             raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, "an order of version 1.3 has nothing to send")
         if not -CLOCK_SLACK_SECONDS <= age(payment.sent_at) <= KEY_LIVES_SECONDS:
@@ -117,7 +119,7 @@ class Settlement:
                 json.loads(payment.request_body), idempotency_key=payment.idempotency_key
             )
         return await self._db.write(
-            rows.accepted,
+            payment_rows.accepted,
             payment.id,
             provider_payment_id=answer.id,
             confirmation_url=answer.confirmation_url,
@@ -143,7 +145,7 @@ class Settlement:
 
     async def _refused(self, payment: Payment, error: YooKassaError) -> None:
         """A certain no: nothing exists at YooKassa, so the order is closed and the owner hears why."""
-        await self._db.write(rows.close_unsent, payment.id, error.kind.value)
+        await self._db.write(payment_rows.close_unsent, payment.id, error.kind.value)
         await self._alert_of(error)
 
     async def tell_if_refused(self, error: Exception) -> None:
@@ -184,21 +186,21 @@ class Settlement:
     async def _apply(self, payment: Payment, facts: GatewayPayment) -> None:
         if fault := self.mismatch(payment, facts):
             event(_log, "payment.quarantined", level=logging.ERROR, reason=fault)
-            await self._db.write(rows.quarantine, payment.id, fault, admins=self._admins)
+            await self._db.write(payment_rows.quarantine, payment.id, fault, admins=self._admins)
         elif facts.status == "succeeded" and facts.paid:
             returns = await self._provider_refunds().of(payment, facts)
             try:
-                _, credited = await self._db.write(rows.settle, payment.id, [returned(one) for one in returns])
+                _, credited = await self._db.write(payment_rows.settle, payment.id, [returned(one) for one in returns])
             except (IllegalMove, KeyReused) as error:
                 # In quarantine already, or about to be: a person decides.
-                await self._db.write(rows.quarantine, payment.id, str(error), admins=self._admins)
+                await self._db.write(payment_rows.quarantine, payment.id, str(error), admins=self._admins)
                 return
             if credited:
                 event(_log, "payment.credited", amount=payment.amount, user_id=payment.user_id)
-                for one in await self._db.read(refunds.of_payment, payment.id):
+                for one in await self._db.read(refund_rows.of_payment, payment.id):
                     await self._provider_refunds().tell(payment, one)
         elif facts.status == "canceled" and await self._db.write(
-            rows.cancel, payment.id, facts.cancel_reason or "unknown"
+            payment_rows.cancel, payment.id, facts.cancel_reason or "unknown"
         ):
             event(_log, "payment.canceled", reason=facts.cancel_reason)
 
@@ -231,7 +233,7 @@ class Settlement:
 
     async def ours(self, provider_payment_id: str) -> Payment | None:
         """Our row of a payment, found by the provider's id or, when that was lost, by the order id it carries."""
-        known = await self._db.read(rows.by_provider_id, provider_payment_id)
+        known = await self._db.read(payment_rows.by_provider_id, provider_payment_id)
         if known is not None:
             return known
         try:
@@ -241,14 +243,14 @@ class Settlement:
                 event(_log, "notification.unknown_payment", level=logging.WARNING)
                 return None
             raise
-        order = await self._db.read(rows.get, facts.order_id or "")
+        order = await self._db.read(payment_rows.get, facts.order_id or "")
         if order is None or order.provider != PROVIDER:
-            if await self._difference(differences.UNKNOWN, facts):
+            if await self._difference(difference_rows.UNKNOWN, facts):
                 event(_log, "payment.not_ours", level=logging.ERROR, provider_payment_id=facts.id)
             return None
         try:
             return await self._db.write(
-                rows.accepted,
+                payment_rows.accepted,
                 order.id,
                 provider_payment_id=facts.id,
                 confirmation_url=facts.confirmation_url,
@@ -282,7 +284,7 @@ class Settlement:
             },
             proposal=Proposal(owner, kept) if owner is not None and kept > 0 else None,
         )
-        return await self._db.write(differences.note, found, admins=self._admins) is not None
+        return await self._db.write(difference_rows.note, found, admins=self._admins) is not None
 
     def _named_in(self, facts: GatewayPayment) -> int | None:
         """Whose lost order this money is: our order ids hold the person and the sum, and both must stand there."""
@@ -298,7 +300,7 @@ class Settlement:
     # --- small parts --------------------------------------------------------------------------------
 
     async def fresh(self, payment_id: str) -> Payment:
-        payment = await self._db.read(rows.get, payment_id)
+        payment = await self._db.read(payment_rows.get, payment_id)
         if payment is None:
             raise NotFound(f"payment {payment_id}")
         return payment

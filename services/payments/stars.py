@@ -23,8 +23,12 @@ from aiogram.exceptions import (
 )
 from aiogram.types import LabeledPrice, PreCheckoutQuery, StarTransaction, SuccessfulPayment, TransactionPartnerUser
 
-from database import clock, differences, flags, refunds, users
-from database import payments as rows
+from database import clock
+from database import differences as difference_rows
+from database import flags as flag_rows
+from database import payments as payment_rows
+from database import refunds as refund_rows
+from database import users as user_rows
 from database.differences import Found, Proposal
 from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, PaymentStatus, Refund, Tx
 from services.common.i18n import Texts
@@ -78,7 +82,7 @@ class Stars:
         price = dict(self.packs).get(amount)
         if price is None:
             raise TopUpUnavailable("stars_off")
-        order = rows.NewPayment(
+        order = payment_rows.NewPayment(
             id=order_id,
             user_id=user_id,
             provider=PROVIDER,
@@ -89,7 +93,7 @@ class Stars:
             draft_id=draft_id,
             stars=price,
         )
-        payment = await self._db.write(rows.open_payment, order, poll_in_ms=None)
+        payment = await self._db.write(payment_rows.open_payment, order, poll_in_ms=None)
         title = self._texts.plain(language, "stars-title", sum=format_rubles(amount, language))
         await self._bot.send_invoice(
             chat_id,
@@ -124,17 +128,17 @@ class Stars:
     async def _book(self, user_id: int, order_id: str, charge_id: str, price: int) -> bool:
         try:
             payment, credited = await self._db.write(
-                rows.paid_in_stars, order_id, user_id=user_id, charge_id=charge_id, stars=price
+                payment_rows.paid_in_stars, order_id, user_id=user_id, charge_id=charge_id, stars=price
             )
         except (NotFound, IllegalMove, KeyReused) as error:
-            order = await self._db.read(rows.get, order_id)
+            order = await self._db.read(payment_rows.get, order_id)
             facts: dict[str, Any] = {"theirs": 0, "stars": price, "status": "paid"}
             facts["ours"] = order.amount if order else 0
             amount = self._sold(user_id, order_id, price) if order is None else order.amount
             if order is None and amount:
                 facts |= {"order_id": order_id, "whole": True}
             proposal = Proposal(user_id, amount) if amount and (order is None or order.stars == price) else None
-            if await self._note(Found(differences.UNKNOWN, PROVIDER, charge_id, None, user_id, facts, proposal)):
+            if await self._note(Found(difference_rows.UNKNOWN, PROVIDER, charge_id, None, user_id, facts, proposal)):
                 event(_log, "stars.not_credited", level=logging.ERROR, error=str(error))
             return False
         if credited:
@@ -152,7 +156,7 @@ class Stars:
     async def close_stale(self) -> None:
         """The sweeper's duty: invoices that the counter refuses by now end as canceled."""
         before = clock.now_ms() - int((STALE_SECONDS + STALE_MARGIN_SECONDS) * 1000)
-        while await self._db.write(rows.close_stale, PROVIDER, before=before):
+        while await self._db.write(payment_rows.close_stale, PROVIDER, before=before):
             pass
 
     async def returned(self, charge_id: str) -> bool:
@@ -160,9 +164,9 @@ class Stars:
         try:
             return await self._db.write(_take_back, charge_id)
         except (NotFound, IllegalMove, KeyReused) as error:
-            payment = await self._db.read(rows.by_provider_id, charge_id)
+            payment = await self._db.read(payment_rows.by_provider_id, charge_id)
             proposal = Proposal(payment.user_id, -payment.amount) if payment else None
-            kind = "refund-not-taken" if payment else differences.RETURN_OF_UNKNOWN
+            kind = "refund-not-taken" if payment else difference_rows.RETURN_OF_UNKNOWN
             owner = payment.user_id if payment else None
             payment_id = payment.id if payment else None
             facts = {} if payment else {"payment": charge_id}
@@ -172,7 +176,7 @@ class Stars:
 
     async def sold_any(self) -> bool:
         """Whether there is anything to compare: Stars are sold, or once were."""
-        return self.enabled or await self._db.read_apart(rows.any_paid, PROVIDER)
+        return self.enabled or await self._db.read_apart(payment_rows.any_paid, PROVIDER)
 
     # --- comparison -------------------------------------------------------------------------------------
 
@@ -224,7 +228,7 @@ class Stars:
                 lost = Proposal(payment.user_id, payment.refunded_amount - payment.amount)
                 await self._strange(report, "credited-unknown", payment, lost if lost.amount else None)
         for refund in taken:
-            known = await self._db.read(rows.get, refund.payment_id)
+            known = await self._db.read(payment_rows.get, refund.payment_id)
             if known is not None and refund.provider_refund_id in went:
                 await self._strange(report, "refund-unknown", known, Proposal(known.user_id, refund.amount))
 
@@ -232,7 +236,7 @@ class Stars:
         """Those from `since` on, oldest first as Telegram lists them; where the young ones begin is remembered."""
         now = clock.now()
         scanned = f"{SCANNED}:{self._bot.id}"  # each bot has a list of its own
-        kept = int(await self._db.read(flags.get, scanned) or 0)
+        kept = int(await self._db.read(flag_rows.get, scanned) or 0)
         offset = kept if since >= now - YOUNG_SECONDS else 0
         first_young: int | None = None
         for _ in range(MOST_PAGES):
@@ -244,7 +248,7 @@ class Stars:
                     yield one
             offset += len(page)
             if len(page) < PAGE:
-                await self._db.write(flags.put, scanned, str(offset if first_young is None else first_young))
+                await self._db.write(flag_rows.put, scanned, str(offset if first_young is None else first_young))
                 return
 
     async def _strange(self, report: Report, kind: str, payment: Payment, proposal: Proposal | None) -> None:
@@ -255,7 +259,7 @@ class Stars:
             report.new.append(new)
 
     async def _note(self, found: Found) -> Any:
-        return await self._db.write(differences.note, found, admins=self.admins)
+        return await self._db.write(difference_rows.note, found, admins=self.admins)
 
 
 class StarsRefunds:
@@ -287,7 +291,7 @@ class StarsRefunds:
 
 def _checkout_fault(tx: Tx, query: PreCheckoutQuery) -> str | None:
     """Why the invoice can't be paid now: the name of a text, None when it can."""
-    order, person = rows.get(tx, query.invoice_payload), users.get(tx, query.from_user.id)
+    order, person = payment_rows.get(tx, query.invoice_payload), user_rows.get(tx, query.from_user.id)
     if order is None or order.provider != PROVIDER or order.user_id != query.from_user.id:
         return "not-yours"
     if person is not None and person.is_banned:
@@ -301,16 +305,16 @@ def _checkout_fault(tx: Tx, query: PreCheckoutQuery) -> str | None:
 
 
 def _language(tx: Tx, user_id: int) -> str | None:
-    person = users.get(tx, user_id)
+    person = user_rows.get(tx, user_id)
     return person.language if person else None
 
 
 def _take_back(tx: Tx, charge_id: str) -> bool:
-    payment = rows.by_provider_id(tx, charge_id)
+    payment = payment_rows.by_provider_id(tx, charge_id)
     if payment is None or payment.provider != PROVIDER:
         raise NotFound("no payment of this charge")
-    own = [one for one in refunds.of_payment(tx, payment.id) if not one.is_final]
-    _, new = refunds.take_back(
+    own = [one for one in refund_rows.of_payment(tx, payment.id) if not one.is_final]
+    _, new = refund_rows.take_back(
         tx,
         payment.id,
         refund_id=f"tg-{payment.id}",

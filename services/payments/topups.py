@@ -15,8 +15,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from database import inbox, users
-from database import payments as rows
+from database import inbox
+from database import payments as payment_rows
+from database import users as user_rows
 from database.models import Database, InboxItem, NotFound, Payment, PaymentStatus
 from services.common.i18n import Texts
 from services.common.log import event
@@ -125,7 +126,7 @@ class Payments:
             order_id=order_id,
             receipt=await self._receipt_for(user_id),
         )
-        order = rows.NewPayment(
+        order = payment_rows.NewPayment(
             id=order_id,
             user_id=user_id,
             provider=PROVIDER,
@@ -136,13 +137,13 @@ class Payments:
             message_id=message_id,
             draft_id=draft_id,
         )
-        payment = await self._db.write(rows.open_payment, order, poll_in_ms=FIRST_POLL_MS)
+        payment = await self._db.write(payment_rows.open_payment, order, poll_in_ms=FIRST_POLL_MS)
         return await self._settlement.create(payment)
 
     async def _receipt_for(self, user_id: int) -> Receipt | None:
         if self._receipt is None:
             return None
-        person = await self._db.read(users.get, user_id)
+        person = await self._db.read(user_rows.get, user_id)
         if person is None or person.email is None:
             raise TopUpUnavailable("email")
         return dataclasses.replace(self._receipt, email=person.email)
@@ -151,7 +152,7 @@ class Payments:
 
     async def check(self, payment_id: str, user_id: int) -> Payment:
         """The person asks whether the money came: look now. Raises NotFound, TopUpUnavailable("try_later")."""
-        payment = await self._db.read(rows.get, payment_id)
+        payment = await self._db.read(payment_rows.get, payment_id)
         if payment is None or payment.user_id != user_id:
             raise NotFound(f"payment {payment_id}")
         if payment.status is not PaymentStatus.PENDING:
@@ -203,7 +204,7 @@ class Payments:
         settled = await self.settle(payment.id)
         if settled.status is PaymentStatus.PENDING and not settled.quarantined_reason:
             # The notification was quicker than the provider's own books: ask again soon.
-            await self._db.write(rows.schedule_poll, payment.id, delay_ms=FIRST_POLL_MS)
+            await self._db.write(payment_rows.schedule_poll, payment.id, delay_ms=FIRST_POLL_MS)
 
     async def on_refund_event(self, refund_id: str, *, at_once: bool = False) -> None:
         """Somebody says that YooKassa gave money back: look, and take it back once.
@@ -227,7 +228,7 @@ class Payments:
     async def poll_due(self) -> None:
         """Ask about the payments whose next look is due, a few at once."""
         if self.enabled:
-            await self._all(await self._db.write(rows.take_due), self._poll)
+            await self._all(await self._db.write(payment_rows.take_due), self._poll)
 
     async def _poll(self, payment: Payment) -> None:
         try:
@@ -257,7 +258,7 @@ class Payments:
         """Whatever the look brought, the next one lies ahead by the payment's age."""
         now = await self._settlement.fresh(payment_id)
         if now.status is PaymentStatus.PENDING and now.next_look_at is not None:
-            await self._db.write(rows.schedule_poll, payment_id, delay_ms=self._next_poll(now))
+            await self._db.write(payment_rows.schedule_poll, payment_id, delay_ms=self._next_poll(now))
 
     def _next_poll(self, payment: Payment) -> int | None:
         """Growing gaps while the link lives, hourly for two days, then rarely; None when nothing more can come."""

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from database import assets as asset_rows
-from database import jobs, outbox, payments, refunds
+from database import jobs as job_rows
+from database import outbox
+from database import payments as payment_rows
+from database import refunds as refund_rows
 from database.audit.checks import MOST_IDS, RULES, check_file, run_checks
 from database.models import Database, JobStep, JobType
 from tests.support.database_fixture import Clock, assert_books
@@ -34,23 +37,23 @@ def tamper(path: Path, *statements: str, guards: bool = True) -> None:
 async def shop(empty_db: Database, clock: Clock) -> Database:
     """A job of each end, a payment of each state, debts and holds: everything that the rules speak of."""
     for payment_id in ("paid", "back", "open"):
-        new = payments.NewPayment(payment_id, ANNA, "yookassa", 5_000, f"key-{payment_id}", None)
-        await empty_db.write(payments.open_payment, new, poll_in_ms=1_000)
+        new = payment_rows.NewPayment(payment_id, ANNA, "yookassa", 5_000, f"key-{payment_id}", None)
+        await empty_db.write(payment_rows.open_payment, new, poll_in_ms=1_000)
     for payment_id in ("paid", "back"):
-        await empty_db.write(payments.settle, payment_id)
+        await empty_db.write(payment_rows.settle, payment_id)
     for job_id in ("done", "failed", "working"):
-        order = jobs.NewJob(job_id, ANNA, JobType.IMAGE, "m", "p", {}, 300, hold_ms=900_000)
-        await empty_db.write(jobs.start, order, max_active=9)
-    job = await empty_db.write(jobs.claim, "done", JobStep.IMAGE)
+        order = job_rows.NewJob(job_id, ANNA, JobType.IMAGE, "m", "p", {}, 300, hold_ms=900_000)
+        await empty_db.write(job_rows.start, order, max_active=9)
+    job = await empty_db.write(job_rows.claim, "done", JobStep.IMAGE)
     assert job is not None
-    await empty_db.write(jobs.begin_call, "done", job.attempt, provider="p", model="m")
+    await empty_db.write(job_rows.begin_call, "done", job.attempt, provider="p", model="m")
     asset = asset_rows.NewAsset("asset", ANNA, "results/done.png", "0" * 64, "image/png", 10, 1, 1)
-    assert await empty_db.write(jobs.finish, "done", job.attempt, asset, keep_ms=86_400_000, price=250)
-    await empty_db.write(jobs.compensate, "done", "admin", amount=50)
-    await empty_db.write(jobs.fail, "failed", "refused")
+    assert await empty_db.write(job_rows.finish, "done", job.attempt, asset, keep_ms=86_400_000, price=250)
+    await empty_db.write(job_rows.compensate, "done", "admin", amount=50)
+    await empty_db.write(job_rows.fail, "failed", "refused")
     await empty_db.add_balance(7002, 100, key="other", reason="r")
     await empty_db.subtract_balance(ANNA, 9_000, key="spent", reason="r")
-    await empty_db.write(refunds.take_back, "back", refund_id="r", provider_refund_id="yr", amount=5_000)
+    await empty_db.write(refund_rows.take_back, "back", refund_id="r", provider_refund_id="yr", amount=5_000)
     for item in await empty_db.write(outbox.claim):
         await empty_db.write(outbox.retry, item.id, delay_ms=0)
     await assert_books(empty_db)

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from database import admin, flags, inbox, jobs, ledger, outbox, spending, users
+from database import admin, inbox, ledger, outbox, spending
 from database import assets as asset_rows
+from database import flags as flag_rows
+from database import jobs as job_rows
+from database import users as user_rows
 from database.audit.checks import run_checks
 from database.models import (
     Banned,
@@ -39,9 +42,9 @@ HOLD = 15 * MINUTE
 DAY = 24 * HOUR
 
 
-def order(job_id: str = "j", user_id: int = ANNA, **changes: Any) -> jobs.NewJob:
+def order(job_id: str = "j", user_id: int = ANNA, **changes: Any) -> job_rows.NewJob:
     values: dict[str, Any] = {"type": JobType.IMAGE, "model": "m", "prompt": "a cat", "params": {"size": "1K"}}
-    return jobs.NewJob(job_id, user_id, **{**values, "price": PRICE, "hold_ms": HOLD, **changes})
+    return job_rows.NewJob(job_id, user_id, **{**values, "price": PRICE, "hold_ms": HOLD, **changes})
 
 
 def picture(job_id: str = "j", user_id: int = ANNA) -> asset_rows.NewAsset:
@@ -51,26 +54,26 @@ def picture(job_id: str = "j", user_id: int = ANNA) -> asset_rows.NewAsset:
 
 async def start(db: Database, job_id: str = "j", user_id: int = ANNA, **changes: Any) -> Job:
     await db.add_balance(user_id, changes.get("price", PRICE), key=f"for-{job_id}", reason="test")
-    job, new = await db.write(jobs.start, order(job_id, user_id, **changes), max_active=3)
+    job, new = await db.write(job_rows.start, order(job_id, user_id, **changes), max_active=3)
     assert new
     return job
 
 
 async def claimed(db: Database, job_id: str = "j", step: JobStep = JobStep.IMAGE) -> Job:
-    job = await db.write(jobs.claim, job_id, step)
+    job = await db.write(job_rows.claim, job_id, step)
     assert job is not None
     return job
 
 
 async def finished(db: Database, job_id: str = "j", price: int | None = None) -> Job:
     job = await claimed(db, job_id)
-    done = await db.write(jobs.finish, job_id, job.attempt, picture(job_id, job.user_id), keep_ms=DAY, price=price)
+    done = await db.write(job_rows.finish, job_id, job.attempt, picture(job_id, job.user_id), keep_ms=DAY, price=price)
     assert done is not None
     return done
 
 
 async def job_of(db: Database, job_id: str = "j") -> Job:
-    job = await db.read(jobs.get, job_id)
+    job = await db.read(job_rows.get, job_id)
     assert job is not None
     return job
 
@@ -109,7 +112,7 @@ async def test_start_reserves_and_writes_the_job(db: Database, clock: Clock) -> 
 async def test_a_double_tap_is_one_job(db: Database) -> None:
     """The same order again, or fifty times at once, gives the same job and takes the money once."""
     await db.add_balance(ANNA, 10 * PRICE, key="k", reason="r")
-    answers = await asyncio.gather(*(db.write(jobs.start, order(), max_active=3) for _ in range(50)))
+    answers = await asyncio.gather(*(db.write(job_rows.start, order(), max_active=3) for _ in range(50)))
     assert sum(new for _, new in answers) == 1
     assert {job.id for job, _ in answers} == {"j"}
     assert await db.get_balance(ANNA) == 9 * PRICE
@@ -120,7 +123,7 @@ async def test_a_tap_after_the_end_finds_the_ended_job(db: Database) -> None:
     await start(db)
     await finished(db)
     before = await snapshot(db)
-    job, new = await db.write(jobs.start, order(), max_active=0)
+    job, new = await db.write(job_rows.start, order(), max_active=0)
     assert (job.status, new) == ("completed", False)
     assert await snapshot(db) == before
 
@@ -130,7 +133,7 @@ async def test_an_id_of_another_user_is_refused(db: Database) -> None:
     await start(db)
     await db.add_balance(BORIS, PRICE, key="k", reason="r")
     with pytest.raises(KeyReused):
-        await db.write(jobs.start, order(user_id=BORIS), max_active=3)
+        await db.write(job_rows.start, order(user_id=BORIS), max_active=3)
 
 
 async def test_a_spent_hold_starts_no_job(db: Database) -> None:
@@ -140,7 +143,7 @@ async def test_a_spent_hold_starts_no_job(db: Database) -> None:
         await db.reserve_balance(ANNA, PRICE, end.__name__)
         await end(end.__name__)
         with pytest.raises(KeyReused):
-            await db.write(jobs.start, order(end.__name__), max_active=3)
+            await db.write(job_rows.start, order(end.__name__), max_active=3)
 
 
 async def test_a_job_takes_over_an_open_hold(db: Database, clock: Clock) -> None:
@@ -148,8 +151,8 @@ async def test_a_job_takes_over_an_open_hold(db: Database, clock: Clock) -> None
     await db.add_balance(ANNA, PRICE, key="k", reason="r")
     await db.reserve_balance(ANNA, PRICE, "j")
     with pytest.raises(KeyReused):
-        await db.write(jobs.start, order(price=PRICE - 1), max_active=3)
-    await db.write(jobs.start, order(), max_active=3)
+        await db.write(job_rows.start, order(price=PRICE - 1), max_active=3)
+    await db.write(job_rows.start, order(), max_active=3)
     assert (await held_for(db)).hold_until == clock.now + HOLD
     assert await db.get_balance(ANNA) == 0
 
@@ -158,7 +161,7 @@ async def test_a_job_takes_over_an_open_hold(db: Database, clock: Clock) -> None
 async def test_a_refused_start_writes_nothing(db: Database, why: str) -> None:
     """No money, too many open jobs, a ban, maintenance or an impossible price: an error, and no row anywhere."""
     await db.add_balance(ANNA, 2 * PRICE, key="k", reason="r")
-    await db.write(jobs.start, order("other"), max_active=3)
+    await db.write(job_rows.start, order("other"), max_active=3)
     price, limit, error = PRICE, 3, Exception
     match why:
         case "money":
@@ -166,10 +169,10 @@ async def test_a_refused_start_writes_nothing(db: Database, why: str) -> None:
         case "limit":
             limit, error = 1, TooManyJobs
         case "ban":
-            await db.write(users.set_banned, ANNA, True)
+            await db.write(user_rows.set_banned, ANNA, True)
             error = Banned
         case "maintenance":
-            await db.write(flags.put, flags.MAINTENANCE, "on")
+            await db.write(flag_rows.put, flag_rows.MAINTENANCE, "on")
             error = UnderMaintenance
         case "nothing":
             price, error = 0, ValueError
@@ -177,65 +180,65 @@ async def test_a_refused_start_writes_nothing(db: Database, why: str) -> None:
             price, error = 10**11 + 1, ValueError
     before = await snapshot(db)
     with pytest.raises(error):
-        await db.write(jobs.start, order(price=price), max_active=limit)
+        await db.write(job_rows.start, order(price=price), max_active=limit)
     assert await snapshot(db) == before
 
 
 async def test_a_day_costs_no_more_at_providers_than_it_may(db: Database, clock: Clock) -> None:
     """Of a hundred orders at once only those start that the day's limit bears; what ends without a bill frees it."""
     await db.add_balance(ANNA, 1_000 * PRICE, key="k", reason="r")
-    await db.write(jobs.start, order("early", provider_cost=40), max_active=1_000)
+    await db.write(job_rows.start, order("early", provider_cost=40), max_active=1_000)
     await claimed(db, "early")
-    call = await db.write(jobs.begin_call, "early", 1, provider="p", model="m")
-    await db.write(jobs.end_call, call, CallOutcome.REFUSED, cost_micro_usd=15)
-    await db.write(jobs.end_call, call, CallOutcome.REFUSED, cost_micro_usd=15)
-    await db.write(jobs.fail, "early", "refused", attempt=1)
+    call = await db.write(job_rows.begin_call, "early", 1, provider="p", model="m")
+    await db.write(job_rows.end_call, call, CallOutcome.REFUSED, cost_micro_usd=15)
+    await db.write(job_rows.end_call, call, CallOutcome.REFUSED, cost_micro_usd=15)
+    await db.write(job_rows.fail, "early", "refused", attempt=1)
     assert await db.read(spending.today) == 15
     calls = [
-        db.write(jobs.start, order(f"j{number}", provider_cost=30), max_active=1_000, spend_per_day=100)
+        db.write(job_rows.start, order(f"j{number}", provider_cost=30), max_active=1_000, spend_per_day=100)
         for number in range(100)
     ]
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(isinstance(answer, SpendLimitReached) for answer in answers) == 98
-    running = await db.read(jobs.open_of_user, ANNA)
-    await db.write(jobs.cancel, running[0].id, ANNA)
-    await db.write(jobs.start, order("last", provider_cost=30), max_active=1_000, spend_per_day=100)
+    running = await db.read(job_rows.open_of_user, ANNA)
+    await db.write(job_rows.cancel, running[0].id, ANNA)
+    await db.write(job_rows.start, order("last", provider_cost=30), max_active=1_000, spend_per_day=100)
     with pytest.raises(SpendLimitReached):
-        await db.write(jobs.start, order("too much", provider_cost=30), max_active=1_000, spend_per_day=100)
+        await db.write(job_rows.start, order("too much", provider_cost=30), max_active=1_000, spend_per_day=100)
     clock.now += DAY
     assert await db.read(spending.today) == 60
-    await db.write(jobs.start, order("next", provider_cost=40), max_active=1_000, spend_per_day=100)
+    await db.write(job_rows.start, order("next", provider_cost=40), max_active=1_000, spend_per_day=100)
 
 
 async def test_what_a_clip_was_billed_counts_once(db: Database) -> None:
     """The bill comes after the call, perhaps twice and with another sum: the day has the last word of it."""
     await start(db, type=JobType.VIDEO, provider_cost=70)
     await claimed(db, step=JobStep.SUBMIT)
-    call = await db.write(jobs.begin_call, "j", 1, provider="p", model="m")
-    await db.write(jobs.end_call, call, CallOutcome.OK)
+    call = await db.write(job_rows.begin_call, "j", 1, provider="p", model="m")
+    await db.write(job_rows.end_call, call, CallOutcome.OK)
     for cost in (50, 50, 60):
-        await db.write(jobs.record_cost, "j", cost)
+        await db.write(job_rows.record_cost, "j", cost)
     assert await db.read(spending.billed) == 60
 
 
 async def test_a_hundred_orders_with_money_for_one(db: Database) -> None:
     """Of a hundred different orders at once with money for one, one starts."""
     await db.add_balance(ANNA, PRICE, key="k", reason="r")
-    calls = [db.write(jobs.start, order(f"j{number}"), max_active=1_000) for number in range(100)]
+    calls = [db.write(job_rows.start, order(f"j{number}"), max_active=1_000) for number in range(100)]
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(isinstance(answer, InsufficientFunds) for answer in answers) == 99
-    assert len(await db.read(jobs.open_of_user, ANNA)) == 1
+    assert len(await db.read(job_rows.open_of_user, ANNA)) == 1
 
 
 async def test_the_limit_holds_at_once_and_frees_with_the_end(db: Database) -> None:
     """Of a hundred orders at once no more than the limit start; an ended job makes room."""
     await db.add_balance(ANNA, 100 * PRICE, key="k", reason="r")
-    calls = [db.write(jobs.start, order(f"j{number}"), max_active=3) for number in range(100)]
+    calls = [db.write(job_rows.start, order(f"j{number}"), max_active=3) for number in range(100)]
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(isinstance(answer, TooManyJobs) for answer in answers) == 97
-    running = await db.read(jobs.open_of_user, ANNA)
-    await db.write(jobs.cancel, running[0].id, ANNA)
-    await db.write(jobs.start, order("next"), max_active=3)
+    running = await db.read(job_rows.open_of_user, ANNA)
+    await db.write(job_rows.cancel, running[0].id, ANNA)
+    await db.write(job_rows.start, order("next"), max_active=3)
 
 
 # --- dispatch and claim -----------------------------------------------------------------------------
@@ -244,7 +247,7 @@ async def test_the_limit_holds_at_once_and_frees_with_the_end(db: Database) -> N
 async def test_one_of_many_claims_wins(db: Database) -> None:
     """Of fifty workers that claim a job at once, one gets it; the others get None."""
     await start(db)
-    answers = await asyncio.gather(*(db.write(jobs.claim, "j", JobStep.IMAGE) for _ in range(50)))
+    answers = await asyncio.gather(*(db.write(job_rows.claim, "j", JobStep.IMAGE) for _ in range(50)))
     won = [job for job in answers if job is not None]
     assert [(job.status, job.attempt) for job in won] == [("processing", 1)]
     assert (await causes(db)).count("claimed") == 1
@@ -253,28 +256,28 @@ async def test_one_of_many_claims_wins(db: Database) -> None:
 async def test_a_claim_of_another_step_or_job_is_nothing(db: Database) -> None:
     """A message for a step that is over, for an ended job or for none at all is dropped silently."""
     await start(db)
-    assert await db.write(jobs.claim, "j", JobStep.FINISH) is None
-    assert await db.write(jobs.claim, "nothing", JobStep.IMAGE) is None
-    await db.write(jobs.cancel, "j", ANNA)
-    assert await db.write(jobs.claim, "j", JobStep.IMAGE) is None
+    assert await db.write(job_rows.claim, "j", JobStep.FINISH) is None
+    assert await db.write(job_rows.claim, "nothing", JobStep.IMAGE) is None
+    await db.write(job_rows.cancel, "j", ANNA)
+    assert await db.write(job_rows.claim, "j", JobStep.IMAGE) is None
 
 
 async def test_a_lost_lease_changes_nothing_any_more(db: Database, clock: Clock) -> None:
     """After its lease ran out and another claimed, the late worker can neither renew, call, finish nor put back."""
     await start(db)
     late = await claimed(db)
-    clock.forward(jobs.LEASE_MS + 1)
-    assert [job.id for job in await db.read(jobs.due)] == ["j"]
+    clock.forward(job_rows.LEASE_MS + 1)
+    assert [job.id for job in await db.read(job_rows.due)] == ["j"]
     fresh = await claimed(db)
     assert fresh.attempt == late.attempt + 1
     before = await snapshot(db)
-    assert await db.write(jobs.renew, "j", late.attempt) is False
-    assert await db.write(jobs.begin_call, "j", late.attempt, provider="p", model="m") is None
-    assert await db.write(jobs.finish, "j", late.attempt, picture(), keep_ms=DAY) is None
-    assert await db.write(jobs.put_back, "j", late.attempt, delay_ms=0, cause="late") is False
-    assert await db.write(jobs.fail, "j", "late", attempt=late.attempt) is None
+    assert await db.write(job_rows.renew, "j", late.attempt) is False
+    assert await db.write(job_rows.begin_call, "j", late.attempt, provider="p", model="m") is None
+    assert await db.write(job_rows.finish, "j", late.attempt, picture(), keep_ms=DAY) is None
+    assert await db.write(job_rows.put_back, "j", late.attempt, delay_ms=0, cause="late") is False
+    assert await db.write(job_rows.fail, "j", "late", attempt=late.attempt) is None
     assert await snapshot(db) == before
-    assert await db.write(jobs.finish, "j", fresh.attempt, picture(), keep_ms=DAY) is not None
+    assert await db.write(job_rows.finish, "j", fresh.attempt, picture(), keep_ms=DAY) is not None
 
 
 async def test_a_renewed_lease_keeps_others_away(db: Database, clock: Clock) -> None:
@@ -282,31 +285,31 @@ async def test_a_renewed_lease_keeps_others_away(db: Database, clock: Clock) -> 
     await start(db)
     job = await claimed(db)
     for _ in range(5):
-        clock.forward(jobs.LEASE_MS - 1_000)
-        assert await db.write(jobs.renew, "j", job.attempt)
-        assert await db.write(jobs.claim, "j", JobStep.IMAGE) is None
-        assert await db.read(jobs.due) == []
+        clock.forward(job_rows.LEASE_MS - 1_000)
+        assert await db.write(job_rows.renew, "j", job.attempt)
+        assert await db.write(job_rows.claim, "j", JobStep.IMAGE) is None
+        assert await db.read(job_rows.due) == []
 
 
 async def test_no_call_without_a_live_lease(db: Database, clock: Clock) -> None:
     """The intent to call is written only by who holds the lease right now, even if nobody else wants it yet."""
     await start(db)
     job = await claimed(db)
-    clock.forward(jobs.LEASE_MS + 1)
-    assert await db.write(jobs.begin_call, "j", job.attempt, provider="p", model="m") is None
-    assert await db.write(jobs.renew, "j", job.attempt)
-    assert await db.write(jobs.begin_call, "j", job.attempt, provider="p", model="m") is not None
+    clock.forward(job_rows.LEASE_MS + 1)
+    assert await db.write(job_rows.begin_call, "j", job.attempt, provider="p", model="m") is None
+    assert await db.write(job_rows.renew, "j", job.attempt)
+    assert await db.write(job_rows.begin_call, "j", job.attempt, provider="p", model="m") is not None
 
 
 async def test_put_back_is_tried_again_later(db: Database, clock: Clock) -> None:
     """A step put back is due after its delay, and a renewal that comes late does not take it again."""
     await start(db)
     job = await claimed(db)
-    assert await db.write(jobs.put_back, "j", job.attempt, delay_ms=5_000, cause="429")
-    assert await db.write(jobs.renew, "j", job.attempt) is False
-    assert await db.read(jobs.due) == []
+    assert await db.write(job_rows.put_back, "j", job.attempt, delay_ms=5_000, cause="429")
+    assert await db.write(job_rows.renew, "j", job.attempt) is False
+    assert await db.read(job_rows.due) == []
     clock.forward(5_000)
-    assert [due.failures for due in await db.read(jobs.due)] == [1]
+    assert [due.failures for due in await db.read(job_rows.due)] == [1]
     assert (await claimed(db)).attempt == 2
     assert await causes(db) == ["confirmed", "claimed", "429", "claimed"]
 
@@ -314,12 +317,12 @@ async def test_put_back_is_tried_again_later(db: Database, clock: Clock) -> None
 async def test_a_lost_message_is_sent_again_once(db: Database, clock: Clock) -> None:
     """A due job is dispatched again by one of those who saw it due."""
     await start(db)
-    clock.forward(jobs.REDISPATCH_MS)
-    seen = (await db.read(jobs.due))[0]
-    answers = [await db.write(jobs.redispatch, seen) for _ in range(3)]
+    clock.forward(job_rows.REDISPATCH_MS)
+    seen = (await db.read(job_rows.due))[0]
+    answers = [await db.write(job_rows.redispatch, seen) for _ in range(3)]
     assert [job is not None for job in answers] == [True, False, False]
     assert (await job_of(db)).dispatches == 2
-    assert await db.read(jobs.due) == []
+    assert await db.read(job_rows.due) == []
 
 
 # --- calls ------------------------------------------------------------------------------------------
@@ -329,13 +332,13 @@ async def test_the_first_word_on_a_call_stands(db: Database) -> None:
     """A call's outcome is written once; a call without one counts as one that may have been billed."""
     await start(db)
     job = await claimed(db)
-    call = await db.write(jobs.begin_call, "j", job.attempt, provider="p", model="m")
+    call = await db.write(job_rows.begin_call, "j", job.attempt, provider="p", model="m")
     assert call is not None
-    assert await db.read(jobs.spent_calls, "j") == 1
-    await db.write(jobs.end_call, call, CallOutcome.REFUSED, code="blocked")
-    await db.write(jobs.end_call, call, CallOutcome.OK, cost_micro_usd=5)
-    assert [(made.outcome, made.code) for made in await db.read(jobs.calls, "j")] == [("refused", "blocked")]
-    assert await db.read(jobs.spent_calls, "j") == 0
+    assert await db.read(job_rows.spent_calls, "j") == 1
+    await db.write(job_rows.end_call, call, CallOutcome.REFUSED, code="blocked")
+    await db.write(job_rows.end_call, call, CallOutcome.OK, cost_micro_usd=5)
+    assert [(made.outcome, made.code) for made in await db.read(job_rows.calls, "j")] == [("refused", "blocked")]
+    assert await db.read(job_rows.spent_calls, "j") == 0
 
 
 async def test_more_calls_than_allowed_are_found(empty_db: Database) -> None:
@@ -343,8 +346,8 @@ async def test_more_calls_than_allowed_are_found(empty_db: Database) -> None:
     await start(empty_db)
     for _ in range(3):
         job = await claimed(empty_db)
-        assert await empty_db.write(jobs.begin_call, "j", job.attempt, provider="p", model="m")
-        assert await empty_db.write(jobs.put_back, "j", job.attempt, delay_ms=0, cause="lost")
+        assert await empty_db.write(job_rows.begin_call, "j", job.attempt, provider="p", model="m")
+        assert await empty_db.write(job_rows.put_back, "j", job.attempt, delay_ms=0, cause="lost")
         found = [(one.check, one.ids) for one in await empty_db.read(run_checks)]
         assert found == ([("I7", ("j",))] if job.attempt == 3 else [])
     assert await empty_db.read(lambda tx: run_checks(tx, repeats={"image": 2})) == []
@@ -383,8 +386,8 @@ async def test_finish_twice_is_once(db: Database) -> None:
     await start(db)
     await finished(db)
     before = await snapshot(db, "jobs", "ledger", "assets", "outbox", "job_events", "reservations")
-    assert await db.write(jobs.finish, "j", 1, picture(), keep_ms=DAY) is None
-    assert await db.write(jobs.fail, "j", "late") is None
+    assert await db.write(job_rows.finish, "j", 1, picture(), keep_ms=DAY) is None
+    assert await db.write(job_rows.fail, "j", "late") is None
     assert await snapshot(db, *before) == before
 
 
@@ -396,10 +399,10 @@ async def test_a_result_and_the_end_of_the_hold_race(db: Database, clock: Clock,
     clock.forward(HOLD + 1)
 
     async def finish() -> bool:
-        return await db.write(jobs.finish, "j", job.attempt, picture(), keep_ms=DAY) is not None
+        return await db.write(job_rows.finish, "j", job.attempt, picture(), keep_ms=DAY) is not None
 
     async def expire() -> bool:
-        return await db.write(jobs.expire_hold, "j")
+        return await db.write(job_rows.expire_hold, "j")
 
     ends = (finish, expire) if finish_first else (expire, finish)
     assert [await end() for end in ends] == [True, False]
@@ -411,10 +414,10 @@ async def test_fail_gives_everything_back_once(db: Database) -> None:
     """A failed job returns its whole reserve once and says so once."""
     await start(db)
     job = await claimed(db)
-    failed = await db.write(jobs.fail, "j", "provider_refused", attempt=job.attempt)
+    failed = await db.write(job_rows.fail, "j", "provider_refused", attempt=job.attempt)
     assert failed is not None
     assert (failed.status, failed.error_code, failed.cost_actual) == ("failed", "provider_refused", None)
-    assert await db.write(jobs.fail, "j", "again") is None
+    assert await db.write(job_rows.fail, "j", "again") is None
     assert await db.get_balance(ANNA) == PRICE
     assert await owed(db) == ["failed:j"]
 
@@ -425,12 +428,12 @@ async def test_a_hold_without_a_job_ends(db: Database, clock: Clock) -> None:
     await db.reserve_balance(ANNA, PRICE, "free")
     clock.forward(24 * HOUR - 1)
     assert await db.read(ledger.expired_holds) == []
-    assert await db.write(jobs.expire_hold, "free") is False
+    assert await db.write(job_rows.expire_hold, "free") is False
     clock.forward(1)
     assert [held.job_id for held in await db.read(ledger.expired_holds)] == ["free"]
-    assert [await db.write(jobs.expire_hold, "free") for _ in range(2)] == [True, False]
+    assert [await db.write(job_rows.expire_hold, "free") for _ in range(2)] == [True, False]
     assert await db.get_balance(ANNA) == PRICE
-    assert await db.write(jobs.expire_hold, "unknown") is False
+    assert await db.write(job_rows.expire_hold, "unknown") is False
 
 
 async def test_a_hold_of_a_wrong_clock_ends_in_its_own_time(db: Database, clock: Clock) -> None:
@@ -439,17 +442,17 @@ async def test_a_hold_of_a_wrong_clock_ends_in_its_own_time(db: Database, clock:
     await db.add_balance(ANNA, 2 * PRICE, key="k", reason="r")
     clock.forward(year)
     await db.reserve_balance(ANNA, PRICE, "free")
-    await db.write(jobs.start, order(), max_active=9)
+    await db.write(job_rows.start, order(), max_active=9)
     clock.forward(-year)
     assert {held.job_id for held in await db.read(ledger.expired_holds)} == {"free", "j"}
-    assert [await db.write(jobs.expire_hold, job_id) for job_id in ("free", "j")] == [False, False]
+    assert [await db.write(job_rows.expire_hold, job_id) for job_id in ("free", "j")] == [False, False]
     assert await db.get_balance(ANNA) == 0
     clock.forward(HOLD)
     assert await db.read(ledger.expired_holds, limit=1) == [await held_for(db)]
-    assert await db.write(jobs.expire_hold, "j")
+    assert await db.write(job_rows.expire_hold, "j")
     assert (await job_of(db)).error_code == "hold_timeout"
     clock.forward(24 * HOUR - HOLD)
-    assert await db.write(jobs.expire_hold, "free")
+    assert await db.write(job_rows.expire_hold, "free")
     assert await db.get_balance(ANNA) == 2 * PRICE
 
 
@@ -460,7 +463,7 @@ async def test_a_clock_set_back_by_a_day_moves_no_hold(db: Database, clock: Cloc
     before = await snapshot(db)
     clock.forward(-DAY)
     assert await db.read(ledger.expired_holds) == []
-    assert await db.write(jobs.expire_hold, "free") is False
+    assert await db.write(job_rows.expire_hold, "free") is False
     assert await snapshot(db) == before
 
 
@@ -470,13 +473,13 @@ async def test_a_cancel_and_a_call_race(db: Database, cancel_first: bool) -> Non
     await start(db)
     job = await claimed(db)
     if cancel_first:
-        assert (await db.write(jobs.cancel, "j", ANNA)).status == "cancelled"
-        assert await db.write(jobs.begin_call, "j", job.attempt, provider="p", model="m") is None
+        assert (await db.write(job_rows.cancel, "j", ANNA)).status == "cancelled"
+        assert await db.write(job_rows.begin_call, "j", job.attempt, provider="p", model="m") is None
         assert await db.get_balance(ANNA) == PRICE
     else:
-        assert await db.write(jobs.begin_call, "j", job.attempt, provider="p", model="m") is not None
+        assert await db.write(job_rows.begin_call, "j", job.attempt, provider="p", model="m") is not None
         with pytest.raises(IllegalMove):
-            await db.write(jobs.cancel, "j", ANNA)
+            await db.write(job_rows.cancel, "j", ANNA)
         assert (await job_of(db)).status == "processing"
 
 
@@ -484,14 +487,14 @@ async def test_cancelling_again_answers_the_cancelled_job(db: Database) -> None:
     """A second cancel answers the same; a stranger's finds nothing; an ended job can't be cancelled."""
     await start(db)
     with pytest.raises(NotFound):
-        await db.write(jobs.cancel, "j", BORIS)
-    first = await db.write(jobs.cancel, "j", ANNA)
-    assert await db.write(jobs.cancel, "j", ANNA) == first
+        await db.write(job_rows.cancel, "j", BORIS)
+    first = await db.write(job_rows.cancel, "j", ANNA)
+    assert await db.write(job_rows.cancel, "j", ANNA) == first
     assert await db.get_balance(ANNA) == PRICE
     await start(db, "k")
     await finished(db, "k")
     with pytest.raises(IllegalMove):
-        await db.write(jobs.cancel, "k", ANNA)
+        await db.write(job_rows.cancel, "k", ANNA)
 
 
 async def test_compensation_comes_once_per_cause(db: Database) -> None:
@@ -499,11 +502,11 @@ async def test_compensation_comes_once_per_cause(db: Database) -> None:
     await start(db)
     await finished(db, price=300)
     balance = await db.get_balance(ANNA)
-    assert [await db.write(jobs.compensate, "j", "admin", amount=100) for _ in range(3)] == [100] * 3
+    assert [await db.write(job_rows.compensate, "j", "admin", amount=100) for _ in range(3)] == [100] * 3
     assert await db.get_balance(ANNA) == balance + 100
-    assert await db.write(jobs.compensate, "j", "undelivered") == 200
+    assert await db.write(job_rows.compensate, "j", "undelivered") == 200
     with pytest.raises(IllegalMove):
-        await db.write(jobs.compensate, "j", "third")
+        await db.write(job_rows.compensate, "j", "third")
     assert await db.get_balance(ANNA) == balance + 300
     assert (await job_of(db)).status == "completed"
     assert await owed(db) == ["result:j", "compensation:j:admin", "compensation:j:undelivered"]
@@ -514,11 +517,11 @@ async def test_only_charged_jobs_are_compensated(db: Database) -> None:
     await start(db)
     for _ in range(2):
         with pytest.raises(IllegalMove):
-            await db.write(jobs.compensate, "j", "admin")
+            await db.write(job_rows.compensate, "j", "admin")
         if (await job_of(db)).is_open:
-            await db.write(jobs.cancel, "j", ANNA)
+            await db.write(job_rows.cancel, "j", ANNA)
     with pytest.raises(NotFound):
-        await db.write(jobs.compensate, "nothing", "admin")
+        await db.write(job_rows.compensate, "nothing", "admin")
 
 
 @pytest.mark.parametrize("delivered", [True, False])
@@ -532,7 +535,7 @@ async def test_a_result_that_expires_undelivered_is_paid_back(db: Database, cloc
     clock.forward(DAY)
     assert [asset.id for asset in await db.read(asset_rows.expired_assets)] == ["asset-j"]
     for _ in range(2):
-        await db.write(jobs.asset_deleted, "asset-j")
+        await db.write(job_rows.asset_deleted, "asset-j")
     assert await db.get_balance(ANNA) == (0 if delivered else PRICE)
     assert await db.read(asset_rows.expired_assets) == []
 
@@ -548,11 +551,11 @@ async def test_a_result_of_a_wrong_clock_is_kept_for_its_own_time(db: Database, 
     clock.forward(-year)
     (seen,) = await db.read(asset_rows.expired_assets, keep_ms=DAY)
     for _ in range(2):
-        assert not await db.write(jobs.asset_deleted, seen.id, end=seen.expires_at)
+        assert not await db.write(job_rows.asset_deleted, seen.id, end=seen.expires_at)
     assert await db.read(asset_rows.expired_assets, keep_ms=DAY) == []
     clock.forward(DAY)
     (ended,) = await db.read(asset_rows.expired_assets, keep_ms=DAY)
-    assert await db.write(jobs.asset_deleted, ended.id, end=ended.expires_at)
+    assert await db.write(job_rows.asset_deleted, ended.id, end=ended.expires_at)
     assert await db.get_balance(ANNA) == PRICE + 10
 
 
@@ -574,7 +577,7 @@ async def test_a_photo_that_an_order_needs_by_now_is_not_deleted(db: Database, c
     clock.forward(DAY)
     (seen,) = await db.read(asset_rows.expired_assets)
     await db.write(asset_rows.keep_assets, [photo.id], keep_ms=DAY)
-    assert not await db.write(jobs.asset_deleted, seen.id, end=seen.expires_at)
+    assert not await db.write(job_rows.asset_deleted, seen.id, end=seen.expires_at)
     assert (await db.read(asset_rows.get_asset, photo.id)).deleted_at is None
 
 
@@ -623,8 +626,8 @@ async def test_the_schema_refuses(db: Database, statement: str) -> None:
 async def submitted(db: Database, job_id: str = "v") -> Job:
     await start(db, job_id, type=JobType.VIDEO)
     job = await claimed(db, job_id, JobStep.SUBMIT)
-    assert await db.write(jobs.begin_call, job_id, job.attempt, provider="kling", model="m") is not None
-    assert await db.write(jobs.submitted, job_id, job.attempt, external_id=f"task-{job_id}", poll_in_ms=10_000)
+    assert await db.write(job_rows.begin_call, job_id, job.attempt, provider="kling", model="m") is not None
+    assert await db.write(job_rows.submitted, job_id, job.attempt, external_id=f"task-{job_id}", poll_in_ms=10_000)
     return await job_of(db, job_id)
 
 
@@ -632,42 +635,42 @@ async def test_a_clip_in_flight_is_a_row(db: Database, clock: Clock) -> None:
     """After the submit no worker holds the job: the watcher finds it when its look is due."""
     job = await submitted(db)
     assert (job.step, job.external_id, job.external_key, job.lease_until) == ("watch", "task-v", "v", None)
-    assert await db.write(jobs.submitted, "v", job.attempt, external_id="other", poll_in_ms=0) is False
-    assert await db.write(jobs.renew, "v", job.attempt) is False
-    assert await db.read(jobs.due_to_watch) == []
+    assert await db.write(job_rows.submitted, "v", job.attempt, external_id="other", poll_in_ms=0) is False
+    assert await db.write(job_rows.renew, "v", job.attempt) is False
+    assert await db.read(job_rows.due_to_watch) == []
     clock.forward(10_000)
-    assert [due.id for due in await db.read(jobs.due_to_watch)] == ["v"]
-    assert await db.read(jobs.due) == []
+    assert [due.id for due in await db.read(job_rows.due_to_watch)] == ["v"]
+    assert await db.read(job_rows.due) == []
 
 
 async def test_looks_come_later_or_now(db: Database) -> None:
     """A look may be put off with progress that never goes back; a callback by either id brings it forward."""
     await submitted(db)
-    await db.write(jobs.schedule_poll, "v", poll_in_ms=60_000, progress=60)
-    await db.write(jobs.schedule_poll, "v", poll_in_ms=60_000, progress=40)
+    await db.write(job_rows.schedule_poll, "v", poll_in_ms=60_000, progress=60)
+    await db.write(job_rows.schedule_poll, "v", poll_in_ms=60_000, progress=40)
     assert (await job_of(db, "v")).progress == 60
     for hint in (("task-v", None), (None, "v")):
-        await db.write(jobs.schedule_poll, "v", poll_in_ms=60_000)
-        assert await db.read(jobs.due_to_watch) == []
-        assert await db.write(jobs.poll_now, *hint) == "v"
-        assert [due.id for due in await db.read(jobs.due_to_watch)] == ["v"]
+        await db.write(job_rows.schedule_poll, "v", poll_in_ms=60_000)
+        assert await db.read(job_rows.due_to_watch) == []
+        assert await db.write(job_rows.poll_now, *hint) == "v"
+        assert [due.id for due in await db.read(job_rows.due_to_watch)] == ["v"]
     for stranger in (("task-x", "x"), (None, None), ("", "")):
-        assert await db.write(jobs.poll_now, *stranger) is None
+        assert await db.write(job_rows.poll_now, *stranger) is None
 
 
 async def test_a_rendered_clip_is_fetched_and_stored(db: Database) -> None:
     """Rendered → one finish step; a bad address → a fresh look; then stored and charged like a picture."""
     await submitted(db)
-    ready = await db.write(jobs.ready_to_finish, "v", url="https://cdn/1.mp4")
+    ready = await db.write(job_rows.ready_to_finish, "v", url="https://cdn/1.mp4")
     assert ready is not None
     assert (ready.step, ready.external_url, ready.dispatches) == ("finish", "https://cdn/1.mp4", 2)
-    assert await db.write(jobs.ready_to_finish, "v", url="https://cdn/2.mp4") is None
+    assert await db.write(job_rows.ready_to_finish, "v", url="https://cdn/2.mp4") is None
     job = await claimed(db, "v", JobStep.FINISH)
-    assert await db.write(jobs.return_to_polling, "v", job.attempt, cause="the address had expired")
-    assert await db.write(jobs.finish, "v", job.attempt - 1, picture("v"), keep_ms=DAY) is None
-    assert await db.write(jobs.ready_to_finish, "v", url="https://cdn/3.mp4") is not None
+    assert await db.write(job_rows.return_to_polling, "v", job.attempt, cause="the address had expired")
+    assert await db.write(job_rows.finish, "v", job.attempt - 1, picture("v"), keep_ms=DAY) is None
+    assert await db.write(job_rows.ready_to_finish, "v", url="https://cdn/3.mp4") is not None
     job = await claimed(db, "v", JobStep.FINISH)
-    assert await db.write(jobs.finish, "v", job.attempt, picture("v"), keep_ms=DAY) is not None
+    assert await db.write(job_rows.finish, "v", job.attempt, picture("v"), keep_ms=DAY) is not None
     assert (await job_of(db, "v")).status == "completed"
 
 
@@ -675,12 +678,12 @@ async def test_a_clip_past_its_hold_is_given_back(db: Database, clock: Clock) ->
     """A clip that never comes is failed when its hold ends; what the watcher sees later changes nothing."""
     await submitted(db)
     clock.forward(HOLD)
-    assert await db.write(jobs.expire_hold, "v")
+    assert await db.write(job_rows.expire_hold, "v")
     assert await db.get_balance(ANNA) == PRICE
     before = await snapshot(db)
-    assert await db.write(jobs.ready_to_finish, "v", url="https://cdn/1.mp4") is None
-    await db.write(jobs.schedule_poll, "v", poll_in_ms=5)
-    assert await db.write(jobs.poll_now, "task-v", None) is None
+    assert await db.write(job_rows.ready_to_finish, "v", url="https://cdn/1.mp4") is None
+    await db.write(job_rows.schedule_poll, "v", poll_in_ms=5)
+    assert await db.write(job_rows.poll_now, "task-v", None) is None
     assert await snapshot(db) == before
 
 
@@ -739,9 +742,9 @@ async def test_every_move_has_its_event(db: Database) -> None:
     """The story of a job can be read row by row: each move wrote its event in its own transaction."""
     await start(db)
     job = await claimed(db)
-    await db.write(jobs.put_back, "j", job.attempt, delay_ms=0, cause="temporary")
+    await db.write(job_rows.put_back, "j", job.attempt, delay_ms=0, cause="temporary")
     await finished(db)
-    await db.write(jobs.compensate, "j", "admin")
+    await db.write(job_rows.compensate, "j", "admin")
     story = [(status, cause) for _, status, cause in await db.read(admin.job_events_of, "j")]
     assert story == [
         ("pending", "confirmed"),
@@ -758,13 +761,13 @@ async def test_every_move_has_its_event(db: Database) -> None:
 
 
 LOOKS: dict[str, Callable[[Tx, Job], object]] = {
-    "due": lambda tx, job: jobs.due(tx),
-    "due to watch": lambda tx, job: jobs.due_to_watch(tx),
-    "live messages": lambda tx, job: jobs.open_with_status_message(tx),
-    "place in the queue": jobs.ahead_in_queue,
-    "the whole queue": lambda tx, job: jobs.pending_times(tx),
+    "due": lambda tx, job: job_rows.due(tx),
+    "due to watch": lambda tx, job: job_rows.due_to_watch(tx),
+    "live messages": lambda tx, job: job_rows.open_with_status_message(tx),
+    "place in the queue": job_rows.ahead_in_queue,
+    "the whole queue": lambda tx, job: job_rows.pending_times(tx),
     "the day's limit": lambda tx, job: spending.today(tx),
-    "the person's own": lambda tx, job: jobs.open_of_user(tx, job.user_id),
+    "the person's own": lambda tx, job: job_rows.open_of_user(tx, job.user_id),
 }
 
 

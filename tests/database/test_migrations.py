@@ -20,7 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from database import jobs, ledger, payments, refunds, schema
+from database import jobs as job_rows
+from database import ledger, schema
+from database import payments as payment_rows
+from database import refunds as refund_rows
 from database.engine import SqliteFile
 from database.legacy import values as legacy_values
 from database.migrate import newest_revision
@@ -139,9 +142,9 @@ async def test_the_shop_works_on_a_carried_over_file(database_path: Path) -> Non
     db = await migrated(database_path)
     for user_id in (1, 3, 4, 77):
         await db.add_balance(user_id, 5_000, key=f"k{user_id}", reason="r")
-        order = jobs.NewJob(f"new-{user_id}", user_id, JobType.IMAGE, "m", "p", {}, 300, hold_ms=1_000)
-        await db.write(jobs.start, order, max_active=3)
-        await db.write(jobs.cancel, order.id, user_id)
+        order = job_rows.NewJob(f"new-{user_id}", user_id, JobType.IMAGE, "m", "p", {}, 300, hold_ms=1_000)
+        await db.write(job_rows.start, order, max_active=3)
+        await db.write(job_rows.cancel, order.id, user_id)
     await assert_books(db)
     await db.close()
 
@@ -164,10 +167,10 @@ async def test_paid_payments_are_never_credited_again(database_path: Path) -> No
     db = await migrated(database_path)
     before = await snapshot(db)
     for provider_id, status in (("2d-paid", "paid"), ("2d-back", "refunded")):
-        payment = await db.read(payments.by_provider_id, provider_id)
+        payment = await db.read(payment_rows.by_provider_id, provider_id)
         assert payment is not None
         assert (payment.status, payment.legacy) == (status, 1)
-        assert (await db.write(payments.settle, payment.id))[1] is False
+        assert (await db.write(payment_rows.settle, payment.id))[1] is False
     assert await snapshot(db) == before
     await db.close()
 
@@ -176,13 +179,13 @@ async def test_pending_payments_settle_as_any_other(database_path: Path) -> None
     """A payment still open, or canceled and paid after all, is credited once when its money comes."""
     make(database_path)
     db = await migrated(database_path)
-    assert [payment.provider_payment_id for payment in await db.read(payments.due)] == ["2d-wait"]
+    assert [payment.provider_payment_id for payment in await db.read(payment_rows.due)] == ["2d-wait"]
     for provider_id, user_id, before, after in (("2d-wait", 1, 15_075, 20_125), ("2d-gone", 2, 30, 7_030)):
-        payment = await db.read(payments.by_provider_id, provider_id)
+        payment = await db.read(payment_rows.by_provider_id, provider_id)
         assert payment is not None
         assert payment.legacy == 0
         assert await db.get_balance(user_id) == before
-        assert [(await db.write(payments.settle, payment.id))[1] for _ in range(3)] == [True, False, False]
+        assert [(await db.write(payment_rows.settle, payment.id))[1] for _ in range(3)] == [True, False, False]
         assert await db.get_balance(user_id) == after
     await assert_books(db)
     await db.close()
@@ -192,11 +195,11 @@ async def test_a_payment_in_doubt_waits_for_a_person(database_path: Path) -> Non
     """A status that nobody knows might have been credited: it is quarantined and listed, never credited by itself."""
     make(database_path)
     db = await migrated(database_path)
-    payment = await db.read(payments.by_provider_id, "2d-what")
+    payment = await db.read(payment_rows.by_provider_id, "2d-what")
     assert isinstance(payment, Payment)
     assert "strange" in (payment.quarantined_reason or "")
     with pytest.raises(IllegalMove):
-        await db.write(payments.settle, payment.id)
+        await db.write(payment_rows.settle, payment.id)
     assert await rows(db, "SELECT details FROM admin_log WHERE action = 'migration_doubts'") == [
         ('{"ids": ["v1_3-2d-what"]}',)
     ]
@@ -207,7 +210,7 @@ async def test_a_legacy_payment_can_be_taken_back(database_path: Path) -> None:
     """When the provider returns money of an old payment, it is taken from the balance like any other."""
     make(database_path)
     db = await migrated(database_path)
-    await db.write(refunds.take_back, "v1_3-2d-paid", refund_id="r", provider_refund_id="yr", amount=10_000)
+    await db.write(refund_rows.take_back, "v1_3-2d-paid", refund_id="r", provider_refund_id="yr", amount=10_000)
     assert await db.get_balance(1) == 5_075
     await assert_books(db)
     await db.close()
@@ -230,11 +233,11 @@ async def test_open_jobs_are_closed_and_listed(database_path: Path) -> None:
     assert await rows(db, "SELECT created_at FROM jobs WHERE id IN ('1', '3') ORDER BY id") == [
         (1_770_800_400_000,), (1_770_800_000_000,)
     ]  # fmt: skip
-    job = await db.read(jobs.get, "1")
+    job = await db.read(job_rows.get, "1")
     assert job is not None
     assert job.params == {"inputs": [], "v1_3": {"kind": "image", "created_at": "2026-02-11T12:00:00+03:00"}}
     with pytest.raises(IllegalMove):
-        await db.write(jobs.compensate, "1", "admin")
+        await db.write(job_rows.compensate, "1", "admin")
     await db.close()
 
 
@@ -433,12 +436,12 @@ def test_any_version_1_3_file_is_carried_over_exactly(
             assert await db.get_balance(user_id) == max(wallets.get(user_id, 0), 0)
         came = {}
         for name, user_id, amount, word in paid:
-            payment = await db.read(payments.by_provider_id, name)
+            payment = await db.read(payment_rows.by_provider_id, name)
             assert payment is not None
             assert payment.amount == amount
             credited = False
             if payment.quarantined_reason is None:
-                credited = (await db.write(payments.settle, payment.id))[1]
+                credited = (await db.write(payment_rows.settle, payment.id))[1]
             assert credited is (word in ("pending", "canceled"))
             came[user_id] = came.get(user_id, 0) + amount * credited
         for user_id in range(1, 13):

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from database import ledger, payments, refunds
+from database import ledger
+from database import payments as payment_rows
+from database import refunds as refund_rows
 from database.models import (
     BrokenRule,
     Database,
@@ -23,29 +25,29 @@ from tests.support.database_fixture import Clock, snapshot
 ANNA, BORIS = 7001, 7002
 
 
-def top_up(payment_id: str = "p", user_id: int = ANNA, amount: int = 10_000, **changes: Any) -> payments.NewPayment:
+def top_up(payment_id: str = "p", user_id: int = ANNA, amount: int = 10_000, **changes: Any) -> payment_rows.NewPayment:
     values: dict[str, Any] = {"provider": "yookassa", "idempotency_key": f"key-{payment_id}", "request_body": "{}"}
-    return payments.NewPayment(payment_id, user_id, amount=amount, **{**values, **changes})
+    return payment_rows.NewPayment(payment_id, user_id, amount=amount, **{**values, **changes})
 
 
 async def opened(db: Database, payment_id: str = "p", **changes: Any) -> Payment:
-    return await db.write(payments.open_payment, top_up(payment_id, **changes), poll_in_ms=1_000)
+    return await db.write(payment_rows.open_payment, top_up(payment_id, **changes), poll_in_ms=1_000)
 
 
 async def paid(db: Database, payment_id: str = "p", **changes: Any) -> Payment:
     await opened(db, payment_id, **changes)
-    return (await db.write(payments.settle, payment_id))[0]
+    return (await db.write(payment_rows.settle, payment_id))[0]
 
 
 async def payment_of(db: Database, payment_id: str = "p") -> Payment:
-    payment = await db.read(payments.get, payment_id)
+    payment = await db.read(payment_rows.get, payment_id)
     assert payment is not None
     return payment
 
 
 async def returned(db: Database, refund_id: str, amount: int, payment_id: str = "p") -> bool:
     _, new = await db.write(
-        refunds.take_back, payment_id, refund_id=f"r-{refund_id}", provider_refund_id=refund_id, amount=amount
+        refund_rows.take_back, payment_id, refund_id=f"r-{refund_id}", provider_refund_id=refund_id, amount=amount
     )
     return new
 
@@ -94,23 +96,23 @@ async def test_the_providers_id_is_one_payment(db: Database) -> None:
     await opened(db, "p")
     await opened(db, "q")
     accept: dict[str, Any] = {"confirmation_url": "https://pay", "look_in_ms": 5_000}
-    first = await db.write(payments.accepted, "p", provider_payment_id="y1", **accept)
-    assert await db.write(payments.accepted, "p", provider_payment_id="y1", **accept) == first
+    first = await db.write(payment_rows.accepted, "p", provider_payment_id="y1", **accept)
+    assert await db.write(payment_rows.accepted, "p", provider_payment_id="y1", **accept) == first
     with pytest.raises(KeyReused):
-        await db.write(payments.accepted, "p", provider_payment_id="y2", **accept)
+        await db.write(payment_rows.accepted, "p", provider_payment_id="y2", **accept)
     with pytest.raises(BrokenRule):
-        await db.write(payments.accepted, "q", provider_payment_id="y1", **accept)
-    assert (await db.read(payments.by_provider_id, "y1")) == first
+        await db.write(payment_rows.accepted, "q", provider_payment_id="y1", **accept)
+    assert (await db.read(payment_rows.by_provider_id, "y1")) == first
     with pytest.raises(NotFound):
-        await db.write(payments.accepted, "nothing", provider_payment_id="y3", **accept)
+        await db.write(payment_rows.accepted, "nothing", provider_payment_id="y3", **accept)
 
 
 async def test_the_first_send_sets_the_age_of_the_key(db: Database, clock: Clock) -> None:
     """The moment of the first send stays, however often the request is sent again."""
     await opened(db)
-    first = await db.write(payments.sending, "p")
+    first = await db.write(payment_rows.sending, "p")
     clock.forward(60_000)
-    assert (await db.write(payments.sending, "p")).sent_at == first.sent_at
+    assert (await db.write(payment_rows.sending, "p")).sent_at == first.sent_at
 
 
 # --- settle -----------------------------------------------------------------------------------------
@@ -119,7 +121,7 @@ async def test_the_first_send_sets_the_age_of_the_key(db: Database, clock: Clock
 async def test_fifty_settles_at_once_are_one_credit(db: Database) -> None:
     """Webhook, button, return link and poller at once: one credit of exactly the sum, one message."""
     await opened(db)
-    answers = await asyncio.gather(*(db.write(payments.settle, "p") for _ in range(50)))
+    answers = await asyncio.gather(*(db.write(payment_rows.settle, "p") for _ in range(50)))
     assert sum(new for _, new in answers) == 1
     assert {payment.status for payment, _ in answers} == {PaymentStatus.PAID}
     assert await db.get_balance(ANNA) == 10_000
@@ -135,7 +137,7 @@ async def test_fifty_settles_from_two_doors(db: Database) -> None:
     """Two processes' worth of connections settle at once: still one credit."""
     await opened(db)
     other = Database(db.url)
-    answers = await asyncio.gather(*(door.write(payments.settle, "p") for _ in range(25) for door in (db, other)))
+    answers = await asyncio.gather(*(door.write(payment_rows.settle, "p") for _ in range(25) for door in (db, other)))
     await other.close()
     assert sum(new for _, new in answers) == 1
     assert await db.get_balance(ANNA) == 10_000
@@ -151,11 +153,11 @@ async def test_paying_twice_is_two_credits(db: Database) -> None:
 async def test_money_after_the_providers_no_is_credited(db: Database) -> None:
     """A canceled payment that turns out paid is credited; a paid one can't be canceled."""
     await opened(db)
-    assert [await db.write(payments.cancel, "p", "expired") for _ in range(2)] == [True, False]
+    assert [await db.write(payment_rows.cancel, "p", "expired") for _ in range(2)] == [True, False]
     assert (await payment_of(db)).status == "canceled"
-    assert (await db.write(payments.settle, "p"))[1]
+    assert (await db.write(payment_rows.settle, "p"))[1]
     assert await db.get_balance(ANNA) == 10_000
-    assert await db.write(payments.cancel, "p", "too late") is False
+    assert await db.write(payment_rows.cancel, "p", "too late") is False
     assert (await payment_of(db)).status == "paid"
 
 
@@ -163,10 +165,10 @@ async def test_a_quarantined_payment_credits_nothing(db: Database) -> None:
     """What does not fit is kept aside once, the owners are told once, and nobody looks at it any more."""
     await opened(db)
     for reason in ("amount", "currency"):
-        await db.write(payments.quarantine, "p", reason, admins=[1, 2])
+        await db.write(payment_rows.quarantine, "p", reason, admins=[1, 2])
     for _ in range(2):
         with pytest.raises(IllegalMove):
-            await db.write(payments.settle, "p")
+            await db.write(payment_rows.settle, "p")
     assert await db.get_balance(ANNA) == 0
     assert (await payment_of(db)).quarantined_reason == "amount"
     assert await told(db) == ["quarantine:p:1", "quarantine:p:2"]
@@ -175,7 +177,7 @@ async def test_a_quarantined_payment_credits_nothing(db: Database) -> None:
 async def test_an_unknown_payment_is_not_found(db: Database) -> None:
     """Settling what was never ordered raises NotFound."""
     with pytest.raises(NotFound):
-        await db.write(payments.settle, "nothing")
+        await db.write(payment_rows.settle, "nothing")
 
 
 async def test_looks_are_taken_by_time(db: Database, clock: Clock) -> None:
@@ -184,14 +186,14 @@ async def test_looks_are_taken_by_time(db: Database, clock: Clock) -> None:
         await opened(db, f"p{number}")
         clock.forward(10)
     clock.forward(1_000)
-    assert [payment.id for payment in await db.read(payments.due, limit=4)] == ["p0", "p1", "p2"]
-    assert [payment.id for payment in await db.read(payments.due, limit=2)] == ["p0", "p2"]
-    await db.write(payments.schedule_poll, "p0", delay_ms=60_000)
-    await db.write(payments.schedule_poll, "p1", delay_ms=None)
-    await db.write(payments.settle, "p2")
-    assert await db.read(payments.due) == []
+    assert [payment.id for payment in await db.read(payment_rows.due, limit=4)] == ["p0", "p1", "p2"]
+    assert [payment.id for payment in await db.read(payment_rows.due, limit=2)] == ["p0", "p2"]
+    await db.write(payment_rows.schedule_poll, "p0", delay_ms=60_000)
+    await db.write(payment_rows.schedule_poll, "p1", delay_ms=None)
+    await db.write(payment_rows.settle, "p2")
+    assert await db.read(payment_rows.due) == []
     clock.forward(60_000)
-    assert [(payment.id, payment.looks) for payment in await db.read(payments.due)] == [("p0", 1)]
+    assert [(payment.id, payment.looks) for payment in await db.read(payment_rows.due)] == [("p0", 1)]
 
 
 # --- taken back -------------------------------------------------------------------------------------
@@ -205,7 +207,7 @@ async def test_a_full_return_takes_everything_back(db: Database) -> None:
     assert (payment.status, payment.refunded_amount) == ("refunded", 10_000)
     assert await db.get_balance(ANNA) == 0
     assert await debts_of(db) == []
-    assert (await db.write(payments.settle, "p"))[1] is False
+    assert (await db.write(payment_rows.settle, "p"))[1] is False
 
 
 async def test_partial_returns_add_up(db: Database) -> None:
@@ -280,12 +282,12 @@ async def test_a_return_before_the_money_is_refused(db: Database, state: str) ->
     """A payment that is not credited has nothing to take back: settle first, then take back."""
     await opened(db)
     if state == "canceled":
-        await db.write(payments.cancel, "p", "expired")
+        await db.write(payment_rows.cancel, "p", "expired")
     before = await snapshot(db)
     with pytest.raises(IllegalMove):
         await returned(db, "y", 100)
     assert await snapshot(db) == before
-    await db.write(payments.settle, "p")
+    await db.write(payment_rows.settle, "p")
     assert await returned(db, "y", 100)
 
 

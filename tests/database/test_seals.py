@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from database import flags
+from database import flags as flag_rows
 from database.audit import run as audit
 from database.audit import seals
 from database.audit.checks import MOST_IDS, Finding, run_checks
@@ -443,7 +443,7 @@ async def test_killed_between_hash_and_commit_nothing_is_half(empty_db: Database
         await asyncio.to_thread(process.wait, 30)
         assert process.returncode == -9
     assert await empty_db.read(seals.chain) == []
-    assert await empty_db.read(flags.get, seals.NEWEST) == ""
+    assert await empty_db.read(flag_rows.get, seals.NEWEST) == ""
     assert audit.seal_all(empty_db.path) == 1
     await assert_books(empty_db)
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from database import assets, jobs, outbox
+from database import assets as asset_rows
+from database import jobs as job_rows
+from database import outbox
 from database.models import Job, OutboxItem, Tx
+from services.job_context import JobContext
 from services.messaging.notifier import Notifier
 from workers import runtime, step, video_worker
 
@@ -22,7 +25,7 @@ def hasty_renewal() -> None:
 def forgetful_finish() -> None:
     """The charge and the owed delivery in two transactions."""
 
-    async def complete(ctx: runtime.JobContext, job: Job, asset: assets.NewAsset) -> Job | None:
+    async def complete(ctx: JobContext, job: Job, asset: asset_rows.NewAsset) -> Job | None:
         done = await ctx.db.write(finish_silently, job.id, job.attempt, asset, keep_ms=ctx.keep_ms)
         if done is not None:
             await ctx.db.write(owe, job)
@@ -32,11 +35,11 @@ def forgetful_finish() -> None:
 
 
 def finish_silently(tx: Tx, *args: Any, **kwargs: Any) -> Job | None:
-    jobs.outbox = SimpleNamespace(post=lambda *_, **__: None)  # type: ignore[assignment]
+    job_rows.outbox = SimpleNamespace(post=lambda *_, **__: None)  # type: ignore[assignment]
     try:
-        return jobs.finish(tx, *args, **kwargs)
+        return job_rows.finish(tx, *args, **kwargs)
     finally:
-        jobs.outbox = outbox
+        job_rows.outbox = outbox
 
 
 def owe(tx: Tx, job: Job) -> None:
@@ -61,7 +64,7 @@ def blind_submit() -> None:
         return True
 
     video_worker._search = nothing
-    start = jobs.claim
+    start = job_rows.claim
 
     def renamed(tx: Tx, job_id: str, wanted: Any) -> Job | None:
         from dataclasses import replace
@@ -70,4 +73,4 @@ def blind_submit() -> None:
         return job and replace(job, external_key=f"{job.id}-{job.attempt}")
 
     renamed.__module__, renamed.__qualname__ = start.__module__, start.__qualname__
-    jobs.claim = renamed
+    job_rows.claim = renamed

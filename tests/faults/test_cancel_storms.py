@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy import text
 
-from database import jobs, ledger
+from database import jobs as job_rows
+from database import ledger
 from database.models import CallOutcome, JobStatus, PaymentStatus
 from database.models import Payment as PaymentRow
 from services.errors import TopUpUnavailable
@@ -91,7 +92,7 @@ async def test_a_storm_over_running_steps_leaves_no_order_half(shop: Shop) -> No
     paid = 0
     for job in ordered:
         ended = await shop.job(job.id)
-        calls = [call for call in await shop.db.read(jobs.calls, job.id) if call.outcome is not CallOutcome.REFUSED]
+        calls = [call for call in await shop.db.read(job_rows.calls, job.id) if call.outcome is not CallOutcome.REFUSED]
         assert len(calls) <= 2
         assert ended.status in (JobStatus.COMPLETED, JobStatus.FAILED)
         assert ended.status is JobStatus.COMPLETED or ended.error_code == "unknown_outcome"

@@ -14,7 +14,7 @@ import pytest_asyncio
 from hypothesis import strategies as st
 
 from database import ledger
-from database import payments as rows
+from database import payments as payment_rows
 from database import refunds as refund_rows
 from database.models import Database, Payment
 from services.common.i18n import Texts
@@ -110,10 +110,10 @@ class Counter:
 
     async def order(self, number: int) -> Payment:
         """An order of user `number` that YooKassa has accepted."""
-        new = rows.NewPayment(f"order-{number}", number, "yookassa", KOPECKS, f"key-{number}", "{}")
-        await self.db.write(rows.open_payment, new, poll_in_ms=None)
+        new = payment_rows.NewPayment(f"order-{number}", number, "yookassa", KOPECKS, f"key-{number}", "{}")
+        await self.db.write(payment_rows.open_payment, new, poll_in_ms=None)
         return await self.db.write(
-            rows.accepted, new.id, provider_payment_id=f"pay-{number}", confirmation_url=None, poll_in_ms=10_000
+            payment_rows.accepted, new.id, provider_payment_id=f"pay-{number}", confirmation_url=None, poll_in_ms=10_000
         )
 
     def answers(self, status: int, body: Any) -> None:
@@ -166,7 +166,7 @@ async def test_no_answer_takes_back_more_than_came_or_of_somebody_else(counter: 
     taken = 0
     for number, (status, seed, values) in enumerate(drawn(cases, 100), start=1):
         order = await counter.order(number)
-        await counter.db.write(rows.settle, order.id)
+        await counter.db.write(payment_rows.settle, order.id)
         body = bent(refund_body(f"back-{number}", f"pay-{number}"), seed, values)
         counter.answers(status, body)
         for _ in range(2):

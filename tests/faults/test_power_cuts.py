@@ -15,7 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from database import assets, inbox, jobs, ledger, outbox, payments, refunds
+from database import assets as asset_rows
+from database import inbox, ledger, outbox
+from database import jobs as job_rows
+from database import payments as payment_rows
+from database import refunds as refund_rows
 from database.audit.checks import check_file, run_checks
 from database.engine import SqliteFile, Tx
 from database.migrate import migrate
@@ -55,20 +59,22 @@ def actions(chance: random.Random, count: int) -> Iterator[Action]:
 
 def _payment(number: int, user: int, end: str) -> Iterator[Action]:
     name, sum_ = f"p{number}", 5_000
-    new = payments.NewPayment(name, user, "yookassa", sum_, f"key-{name}", "{}")
-    yield lambda tx: payments.open_payment(tx, new, poll_in_ms=10_000)
+    new = payment_rows.NewPayment(name, user, "yookassa", sum_, f"key-{name}", "{}")
+    yield lambda tx: payment_rows.open_payment(tx, new, poll_in_ms=10_000)
     yield lambda tx: inbox.receive(tx, "yookassa", f"payment.succeeded:{name}", "{}")
     if end == "open":
         return
-    yield lambda tx: payments.settle(tx, name)
+    yield lambda tx: payment_rows.settle(tx, name)
     if end != "settle":
         back = sum_ if end == "whole" else 1_700
-        yield lambda tx: refunds.take_back(tx, name, refund_id=f"r{name}", provider_refund_id=f"yk-{name}", amount=back)
+        yield lambda tx: refund_rows.take_back(
+            tx, name, refund_id=f"r{name}", provider_refund_id=f"yk-{name}", amount=back
+        )
 
 
 def _job(number: int, user: int, end: str) -> Iterator[Action]:
     name = f"j{number}"
-    new = jobs.NewJob(
+    new = job_rows.NewJob(
         id=name,
         user_id=user,
         type=JobType.IMAGE,
@@ -78,25 +84,25 @@ def _job(number: int, user: int, end: str) -> Iterator[Action]:
         price=1_200,
         hold_ms=900_000,
     )
-    asset = assets.NewAsset(f"a{name}", user, f"k/{name}", "0" * 64, "image/png", 10, 1, 1)
+    asset = asset_rows.NewAsset(f"a{name}", user, f"k/{name}", "0" * 64, "image/png", 10, 1, 1)
     yield lambda tx: ledger.add_balance(tx, user, 1_300, key=f"gift-{name}", reason="gift")
-    yield lambda tx: jobs.start(tx, new, max_active=1_000)
+    yield lambda tx: job_rows.start(tx, new, max_active=1_000)
     if end == "cancel":
-        yield lambda tx: jobs.cancel(tx, name, user)
+        yield lambda tx: job_rows.cancel(tx, name, user)
     if end in ("cancel", "open"):
         return
-    yield lambda tx: jobs.claim(tx, name, JobStep.IMAGE)
+    yield lambda tx: job_rows.claim(tx, name, JobStep.IMAGE)
     calls: list[int | None] = []
-    yield lambda tx: calls.append(jobs.begin_call(tx, name, 1, provider="gemini", model="m"))
-    yield lambda tx: jobs.end_call(tx, calls[0] or 0, CallOutcome.OK if end != "fail" else CallOutcome.REFUSED)
+    yield lambda tx: calls.append(job_rows.begin_call(tx, name, 1, provider="gemini", model="m"))
+    yield lambda tx: job_rows.end_call(tx, calls[0] or 0, CallOutcome.OK if end != "fail" else CallOutcome.REFUSED)
     if end == "fail":
-        yield lambda tx: jobs.fail(tx, name, "refused", attempt=1)
+        yield lambda tx: job_rows.fail(tx, name, "refused", attempt=1)
         return
     price = 700 if end == "cheap" else None
-    yield lambda tx: jobs.finish(tx, name, 1, asset, keep_ms=1_000_000, price=price)
+    yield lambda tx: job_rows.finish(tx, name, 1, asset, keep_ms=1_000_000, price=price)
     yield lambda tx: [outbox.sent(tx, item.id) for item in outbox.claim(tx, limit=5)]
     if end == "cheap":
-        yield lambda tx: jobs.compensate(tx, name, "a scratch")
+        yield lambda tx: job_rows.compensate(tx, name, "a scratch")
 
 
 @pytest.fixture

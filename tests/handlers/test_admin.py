@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from database import flags, jobs, schema, users
+from database import flags as flag_rows
+from database import jobs as job_rows
+from database import schema
+from database import users as user_rows
 from tests.support.bot_fixture import ANYA, House, words_of
 from tests.support.sandbox_fixture import ADMIN
 
@@ -122,7 +125,7 @@ async def test_ban_and_unban(house: House) -> None:
     oleg = house.person(ADMIN)
     await oleg.say(f"/ban {ANYA}")
     await oleg.sees("закрыт")
-    known = await house.db.read(users.get, ANYA)
+    known = await house.db.read(user_rows.get, ANYA)
     assert known is not None
     assert known.is_banned
     await oleg.say(f"/unban {ANYA}")
@@ -137,7 +140,7 @@ async def test_a_ban_that_would_close_nothing(house: House) -> None:
     await oleg.sees("Это администратор")
     await oleg.say("/unban 55")
     await oleg.sees("Не нашёл")
-    assert await house.db.read(users.get, 55) is None
+    assert await house.db.read(user_rows.get, 55) is None
     assert await audit(house) == []
 
 
@@ -146,10 +149,10 @@ async def test_maintenance(house: House) -> None:
     oleg = house.person(ADMIN)
     await oleg.say("/maintenance on")
     await oleg.sees("на паузе")
-    assert await house.db.read(flags.get, flags.MAINTENANCE) == "on"
+    assert await house.db.read(flag_rows.get, flag_rows.MAINTENANCE) == "on"
     await oleg.say("/maintenance off")
     await oleg.sees("Снова принимаем")
-    assert await house.db.read(flags.get, flags.MAINTENANCE) == ""
+    assert await house.db.read(flag_rows.get, flag_rows.MAINTENANCE) == ""
 
 
 async def test_the_story_of_a_job_and_its_money_back_once(house: House) -> None:
@@ -160,7 +163,7 @@ async def test_the_story_of_a_job_and_its_money_back_once(house: House) -> None:
     await anya.sees("рыжая <лиса>", new=True)
     await anya.press("Создать")
     await anya.sees("Готово · списано")
-    (job,) = await house.db.read(jobs.of_user, ANYA)
+    (job,) = await house.db.read(job_rows.of_user, ANYA)
     await oleg.say(f"/job {job.id}")
     story = words_of(await oleg.sees(job.id, new=True))
     parts = (

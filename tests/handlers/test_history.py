@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from database import assets as asset_rows
-from database import jobs
+from database import jobs as job_rows
 from database.models import JobType
 from tests.support.bot_fixture import ANYA, BOB, House, Person, labels_of, words_of
 
@@ -49,7 +49,7 @@ async def test_history_comes_from_our_store_when_telegram_forgot(house: House) -
     await ordered(house, anya, "рыжая лиса")
     await anya.gets("document")
     await anya.sees("Готово · списано")
-    (job,) = await house.db.read(jobs.of_user, ANYA)
+    (job,) = await house.db.read(job_rows.of_user, ANYA)
     asset = await house.db.read(asset_rows.result_of, job.id)
     assert asset is not None
     await house.db.write(asset_rows.remember_file_ids, asset.id, file_id="gone", preview_file_id="gone-too")
@@ -69,10 +69,10 @@ async def test_an_expired_result_says_so(house: House) -> None:
     await ordered(house, anya, "рыжая лиса")
     await anya.gets("document")
     await anya.sees("Готово · списано")
-    (job,) = await house.db.read(jobs.of_user, ANYA)
+    (job,) = await house.db.read(job_rows.of_user, ANYA)
     asset = await house.db.read(asset_rows.result_of, job.id)
     assert asset is not None
-    await house.db.write(jobs.asset_deleted, asset.id)
+    await house.db.write(job_rows.asset_deleted, asset.id)
     await house.db.write(asset_rows.remember_file_ids, asset.id, file_id=None, preview_file_id=None)
     await anya.say("/history")
     await anya.sees("История", new=True)
@@ -85,7 +85,7 @@ async def test_history_has_pages(house: House) -> None:
     anya = house.person()
     await house.give(ANYA, 1000)
     for number in range(8):
-        new = jobs.NewJob(
+        new = job_rows.NewJob(
             id=f"old{number}",
             user_id=ANYA,
             type=JobType.IMAGE,
@@ -95,8 +95,8 @@ async def test_history_has_pages(house: House) -> None:
             price=1200,
             hold_ms=900_000,
         )
-        await house.db.write(jobs.start, new, max_active=100)
-        await house.db.write(jobs.cancel, new.id, ANYA)
+        await house.db.write(job_rows.start, new, max_active=100)
+        await house.db.write(job_rows.cancel, new.id, ANYA)
     await anya.say("/history")
     first = await anya.sees("История")
     assert len(labels_of(first)) == 7
@@ -118,7 +118,7 @@ async def test_nobody_opens_somebody_elses_order(house: House) -> None:
     await house.give(ANYA, 100)
     await ordered(house, anya, "рыжая лиса")
     await anya.gets("document")
-    (job,) = await house.db.read(jobs.of_user, ANYA)
+    (job,) = await house.db.read(job_rows.of_user, ANYA)
     await bob.say("/start")
     await bob.sees("Tell me what to draw")
     for act in ("open", "again", "edit", "animate", "stop"):
@@ -138,10 +138,10 @@ async def test_a_clip_without_sound_comes_again_from_telegram(house: House) -> N
     await ordered(house, anya, "волны на закате")
     (clip,) = await anya.gets("animation")
     await anya.sees("Готово · списано")
-    (job,) = await house.db.read(jobs.of_user, ANYA)
+    (job,) = await house.db.read(job_rows.of_user, ANYA)
     asset = await house.db.read(asset_rows.result_of, job.id)
     assert asset is not None
-    await house.db.write(jobs.asset_deleted, asset.id)
+    await house.db.write(job_rows.asset_deleted, asset.id)
     await anya.say("/history")
     await anya.sees("История", new=True)
     await anya.press("волны на закате")

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from database import admin, drafts, jobs
+from database import admin
+from database import drafts as draft_rows
+from database import jobs as job_rows
 from database.models import JobStatus, JobType
 from database.rows import Job
 from services.catalogue import SHIPPED
@@ -19,7 +21,7 @@ NBSP = "\u00a0"
 
 
 async def jobs_of(house: House, user_id: int = ANYA) -> list[Job]:
-    return await house.db.read(jobs.of_user, user_id, limit=50)
+    return await house.db.read(job_rows.of_user, user_id, limit=50)
 
 
 async def card_of(anya: Person, text: str = FOX) -> dict[str, object]:
@@ -122,7 +124,7 @@ async def test_new_words_for_a_card(house: House) -> None:
     new = await anya.sees("синий кит", new=True)
     assert new["message_id"] > old["message_id"]  # type: ignore[operator]
     await anya.loses(old)
-    assert len(await house.db.read(jobs.of_user, ANYA)) == 0
+    assert len(await house.db.read(job_rows.of_user, ANYA)) == 0
 
 
 async def test_two_taps_start_one_job(house: House) -> None:
@@ -212,7 +214,7 @@ async def test_a_draft_outlives_the_bot(sandbox: Sandbox, tmp_path: Path) -> Non
         anya = house.person()
         await anya.say("белый медведь")
         await anya.sees("белый медведь", new=True)
-        assert len(await house.db.read(lambda tx: tx.rows(drafts.select(drafts.drafts)))) == 1
+        assert len(await house.db.read(lambda tx: tx.rows(draft_rows.select(draft_rows.drafts)))) == 1
 
 
 async def test_too_long_words_say_by_how_much(house: House) -> None:
@@ -291,7 +293,7 @@ async def test_a_refused_prompt_says_why_and_that_the_money_is_back(house: House
 async def waiting_job(house: House, anya: Person, prompt: str = FOX) -> Job:
     """An order whose message to the queue was lost: it waits, and can be cancelled."""
     live = await card_of(anya, prompt)
-    new = jobs.NewJob(
+    new = job_rows.NewJob(
         id=f"waiting{live['message_id']}",
         user_id=ANYA,
         type=JobType.IMAGE,
@@ -303,7 +305,7 @@ async def waiting_job(house: House, anya: Person, prompt: str = FOX) -> Job:
         chat_id=ANYA,
         status_message_id=live["message_id"],  # type: ignore[arg-type]
     )
-    job, _ = await house.db.write(jobs.start, new, max_active=3)
+    job, _ = await house.db.write(job_rows.start, new, max_active=3)
     return job
 
 
@@ -329,7 +331,7 @@ async def test_an_order_being_made_cannot_be_cancelled(house: House) -> None:
     await anya.press("Создать")
 
     async def called() -> bool:
-        return bool(await house.db.read(jobs.calls, (await jobs_of(house))[0].id))
+        return bool(await house.db.read(job_rows.calls, (await jobs_of(house))[0].id))
 
     await until(called, what="the call of the provider")
     job = (await jobs_of(house))[0]

@@ -9,7 +9,8 @@ from PIL import Image
 from sqlalchemy import select
 
 from database import assets as asset_rows
-from database import jobs, schema
+from database import jobs as job_rows
+from database import schema
 from database.models import JobType
 from tests.support.bot_fixture import ANYA, House, Person, labels_of, picture, words_of
 
@@ -55,7 +56,7 @@ async def test_a_photo_with_a_caption_is_an_edit(house: House) -> None:
     assert "📐 Как на фото" in labels_of(card)
     await anya.press("Создать")
     await anya.gets("document")
-    (job,) = await house.db.read(jobs.of_user, ANYA)
+    (job,) = await house.db.read(job_rows.of_user, ANYA)
     assert job.type is JobType.EDIT
     assert len(job.params["inputs"]) == 1
 
@@ -110,7 +111,7 @@ async def test_a_photo_comes_to_life_without_a_word(house: House) -> None:
     assert not [label for label in labels_of(card) if label.startswith("📐")]
     await anya.press("Создать")
     await anya.gets("video")
-    (job,) = await house.db.read(jobs.of_user, ANYA)
+    (job,) = await house.db.read(job_rows.of_user, ANYA)
     assert job.type is JobType.ANIMATE
 
 
@@ -126,7 +127,7 @@ async def test_an_album_is_one_order_in_the_order_sent(house: House) -> None:
     await house.give(ANYA, 100)
     await anya.press("Создать")
     await anya.gets("document")
-    (job,) = await house.db.read(jobs.of_user, ANYA)
+    (job,) = await house.db.read(job_rows.of_user, ANYA)
     assets = await house.db.read(asset_rows.get_assets, job.params["inputs"])
     seen = []
     for asset in assets:
@@ -236,17 +237,17 @@ async def test_buttons_under_a_result(house: House) -> None:
     assert await house.db.get_balance(ANYA) == balance
     await anya.press("Создать")
     await anya.gets("video")
-    newest, *_, first = await house.db.read(jobs.of_user, ANYA)
+    newest, *_, first = await house.db.read(job_rows.of_user, ANYA)
     assert newest.parent_job_id == first.id
 
 
 async def expired_picture(house: House, anya: Person) -> None:
     """A result of which only Telegram has a copy."""
     await finished_picture(house, anya)
-    (job,) = await house.db.read(jobs.of_user, ANYA)
+    (job,) = await house.db.read(job_rows.of_user, ANYA)
     asset = await house.db.read(asset_rows.result_of, job.id)
     assert asset is not None
-    await house.db.write(jobs.asset_deleted, asset.id)
+    await house.db.write(job_rows.asset_deleted, asset.id)
     await house.shop.runtime.assets.delete(asset.store_key)
 
 
@@ -276,8 +277,8 @@ async def test_repeating_an_edit_whose_photo_is_gone(house: House) -> None:
     await anya.sees("сделай ночь", new=True)
     await anya.press("Создать")
     await anya.gets("document")
-    (job,) = await house.db.read(jobs.of_user, ANYA)
-    await house.db.write(jobs.asset_deleted, job.params["inputs"][0])
+    (job,) = await house.db.read(job_rows.of_user, ANYA)
+    await house.db.write(job_rows.asset_deleted, job.params["inputs"][0])
     assert "Фото уже не хранится" in await anya.press("Повторить")
 
 

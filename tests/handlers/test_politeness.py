@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from aiogram.types import Update
 
-from database import admin, flags, schema, users
+from database import admin, schema
+from database import flags as flag_rows
+from database import users as user_rows
 from database.models import Tx
 from handlers import set_commands
 from handlers.commands import FLAG, PEOPLE
@@ -200,7 +202,7 @@ async def test_in_a_group_it_says_where_it_works(house: House) -> None:
     sent = [str(call.detail["params"].get("text")) for call in house.sandbox.world.calls if call.name == "sendMessage"]
     assert len(sent) == 1
     assert "private chat" in sent[0]
-    assert await house.db.read(users.get, BOB) is None
+    assert await house.db.read(user_rows.get, BOB) is None
 
 
 async def test_too_many_messages_get_one_warning(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -277,7 +279,7 @@ async def test_the_menu_lists_commands_for_people_and_administrators(house: Hous
     oleg = house.person(ADMIN)
 
     async def all_sent() -> bool:  # one list after the other; what was sent is noted after the last
-        return bool(await house.db.read(flags.get, FLAG))
+        return bool(await house.db.read(flag_rows.get, FLAG))
 
     await until(all_sent, what="the commands")
     before = house.sandbox.calls("telegram", "setMyCommands")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from database import payments as rows
+from database import payments as payment_rows
 from database.models import Payment, PaymentStatus
 from tests.support.bot_fixture import ADMIN, ANYA, House, buttons_of, until
 
@@ -37,7 +37,7 @@ async def test_an_admin_returns_a_payment_found_on_the_persons_card(house: House
     await admin.sees("возвращено 200,50", new=True)
     await admin.say(f"/refund_payment {payment.id}")
     await admin.sees("Вернули 299,50", new=True)
-    after = await house.db.read(rows.get, payment.id)
+    after = await house.db.read(payment_rows.get, payment.id)
     assert after is not None
     assert after.status is PaymentStatus.REFUNDED
     await admin.say(f"/refund_payment {payment.id}")
@@ -45,7 +45,7 @@ async def test_an_admin_returns_a_payment_found_on_the_persons_card(house: House
 
 
 async def rows_of(house: House, payment: Payment) -> Payment:
-    found = await house.db.read(rows.get, payment.id)
+    found = await house.db.read(payment_rows.get, payment.id)
     assert found is not None
     return found
 
@@ -156,7 +156,7 @@ async def test_people_have_no_such_commands(house: House) -> None:
     await until(answered, what="an answer to an unknown command")
     said = [one["text"] for one in await anya.messages() if one["message_id"] > anya.last]
     assert not any(re.search("верн|возврат", text, re.IGNORECASE) for text in said)
-    after = await house.db.read(rows.get, payment.id)
+    after = await house.db.read(payment_rows.get, payment.id)
     assert after is not None
     assert after.refunded_amount == 0
 

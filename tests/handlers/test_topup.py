@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from database import admin, jobs, payments
+from database import admin
+from database import jobs as job_rows
+from database import payments as payment_rows
 from database.models import PaymentStatus, Tx
 from database.rows import Payment
 from database.schema import drafts
@@ -20,7 +22,7 @@ NBSP = "\u00a0"
 
 
 async def payments_of(house: House) -> list[Payment]:
-    return await house.db.read(payments.of_user, ANYA, limit=50)
+    return await house.db.read(payment_rows.of_user, ANYA, limit=50)
 
 
 async def test_missing_money_is_offered_exactly_and_the_order_goes_on(house: House) -> None:
@@ -108,7 +110,7 @@ async def test_money_from_a_fresh_topup_goes_on_with_the_order_that_waits(house:
     await anya.answer_to(first)
     await anya.answer_to(second)
     await anya.sees("Готово · списано")
-    (job,) = await house.db.read(jobs.of_user, ANYA)
+    (job,) = await house.db.read(job_rows.of_user, ANYA)
     assert job.prompt == "рыжая лиса"
     assert await house.db.get_balance(ANYA) == 8_800
 
@@ -171,7 +173,7 @@ async def test_a_tap_that_comes_again_opens_no_second_payment(house: House, endi
         await house.pay(payment.id)
         await anya.sees(f"Зачислено 300{NBSP}₽")
     elif ending == "canceled":
-        await house.db.write(payments.cancel, payment.id, "expired_on_confirmation")
+        await house.db.write(payment_rows.cancel, payment.id, "expired_on_confirmation")
     push("callback_query", sent[-1], anya.id)
     await anya.say("/balance")
     await anya.sees("На балансе", new=True)
@@ -356,4 +358,4 @@ async def test_a_canceled_payment_says_why(house: House) -> None:
     end = await anya.sees("не прошло")
     assert "не хватило денег" in words_of(end)
     assert end["message_id"] == choice["message_id"]
-    assert (await house.db.read(jobs.of_user, ANYA)) == []
+    assert (await house.db.read(job_rows.of_user, ANYA)) == []

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from database import jobs
+from database import jobs as job_rows
 from database.models import JobStep, JobType, Tx
 from handlers.webhook import MAX_BACKGROUND, create_web_app
 from tests.faults.examples import drawn
@@ -242,20 +242,20 @@ async def test_a_kling_callback_of_an_unknown_task_moves_nothing(till: Till) -> 
 async def test_a_kling_callback_only_brings_our_own_look_forward(till: Till) -> None:
     """The callback says that the clip is done and where: we look sooner, and believe not a word of it."""
     await till.db.add_balance(1, 100_000, key="a", reason="gift")
-    order = jobs.NewJob(
+    order = job_rows.NewJob(
         id="clip", user_id=1, type=JobType.VIDEO, model="m", prompt="a fox", params={}, price=4_500, hold_ms=600_000
     )
-    await till.db.write(jobs.start, order, max_active=3)
-    job = await till.db.write(jobs.claim, "clip", JobStep.SUBMIT)
+    await till.db.write(job_rows.start, order, max_active=3)
+    job = await till.db.write(job_rows.claim, "clip", JobStep.SUBMIT)
     assert job is not None
-    await till.db.write(jobs.begin_call, "clip", job.attempt, provider="kling", model="m")
-    await till.db.write(jobs.submitted, "clip", job.attempt, external_id="7", poll_in_ms=600_000)
-    assert await till.db.read(jobs.due_to_watch) == []
+    await till.db.write(job_rows.begin_call, "clip", job.attempt, provider="kling", model="m")
+    await till.db.write(job_rows.submitted, "clip", job.attempt, external_id="7", poll_in_ms=600_000)
+    assert await till.db.read(job_rows.due_to_watch) == []
     done = {"id": "7", "external_id": "clip", "status": "succeed", "outputs": [{"url": "https://evil.example/x.mp4"}]}
     for body in (done, {**done, "status": "failed"}):
         assert await deliver(till, "kling", json.dumps(body).encode()) == 200
         await till.acted()
-        (waiting,) = await till.db.read(jobs.due_to_watch)
+        (waiting,) = await till.db.read(job_rows.due_to_watch)
         assert (waiting.id, waiting.step, waiting.external_url) == ("clip", JobStep.WATCH, None)
 
 

@@ -14,7 +14,8 @@ from aiogram import Dispatcher
 from aiogram.types import Message
 from sqlalchemy import text
 
-from database import inbox, jobs
+from database import inbox
+from database import jobs as job_rows
 from database.models import Database, DatabaseUnavailable, JobStep, JobType, Tx
 from handlers.updates import MOST_AT_ONCE, MOST_TRIES, MOST_WAITING, Updates
 from services.messaging.telegram import make_bot
@@ -38,9 +39,9 @@ async def test_a_forged_callback_only_brings_the_look_forward(till: Till, shop: 
     """Whatever status it claims, and however often: the row is looked at now, and nothing else of it changes."""
     await shop.give(1, 100)
     job = await shop.order(type=JobType.VIDEO)
-    taken = await shop.db.write(jobs.claim, job.id, JobStep.SUBMIT)
+    taken = await shop.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
     assert taken is not None
-    await shop.db.write(jobs.submitted, job.id, taken.attempt, external_id="task-1", poll_in_ms=600_000)
+    await shop.db.write(job_rows.submitted, job.id, taken.attempt, external_id="task-1", poll_in_ms=600_000)
     before = await shop.job(job.id)
     for status in ("succeed", "failed", "succeed"):
         body = {"id": "task-1", "status": status, "outputs": [{"type": "video", "url": "https://evil.example/x.mp4"}]}

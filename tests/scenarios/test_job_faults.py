@@ -12,7 +12,9 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from database import assets as asset_rows
-from database import flags, inbox, jobs, outbox
+from database import flags as flag_rows
+from database import inbox, outbox
+from database import jobs as job_rows
 from database.models import CallOutcome, Job, JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
@@ -44,7 +46,7 @@ async def change(shop: Shop, statement: str, **values: object) -> None:
 
 
 async def claimed(shop: Shop, job: Job, step: JobStep) -> Job:
-    taken = await shop.db.write(jobs.claim, job.id, step)
+    taken = await shop.db.write(job_rows.claim, job.id, step)
     assert taken is not None
     return taken
 
@@ -53,7 +55,7 @@ async def in_flight(shop: Shop, external_id: str) -> Job:
     """A clip that waits at the provider and whose look is due."""
     job = await shop.order(type=JobType.VIDEO)
     taken = await claimed(shop, job, JobStep.SUBMIT)
-    await shop.db.write(jobs.submitted, job.id, taken.attempt, external_id=external_id, poll_in_ms=0)
+    await shop.db.write(job_rows.submitted, job.id, taken.attempt, external_id=external_id, poll_in_ms=0)
     return await shop.job(job.id)
 
 
@@ -65,11 +67,11 @@ async def test_a_submit_that_timed_out_is_not_sent_anew_after_one_empty_look(sho
     await shop.give(1, 100)
     job = await shop.order(type=JobType.VIDEO)
     taken = await claimed(shop, job, JobStep.SUBMIT)
-    call = await shop.db.write(jobs.begin_call, job.id, taken.attempt, provider="kling", model="x")
+    call = await shop.db.write(job_rows.begin_call, job.id, taken.attempt, provider="kling", model="x")
     assert call is not None
     await change(shop, "UPDATE provider_calls SET started_at = started_at - 80000")
-    await shop.db.write(jobs.end_call, call, CallOutcome.UNKNOWN, code="timeout")
-    await shop.db.write(jobs.put_back, job.id, taken.attempt, delay_ms=0, cause="lost")
+    await shop.db.write(job_rows.end_call, call, CallOutcome.UNKNOWN, code="timeout")
+    await shop.db.write(job_rows.put_back, job.id, taken.attempt, delay_ms=0, cause="lost")
     await video_worker.submit(job.id)
     assert shop.sandbox.calls("kling", "create") == 0
     assert (await shop.job(job.id)).step is JobStep.SUBMIT
@@ -80,8 +82,8 @@ async def test_a_submit_goes_out_again_only_after_the_third_empty_look(shop: Sho
     await shop.give(1, 100)
     job = await shop.order(type=JobType.VIDEO)
     taken = await claimed(shop, job, JobStep.SUBMIT)
-    await shop.db.write(jobs.begin_call, job.id, taken.attempt, provider="kling", model="x")
-    await shop.db.write(jobs.put_back, job.id, taken.attempt, delay_ms=0, cause="killed")
+    await shop.db.write(job_rows.begin_call, job.id, taken.attempt, provider="kling", model="x")
+    await shop.db.write(job_rows.put_back, job.id, taken.attempt, delay_ms=0, cause="killed")
     await change(shop, "UPDATE provider_calls SET started_at = started_at - 3600000")
     for looks in range(1, 4):
         assert shop.sandbox.calls("kling", "create") == 0, f"sent after {looks - 1} looks"
@@ -95,8 +97,8 @@ async def test_a_repeat_that_could_outlive_the_hold_is_not_begun(shop: Shop) -> 
     await shop.give(1, 100)
     job = await shop.order(hold_ms=100_000)
     taken = await claimed(shop, job, JobStep.IMAGE)
-    await shop.db.write(jobs.begin_call, job.id, taken.attempt, provider="nano_banana", model="x")
-    await shop.db.write(jobs.put_back, job.id, taken.attempt, delay_ms=0, cause="killed")
+    await shop.db.write(job_rows.begin_call, job.id, taken.attempt, provider="nano_banana", model="x")
+    await shop.db.write(job_rows.put_back, job.id, taken.attempt, delay_ms=0, cause="killed")
     await image_worker.run(job.id)
     assert shop.sandbox.calls("gemini", "generateContent") == 0
     assert (await shop.job(job.id)).error_code == "unknown_outcome"
@@ -135,7 +137,7 @@ async def test_a_completion_that_could_not_be_written_is_tried_again_with_the_sa
     running = asyncio.create_task(image_worker.run(job.id))
 
     async def drawn() -> bool:
-        calls = await shop.db.read(jobs.calls, job.id)
+        calls = await shop.db.read(job_rows.calls, job.id)
         return bool(calls) and calls[0].outcome is CallOutcome.OK
 
     await until(drawn)
@@ -157,7 +159,7 @@ async def test_a_task_whose_id_can_not_be_asked_for_does_not_stop_the_watcher(sh
     await video_worker.submit(good.id)
 
     async def rendered() -> bool:
-        await shop.db.write(jobs.poll_now, (await shop.job(good.id)).external_id, None)
+        await shop.db.write(job_rows.poll_now, (await shop.job(good.id)).external_id, None)
         await poll_videos(shop.ctx, shop.queue)
         return (await shop.job(good.id)).step is JobStep.FINISH
 
@@ -205,7 +207,7 @@ async def test_a_look_that_fails_delays_only_its_own_batch(shop: Shop) -> None:
     await poll_videos(shop.ctx, shop.queue)
     states = sorted([(await shop.job(clip)).status for clip in ended])
     assert states == [JobStatus.FAILED, JobStatus.PROCESSING]
-    assert await shop.db.read(jobs.due_to_watch) == []
+    assert await shop.db.read(job_rows.due_to_watch) == []
 
 
 async def test_a_row_that_can_not_be_read_stops_no_duty_and_gives_its_money_back(shop: Shop, sweeper: Sweeper) -> None:
@@ -279,8 +281,8 @@ async def test_a_clock_set_back_by_a_day_leaves_no_row_asleep(shop: Shop, sweepe
     await claimed(shop, job, JobStep.IMAGE)
     clip = await in_flight(shop, "clip-1")
     await change(shop, "UPDATE jobs SET due_at = due_at + :day, lease_until = lease_until + :day", day=DAY_MS)
-    assert [due.id for due in await shop.db.read(jobs.due)] == [job.id]
-    assert [due.id for due in await shop.db.read(jobs.due_to_watch)] == [clip.id]
+    assert [due.id for due in await shop.db.read(job_rows.due)] == [job.id]
+    assert [due.id for due in await shop.db.read(job_rows.due_to_watch)] == [clip.id]
     await sweeper.resend_lost_steps()
     await shop.queue.run_next()
     assert (await shop.job(job.id)).status is JobStatus.COMPLETED
@@ -293,9 +295,9 @@ async def test_a_clock_set_back_by_a_day_leaves_no_row_asleep(shop: Shop, sweepe
 
 async def test_a_dead_leader_of_a_wrong_clock_is_followed_at_once(shop: Shop) -> None:
     """A leader's lease that lies further ahead than a lease can: whoever asks takes it."""
-    assert await shop.db.write(flags.take_lease, "x", "dead", ttl_ms=DAY_MS)
-    assert await shop.db.write(flags.take_lease, "x", "alive", ttl_ms=10_000)
-    assert not await shop.db.write(flags.take_lease, "x", "third", ttl_ms=10_000)
+    assert await shop.db.write(flag_rows.take_lease, "x", "dead", ttl_ms=DAY_MS)
+    assert await shop.db.write(flag_rows.take_lease, "x", "alive", ttl_ms=10_000)
+    assert not await shop.db.write(flag_rows.take_lease, "x", "third", ttl_ms=10_000)
 
 
 # --- stops in the middle -------------------------------------------------------------------------------------
@@ -310,17 +312,17 @@ async def test_a_step_cut_off_by_the_stop_is_handed_back_at_once(shop: Shop) -> 
     await queue.submit(message_of(job))
 
     async def asked() -> bool:
-        return shop.sandbox.calls("gemini", "generateContent") > 0 or bool(await shop.db.read(jobs.calls, job.id))
+        return shop.sandbox.calls("gemini", "generateContent") > 0 or bool(await shop.db.read(job_rows.calls, job.id))
 
     await until(asked)
     await queue.close(0.05)
     left = await shop.job(job.id)
-    (call,) = await shop.db.read(jobs.calls, job.id)
+    (call,) = await shop.db.read(job_rows.calls, job.id)
     assert (left.status, left.lease_until, call.outcome) == (JobStatus.PROCESSING, None, None)
-    assert [due.id for due in await shop.db.read(jobs.due)] == [job.id]
+    assert [due.id for due in await shop.db.read(job_rows.due)] == [job.id]
     await image_worker.run(job.id)
     assert (await shop.job(job.id)).status is JobStatus.COMPLETED
-    assert len(await shop.db.read(jobs.calls, job.id)) == 2
+    assert len(await shop.db.read(job_rows.calls, job.id)) == 2
     assert await shop.entries() == BOUGHT
 
 
@@ -352,7 +354,7 @@ async def test_a_cancel_that_races_with_the_worker_ends_in_exactly_one_of_two_wa
     job = await shop.order()
 
     async def asked() -> bool:
-        return bool(await shop.db.read(jobs.calls, job.id))
+        return bool(await shop.db.read(job_rows.calls, job.id))
 
     async def cancel() -> None:
         if round_ is None:
@@ -360,7 +362,7 @@ async def test_a_cancel_that_races_with_the_worker_ends_in_exactly_one_of_two_wa
         else:
             await asyncio.sleep(0.002 * round_)
         try:
-            await shop.db.write(jobs.cancel, job.id, 1)
+            await shop.db.write(job_rows.cancel, job.id, 1)
         except IllegalMove:
             return
 

@@ -17,7 +17,8 @@ import pytest
 from sqlalchemy import text
 
 from database import assets as asset_rows
-from database import jobs, outbox
+from database import jobs as job_rows
+from database import outbox
 from database.models import Job, JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
@@ -153,7 +154,7 @@ async def test_an_order_whose_shop_was_shut_down_for_good_is_paid_back_when_it_o
 
         async def called() -> bool:
             await change(shop, "UPDATE jobs SET due_at = 1 WHERE attempt = 0")
-            return bool(await shop.db.read(jobs.calls, job.id))
+            return bool(await shop.db.read(job_rows.calls, job.id))
 
         await until(called, seconds=40, what="the provider is called")
         process.send_signal(signal.SIGTERM)
@@ -169,7 +170,7 @@ async def test_a_cancelled_order_is_paid_back_once(shop: Shop) -> None:
     """Ten taps on "cancel" at once, then the worker's message: one refund, no call."""
     await shop.give(1, 100)
     job = await shop.order()
-    await asyncio.gather(*(shop.db.write(jobs.cancel, job.id, 1) for _ in range(10)))
+    await asyncio.gather(*(shop.db.write(job_rows.cancel, job.id, 1) for _ in range(10)))
     await image_worker.run(job.id)
     assert (await shop.job(job.id)).status is JobStatus.CANCELLED
     assert shop.sandbox.calls("gemini", "generateContent") == 0
@@ -240,7 +241,7 @@ async def test_a_clip_whose_callback_was_lost_is_found_within_a_minute(shop: Sho
     gaps: list[int] = []
 
     async def over() -> bool:
-        row = await shop.db.read(lambda tx: (tx.now, jobs.get(tx, job.id)))
+        row = await shop.db.read(lambda tx: (tx.now, job_rows.get(tx, job.id)))
         now, seen = row
         if seen is not None and seen.step is JobStep.WATCH and seen.due_at is not None:
             gaps.append(seen.due_at - now)
@@ -379,9 +380,9 @@ async def test_a_deploy_during_a_thousand_open_orders_ends_each_and_every_sum_ag
         for number in range(people * each):
             user, drawn = number % people + 1, number % 40 == 0
             prompt = f"order {number}" if drawn else f"order {number} #sim:prompt_block=SAFETY"
-            jobs.start(
+            job_rows.start(
                 tx,
-                jobs.NewJob(
+                job_rows.NewJob(
                     id=f"full{number}",
                     user_id=user,
                     type=JobType.IMAGE,

@@ -16,8 +16,9 @@ import pytest_asyncio
 from sqlalchemy import Text, text
 
 from database import jobs as job_rows
-from database import ledger, refunds
-from database import payments as rows
+from database import ledger
+from database import payments as payment_rows
+from database import refunds as refund_rows
 from database.models import BrokenRule, Database, DatabaseUnavailable, PaymentStatus, Tx
 from database.schema import metadata
 from scheduler.sweeper import Sweeper
@@ -93,7 +94,7 @@ async def test_people_whose_ids_look_like_row_numbers_each_get_their_own_money(t
     orders = {user: await till.order(user, rubles=100 * user) for user in (5, 4, 3, 2, 1)}
     for order in orders.values():
         await till.pay(order)
-        await till.db.write(rows.schedule_poll, order.id, delay_ms=0)
+        await till.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
     await asyncio.gather(
         till.payments.poll_due(),
         *(till.notify("payment.succeeded", order.provider_payment_id or "") for order in orders.values()),
@@ -141,7 +142,7 @@ async def test_parts_and_the_whole_told_twice_and_before_the_payment_take_back_e
     assert sorted(await credits(till, 1)) == [
         ("takeback", -30_000), ("takeback", -12_000), ("takeback", -8_000), ("topup", 50_000),
     ]  # fmt: skip
-    assert len(await till.db.read(refunds.of_payment, order.id)) == 3
+    assert len(await till.db.read(refund_rows.of_payment, order.id)) == 3
 
 
 @pytest_asyncio.fixture
@@ -168,7 +169,7 @@ async def test_a_redelivered_message_about_stars_makes_one_credit(starry: House)
 
     await until(handled, seconds=40, what="the repeats are handled")
     assert await star_entries(starry) == [("topup", 10_000)]
-    assert [one.id for one in await starry.db.read(rows.of_user, ANYA)] == [payment.id]
+    assert [one.id for one in await starry.db.read(payment_rows.of_user, ANYA)] == [payment.id]
 
 
 # --- money that goes back ------------------------------------------------------------------------------------------

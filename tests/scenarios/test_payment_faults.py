@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from database import inbox, ledger, outbox
-from database import payments as rows
+from database import payments as payment_rows
 from database.models import PaymentStatus, Tx
 from services.errors import TopUpUnavailable
 from services.payments.topups import NOTIFICATION_TRIES
@@ -163,8 +163,8 @@ async def test_sixty_rows_that_can_not_be_sent_do_not_hide_a_paid_one(till: Till
     paid = await till.order()
     await till.pay(paid)
     for number in range(60):
-        order = rows.NewPayment(f"bad-{number}", 2, "yookassa", 100, f"key {number} with spaces", "{broken")
-        await till.db.write(rows.open_payment, order, poll_in_ms=0)
+        order = payment_rows.NewPayment(f"bad-{number}", 2, "yookassa", 100, f"key {number} with spaces", "{broken")
+        await till.db.write(payment_rows.open_payment, order, poll_in_ms=0)
     await change(till, "UPDATE payments SET next_look_at = 1 WHERE id LIKE 'bad%'")
     await change(till, "UPDATE payments SET next_look_at = 2 WHERE id = :id", id=paid.id)
     for _ in range(2):
@@ -184,7 +184,7 @@ async def test_a_look_that_never_ends_does_not_come_first_again(till: Till) -> N
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
             await till.payments.poll_due()
-    assert await till.db.read(rows.due) == []
+    assert await till.db.read(payment_rows.due) == []
     await make_due(till, paid.id)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(25):  # the cut-off looks still hold the gateway's threads until these give up
@@ -208,10 +208,14 @@ async def test_a_pending_payment_of_version_1_3_settles_like_any_other(till: Til
     """It was made before our order ids: YooKassa's own id is what it is known by, and the sum is compared."""
     made = await till.order(order_id="made-by-the-old-bot")
     await change(till, "UPDATE payments SET provider_payment_id = NULL, next_look_at = NULL")
-    old = rows.NewPayment("v1_3-1", 1, "yookassa", 50_000, "v1_3-1", None)
-    await till.db.write(rows.open_payment, old, poll_in_ms=0)
+    old = payment_rows.NewPayment("v1_3-1", 1, "yookassa", 50_000, "v1_3-1", None)
+    await till.db.write(payment_rows.open_payment, old, poll_in_ms=0)
     await till.db.write(
-        rows.accepted, "v1_3-1", provider_payment_id=str(made.provider_payment_id), confirmation_url=None, poll_in_ms=0
+        payment_rows.accepted,
+        "v1_3-1",
+        provider_payment_id=str(made.provider_payment_id),
+        confirmation_url=None,
+        poll_in_ms=0,
     )
     await till.pay(made)
     await make_due(till, "v1_3-1")
@@ -358,7 +362,7 @@ async def test_ten_thousand_abandoned_invoices_do_not_hide_a_paid_one(till: Till
     order = await till.order()
     await till.db.write(abandon)
     await till.pay(order)
-    await till.db.write(rows.schedule_poll, order.id, delay_ms=0)
+    await till.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
     await till.payments.poll_due()
     assert await entries(till) == [("topup", 50_000)]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from database import payments
+from database import payments as payment_rows
 from database.models import Database
 from tests.services.test_stars import invoice, pay, with_packs
 from tests.support.bot_fixture import ANYA, BOB, Person
@@ -63,7 +63,7 @@ async def test_the_shop_comes_back_from_a_copy_with_every_kopeck(company: Compan
     told = await pay(anya, await invoice(anya))
     assert told["ok"], told
     await anya.sees("Зачислено 100")
-    payment = (await company.db.read(payments.of_user, ANYA))[-1]
+    payment = (await company.db.read(payment_rows.of_user, ANYA))[-1]
     await admin.say(f"/refund_payment {payment.id} 200")
     await admin.press("Вернуть")
     await admin.sees("Вернули 200")

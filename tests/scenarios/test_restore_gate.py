@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from database import backup
-from database import payments as rows
+from database import payments as payment_rows
 from tests.app.test_main import command
 from tests.support.bot_fixture import ADMIN, ANYA, House, open_house, words_of
 from tests.support.sandbox_fixture import Sandbox
@@ -50,7 +50,7 @@ async def test_a_restored_shop_knows_what_was_paid_and_returned_since_before_it_
         assert await anya.find("На балансе", new=True) is None
         sandbox.world.faults.clear()
         assert "600" in words_of(await anya.sees("На балансе", new=True))
-        early = await house.db.read(rows.get, "early")
+        early = await house.db.read(payment_rows.get, "early")
         assert early is not None
         assert early.refunded_amount == 20_000
         await admin.say("/fix")

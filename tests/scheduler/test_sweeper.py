@@ -9,7 +9,9 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from database import assets as asset_rows
-from database import flags, jobs, outbox
+from database import flags as flag_rows
+from database import jobs as job_rows
+from database import outbox
 from database.models import JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import LEASE, Sweeper
 from services.common.i18n import Texts
@@ -60,14 +62,14 @@ async def test_a_job_whose_worker_died_goes_on_after_its_lease(shop: Shop, sweep
     """Killed before the provider was called: another attempt makes the picture, the first changes nothing any more."""
     await shop.give(1, 100)
     job = await shop.order()
-    dead = await shop.db.write(jobs.claim, job.id, JobStep.IMAGE)
+    dead = await shop.db.write(job_rows.claim, job.id, JobStep.IMAGE)
     assert dead is not None
-    assert await shop.db.write(jobs.claim, job.id, JobStep.IMAGE) is None
+    assert await shop.db.write(job_rows.claim, job.id, JobStep.IMAGE) is None
     await make_due(shop, job.id)
     await sweeper.resend_lost_steps()
     await shop.queue.run_next()
     assert (await shop.job(job.id)).status is JobStatus.COMPLETED
-    assert not await shop.db.write(jobs.renew, job.id, dead.attempt)
+    assert not await shop.db.write(job_rows.renew, job.id, dead.attempt)
     assert await shop.entries() == [("test", 10_000), ("reserve", -1200)]
 
 
@@ -78,9 +80,9 @@ async def test_a_worker_killed_after_the_call_costs_the_owner_one_more_and_the_p
     await shop.give(1, 100)
     job = await shop.order()
     for _ in range(2):
-        dead = await shop.db.write(jobs.claim, job.id, JobStep.IMAGE)
+        dead = await shop.db.write(job_rows.claim, job.id, JobStep.IMAGE)
         assert dead is not None
-        await shop.db.write(jobs.begin_call, job.id, dead.attempt, provider="nano_banana", model="x")
+        await shop.db.write(job_rows.begin_call, job.id, dead.attempt, provider="nano_banana", model="x")
         await make_due(shop, job.id)
     await image_worker.run(job.id)
     failed = await shop.job(job.id)
@@ -93,9 +95,9 @@ async def test_a_clip_in_flight_is_left_to_the_watcher(shop: Shop, sweeper: Swee
     """A row that waits for the provider is never sent to a worker by the clock alone."""
     await shop.give(1, 100)
     job = await shop.order(type=JobType.VIDEO)
-    taken = await shop.db.write(jobs.claim, job.id, JobStep.SUBMIT)
+    taken = await shop.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
     assert taken is not None
-    await shop.db.write(jobs.submitted, job.id, taken.attempt, external_id="1", poll_in_ms=0)
+    await shop.db.write(job_rows.submitted, job.id, taken.attempt, external_id="1", poll_in_ms=0)
     await make_due(shop, job.id)
     await sweeper.resend_lost_steps()
     assert shop.queue.sent == []
@@ -130,9 +132,9 @@ async def test_of_two_sweepers_one_leads_and_the_other_takes_over(shop: Shop) ->
 
 async def test_a_lease_is_not_taken_from_who_holds_it(shop: Shop) -> None:
     """Two want to lead: the first may stay, the second waits until the time is over."""
-    assert await shop.db.write(flags.take_lease, "x", "a", ttl_ms=60_000)
-    assert await shop.db.write(flags.take_lease, "x", "a", ttl_ms=60_000)
-    assert not await shop.db.write(flags.take_lease, "x", "b", ttl_ms=60_000)
+    assert await shop.db.write(flag_rows.take_lease, "x", "a", ttl_ms=60_000)
+    assert await shop.db.write(flag_rows.take_lease, "x", "a", ttl_ms=60_000)
+    assert not await shop.db.write(flag_rows.take_lease, "x", "b", ttl_ms=60_000)
 
 
 async def test_an_undelivered_result_is_paid_back_when_its_file_expires(shop: Shop, sweeper: Sweeper) -> None:

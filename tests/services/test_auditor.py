@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from database import flags, outbox
+from database import flags as flag_rows
+from database import outbox
 from database.audit import schedule as audits
 from database.audit import seals
 from database.models import Database, OutboxItem
@@ -110,7 +111,7 @@ async def test_a_clock_that_was_wrong_does_not_silence_the_audit(
     empty_db: Database, auditor: Auditor, clock: Clock
 ) -> None:
     """A due time years ahead was written under a wrong clock: the next morning it is again."""
-    await empty_db.write(flags.put, audits.DUE, str(clock.now + 1000 * DAY))
+    await empty_db.write(flag_rows.put, audits.DUE, str(clock.now + 1000 * DAY))
     await auditor.daily()
     clock.forward(DAY)
     await auditor.daily()

@@ -13,7 +13,7 @@ import pytest_asyncio
 from pysqlite3 import dbapi2 as sqlite
 from sqlalchemy import text
 
-from database import flags
+from database import flags as flag_rows
 from database.audit.checks import check_file, run_checks
 from database.backup_rotation import FOLDER, UNFINISHED, Outcome, Round, kept, make, verified
 from database.models import Database, Tx
@@ -306,7 +306,7 @@ async def test_administrators_hear_once_of_a_row_of_failures(shop: Database, fol
     """The first that fails is told, the next are not; after a good one a failure is news again."""
     keeper = Backups(shop, admins=[ADMIN])
     folder.parent.joinpath(FOLDER).write_text("a file where the folder should be")
-    await shop.write(flags.put, DUE, "1")
+    await shop.write(flag_rows.put, DUE, "1")
     await keeper.work()
     assert await told(shop) == ["alert-backup-failed"]
     clock.forward(AGAIN_MS + 1)
@@ -333,7 +333,7 @@ async def test_metrics_tell_age_size_and_how_the_last_one_ended(shop: Database, 
     queue = Queue(None)
     page = Metrics(shop, queue)
     assert b"shop_backup_age_seconds +Inf" in await page.page()
-    await shop.write(flags.put, DUE, "1")
+    await shop.write(flag_rows.put, DUE, "1")
     await Backups(shop).work()
     clock.forward(90_000)
     lines = (await page.page()).decode().splitlines()
@@ -347,7 +347,7 @@ async def test_metrics_tell_age_size_and_how_the_last_one_ended(shop: Database, 
 async def test_the_bot_copies_by_itself(house: House, tmp_path: Path) -> None:
     """The leader's duty is connected: a due row, and a verified copy lies beside the shop's database."""
     await house.give(1, 100)
-    await house.db.write(flags.put, DUE, "1")
+    await house.db.write(flag_rows.put, DUE, "1")
 
     async def made() -> list[str]:
         folder = house.db.path.parent / FOLDER

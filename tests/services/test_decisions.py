@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from database import admin, differences, ledger
-from database import payments as rows
+from database import admin, ledger
+from database import differences as difference_rows
+from database import payments as payment_rows
 from database.audit.checks import run_checks
 from database.models import Difference, DifferenceState, IllegalMove, Payment, PaymentStatus, Tx
 from services.payments.yookassa.client import YooKassaError
@@ -29,7 +30,7 @@ def theirs(till: Till, payment: Payment) -> Any:
 
 async def open_ones(till: Till) -> list[Difference]:
     await till.reconciliation.run()
-    return (await till.db.read(differences.still_open))[1]
+    return (await till.db.read(difference_rows.still_open))[1]
 
 
 async def set_aside(till: Till) -> tuple[Payment, Difference]:
@@ -61,7 +62,7 @@ async def test_accepting_gives_exactly_what_came_and_lifts_the_mark(till: Till) 
     """400 of 500 came: one correction of 400, the payment closed, the count of doubtful ones back at none."""
     payment, difference = await set_aside(till)
     assert (await till.db.read(admin.stats)).quarantined == 1
-    await till.db.write(differences.apply, ADMIN, difference.id)
+    await till.db.write(difference_rows.apply, ADMIN, difference.id)
     closed = await till.payment(payment.id)
     assert (closed.quarantined_reason, closed.status, closed.cancel_reason) == (
         None,
@@ -77,14 +78,14 @@ async def test_accepting_gives_exactly_what_came_and_lifts_the_mark(till: Till) 
 async def test_an_accepted_payment_is_credited_by_nobody_else(till: Till) -> None:
     """Notification, check and comparison after the decision change nothing, even if all fits by then."""
     payment, difference = await set_aside(till)
-    await till.db.write(differences.apply, ADMIN, difference.id)
+    await till.db.write(difference_rows.apply, ADMIN, difference.id)
     theirs(till, payment).amount += 100
     await till.payments.on_payment_event(str(payment.provider_payment_id))
     await till.payments.settle(payment.id)
     assert await entries(till) == [("correction", 40_000)]
     (more,) = await open_ones(till)
     assert more.proposal == {"user_id": 1, "amount": 10_000}
-    await till.db.write(differences.apply, ADMIN, more.id)
+    await till.db.write(difference_rows.apply, ADMIN, more.id)
     assert await open_ones(till) == []
     assert await till.db.get_balance(1) == 50_000
 
@@ -92,7 +93,7 @@ async def test_an_accepted_payment_is_credited_by_nobody_else(till: Till) -> Non
 async def test_closing_credits_nothing_now_or_later(till: Till) -> None:
     """Dismissed: no entry, the mark is gone, and a late word of YooKassa's does not bring it back."""
     payment, difference = await set_aside(till)
-    await till.db.write(differences.dismiss, ADMIN, difference.id)
+    await till.db.write(difference_rows.dismiss, ADMIN, difference.id)
     assert (await till.payment(payment.id)).quarantined_reason is None
     await till.payments.on_payment_event(str(payment.provider_payment_id))
     assert await open_ones(till) == []
@@ -103,7 +104,7 @@ async def test_closing_credits_nothing_now_or_later(till: Till) -> None:
 async def test_what_fits_by_now_is_settled_like_any_other(till: Till) -> None:
     """The settings are mended: accepting makes a paid payment of it, which can be returned as usual."""
     payment, difference = await mended(till)
-    decided = await till.db.write(differences.apply, ADMIN, difference.id)
+    decided = await till.db.write(difference_rows.apply, ADMIN, difference.id)
     assert decided.state is DifferenceState.APPLIED
     assert (await till.payment(payment.id)).status is PaymentStatus.PAID
     await till.refunds.refund(ADMIN, payment.id, refund_id="r1")
@@ -111,7 +112,7 @@ async def test_what_fits_by_now_is_settled_like_any_other(till: Till) -> None:
     assert await open_ones(till) == []
 
 
-@pytest.mark.parametrize("act", [differences.apply, differences.dismiss])
+@pytest.mark.parametrize("act", [difference_rows.apply, difference_rows.dismiss])
 async def test_a_decision_races_with_everybody_who_settles(till: Till, act: Any) -> None:
     """Two administrators and a storm of notifications at once: one decision, at most one credit."""
     payment, difference = await mended(till)
@@ -119,17 +120,17 @@ async def test_a_decision_races_with_everybody_who_settles(till: Till, act: Any)
     acts = [till.db.write(act, ADMIN, difference.id) for _ in range(3)]
     results = await asyncio.gather(*hints, *acts, *[till.payments.settle(payment.id)], return_exceptions=True)
     assert sorted(type(one).__name__ for one in results if isinstance(one, Exception)) == ["IllegalMove"] * 2
-    assert await entries(till) == ([("topup", 50_000)] if act is differences.apply else [])
+    assert await entries(till) == ([("topup", 50_000)] if act is difference_rows.apply else [])
 
 
 async def test_a_return_of_decided_money_is_proposed_once(till: Till) -> None:
     """400 were accepted and YooKassa gives them back later: one proposal takes them, not two."""
     payment, difference = await set_aside(till)
-    await till.db.write(differences.apply, ADMIN, difference.id)
+    await till.db.write(difference_rows.apply, ADMIN, difference.id)
     await till.control("/refunds", payment_id=payment.provider_payment_id)
     (back,) = await open_ones(till)
     assert (back.kind, back.proposal) == ("quarantined", {"user_id": 1, "amount": -40_000})
-    await till.db.write(differences.apply, ADMIN, back.id)
+    await till.db.write(difference_rows.apply, ADMIN, back.id)
     assert await till.db.get_balance(1) == 0
     assert await open_ones(till) == []
 
@@ -143,11 +144,11 @@ async def test_a_return_of_decided_money_is_proposed_though_it_was_unpaid_when_f
     assert unpaid.proposal == {}
     await till.pay(order)
     _, came = await open_ones(till)
-    await till.db.write(differences.apply, ADMIN, came.id)
+    await till.db.write(difference_rows.apply, ADMIN, came.id)
     await till.control("/refunds", payment_id=order.provider_payment_id)
     _, back = await open_ones(till)
     assert back.proposal == {"user_id": 1, "amount": -40_000}
-    await till.db.write(differences.apply, ADMIN, back.id)
+    await till.db.write(difference_rows.apply, ADMIN, back.id)
     assert await till.db.get_balance(1) == 0
     assert await open_ones(till) == [unpaid]
 
@@ -155,7 +156,7 @@ async def test_a_return_of_decided_money_is_proposed_though_it_was_unpaid_when_f
 async def test_an_answer_that_does_not_come_says_nothing_of_money(till: Till) -> None:
     """Accepted and there: a question that YooKassa leaves open proposes to take nothing away."""
     payment, difference = await set_aside(till)
-    await till.db.write(differences.apply, ADMIN, difference.id)
+    await till.db.write(difference_rows.apply, ADMIN, difference.id)
     theirs(till, payment).captured_at -= 5 * 86_400  # the list of the last day does not hold it any more
     till.sandbox.fault("yookassa", f"v3/payments/{payment.provider_payment_id}", times=1, status=429)
     assert await open_ones(till) == []
@@ -174,7 +175,7 @@ async def test_differences_of_one_payment_are_decided_each_for_itself(till: Till
         await till.db.write(lambda tx, lost=lost, values=values: tx.execute(lost, values) and None)
     for difference in await open_ones(till):
         assert difference.kind == "second-payment"
-        await till.db.write(differences.apply, ADMIN, difference.id)
+        await till.db.write(difference_rows.apply, ADMIN, difference.id)
     assert await till.db.get_balance(1) == 150_000
 
 
@@ -204,9 +205,9 @@ async def test_a_lost_order_proposes_its_money_to_its_person(till: Till) -> None
     (difference,) = await open_ones(till)
     assert (difference.kind, difference.proposal) == ("unknown-payment", {"user_id": 1001, "amount": 50_000})
     assert await entries(till, 1001) == []
-    await till.db.write(differences.apply, ADMIN, difference.id)
+    await till.db.write(difference_rows.apply, ADMIN, difference.id)
     with pytest.raises(IllegalMove):
-        await till.db.write(differences.apply, ADMIN, difference.id)
+        await till.db.write(difference_rows.apply, ADMIN, difference.id)
     assert await open_ones(till) == []
     assert await entries(till, 1001) == [("topup", 50_000)]
 
@@ -215,7 +216,7 @@ async def test_an_adopted_order_is_a_payment_like_any_other(till: Till) -> None:
     """Its row is back: it stands in exports, can be returned, and the audit has nothing against it."""
     order = await lost(till)
     (difference,) = await open_ones(till)
-    await till.db.write(differences.apply, ADMIN, difference.id)
+    await till.db.write(difference_rows.apply, ADMIN, difference.id)
     again = await till.payment(order.id)
     assert (again.status, again.provider_payment_id) == (PaymentStatus.PAID, order.provider_payment_id)
     await till.refunds.refund(ADMIN, order.id, refund_id="r1", amount=20_000)
@@ -238,7 +239,7 @@ async def test_what_was_returned_before_the_decision_is_taken_back_with_it(till:
     assert await till.db.read(run_checks) == []
 
 
-@pytest.mark.parametrize("decide", [differences.apply, differences.dismiss])
+@pytest.mark.parametrize("decide", [difference_rows.apply, difference_rows.dismiss])
 async def test_a_row_that_reappears_after_the_decision_is_credited_no_more(till: Till, decide: Any) -> None:
     """The person taps the old button: the same order, the same payment of YooKassa's, and no second credit."""
     order = await lost(till)
@@ -264,10 +265,10 @@ async def test_a_row_that_reappears_before_the_decision_takes_its_money_itself(t
     (difference,) = await open_ones(till)
     await till.order(user_id=1001, order_id=order.id)
     with pytest.raises(IllegalMove):
-        await till.db.write(differences.apply, ADMIN, difference.id)
+        await till.db.write(difference_rows.apply, ADMIN, difference.id)
     await till.payments.settle(order.id)
     with pytest.raises(IllegalMove):
-        await till.db.write(differences.apply, ADMIN, difference.id)
+        await till.db.write(difference_rows.apply, ADMIN, difference.id)
     assert await entries(till, 1001) == [("topup", 50_000)]
 
 
@@ -328,11 +329,11 @@ async def test_an_open_order_stays_open_beside_a_decision_about_another(till: Ti
     """A decision binds its own payment and no other of the person's."""
     payment, difference = await set_aside(till)
     other = await till.order()
-    await till.db.write(differences.dismiss, ADMIN, difference.id)
+    await till.db.write(difference_rows.dismiss, ADMIN, difference.id)
     await till.pay(other)
     assert (await till.payments.settle(other.id)).status is PaymentStatus.PAID
-    assert await till.db.read(rows.decision, payment) == difference.id
-    assert await till.db.read(rows.decision, other) is None
+    assert await till.db.read(payment_rows.decision, payment) == difference.id
+    assert await till.db.read(payment_rows.decision, other) is None
 
 
 # --- proposals that the world has overtaken -----------------------------------------------------------
@@ -403,7 +404,7 @@ async def test_money_that_was_returned_since_is_not_given(till: Till, kind: str)
     with pytest.raises(IllegalMove):
         await till.reconciliation.apply(ADMIN, difference.id)
     assert await entries(till, user_id) == before
-    await till.db.write(differences.dismiss, ADMIN, difference.id)
+    await till.db.write(difference_rows.dismiss, ADMIN, difference.id)
 
 
 async def test_while_nobody_can_be_asked_nothing_is_given(till: Till) -> None:

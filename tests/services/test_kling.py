@@ -15,7 +15,6 @@ from PIL import Image
 
 from sandbox.world import Fault, World
 from services.base_provider import (
-    STOPPING,
     Blame,
     ErrorCode,
     Failure,
@@ -27,6 +26,7 @@ from services.base_provider import (
 )
 from services.catalogue import shipped_catalogue
 from services.media.inspect import inspect_video
+from services.providers.circuit_breaker import STOPPING
 from services.providers.kling import Kling, parse_callback, verify_webhook_signature, webhook_key
 from tests.support.provider_wire import Asked, Reply, reply, sandbox_faces, scripted, until
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from database import admin, jobs
+from database import admin
+from database import jobs as job_rows
 from database.models import JobStatus, Tx
 from services.jobs import message_of
 from services.ops.export import Period
@@ -32,7 +33,7 @@ async def drawn(shop: Shop, price: int = 1200) -> str:
 
 
 async def bill(shop: Shop, job_id: str, micro_usd: int) -> None:
-    await shop.db.write(jobs.record_cost, job_id, micro_usd)
+    await shop.db.write(job_rows.record_cost, job_id, micro_usd)
 
 
 async def lines_of(shop: Shop, period: Period = ALWAYS) -> list[Margin]:
@@ -72,12 +73,12 @@ async def test_a_result_that_came_too_late_is_the_owners_loss(shop: Shop) -> Non
     """The provider drew and billed, the person had their money back: counted in the margin, /stats and the metrics."""
     await shop.give(1, 1000)
     job = await shop.order(hold_ms=1)
-    claimed = await shop.db.write(jobs.claim, job.id, job.step)
+    claimed = await shop.db.write(job_rows.claim, job.id, job.step)
     assert claimed is not None
-    call = await shop.db.write(jobs.begin_call, job.id, claimed.attempt, provider="nano_banana", model="nb21")
+    call = await shop.db.write(job_rows.begin_call, job.id, claimed.attempt, provider="nano_banana", model="nb21")
     assert call is not None
-    await shop.db.write(jobs.fail, job.id, "hold_timeout")
-    await shop.db.write(jobs.end_call, call, "ok", cost_micro_usd=40_000)
+    await shop.db.write(job_rows.fail, job.id, "hold_timeout")
+    await shop.db.write(job_rows.end_call, call, "ok", cost_micro_usd=40_000)
     (line,) = await lines_of(shop)
     assert (line.lost, line.completed, line.charged, line.cost) == (1, 0, 0, 400)
     seen = await shop.db.read(admin.stats)
@@ -88,7 +89,7 @@ async def test_a_refusal_that_cost_nothing_is_no_loss(shop: Shop) -> None:
     """Failed and refused orders stand in the count of orders and nowhere else."""
     await shop.give(1, 1000)
     job = await shop.order()
-    await shop.db.write(jobs.fail, job.id, "generation_failed")
+    await shop.db.write(job_rows.fail, job.id, "generation_failed")
     (line,) = await lines_of(shop)
     assert (line.orders, line.lost, line.charged, line.cost) == (1, 0, 0, 0)
 

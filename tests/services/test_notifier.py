@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from database import assets as asset_rows
-from database import jobs, ledger, outbox, schema, users
+from database import jobs as job_rows
+from database import ledger, outbox, schema
+from database import users as user_rows
 from database.models import Tx
 from database.rows import Job
 from tests.support.bot_fixture import ANYA, House, Person, labels_of, open_house, until, words_of
@@ -33,7 +35,7 @@ async def order(house: House, anya: Person, words: str = "рыжая лиса") 
 
 
 async def the_job(house: House) -> Job:
-    (job,) = await house.db.read(jobs.of_user, ANYA)
+    (job,) = await house.db.read(job_rows.of_user, ANYA)
     return job
 
 
@@ -155,7 +157,7 @@ async def test_a_result_too_large_for_telegram(house: House) -> None:
     assert job.delivered_at is None
     asset = await house.db.read(asset_rows.result_of, job.id)
     assert asset is not None
-    await house.db.write(jobs.asset_deleted, asset.id)
+    await house.db.write(job_rows.asset_deleted, asset.id)
     await anya.sees("результат не удалось вам передать")
     assert await house.db.get_balance(ANYA) == 20_000
 
@@ -171,14 +173,14 @@ async def test_a_closed_chat_keeps_its_result(house: House) -> None:
         return any(row["dead_reason"] for row in await rows(house))
 
     await until(given_up, seconds=40, what="the chat is seen to be closed")
-    known = await house.db.read(users.get, ANYA)
+    known = await house.db.read(user_rows.get, ANYA)
     assert known is not None
     assert known.is_unreachable
     assert (await the_job(house)).delivered_at is None
     await anya.unblock()
     await delivered(house)
     assert await kinds(anya) == ["photo", "document"]
-    known = await house.db.read(users.get, ANYA)
+    known = await house.db.read(user_rows.get, ANYA)
     assert known is not None
     assert not known.is_unreachable
     assert house.sandbox.world.counts["gemini:generateContent"] == 1

@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 from aiogram import Bot
 
-from database import jobs, users
+from database import jobs as job_rows
+from database import users as user_rows
 from database.models import Database, JobStep, JobType
 from database.rows import Job
 from handlers import ChatMessages, Storefront
@@ -42,7 +43,7 @@ class Stage:
         await self.db.add_balance(user_id, 20_000, key=f"k{self.count}", reason="test")
         message = await self.bot.send_message(ANYA, f"order {self.count}")
         picture = type is JobType.IMAGE
-        new = jobs.NewJob(
+        new = job_rows.NewJob(
             id=f"job{self.count}",
             user_id=user_id,
             type=type,
@@ -55,7 +56,7 @@ class Stage:
             status_message_id=message.message_id,
         )
         self.clock.forward(1)
-        job, _ = await self.db.write(jobs.start, new, max_active=10)
+        job, _ = await self.db.write(job_rows.start, new, max_active=10)
         return job
 
     async def after(self, seconds: float) -> list[str]:
@@ -86,10 +87,10 @@ async def test_stages_one_after_the_other(stage: Stage) -> None:
     job = await stage.order(JobType.VIDEO)
     assert await stage.after(3) == ["🕓 <b>В очереди</b>", "🕓 <b>В очереди</b>, перед вами 1 заказ"]
     assert await stage.after(60) == []
-    claimed = await stage.db.write(jobs.claim, job.id, JobStep.SUBMIT)
+    claimed = await stage.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
     assert claimed is not None
     assert await stage.after(3) == ["📤 <b>Передаю в съёмку…</b>"]
-    await stage.db.write(jobs.submitted, job.id, claimed.attempt, external_id="x", poll_in_ms=5000)
+    await stage.db.write(job_rows.submitted, job.id, claimed.attempt, external_id="x", poll_in_ms=5000)
     assert await stage.after(9) == ["🎬 <b>Снимаю клип…</b> Прошло 10 с, обычно 1–4 минуты."]
     assert await stage.after(3) == []
     assert await stage.after(60) == ["🎬 <b>Снимаю клип…</b> Прошло 1 мин 10 с, обычно 1–4 минуты."]
@@ -109,7 +110,7 @@ async def test_a_round_reads_no_more_often_for_a_long_queue(stage: Stage) -> Non
 async def test_a_slow_handing_over_is_told_of(stage: Stage) -> None:
     """A provider that does not answer a submit: the person reads how long it has been and what is done about it."""
     job = await stage.order(JobType.VIDEO)
-    await stage.db.write(jobs.claim, job.id, JobStep.SUBMIT)
+    await stage.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
     assert await stage.after(3) == ["📤 <b>Передаю в съёмку…</b>"]
     assert await stage.after(6) == []
     waiting = "жду ответа; если его не будет, попробую ещё раз."
@@ -121,13 +122,13 @@ async def test_a_slow_handing_over_is_told_of(stage: Stage) -> None:
 async def test_a_slow_picture_is_told_of(stage: Stage) -> None:
     """Past the time that a picture usually takes, the person reads how long it has been, and reads on."""
     job = await stage.order()
-    await stage.db.write(jobs.claim, job.id, JobStep.IMAGE)
+    await stage.db.write(job_rows.claim, job.id, JobStep.IMAGE)
     assert await stage.after(3) == ["🎨 <b>Рисую…</b> Обычно это 10–40 секунд."]
     assert await stage.after(36) == []
     assert await stage.after(3) == ["🎨 <b>Рисую…</b> Прошло 40 с: дольше обычного, но работа идёт."]
     assert await stage.after(3) == []
     assert await stage.after(60) == ["🎨 <b>Рисую…</b> Прошло 1 мин 40 с: дольше обычного, но работа идёт."]
-    await stage.db.write(users.choose_language, ANYA, "en")
+    await stage.db.write(user_rows.choose_language, ANYA, "en")
     assert await stage.after(3) == ["🎨 <b>Drawing…</b> 1 min 40 s so far: longer than usual, still at it."]
 
 
@@ -135,7 +136,7 @@ async def test_never_more_often_than_every_three_seconds(stage: Stage) -> None:
     """Changes that come faster are told by the next edit that is due."""
     job = await stage.order()
     await stage.after(3)
-    claimed = await stage.db.write(jobs.claim, job.id, JobStep.IMAGE)
+    claimed = await stage.db.write(job_rows.claim, job.id, JobStep.IMAGE)
     assert claimed is not None
     assert await stage.after(1) == []
     assert await stage.after(1) == []
@@ -145,7 +146,7 @@ async def test_never_more_often_than_every_three_seconds(stage: Stage) -> None:
 async def test_nothing_after_the_end(stage: Stage) -> None:
     """A finished order is not touched any more, and nothing about it is remembered."""
     job = await stage.order()
-    await stage.db.write(jobs.cancel, job.id, ANYA)
+    await stage.db.write(job_rows.cancel, job.id, ANYA)
     assert await stage.after(10) == []
     assert stage.live._shown == {}
 
@@ -156,7 +157,7 @@ async def test_a_message_that_is_gone_is_left_alone(stage: Stage) -> None:
     assert job.status_message_id is not None
     await stage.bot.delete_message(ANYA, job.status_message_id)
     assert len(await stage.after(3)) == 1
-    await stage.db.write(jobs.claim, job.id, JobStep.IMAGE)
+    await stage.db.write(job_rows.claim, job.id, JobStep.IMAGE)
     assert await stage.after(30) == []
 
 
@@ -183,7 +184,7 @@ async def test_an_odd_refusal_ends_nothing(stage: Stage, status: int) -> None:
 async def test_the_person_reads_their_language(stage: Stage) -> None:
     """The live message speaks the language the person chose, in the middle of an order as well."""
     await stage.order()
-    await stage.db.write(users.choose_language, ANYA, "en")
+    await stage.db.write(user_rows.choose_language, ANYA, "en")
     assert await stage.after(3) == ["🕓 <b>In the queue</b>"]
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from database import differences, outbox, users
-from database import payments as rows
+from database import differences as difference_rows
+from database import outbox
+from database import payments as payment_rows
+from database import users as user_rows
 from database.models import IllegalMove, PaymentStatus, RefundStatus
 from services.common.i18n import Texts
 from services.errors import TopUpUnavailable
@@ -88,13 +90,13 @@ async def test_without_an_address_no_payment_is_opened(till: Till) -> None:
     with pytest.raises(TopUpUnavailable) as caught:
         await fiscal(till).open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
     assert caught.value.code == "email"
-    assert await till.db.read(rows.get, "x") is None
+    assert await till.db.read(payment_rows.get, "x") is None
 
 
 async def test_the_receipt_fits_the_payment(till: Till) -> None:
     """With fiscalization on YooKassa takes our receipt: address, sum, and all four settings; no repr tells it."""
     await till.control("/settings", fiscalization=True)
-    await till.db.write(users.set_email, 1, KEPT)
+    await till.db.write(user_rows.set_email, 1, KEPT)
     payments = fiscal(till)
     order = await payments.open_topup(1, 49_990, chat_id=1, language="ru", order_id="x")
     assert order.confirmation_url is not None
@@ -105,18 +107,18 @@ async def test_the_receipt_fits_the_payment(till: Till) -> None:
         "499.90", 11, "payment", "full_prepayment",
     )  # fmt: skip
     assert KEPT not in repr(order)
-    assert KEPT not in repr(await till.db.read(users.get, 1))
+    assert KEPT not in repr(await till.db.read(user_rows.get, 1))
 
 
 async def test_a_changed_address_does_not_change_what_was_sent(till: Till) -> None:
     """The stored body goes again under the stored key, whatever the person types meanwhile."""
     await till.control("/settings", fiscalization=True)
-    await till.db.write(users.set_email, 1, KEPT)
+    await till.db.write(user_rows.set_email, 1, KEPT)
     payments = fiscal(till)
     till.sandbox.fault("yookassa", "v3/payments", times=2, drop="after")
     with pytest.raises(TopUpUnavailable):
         await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
-    await till.db.write(users.set_email, 1, "other@example.org")
+    await till.db.write(user_rows.set_email, 1, "other@example.org")
     order = await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
     assert order.confirmation_url is not None
     assert [receipt["customer"]["email"] for receipt in sold(till.sandbox)] == [KEPT]
@@ -125,7 +127,7 @@ async def test_a_changed_address_does_not_change_what_was_sent(till: Till) -> No
 async def test_a_part_goes_back_with_its_receipt(till: Till) -> None:
     """YooKassa refuses a partial return without a receipt: ours has one, to the address the payment's went to."""
     await till.control("/settings", fiscalization=True)
-    await till.db.write(users.set_email, 1, KEPT)
+    await till.db.write(user_rows.set_email, 1, KEPT)
     payments = fiscal(till)
     order = await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
     await till.pay(order)
@@ -141,7 +143,7 @@ async def test_a_part_goes_back_with_its_receipt(till: Till) -> None:
 async def test_the_accountant_gets_a_line_for_each_receipt(till: Till, tmp_path: Path) -> None:
     """Paid, returned in part and then whole: three receipts with their terms, none of what has none, no address."""
     await till.control("/settings", fiscalization=True)
-    await till.db.write(users.set_email, 1, KEPT)
+    await till.db.write(user_rows.set_email, 1, KEPT)
     payments = fiscal(till)
     for order_id in ("x", "unpaid"):
         await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id=order_id)
@@ -168,7 +170,7 @@ async def test_the_accountant_gets_a_line_for_each_receipt(till: Till, tmp_path:
 
 async def bought(till: Till, order_id: str, receipts: Payments) -> Any:
     """A paid order with a receipt; the simulated shop's own object of it."""
-    await till.db.write(users.set_email, 1, KEPT)
+    await till.db.write(user_rows.set_email, 1, KEPT)
     order = await receipts.open_topup(1, 50_000, chat_id=1, language="ru", order_id=order_id)
     await till.pay(order)
     await receipts.settle(order_id)
@@ -196,15 +198,15 @@ async def test_a_receipt_that_was_refused_is_named_once(till: Till) -> None:
     assert sorted(await noted(till, receipts)) == [
         ("receipt-refused", "x", 10_000), ("receipt-refused", "x", 40_000), ("receipt-refused", "x", 50_000),
     ]  # fmt: skip
-    count, waiting = await till.db.read(differences.still_open)
+    count, waiting = await till.db.read(difference_rows.still_open)
     told = [item for item in await till.db.write(outbox.claim, limit=100) if item.kind == "alert"]
     assert (count, len(told)) == (3, 3)
     with pytest.raises(IllegalMove):
-        await till.db.write(differences.apply, ADMIN, waiting[0].id)
+        await till.db.write(difference_rows.apply, ADMIN, waiting[0].id)
     for one in waiting:
-        await till.db.write(differences.dismiss, ADMIN, one.id)
+        await till.db.write(difference_rows.dismiss, ADMIN, one.id)
     assert await noted(till, receipts) == []
-    assert (await till.db.read(differences.still_open))[0] == 0
+    assert (await till.db.read(difference_rows.still_open))[0] == 0
 
 
 @pytest.mark.parametrize(("hours", "kinds"), [(71, []), (73, ["receipt-late"]), (96, ["receipt-late"])])
@@ -250,7 +252,7 @@ async def test_a_late_receipt_that_is_registered_after_all_closes_by_itself(
     vars(theirs)[moment] -= 40 * 86_400
     await till.control("/settings", receipt_delay=delay)
     assert await noted(till, receipts) == []
-    count, _ = await till.db.read(differences.still_open)
+    count, _ = await till.db.read(difference_rows.still_open)
     log = text("SELECT admin_id, action, details FROM admin_log WHERE action LIKE 'difference%'")
     acts = [tuple(row) for row in await till.db.read(lambda tx: tx.execute(log).all())]
     why = '{"kind": "receipt-late", "why": "the receipt is registered"}'
@@ -269,7 +271,7 @@ async def test_a_late_receipt_that_is_refused_is_one_difference(till: Till) -> N
     theirs.captured_at -= 40 * 86_400
     await till.control("/settings", receipt_delay=0, receipt_outcome="canceled")
     assert [kind for kind, _, _ in await noted(till, receipts)] == ["receipt-refused"]
-    count, waiting = await till.db.read(differences.still_open)
+    count, waiting = await till.db.read(difference_rows.still_open)
     assert (count, waiting[0].kind) == (1, "receipt-refused")
 
 
@@ -284,7 +286,7 @@ async def test_a_late_receipt_of_what_yookassa_forgot_stops_no_comparison(till: 
     await till.db.write(lambda tx: tx.execute(long_ago))
     del till.sandbox.world.faces["yookassa"].payments[theirs.id]
     assert await noted(till, receipts) == []
-    assert (await till.db.read(differences.still_open))[0] == 1
+    assert (await till.db.read(difference_rows.still_open))[0] == 1
 
 
 async def test_receipts_are_nobodys_business_where_none_are_sent(till: Till) -> None:
@@ -332,7 +334,7 @@ async def _asked_once(house: House) -> None:
     await anya.sees("Чеки будут приходить на new@example.org", new=True)
     await anya.say("/email off")
     await anya.sees("Адрес забыли", new=True)
-    person = await house.db.read(users.get, ANYA)
+    person = await house.db.read(user_rows.get, ANYA)
     assert person is not None
     assert person.email is None
 
@@ -344,6 +346,6 @@ async def test_without_receipts_nobody_is_asked(house: House) -> None:
     await anya.sees("Почта не нужна", new=True)
     await anya.say(f"/email {ADDRESS}")
     await anya.sees("Почта не нужна", new=True)
-    person = await house.db.read(users.get, ANYA)
+    person = await house.db.read(user_rows.get, ANYA)
     assert person is not None
     assert person.email is None

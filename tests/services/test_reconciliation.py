@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from database import clock, differences, flags, ledger, outbox, users
-from database import payments as rows
+from database import clock, ledger, outbox
+from database import differences as difference_rows
+from database import flags as flag_rows
+from database import payments as payment_rows
+from database import users as user_rows
 from database.models import Database, Difference, DifferenceState, IllegalMove, NotFound, PaymentStatus, Tx
 from services.ops.metrics import Metrics
 from services.payments.reconciliation import COMPARED, Reconciliation, credited_since, returned_since
@@ -37,7 +40,7 @@ async def found(till: Till, days: float | None = None) -> list[Difference]:
     """The differences after two comparisons in a row: the second must find nothing new."""
     await till.reconciliation.run(days)
     assert (await till.reconciliation.run(days)).new == []
-    return (await till.db.read(differences.still_open))[1]
+    return (await till.db.read(difference_rows.still_open))[1]
 
 
 async def alerts(till: Till) -> list[str]:
@@ -90,7 +93,7 @@ async def test_a_strange_payment_is_named_and_nothing_is_proposed(till: Till) ->
     (difference,) = await found(till)
     assert (difference.kind, difference.proposal) == ("unknown-payment", {})
     with pytest.raises(IllegalMove):
-        await till.db.write(differences.apply, ADMIN, difference.id)
+        await till.db.write(difference_rows.apply, ADMIN, difference.id)
     assert await alerts(till) == ["alert-difference"]
 
 
@@ -102,7 +105,7 @@ async def test_an_order_that_was_paid_twice_proposes_the_second_credit(till: Til
     await change(till, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=second.id)
     (difference,) = await found(till)
     assert (difference.kind, difference.proposal) == ("second-payment", {"user_id": 1, "amount": 50_000})
-    await till.db.write(differences.apply, ADMIN, difference.id)
+    await till.db.write(difference_rows.apply, ADMIN, difference.id)
     assert await till.db.get_balance(1) == 100_000
 
 
@@ -134,7 +137,7 @@ async def test_what_a_decision_left_out_is_not_taken_back(till: Till) -> None:
     second = await second_payment(till)
     await till.control("/refunds", payment_id=second, amount="200.00")
     await till.payments.on_payment_event(second)
-    _, (difference,) = await till.db.read(differences.still_open)
+    _, (difference,) = await till.db.read(difference_rows.still_open)
     assert difference.proposal == {"user_id": 1, "amount": 30_000}
     await till.reconciliation.apply(ADMIN, difference.id)
     assert [back.proposal for back in await found(till)] == [{}]
@@ -173,7 +176,7 @@ async def test_what_we_credited_and_they_did_not_take(till: Till, status: str | 
     await till.db.subtract_balance(1, 20_000, key="spent", reason="test")
     (difference,) = await found(till)
     assert (difference.kind, difference.proposal) == (kind, {"user_id": 1, "amount": -50_000})
-    await till.db.write(differences.apply, ADMIN, difference.id)
+    await till.db.write(difference_rows.apply, ADMIN, difference.id)
     assert await till.db.get_balance(1) == 0
     assert [debt.amount for debt in await till.db.read(ledger.open_debts, 1)] == [20_000]
 
@@ -198,13 +201,13 @@ async def test_quarantined_money_is_booked_once_whatever_its_sum_becomes(till: T
     (older,) = await found(till)
     payment.amount += 300
     older, newer = await found(till)
-    await till.db.write(differences.apply, ADMIN, older.id)
+    await till.db.write(difference_rows.apply, ADMIN, older.id)
     with pytest.raises(IllegalMove):
-        await till.db.write(differences.apply, ADMIN, newer.id)
+        await till.db.write(difference_rows.apply, ADMIN, newer.id)
     payment.amount += 200
     *_, newest = await found(till)
     assert newest.proposal == {"user_id": 1, "amount": 50_000}
-    await till.db.write(differences.apply, ADMIN, newest.id)
+    await till.db.write(difference_rows.apply, ADMIN, newest.id)
     assert await till.db.get_balance(1) == 90_000
     assert (await found(till)) == [newer]
 
@@ -244,13 +247,13 @@ async def test_a_decision_is_taken_once(till: Till) -> None:
     paid = await till.paid()
     theirs(till, paid.provider_payment_id).amount += 25
     (difference,) = await found(till)
-    applied = await till.db.write(differences.apply, ADMIN, difference.id)
+    applied = await till.db.write(difference_rows.apply, ADMIN, difference.id)
     assert applied.state is DifferenceState.APPLIED
-    for act in (differences.apply, differences.dismiss):
+    for act in (difference_rows.apply, difference_rows.dismiss):
         with pytest.raises(IllegalMove):
             await till.db.write(act, ADMIN, difference.id)
     with pytest.raises(NotFound):
-        await till.db.write(differences.dismiss, ADMIN, 999)
+        await till.db.write(difference_rows.dismiss, ADMIN, 999)
     assert await entries(till) == [("topup", 50_000), ("correction", 2_500)]
     log = await till.db.read(lambda tx: tx.execute(text("SELECT action, target FROM admin_log")).all())
     assert [tuple(row) for row in log] == [("difference_applied", str(difference.id))]
@@ -262,7 +265,7 @@ async def test_a_dismissed_difference_does_not_come_back(till: Till) -> None:
     paid = await till.paid()
     theirs(till, paid.provider_payment_id).amount += 25
     (difference,) = await found(till)
-    await till.db.write(differences.dismiss, ADMIN, difference.id)
+    await till.db.write(difference_rows.dismiss, ADMIN, difference.id)
     assert await found(till) == []
     assert await entries(till) == [("topup", 50_000)]
 
@@ -294,7 +297,7 @@ async def test_what_was_not_compared_is_compared_the_next_time(till: Till, path:
     for one in (order, late):
         await till.pay(one)
     theirs(till, order.provider_payment_id).captured_at -= 5 * 86_400
-    await till.db.write(flags.put, COMPARED, str(clock.now_ms() - 7 * 86_400_000))
+    await till.db.write(flag_rows.put, COMPARED, str(clock.now_ms() - 7 * 86_400_000))
     if path:
         till.sandbox.fault("yookassa", path, times=2, status=500)
     await till.reconciliation.run(days)
@@ -367,12 +370,12 @@ async def test_no_number_of_rows_is_too_many_to_compare(empty_db: Database) -> N
     returned = "SELECT 'r' || i, 'p' || i, 100, 100, 0, 1, iif(i > 20, 9000, 5) FROM n"
 
     def fill(tx: Tx) -> None:
-        users.ensure(tx, 1)
+        user_rows.ensure(tx, 1)
         tx.execute(text(columns + numbers + row))
         tx.execute(text(back + numbers + returned))
 
     await empty_db.write(fill)
-    assert len(await empty_db.read(rows.paid_since, "yookassa", 9_000)) < 1_000
+    assert len(await empty_db.read(payment_rows.paid_since, "yookassa", 9_000)) < 1_000
     ours = [payment.id async for payment in credited_since(empty_db, "yookassa", 9.0)]
     gone = [refund.id async for refund in returned_since(empty_db, "yookassa", 9.0)]
     wanted = range(21, 20_041)
@@ -387,6 +390,6 @@ async def test_a_payment_that_vanished_proposes_what_is_left_of_it(till: Till) -
     theirs(till, paid.provider_payment_id).status = "canceled"
     kinds = {one.kind: one.proposal.get("amount") for one in await found(till)}
     assert kinds == {"credited-unpaid": -30_000}
-    payment = await till.db.read(rows.get, paid.id)
+    payment = await till.db.read(payment_rows.get, paid.id)
     assert payment is not None
     assert payment.status is PaymentStatus.PAID

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from database import ledger, outbox
-from database import refunds as rows
+from database import refunds as refund_rows
 from database.models import IllegalMove, KeyReused, NotFound, PaymentStatus, RefundStatus, Tx
 from database.refunds import NewRefund, Undecided
 from services.payments.refunds import Refunds, YooKassaRefunds
@@ -60,7 +60,7 @@ async def begun(till: Till, payment_id: str, amount: int, refund_id: str = "r1")
     payment = await till.payment(payment_id)
     body = YooKassaRefunds(till.db, till.gateway).body(payment, amount, refund_id)
     new = NewRefund(refund_id, payment_id, amount, ADMIN, f"refund-{refund_id}", json.dumps(body, ensure_ascii=False))
-    await till.db.write(rows.begin, new)
+    await till.db.write(refund_rows.begin, new)
 
 
 # --- the plain stories ----------------------------------------------------------------------------------
@@ -416,9 +416,9 @@ async def test_an_equal_return_without_our_mark_waits_until_ours_is_known(till: 
     paid = await till.paid()
     await begun(till, paid.id, 20_000)
     theirs = await till.control("/refunds", payment_id=paid.provider_payment_id, amount="200.00")
-    returned = rows.Returned(f"yk-{theirs['id']}", theirs["id"], 20_000)
+    returned = refund_rows.Returned(f"yk-{theirs['id']}", theirs["id"], 20_000)
     with pytest.raises(Undecided):
-        await till.db.write(rows.take_back, paid.id, **vars(returned))
+        await till.db.write(refund_rows.take_back, paid.id, **vars(returned))
     await told(till, [theirs["id"]])
     assert await entries(till) == [("topup", 50_000), ("takeback", -20_000)]
     await sweep(till)
@@ -450,7 +450,7 @@ async def test_one_booked_under_another_name_is_not_taken_twice(till: Till) -> N
     await change(till, "UPDATE refunds SET provider_refund_id = NULL")
     await till.control(f"/refunds/{theirs['id']}/settle", status="succeeded")
     await till.db.write(
-        rows.take_back,
+        refund_rows.take_back,
         paid.id,
         refund_id=f"yk-{theirs['id']}",
         provider_refund_id=theirs["id"],
@@ -467,7 +467,7 @@ async def test_a_return_undone_too_early_is_taken_again_when_it_turns_up(till: T
     """YooKassa said no, and then it succeeded after all: the word of the list counts, once."""
     paid = await till.paid()
     await begun(till, paid.id, 20_000)
-    await till.db.write(rows.cancel, "r1", "no")
+    await till.db.write(refund_rows.cancel, "r1", "no")
     body = build_refund_body(
         payment_id=paid.provider_payment_id or "",
         amount_kopecks=20_000,

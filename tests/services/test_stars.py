@@ -11,8 +11,10 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from database import differences, flags, ledger
-from database import payments as rows
+from database import differences as difference_rows
+from database import flags as flag_rows
+from database import ledger
+from database import payments as payment_rows
 from database.models import IllegalMove, NotFound, Payment, PaymentStatus, Tx
 from services.catalogue import SHIPPED, CatalogueError, load_catalogue
 from services.payments.reconciliation import COMPARED
@@ -63,7 +65,7 @@ async def paid(house: House, person: Person) -> Payment:
     told = await pay(person, await invoice(person))
     assert told["ok"], told
     await person.sees("Зачислено 100")
-    (payment,) = await house.db.read(rows.of_user, person.id, limit=1)
+    (payment,) = await house.db.read(payment_rows.of_user, person.id, limit=1)
     return payment
 
 
@@ -106,7 +108,7 @@ async def test_without_packs_nobody_hears_of_stars(house: House) -> None:
     assert not [label for label in labels_of(screen) if "⭐" in label]
     assert "звёзд" not in words_of(screen).lower()
     assert "Пополнение звёздами на эту сумму сейчас не подключено" in await anya.press_raw("x:10000:")
-    assert await house.db.read(rows.of_user, ANYA) == []
+    assert await house.db.read(payment_rows.of_user, ANYA) == []
 
 
 async def test_stars_alone_are_enough_to_top_up(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ async def test_a_hidden_card_is_offered_nowhere(sandbox: Sandbox, tmp_path: Path
         lacking = await anya.sees("Не хватает")
         assert [label for label in labels_of(lacking) if "⭐" in label]
         assert [label for label in labels_of(lacking) if "⭐" not in label] == ["‹ Назад"]
-        assert await house.db.read(rows.of_user, ANYA) == []
+        assert await house.db.read(payment_rows.of_user, ANYA) == []
 
 
 async def test_card_payments_that_were_begun_are_finished_while_cards_are_hidden(
@@ -155,14 +157,14 @@ async def test_card_payments_that_were_begun_are_finished_while_cards_are_hidden
     async with open_house(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path, card=False))) as house:
         anya, admin = house.person(), house.person(ADMIN)
         await house.pay("order-500")
-        order = await house.db.read(rows.get, "order-500")
+        order = await house.db.read(payment_rows.get, "order-500")
         assert order is not None
         assert house.shop.payments.enabled
         await house.shop.payments.on_payment_event(str(order.provider_payment_id))  # as a notification says
         await anya.sees("Зачислено 500")
         await admin.say("/refund_payment order-500")
         await admin.sees("Вернули 500", new=True)
-        canceled = await house.db.write(rows.cancel, "order-300", "expired_on_confirmation")
+        canceled = await house.db.write(payment_rows.cancel, "order-300", "expired_on_confirmation")
         assert canceled
         told = await anya.sees("300")
         assert [label for label in labels_of(told) if "⭐" not in label] == []
@@ -213,7 +215,8 @@ async def test_a_repeated_update_credits_once(starry: House) -> None:
     payment = await paid(starry, starry.person())
     charge = str(payment.provider_payment_id)
     told = [
-        starry.db.write(rows.paid_in_stars, payment.id, user_id=ANYA, charge_id=charge, stars=90) for _ in range(20)
+        starry.db.write(payment_rows.paid_in_stars, payment.id, user_id=ANYA, charge_id=charge, stars=90)
+        for _ in range(20)
     ]
     outcomes = await asyncio.gather(*told)
     assert {new for _, new in outcomes} == {False}
@@ -224,7 +227,7 @@ async def test_a_second_charge_of_an_order_is_a_second_credit(starry: House) -> 
     """Two charges are two payments, each with a row and a credit of its own, however often they are told."""
     payment = await paid(starry, starry.person())
     for _ in range(3):
-        await starry.db.write(rows.paid_in_stars, payment.id, user_id=ANYA, charge_id="stx_other", stars=90)
+        await starry.db.write(payment_rows.paid_in_stars, payment.id, user_id=ANYA, charge_id="stx_other", stars=90)
     assert await entries(starry) == [("topup", 10_000), ("topup", 10_000)]
 
 
@@ -237,7 +240,9 @@ async def test_a_charge_that_fits_no_order_credits_nobody(starry: House) -> None
         ("nothing", ANYA, 90, NotFound),
     ):
         with pytest.raises(error):
-            await starry.db.write(rows.paid_in_stars, order_id, user_id=user_id, charge_id="stx_new", stars=stars)
+            await starry.db.write(
+                payment_rows.paid_in_stars, order_id, user_id=user_id, charge_id="stx_new", stars=stars
+            )
     assert await entries(starry) == [("topup", 10_000)]
 
 
@@ -250,7 +255,7 @@ async def test_an_admin_returns_stars_whole(starry: House) -> None:
     await admin.say(f"/refund_payment {payment.id}")
     await admin.sees("Вернули 100", new=True)
     await anya.sees("Платёж вернулся")
-    after = await starry.db.read(rows.get, payment.id)
+    after = await starry.db.read(payment_rows.get, payment.id)
     assert after is not None
     assert (after.status, after.refunded_amount) == (PaymentStatus.REFUNDED, 10_000)
     assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)]
@@ -262,11 +267,11 @@ async def test_an_admin_returns_a_second_charge_whose_id_is_long(starry: House) 
     anya, admin = starry.person(), starry.person(ADMIN)
     first = await paid(starry, anya)
     charge = "stx_" + "A1b2C3d4" * 15
-    second, _ = await starry.db.write(rows.paid_in_stars, first.id, user_id=ANYA, charge_id=charge, stars=90)
+    second, _ = await starry.db.write(payment_rows.paid_in_stars, first.id, user_id=ANYA, charge_id=charge, stars=90)
     starry.sandbox.fault("telegram", "refundStarPayment", times=1, status=200, body={"ok": True, "result": True})
     await admin.say(f"/refund_payment {second.id}")
     await admin.sees("Вернули 100", new=True)
-    after = await starry.db.read(rows.get, second.id)
+    after = await starry.db.read(payment_rows.get, second.id)
     assert after is not None
     assert after.status is PaymentStatus.REFUNDED
 
@@ -298,7 +303,7 @@ async def test_the_comparison_finds_what_nobody_told(starry: House) -> None:
     """The message about a charge was lost: Telegram's list has it, and it is credited once; a strange one is named."""
     anya = starry.person()
     sent = await invoice(anya)
-    payment = (await starry.db.read(rows.of_user, ANYA))[0]
+    payment = (await starry.db.read(payment_rows.of_user, ANYA))[0]
     from sandbox.telegram.state import Payment as Charge
 
     bot = starry.sandbox.world.faces["telegram"].bot(900)
@@ -308,7 +313,7 @@ async def test_the_comparison_finds_what_nobody_told(starry: House) -> None:
     for settled in (1, 0):
         assert (await starry.shop.reconciliation.run()).settled == settled
     assert await entries(starry) == [("topup", 10_000)]
-    count, (strange,) = await starry.db.read(differences.still_open)
+    count, (strange,) = await starry.db.read(difference_rows.still_open)
     assert (count, strange.kind, strange.user_id) == (1, "unknown-payment", ANYA)
     del bot.payments["stx_lost"]
     (gone,) = (await starry.shop.reconciliation.run()).new
@@ -319,25 +324,25 @@ async def test_the_comparison_finds_what_nobody_told(starry: House) -> None:
 async def test_stars_are_compared_while_the_shop_of_cards_does_not_answer(starry: House) -> None:
     """YooKassa's list breaks off: a lost charge in Stars is credited all the same, and the trouble is told after it."""
     await invoice(starry.person())
-    payment = (await starry.db.read(rows.of_user, ANYA))[0]
+    payment = (await starry.db.read(payment_rows.of_user, ANYA))[0]
     from sandbox.telegram.state import Payment as Charge
 
     bot = starry.sandbox.world.faces["telegram"].bot(900)
     now = starry.sandbox.world.clock.now()
     bot.payments["stx_lost"] = Charge("stx_lost", ANYA, 90, payment.id, now, currency="XTR")
-    begun = await starry.db.read(flags.get, COMPARED)
+    begun = await starry.db.read(flag_rows.get, COMPARED)
     starry.sandbox.fault("yookassa", "v3/payments", times=1, status=500)
     with pytest.raises(YooKassaError):
         await starry.shop.reconciliation.run()
     assert await entries(starry) == [("topup", 10_000)]
-    assert await starry.db.read(flags.get, COMPARED) == begun != ""
+    assert await starry.db.read(flag_rows.get, COMPARED) == begun != ""
 
 
 @pytest.mark.parametrize("returned", [False, True], ids=["charge", "return"])
 async def test_what_was_heard_of_late_is_no_difference(starry: House, returned: bool) -> None:
     """Charged (and returned) days ago, in our books only since a moment: Telegram has it, however short the window."""
     await invoice(starry.person())
-    payment = (await starry.db.read(rows.of_user, ANYA))[0]
+    payment = (await starry.db.read(payment_rows.of_user, ANYA))[0]
     from sandbox.telegram.state import Payment as Charge
 
     bot = starry.sandbox.world.faces["telegram"].bot(900)
@@ -396,16 +401,16 @@ async def test_an_unpaid_invoice_ends_and_a_late_charge_is_still_credited(starry
     """A day and a little later the order is canceled without a word; the counter refuses it; money that came counts."""
     anya = starry.person()
     message = await invoice(anya)
-    (order,) = await starry.db.read(rows.of_user, ANYA)
+    (order,) = await starry.db.read(payment_rows.of_user, ANYA)
     await starry.shop.stars.close_stale()
-    assert (await starry.db.read(rows.of_user, ANYA))[0].status is PaymentStatus.PENDING
+    assert (await starry.db.read(payment_rows.of_user, ANYA))[0].status is PaymentStatus.PENDING
     await change(starry, "UPDATE payments SET created_at = created_at - 87100000")
     await starry.shop.stars.close_stale()
-    (closed,) = await starry.db.read(rows.of_user, ANYA)
+    (closed,) = await starry.db.read(payment_rows.of_user, ANYA)
     assert (closed.status, closed.cancel_reason) == (PaymentStatus.CANCELED, "stale")
     assert not (await pay(anya, message))["ok"]
     for _ in range(2):
-        await starry.db.write(rows.paid_in_stars, order.id, user_id=ANYA, charge_id="stx_late", stars=90)
+        await starry.db.write(payment_rows.paid_in_stars, order.id, user_id=ANYA, charge_id="stx_late", stars=90)
     await starry.shop.stars.close_stale()
     assert await entries(starry) == [("topup", 10_000)]
 
@@ -417,7 +422,7 @@ async def test_only_what_nobody_can_pay_any_more_is_closed(starry: House) -> Non
     await starry.shop.stars.send_invoice(ANYA, 10_000, chat_id=ANYA, language="ru", order_id="st-odd")
     await change(starry, "UPDATE payments SET quarantined_reason = 'odd' WHERE id = 'st-odd'")
     await change(starry, "UPDATE payments SET created_at = created_at - 87100000")
-    assert await starry.db.write(rows.close_stale, "stars", before=2**60) == 0
+    assert await starry.db.write(payment_rows.close_stale, "stars", before=2**60) == 0
 
 
 @pytest.mark.parametrize(
@@ -430,10 +435,10 @@ async def test_a_lost_star_order_proposes_its_pack(
 ) -> None:
     """Person, sum and price must all stand in the order's id and the catalogue; then /fix can give it, once."""
     assert not await starry.shop.stars._book(user_id, order_id, "stx_lost", price)
-    _, (difference,) = await starry.db.read(differences.still_open)
+    _, (difference,) = await starry.db.read(difference_rows.still_open)
     assert difference.proposal.get("amount") == amount
     if amount is not None:
-        await starry.db.write(differences.apply, ADMIN, difference.id)
+        await starry.db.write(difference_rows.apply, ADMIN, difference.id)
         await starry.shop.stars.send_invoice(ANYA, amount, chat_id=ANYA, language="ru", order_id=order_id)
         assert not await starry.shop.stars._book(user_id, order_id, "stx_lost", price)
         assert await entries(starry) == [("topup", amount)]
@@ -443,35 +448,35 @@ async def test_a_lost_star_order_returned_by_telegram_is_taken_back_with_its_cre
     """The charge was found, then Telegram gave the Stars back, then an administrator decided: in and out, once."""
     assert not await starry.shop.stars._book(ANYA, "st-1001-7-10000-aab12", "stx_lost", 90)
     assert not await starry.shop.stars.returned("stx_lost")
-    _, (difference, back) = await starry.db.read(differences.still_open)
-    await starry.db.write(differences.apply, ADMIN, difference.id)
+    _, (difference, back) = await starry.db.read(difference_rows.still_open)
+    await starry.db.write(difference_rows.apply, ADMIN, difference.id)
     assert not await starry.shop.stars.returned("stx_lost")
     assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)]
-    assert (await starry.db.read(differences.get, back.id)).state == "applied"
+    assert (await starry.db.read(difference_rows.get, back.id)).state == "applied"
 
 
 async def charge_of_anothers_invoice(house: House) -> int:
     """A charge that fits its order by the price only, so that /fix would credit it as a plain correction."""
     await invoice(house.person())
-    (order,) = await house.db.read(rows.of_user, ANYA)
+    (order,) = await house.db.read(payment_rows.of_user, ANYA)
     assert not await house.shop.stars._book(BOB, order.id, "stx_bob", 90)
-    _, (difference,) = await house.db.read(differences.still_open)
+    _, (difference,) = await house.db.read(difference_rows.still_open)
     assert difference.proposal == {"user_id": BOB, "amount": 10_000}
     return difference.id
 
 
 async def test_a_charge_credited_by_a_decision_can_be_taken_back_when_it_is_returned(starry: House) -> None:
     """It has no row that its return could be booked on, so that is a decision as well."""
-    await starry.db.write(differences.apply, ADMIN, await charge_of_anothers_invoice(starry))
+    await starry.db.write(difference_rows.apply, ADMIN, await charge_of_anothers_invoice(starry))
     for _ in range(2):
         assert not await starry.shop.stars.returned("stx_bob")
-    _, (back,) = await starry.db.read(differences.still_open)
+    _, (back,) = await starry.db.read(difference_rows.still_open)
     assert (back.kind, back.user_id, back.proposal) == ("refund-of-unknown", BOB, {"user_id": BOB, "amount": -10_000})
-    await starry.db.write(differences.apply, ADMIN, back.id)
+    await starry.db.write(difference_rows.apply, ADMIN, back.id)
     assert await entries(starry, BOB) == [("correction", 10_000), ("correction", -10_000)]
 
 
-@pytest.mark.parametrize("decide", [None, differences.dismiss])
+@pytest.mark.parametrize("decide", [None, difference_rows.dismiss])
 async def test_a_charge_that_was_returned_before_the_decision_is_not_credited(starry: House, decide: Any) -> None:
     """Telegram gave all of it back, whatever was decided about that word: there is nothing left to credit."""
     number = await charge_of_anothers_invoice(starry)
@@ -479,5 +484,5 @@ async def test_a_charge_that_was_returned_before_the_decision_is_not_credited(st
     if decide is not None:
         await starry.db.write(decide, ADMIN, number + 1)
     with pytest.raises(IllegalMove):
-        await starry.db.write(differences.apply, ADMIN, number)
+        await starry.db.write(difference_rows.apply, ADMIN, number)
     assert await entries(starry, BOB) == []

@@ -262,9 +262,9 @@ class House:
 
     async def pay(self, payment_id: str) -> None:
         """The customer pays on YooKassa's page."""
-        from database import payments
+        from database import payments as payment_rows
 
-        payment = await self.db.read(payments.get, payment_id)
+        payment = await self.db.read(payment_rows.get, payment_id)
         assert payment is not None
         url = f"{self.sandbox.url}/_control/yookassa/payments/{payment.provider_payment_id}/pay"
         async with self.sandbox.http.post(url, json={}) as answer:

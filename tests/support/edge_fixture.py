@@ -11,7 +11,7 @@ from typing import Any
 import pytest_asyncio
 from aiohttp import web
 
-from database import payments as rows
+from database import payments as payment_rows
 from database import refunds as refund_rows
 from database.models import Database, Payment, Refund
 from handlers.webhook import WebContext, create_web_app
@@ -87,7 +87,7 @@ class Till:
         return found
 
     async def payment(self, payment_id: str) -> Payment:
-        found = await self.db.read(rows.get, payment_id)
+        found = await self.db.read(payment_rows.get, payment_id)
         assert found is not None
         return found
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import aiohttp
 import pytest_asyncio
 
-from database import jobs, ledger
+from database import jobs as job_rows
+from database import ledger
 from database.models import Database, Job
 from tests.support.bot_fixture import Person
 from tests.support.database_fixture import ROOT, assert_books
@@ -144,7 +145,7 @@ class Company:
 
     async def jobs(self, user_id: int) -> list[Job]:
         """Oldest first."""
-        return list(reversed(await self.db.read(jobs.of_user, user_id, limit=50)))
+        return list(reversed(await self.db.read(job_rows.of_user, user_id, limit=50)))
 
     async def entries(self, user_id: int) -> list[tuple[str, int]]:
         lines = await self.db.read(ledger.history, user_id, limit=1000)

@@ -15,7 +15,10 @@ from unittest import mock
 
 import httpx
 
-from database import jobs, outbox, payments, refunds
+from database import jobs as job_rows
+from database import outbox
+from database import payments as payment_rows
+from database import refunds as refund_rows
 from database.models import IllegalMove, Job, JobStatus, Tx
 from services.messaging.notifier import Notifier
 from services.payments.settlement import Settlement
@@ -47,7 +50,7 @@ def _believes_the_body(patch: Patch) -> None:
     async def believe(self: Any, provider_payment_id: str) -> None:
         payment = await self._settlement.ours(provider_payment_id)
         if payment is not None:
-            await self._db.write(payments.settle, payment.id)
+            await self._db.write(payment_rows.settle, payment.id)
 
     patch(Payments, "heard_of", believe)
 
@@ -78,7 +81,7 @@ def _mismatch_overlooked(patch: Patch) -> None:
 
 def _returned_twice(patch: Patch) -> None:
     """A refused return gives the customer everything back without looking whether it was done already."""
-    patch(refunds, "succeed", lambda tx, refund_id, provider_id: (refunds.get(tx, refund_id), False))
+    patch(refund_rows, "succeed", lambda tx, refund_id, provider_id: (refund_rows.get(tx, refund_id), False))
 
 
 def _bought_again(patch: Patch) -> None:
@@ -94,12 +97,12 @@ def _cancels_what_was_bought(patch: Patch) -> None:
     """An order is cancelled and paid back although the provider is drawing it."""
 
     def cancel(tx: Tx, job_id: str, user_id: int) -> Job:
-        closed = jobs._close_unpaid(tx, job_id, JobStatus.CANCELLED, "cancelled")
+        closed = job_rows._close_unpaid(tx, job_id, JobStatus.CANCELLED, "cancelled")
         if closed is None:
             raise IllegalMove(job_id)
         return closed
 
-    patch(jobs, "cancel", cancel)
+    patch(job_rows, "cancel", cancel)
 
 
 # --- weather: no bugs of the shop's, but what makes a world show one soon ---------------------------
