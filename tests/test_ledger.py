@@ -21,6 +21,7 @@ from database.models import (
     EntryKind,
     IllegalMove,
     InsufficientFunds,
+    Job,
     JobType,
     KeyReused,
     NotFound,

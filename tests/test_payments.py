@@ -15,153 +15,155 @@ from services.common.i18n import Texts
 from services.errors import TopUpUnavailable
 from services.payments.topups import Payments
 from services.payments.yookassa.client import YooKassaGateway
-from tests.support.edge_fixture import HOOK, Till
+from tests.support.edge_fixture import HOOK, PaymentEnv
 from tests.support.sandbox_fixture import ADMIN
 from tests.support.shop_fixture import until
 
 
-async def credits(till: Till, user_id: int = 1) -> list[tuple[str, int]]:
-    lines = await till.db.read(ledger.history, user_id, limit=100)
+async def credits(payment_env: PaymentEnv, user_id: int = 1) -> list[tuple[str, int]]:
+    lines = await payment_env.db.read(ledger.history, user_id, limit=100)
     return [(line.reason, line.amount) for line in reversed(lines)]
 
 
-async def test_a_paid_order_is_credited_by_its_notification(till: Till) -> None:
+async def test_a_paid_order_is_credited_by_its_notification(payment_env: PaymentEnv) -> None:
     """The plain story: link, payment, notification, one credit, the person is told."""
-    await till.control("/settings", notification_url=till.url + HOOK)
-    order = await till.order()
+    await payment_env.control("/settings", notification_url=payment_env.url + HOOK)
+    order = await payment_env.order()
     assert order.confirmation_url is not None
-    assert order.confirmation_url.startswith(till.sandbox.url)
-    await till.pay(order)
+    assert order.confirmation_url.startswith(payment_env.sandbox.url)
+    await payment_env.pay(order)
 
     async def credited() -> bool:
-        return await till.db.get_balance(1) == 50_000
+        return await payment_env.db.get_balance(1) == 50_000
 
     await until(credited)
-    await till.acted()
-    paid = await till.payment(order.id)
+    await payment_env.acted()
+    paid = await payment_env.payment(order.id)
     assert (paid.status, paid.refunded_amount, paid.next_look_at) == (PaymentStatus.PAID, 0, None)
-    assert [item.kind for item in await till.db.write(outbox.claim)] == ["credited"]
+    assert [item.kind for item in await payment_env.db.write(outbox.claim)] == ["credited"]
 
 
-async def test_a_double_tap_is_one_payment(till: Till) -> None:
+async def test_a_double_tap_is_one_payment(payment_env: PaymentEnv) -> None:
     """The same order id, twice at once and once later: one row, one payment at YooKassa, one link."""
-    first, second = await asyncio.gather(till.order(order_id="tap"), till.order(order_id="tap"))
-    third = await till.order(order_id="tap")
+    first, second = await asyncio.gather(payment_env.order(order_id="tap"), payment_env.order(order_id="tap"))
+    third = await payment_env.order(order_id="tap")
     assert first.confirmation_url == second.confirmation_url == third.confirmation_url
-    async with till.sandbox.http.get(f"{till.sandbox.url}/_control/yookassa/payments") as answer:
+    async with payment_env.sandbox.http.get(f"{payment_env.sandbox.url}/_control/yookassa/payments") as answer:
         assert len(await answer.json()) == 1
 
 
-async def test_fifty_identical_notifications_at_once_are_one_credit(till: Till) -> None:
+async def test_fifty_identical_notifications_at_once_are_one_credit(payment_env: PaymentEnv) -> None:
     """However often and at once the word comes, the money comes once."""
-    order = await till.order()
-    await till.pay(order)
+    order = await payment_env.order()
+    await payment_env.pay(order)
     assert order.provider_payment_id is not None
-    statuses = await asyncio.gather(*(till.notify("payment.succeeded", order.provider_payment_id) for _ in range(50)))
-    assert set(statuses) == {200}
-    await till.acted()
-    assert await credits(till) == [("topup", 50_000)]
-
-
-async def test_notification_button_and_poller_race_for_one_credit(till: Till) -> None:
-    """All three ways at once: one credit, and all of them see the payment paid."""
-    order = await till.order()
-    await till.pay(order)
-    assert order.provider_payment_id is not None
-    await till.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
-    _, checked, _ = await asyncio.gather(
-        till.notify("payment.succeeded", order.provider_payment_id),
-        till.payments.check(order.id, 1),
-        till.payments.poll_due(),
+    statuses = await asyncio.gather(
+        *(payment_env.notify("payment.succeeded", order.provider_payment_id) for _ in range(50))
     )
-    await till.acted()
+    assert set(statuses) == {200}
+    await payment_env.acted()
+    assert await credits(payment_env) == [("topup", 50_000)]
+
+
+async def test_notification_button_and_poller_race_for_one_credit(payment_env: PaymentEnv) -> None:
+    """All three ways at once: one credit, and all of them see the payment paid."""
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    assert order.provider_payment_id is not None
+    await payment_env.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
+    _, checked, _ = await asyncio.gather(
+        payment_env.notify("payment.succeeded", order.provider_payment_id),
+        payment_env.payments.check(order.id, 1),
+        payment_env.payments.poll_due(),
+    )
+    await payment_env.acted()
     assert checked.status is PaymentStatus.PAID
-    assert await credits(till) == [("topup", 50_000)]
+    assert await credits(payment_env) == [("topup", 50_000)]
 
 
-async def test_a_forged_success_credits_nothing(till: Till) -> None:
+async def test_a_forged_success_credits_nothing(payment_env: PaymentEnv) -> None:
     """The body is a hint only: a pending payment stays pending, whatever the notification claims."""
-    order = await till.order()
+    order = await payment_env.order()
     assert order.provider_payment_id is not None
     forged = {"status": "succeeded", "paid": True, "amount": {"value": "100000.00", "currency": "RUB"}}
-    assert await till.notify("payment.succeeded", order.provider_payment_id, **forged) == 200
-    assert await till.notify("payment.succeeded", "00000000-0000-5000-8000-000000000000", **forged) == 200
-    await till.acted()
-    assert await credits(till) == []
-    assert (await till.payment(order.id)).status is PaymentStatus.PENDING
+    assert await payment_env.notify("payment.succeeded", order.provider_payment_id, **forged) == 200
+    assert await payment_env.notify("payment.succeeded", "00000000-0000-5000-8000-000000000000", **forged) == 200
+    await payment_env.acted()
+    assert await credits(payment_env) == []
+    assert (await payment_env.payment(order.id)).status is PaymentStatus.PENDING
 
 
-async def test_a_true_notification_after_a_forged_one_still_credits(till: Till) -> None:
+async def test_a_true_notification_after_a_forged_one_still_credits(payment_env: PaymentEnv) -> None:
     """A forged word that came first must not make the true one look like a repeat."""
-    order = await till.order()
+    order = await payment_env.order()
     assert order.provider_payment_id is not None
-    await till.notify("payment.succeeded", order.provider_payment_id)
-    await till.acted()
-    await till.pay(order)
-    await till.notify("payment.succeeded", order.provider_payment_id)
-    await till.acted()
-    assert await credits(till) == [("topup", 50_000)]
+    await payment_env.notify("payment.succeeded", order.provider_payment_id)
+    await payment_env.acted()
+    await payment_env.pay(order)
+    await payment_env.notify("payment.succeeded", order.provider_payment_id)
+    await payment_env.acted()
+    assert await credits(payment_env) == [("topup", 50_000)]
 
 
-async def test_a_crash_after_the_notification_was_written_down_loses_nothing(till: Till) -> None:
+async def test_a_crash_after_the_notification_was_written_down_loses_nothing(payment_env: PaymentEnv) -> None:
     """The inbox row is there, the process died before acting: the sweeper's round credits."""
-    order = await till.order()
-    await till.pay(order)
+    order = await payment_env.order()
+    await payment_env.pay(order)
     body = json.dumps({"event": "payment.succeeded", "object": {"id": order.provider_payment_id}})
-    await till.db.write(inbox.receive, "yookassa", "x", body, handling_ms=0)
-    await till.payments.handle_due_notifications()
-    assert await credits(till) == [("topup", 50_000)]
-    await till.payments.handle_due_notifications()
-    assert await credits(till) == [("topup", 50_000)]
+    await payment_env.db.write(inbox.receive, "yookassa", "x", body, handling_ms=0)
+    await payment_env.payments.handle_due_notifications()
+    assert await credits(payment_env) == [("topup", 50_000)]
+    await payment_env.payments.handle_due_notifications()
+    assert await credits(payment_env) == [("topup", 50_000)]
 
 
-async def test_a_lost_notification_is_made_up_for_by_the_poller(till: Till) -> None:
+async def test_a_lost_notification_is_made_up_for_by_the_poller(payment_env: PaymentEnv) -> None:
     """Nobody told us: the look that is due finds the money."""
-    order = await till.order()
-    await till.pay(order)
-    await till.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
-    await till.payments.poll_due()
-    assert await credits(till) == [("topup", 50_000)]
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    await payment_env.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
+    await payment_env.payments.poll_due()
+    assert await credits(payment_env) == [("topup", 50_000)]
 
 
-async def test_a_canceled_payment_is_closed_with_its_reason(till: Till) -> None:
+async def test_a_canceled_payment_is_closed_with_its_reason(payment_env: PaymentEnv) -> None:
     """YooKassa's final no, in its own word, said to the person once."""
-    order = await till.order()
-    await till.control(f"/payments/{order.provider_payment_id}/decline", reason="insufficient_funds")
-    checked = await till.payments.check(order.id, 1)
+    order = await payment_env.order()
+    await payment_env.control(f"/payments/{order.provider_payment_id}/decline", reason="insufficient_funds")
+    checked = await payment_env.payments.check(order.id, 1)
     assert (checked.status, checked.cancel_reason) == (PaymentStatus.CANCELED, "insufficient_funds")
-    assert [item.kind for item in await till.db.write(outbox.claim)] == ["payment_canceled"]
-    assert await credits(till) == []
+    assert [item.kind for item in await payment_env.db.write(outbox.claim)] == ["payment_canceled"]
+    assert await credits(payment_env) == []
 
 
-async def test_somebody_elses_payment_can_not_be_checked(till: Till) -> None:
+async def test_somebody_elses_payment_can_not_be_checked(payment_env: PaymentEnv) -> None:
     """A payment is its owner's."""
-    order = await till.order(user_id=1)
+    order = await payment_env.order(user_id=1)
     with pytest.raises(NotFound):
-        await till.payments.check(order.id, 2)
+        await payment_env.payments.check(order.id, 2)
 
 
 @pytest.mark.parametrize("how", [{"drop": "after"}, {"status": 500, "after": True}, {"status": 502, "body": "<html>"}])
 async def test_a_create_whose_answer_was_lost_is_sent_again_under_the_same_key(
-    till: Till, how: dict[str, object]
+    payment_env: PaymentEnv, how: dict[str, object]
 ) -> None:
     """Unknown outcome: the stored body under the stored key, so there is one payment and one link."""
-    till.sandbox.fault("yookassa", "v3/payments", times=1, **how)
-    order = await till.order()
+    payment_env.sandbox.fault("yookassa", "v3/payments", times=1, **how)
+    order = await payment_env.order()
     assert order.confirmation_url is not None
-    async with till.sandbox.http.get(f"{till.sandbox.url}/_control/yookassa/payments") as answer:
+    async with payment_env.sandbox.http.get(f"{payment_env.sandbox.url}/_control/yookassa/payments") as answer:
         assert len(await answer.json()) == 1
 
 
-async def test_a_silent_yookassa_leaves_an_order_that_is_looked_after(till: Till) -> None:
+async def test_a_silent_yookassa_leaves_an_order_that_is_looked_after(payment_env: PaymentEnv) -> None:
     """No answer at all: the person hears "try later", the row stays, and the poller finishes the creation."""
-    till.sandbox.fault("yookassa", "v3/payments", times=2, status=500)
+    payment_env.sandbox.fault("yookassa", "v3/payments", times=2, status=500)
     with pytest.raises(TopUpUnavailable) as caught:
-        await till.order(order_id="slow")
+        await payment_env.order(order_id="slow")
     assert caught.value.code == "try_later"
-    waiting = await till.payment("slow")
+    waiting = await payment_env.payment("slow")
     assert (waiting.status, waiting.provider_payment_id) == (PaymentStatus.PENDING, None)
-    again = await till.order(order_id="slow")
+    again = await payment_env.order(order_id="slow")
     assert again.confirmation_url is not None
 
 
@@ -170,59 +172,61 @@ async def test_a_silent_yookassa_leaves_an_order_that_is_looked_after(till: Till
     [({"status": 429}, 1.0), ({"status": 202, "body": {"type": "processing", "retry_after": 300}}, 0.3)],
 )
 async def test_a_yookassa_that_asks_for_patience_gets_a_pause(
-    till: Till, answer: dict[str, object], pause: float
+    payment_env: PaymentEnv, answer: dict[str, object], pause: float
 ) -> None:
     """429, and 202 with its `retry_after`: the same request goes again for the person who waits, but not at once."""
-    till.sandbox.fault("yookassa", "v3/payments", times=1, **answer)
+    payment_env.sandbox.fault("yookassa", "v3/payments", times=1, **answer)
     began = clock.steady()
-    order = await till.order()
+    order = await payment_env.order()
     assert order.confirmation_url is not None
     assert clock.steady() - began >= pause
 
 
-async def test_nobody_is_kept_waiting_for_a_long_pause(till: Till) -> None:
+async def test_nobody_is_kept_waiting_for_a_long_pause(payment_env: PaymentEnv) -> None:
     """Asked to come back in a minute: nothing goes again at once, the person hears "try later", the order stays."""
-    till.sandbox.fault("yookassa", "v3/payments", times=1, status=429, body={"type": "error", "retry_after": 60_000})
+    payment_env.sandbox.fault(
+        "yookassa", "v3/payments", times=1, status=429, body={"type": "error", "retry_after": 60_000}
+    )
     with pytest.raises(TopUpUnavailable) as caught:
-        await till.order(order_id="slow")
-    assert (caught.value.code, till.sandbox.calls("yookassa", "POST /payments")) == ("try_later", 0)
-    assert (await till.payment("slow")).status is PaymentStatus.PENDING
+        await payment_env.order(order_id="slow")
+    assert (caught.value.code, payment_env.sandbox.calls("yookassa", "POST /payments")) == ("try_later", 0)
+    assert (await payment_env.payment("slow")).status is PaymentStatus.PENDING
 
 
-async def test_wrong_credentials_close_the_order_and_tell_the_owner(till: Till) -> None:
+async def test_wrong_credentials_close_the_order_and_tell_the_owner(payment_env: PaymentEnv) -> None:
     """401 is the owner's to mend: nothing is left hanging, the person is told, an alert is owed."""
-    gateway = YooKassaGateway("100500", "test_wrong", f"{till.sandbox.url}/yookassa/v3", timeout=(2, 2))
-    payments = Payments(till.db, gateway, Texts(), shop_id="100500", test_mode=True, admins=[ADMIN])
+    gateway = YooKassaGateway("100500", "test_wrong", f"{payment_env.sandbox.url}/yookassa/v3", timeout=(2, 2))
+    payments = Payments(payment_env.db, gateway, Texts(), shop_id="100500", test_mode=True, admins=[ADMIN])
     with pytest.raises(TopUpUnavailable) as caught:
         await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="bad")
     await gateway.close()
     assert caught.value.code == "refused"
-    assert (await till.payment("bad")).status is PaymentStatus.CANCELED
-    (alert,) = await till.db.write(outbox.claim)
+    assert (await payment_env.payment("bad")).status is PaymentStatus.CANCELED
+    (alert,) = await payment_env.db.write(outbox.claim)
     assert (alert.user_id, alert.kind) == (ADMIN, "alert")
 
 
-async def test_a_key_that_stops_working_is_told_though_nobody_orders(till: Till) -> None:
+async def test_a_key_that_stops_working_is_told_though_nobody_orders(payment_env: PaymentEnv) -> None:
     """401 to a look or to a notification's question: the owner hears of it, and what waits goes on waiting."""
-    order = await till.order()
+    order = await payment_env.order()
     assert order.provider_payment_id is not None
-    await till.control("/settings", secret_key="test_another")
+    await payment_env.control("/settings", secret_key="test_another")
     for word in ("look", "notification"):
         if word == "look":
-            await till.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
-            await till.payments.poll_due()
+            await payment_env.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
+            await payment_env.payments.poll_due()
         else:
-            await till.db.write(lambda tx: tx.execute(text("DELETE FROM outbox")).close())
-            await till.notify("payment.succeeded", order.provider_payment_id)
-            await till.acted()
-        (alert,) = await till.db.write(outbox.claim)
+            await payment_env.db.write(lambda tx: tx.execute(text("DELETE FROM outbox")).close())
+            await payment_env.notify("payment.succeeded", order.provider_payment_id)
+            await payment_env.acted()
+        (alert,) = await payment_env.db.write(outbox.claim)
         assert (alert.user_id, alert.payload["text"]) == (ADMIN, "alert-yookassa"), word
-    assert (await till.payment(order.id)).status is PaymentStatus.PENDING
+    assert (await payment_env.payment(order.id)).status is PaymentStatus.PENDING
 
 
-async def test_without_a_shop_cards_are_off(till: Till) -> None:
+async def test_without_a_shop_cards_are_off(payment_env: PaymentEnv) -> None:
     """No YOOKASSA_SHOP_ID: a clear no, nothing written."""
-    payments = Payments(till.db, None, Texts())
+    payments = Payments(payment_env.db, None, Texts())
     assert not payments.enabled
     with pytest.raises(TopUpUnavailable) as caught:
         await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
@@ -241,70 +245,70 @@ async def test_without_a_shop_cards_are_off(till: Till) -> None:
     ],
 )
 async def test_what_does_not_fit_is_quarantined_and_the_owner_told(
-    till: Till, quirk: dict[str, object], word: str
+    payment_env: PaymentEnv, quirk: dict[str, object], word: str
 ) -> None:
     """Another sum, currency, order, shop or mode: no credit, the row says why, an alert is owed; later looks too."""
-    order = await till.order()
-    await till.pay(order)
-    await till.control("/settings", payment_patch=quirk)
-    held = await till.payments.settle(order.id)
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    await payment_env.control("/settings", payment_patch=quirk)
+    held = await payment_env.payments.settle(order.id)
     assert held.status is PaymentStatus.PENDING
     assert word in (held.quarantined_reason or "")
-    await till.payments.settle(order.id)
-    assert await credits(till) == []
-    assert [item.kind for item in await till.db.write(outbox.claim)] == ["alert"]
+    await payment_env.payments.settle(order.id)
+    assert await credits(payment_env) == []
+    assert [item.kind for item in await payment_env.db.write(outbox.claim)] == ["alert"]
 
 
-async def test_a_late_success_of_a_canceled_payment_is_credited(till: Till) -> None:
+async def test_a_late_success_of_a_canceled_payment_is_credited(payment_env: PaymentEnv) -> None:
     """The bank was later than the timeout: the money is there, so it is credited."""
-    order = await till.order()
-    await till.pay(order)
-    await till.db.write(payment_rows.cancel, order.id, "expired_on_confirmation")
-    settled = await till.payments.settle(order.id)
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    await payment_env.db.write(payment_rows.cancel, order.id, "expired_on_confirmation")
+    settled = await payment_env.payments.settle(order.id)
     assert settled.status is PaymentStatus.PAID
-    assert await credits(till) == [("topup", 50_000)]
+    assert await credits(payment_env) == [("topup", 50_000)]
 
 
-async def test_a_payment_whose_row_lost_the_providers_id_is_found_by_its_order(till: Till) -> None:
+async def test_a_payment_whose_row_lost_the_providers_id_is_found_by_its_order(payment_env: PaymentEnv) -> None:
     """We died between YooKassa's answer and our row: the notification carries the order id."""
-    till.sandbox.fault("yookassa", "v3/payments", times=2, drop="after")
+    payment_env.sandbox.fault("yookassa", "v3/payments", times=2, drop="after")
     with pytest.raises(TopUpUnavailable):
-        await till.order(order_id="orphan")
-    async with till.sandbox.http.get(f"{till.sandbox.url}/_control/yookassa/payments") as answer:
+        await payment_env.order(order_id="orphan")
+    async with payment_env.sandbox.http.get(f"{payment_env.sandbox.url}/_control/yookassa/payments") as answer:
         (made,) = await answer.json()
-    await till.control(f"/payments/{made['id']}/pay")
-    assert await till.notify("payment.succeeded", made["id"]) == 200
-    await till.acted()
-    assert await credits(till) == [("topup", 50_000)]
+    await payment_env.control(f"/payments/{made['id']}/pay")
+    assert await payment_env.notify("payment.succeeded", made["id"]) == 200
+    await payment_env.acted()
+    assert await credits(payment_env) == [("topup", 50_000)]
 
 
-async def test_money_returned_from_the_cabinet_is_taken_back_once(till: Till) -> None:
+async def test_money_returned_from_the_cabinet_is_taken_back_once(payment_env: PaymentEnv) -> None:
     """A return we never asked for: debit what is there, owe the rest, once however often we are told."""
-    order = await till.order()
-    await till.pay(order)
-    await till.payments.settle(order.id)
-    await till.db.subtract_balance(1, 20_000, key="spent", reason="test")
-    refund = await till.control("/refunds", payment_id=order.provider_payment_id, amount="400.00")
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    await payment_env.payments.settle(order.id)
+    await payment_env.db.subtract_balance(1, 20_000, key="spent", reason="test")
+    refund = await payment_env.control("/refunds", payment_id=order.provider_payment_id, amount="400.00")
     for _ in range(3):
-        assert await till.notify("refund.succeeded", refund["id"]) == 200
-    await till.acted()
-    paid = await till.payment(order.id)
+        assert await payment_env.notify("refund.succeeded", refund["id"]) == 200
+    await payment_env.acted()
+    paid = await payment_env.payment(order.id)
     assert (paid.status, paid.refunded_amount) == (PaymentStatus.PAID, 40_000)
-    assert await credits(till) == [("topup", 50_000), ("test", -20_000), ("takeback", -30_000)]
-    (debt,) = await till.db.read(ledger.open_debts, 1)
+    assert await credits(payment_env) == [("topup", 50_000), ("test", -20_000), ("takeback", -30_000)]
+    (debt,) = await payment_env.db.read(ledger.open_debts, 1)
     assert debt.amount == 10_000
-    rest = await till.control("/refunds", payment_id=order.provider_payment_id, amount="100.00")
-    await till.notify("refund.succeeded", rest["id"])
-    await till.acted()
-    assert (await till.payment(order.id)).status is PaymentStatus.REFUNDED
+    rest = await payment_env.control("/refunds", payment_id=order.provider_payment_id, amount="100.00")
+    await payment_env.notify("refund.succeeded", rest["id"])
+    await payment_env.acted()
+    assert (await payment_env.payment(order.id)).status is PaymentStatus.REFUNDED
 
 
-async def test_a_return_told_before_its_payment_credits_first(till: Till) -> None:
+async def test_a_return_told_before_its_payment_credits_first(payment_env: PaymentEnv) -> None:
     """refund.succeeded came before payment.succeeded: the credit, then the take-back; nothing is left."""
-    order = await till.order()
-    await till.pay(order)
-    refund = await till.control("/refunds", payment_id=order.provider_payment_id)
-    await till.notify("refund.succeeded", refund["id"])
-    await till.acted()
-    assert await credits(till) == [("topup", 50_000), ("takeback", -50_000)]
-    assert (await till.payment(order.id)).status is PaymentStatus.REFUNDED
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    refund = await payment_env.control("/refunds", payment_id=order.provider_payment_id)
+    await payment_env.notify("refund.succeeded", refund["id"])
+    await payment_env.acted()
+    assert await credits(payment_env) == [("topup", 50_000), ("takeback", -50_000)]
+    assert (await payment_env.payment(order.id)).status is PaymentStatus.REFUNDED

@@ -10,37 +10,37 @@ from pathlib import Path
 
 from tests.app.test_main import command
 from tests.services.test_stars import invoice, pay, starry
-from tests.support.bot_fixture import House
+from tests.support.bot_fixture import BotEnv
 from tests.support.database_fixture import ROOT, run_program, url_of
-from tests.support.edge_fixture import Till
+from tests.support.edge_fixture import PaymentEnv
 
 __all__ = ["starry"]
 
 
-async def test_reconcile_says_what_differs_by_its_exit_status(till: Till, tmp_path: Path) -> None:
+async def test_reconcile_says_what_differs_by_its_exit_status(payment_env: PaymentEnv, tmp_path: Path) -> None:
     """0 when both books agree, 1 with the difference named when a person must look; no key is ever printed."""
-    paid = await till.paid()
-    settings = till.sandbox.environment(tmp_path, DATABASE_URL=till.db.url)
+    paid = await payment_env.paid()
+    settings = payment_env.sandbox.environment(tmp_path, DATABASE_URL=payment_env.db.url)
     agreed = await command(tmp_path, settings, "reconcile")
     assert (agreed.status, agreed.out.splitlines()[0]) == (0, "Compared: payments 1, refunds 0. Settled just now: 0.")
-    till.sandbox.world.faces["yookassa"].payments[paid.provider_payment_id].amount += 1
+    payment_env.sandbox.world.faces["yookassa"].payments[paid.provider_payment_id].amount += 1
     differ = await command(tmp_path, settings, "reconcile", "--days", "3")
     assert differ.status == 1
     assert "sum-differs" in differ.out
     assert paid.id in differ.out or str(paid.provider_payment_id) in differ.out
-    till.sandbox.fault("yookassa", "v3/payments", times=9, status=500)
+    payment_env.sandbox.fault("yookassa", "v3/payments", times=9, status=500)
     silent = await command(tmp_path, settings, "reconcile")
     assert (silent.status, silent.out) == (1, "")
     assert "YooKassa" in silent.err
     assert "test_sandbox_key" not in agreed.said + differ.said + silent.said
 
 
-async def test_reconcile_names_a_refused_receipt(till: Till, tmp_path: Path) -> None:
+async def test_reconcile_names_a_refused_receipt(payment_env: PaymentEnv, tmp_path: Path) -> None:
     """Where receipts are on the command looks at them, too."""
-    await till.control("/settings", fiscalization=False, receipt_delay=0, receipt_outcome="canceled")
-    paid = await till.paid()
-    till.sandbox.world.faces["yookassa"].payments[paid.provider_payment_id].receipt = {"items": []}
-    settings = till.sandbox.environment(tmp_path, DATABASE_URL=till.db.url)
+    await payment_env.control("/settings", fiscalization=False, receipt_delay=0, receipt_outcome="canceled")
+    paid = await payment_env.paid()
+    payment_env.sandbox.world.faces["yookassa"].payments[paid.provider_payment_id].receipt = {"items": []}
+    settings = payment_env.sandbox.environment(tmp_path, DATABASE_URL=payment_env.db.url)
     agreed = await command(tmp_path, settings, "reconcile")
     refused = await command(tmp_path, {**settings, "YOOKASSA_RECEIPTS": "on"}, "reconcile")
     assert (agreed.status, refused.status) == (0, 1)
@@ -54,7 +54,7 @@ async def test_reconcile_without_a_shop_has_nothing_to_do(tmp_path: Path) -> Non
     assert (done.status, "nothing to compare" in done.out) == (0, True)
 
 
-async def test_reconcile_compares_stars_and_says_when_telegram_is_silent(starry: House, tmp_path: Path) -> None:
+async def test_reconcile_compares_stars_and_says_when_telegram_is_silent(starry: BotEnv, tmp_path: Path) -> None:
     """A charge that the bot never heard of is credited by the command; who is silent is named, exit status 1."""
     anya = starry.person()
     told = await pay(anya, await invoice(anya))

@@ -17,8 +17,8 @@ from services.payments.yookassa.client import YooKassaError
 from tests.faults.examples import SOAK
 from tests.scenarios.test_kills import later
 from tests.support.database_fixture import assert_books
-from tests.support.edge_fixture import Till
-from tests.support.shop_fixture import Shop
+from tests.support.edge_fixture import PaymentEnv
+from tests.support.shop_fixture import JobEnv
 from workers import image_worker
 
 ROUNDS = 3 * max(SOAK, 1)
@@ -46,58 +46,60 @@ async def storm(works: Sequence[Callable[[], Awaitable[object]]], chance: random
     return sum(isinstance(end, asyncio.CancelledError) for end in ends)
 
 
-async def test_a_storm_over_payments_credits_each_once(till: Till) -> None:
+async def test_a_storm_over_payments_credits_each_once(payment_env: PaymentEnv) -> None:
     """Orders are created, paid, settled, checked and told of, and most of these tasks are cut off in the midst."""
     chance, cut = random.Random(1), 0
     names = [f"storm-{number}" for number in range(12)]
     for _ in range(ROUNDS):
-        cut += await storm([lambda name=name: till.order(order_id=name) for name in names * 2], chance)  # type: ignore[misc]
-    orders: list[PaymentRow] = [await till.order(order_id=name) for name in names]
+        cut += await storm([lambda name=name: payment_env.order(order_id=name) for name in names * 2], chance)  # type: ignore[misc]
+    orders: list[PaymentRow] = [await payment_env.order(order_id=name) for name in names]
     assert len({order.provider_payment_id for order in orders}) == len(names)
     for order in orders:
-        await till.pay(order)
+        await payment_env.pay(order)
     for _ in range(ROUNDS):
         works: list[Callable[[], Awaitable[object]]] = []
         for order in orders:
             known = order.provider_payment_id or ""
             works += [
-                lambda order=order: till.payments.settle(order.id),  # type: ignore[misc]
-                lambda order=order: till.payments.check(order.id, 1),  # type: ignore[misc]
-                lambda known=known: till.payments.on_payment_event(known),  # type: ignore[misc]
+                lambda order=order: payment_env.payments.settle(order.id),  # type: ignore[misc]
+                lambda order=order: payment_env.payments.check(order.id, 1),  # type: ignore[misc]
+                lambda known=known: payment_env.payments.on_payment_event(known),  # type: ignore[misc]
             ]
-        cut += await storm([*works, till.payments.poll_due], chance)
-        await assert_books(till.db)
+        cut += await storm([*works, payment_env.payments.poll_due], chance)
+        await assert_books(payment_env.db)
     assert cut > 5
     for order in orders:
-        assert (await till.payments.settle(order.id)).status is PaymentStatus.PAID
-    lines = await till.db.read(ledger.history, 1, limit=100)
+        assert (await payment_env.payments.settle(order.id)).status is PaymentStatus.PAID
+    lines = await payment_env.db.read(ledger.history, 1, limit=100)
     assert [(line.reason, line.amount) for line in lines] == [("topup", 50_000)] * len(names)
-    async with till.sandbox.http.get(f"{till.sandbox.url}/_control/yookassa/payments") as answer:
+    async with payment_env.sandbox.http.get(f"{payment_env.sandbox.url}/_control/yookassa/payments") as answer:
         assert len(await answer.json()) == len(names)
 
 
-async def test_a_storm_over_running_steps_leaves_no_order_half(shop: Shop) -> None:
+async def test_a_storm_over_running_steps_leaves_no_order_half(job_env: JobEnv) -> None:
     """Steps are cut off before, in and after the provider's call: each order ends once, at its price or for free."""
     chance, cut = random.Random(2), 0
-    await shop.give(1, 12 * 20)
-    ordered = [await shop.order() for _ in range(20)]
+    await job_env.give(1, 12 * 20)
+    ordered = [await job_env.order() for _ in range(20)]
     for _ in range(ROUNDS):
         works = [lambda job=job: image_worker.run(job.id) for job in ordered]  # type: ignore[misc]
         cut += await storm(works, chance)
-        await assert_books(shop.db)
+        await assert_books(job_env.db)
     assert cut > 5
     for _ in range(6):
-        await later(shop)
+        await later(job_env)
         await asyncio.gather(*(image_worker.run(job.id) for job in ordered))
     paid = 0
     for job in ordered:
-        ended = await shop.job(job.id)
-        calls = [call for call in await shop.db.read(job_rows.calls, job.id) if call.outcome is not CallOutcome.REFUSED]
+        ended = await job_env.job(job.id)
+        calls = [
+            call for call in await job_env.db.read(job_rows.calls, job.id) if call.outcome is not CallOutcome.REFUSED
+        ]
         assert len(calls) <= 2
         assert ended.status in (JobStatus.COMPLETED, JobStatus.FAILED)
         assert ended.status is JobStatus.COMPLETED or ended.error_code == "unknown_outcome"
         paid += ended.status is JobStatus.COMPLETED
-    assert await shop.balance() == 1_200 * (20 - paid)
-    files = [path for path in shop.ctx.assets.root.rglob("*") if path.is_file()]  # type: ignore[attr-defined]
+    assert await job_env.balance() == 1_200 * (20 - paid)
+    files = [path for path in job_env.ctx.assets.root.rglob("*") if path.is_file()]  # type: ignore[attr-defined]
     assert len(files) >= paid
-    assert not await shop.db.read(lambda tx: tx.rows(text("SELECT id FROM jobs WHERE lease_until IS NOT NULL")))
+    assert not await job_env.db.read(lambda tx: tx.rows(text("SELECT id FROM jobs WHERE lease_until IS NOT NULL")))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from database.models import Tx
 from tests.faults.examples import drawn
-from tests.support.bot_fixture import ADMIN, ANYA, BOB, House, Json, until
+from tests.support.bot_fixture import ADMIN, ANYA, BOB, BotEnv, Json, until
 from tests.support.database_fixture import ROOT, snapshot
 
 MONEY = ("ledger", "balances", "reservations", "jobs", "refunds", "debts")
@@ -71,17 +71,17 @@ def a_tap(user: int, data: str) -> Json:
     }
 
 
-async def fed(house: House, updates: list[Json]) -> None:
+async def fed(bot_env: BotEnv, updates: list[Json]) -> None:
     """Each update as if it had come from Telegram, a few at a time: a person's flood would be passed over."""
 
     async def nothing_waits() -> bool:
-        return await waiting(house) == 0
+        return await waiting(bot_env) == 0
 
     for start in range(0, len(updates), FEW):
         for number, update in enumerate(updates[start : start + FEW], start=10_000_000 + start):
-            item = await house.shop.updates.write_down(json.dumps({"update_id": number, **update}), number)
+            item = await bot_env.shop.updates.write_down(json.dumps({"update_id": number, **update}), number)
             assert item is not None
-            await house.shop.updates.take(item)
+            await bot_env.shop.updates.take(item)
         await until(nothing_waits, seconds=60, what="a handful is handled")
 
 
@@ -94,19 +94,19 @@ def broken(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]  # fmt: skip
 
 
-async def waiting(house: House) -> int:
+async def waiting(bot_env: BotEnv) -> int:
     """How many updates still wait for a handler."""
 
     def count(tx: Tx) -> int:
         statement = "SELECT count(*) FROM inbox WHERE source = 'telegram' AND due_at IS NOT NULL"
         return int(tx.connection.exec_driver_sql(statement).scalar() or 0)
 
-    return await house.db.read(count)
+    return await bot_env.db.read(count)
 
 
 @pytest.mark.timeout(300)
 async def test_no_words_and_no_taps_break_a_handler_or_move_money(
-    house: House, caplog: pytest.LogCaptureFixture
+    bot_env: BotEnv, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Commands with odd arguments and taps with any data, some on another person's draft, from people without rights.
 
@@ -115,15 +115,15 @@ async def test_no_words_and_no_taps_break_a_handler_or_move_money(
     assert len(COMMANDS) > 15
     assert len(TAPS) > 10
     caplog.set_level(logging.INFO)
-    await house.give(ANYA, 500)
-    await house.give(BOB, 500)
-    anya = house.person()
+    await bot_env.give(ANYA, 500)
+    await bot_env.give(BOB, 500)
+    anya = bot_env.person()
     await anya.say("a red fox")
     card = await anya.sees("a red fox", new=True)
     theirs = re.search(r"go:(\w+):", json.dumps(card))
     assert theirs is not None
     draft = theirs.group(1)
-    before = await snapshot(house.db, *MONEY)
+    before = await snapshot(bot_env.db, *MONEY)
     fields = st.lists(WORDS | st.just(draft), max_size=4)
     texts = st.tuples(st.sampled_from(COMMANDS), ARGUMENTS).map(lambda one: f"/{one[0]} {one[1]}")
     data = st.tuples(st.sampled_from(TAPS), fields).map(lambda one: ":".join([one[0], *one[1]])) | st.text(max_size=64)
@@ -131,24 +131,26 @@ async def test_no_words_and_no_taps_break_a_handler_or_move_money(
     updates = [a_message(BOB, {"text": f"/{name}"}) for name in COMMANDS]
     updates += [a_message(BOB, {"text": text}) for text in drawn(texts, 60)]
     updates += [a_tap(BOB, one) for one in [*known, *drawn(data, 90)]]
-    await fed(house, updates)
-    assert house.sandbox.calls("telegram", "answerCallbackQuery") > 100
-    assert house.sandbox.calls("telegram", "sendMessage") > 50
+    await fed(bot_env, updates)
+    assert bot_env.sandbox.calls("telegram", "answerCallbackQuery") > 100
+    assert bot_env.sandbox.calls("telegram", "sendMessage") > 50
     assert broken(caplog) == []
-    assert await waiting(house) == 0
-    assert await snapshot(house.db, *MONEY) == before
+    assert await waiting(bot_env) == 0
+    assert await snapshot(bot_env.db, *MONEY) == before
 
 
 @pytest.mark.timeout(300)
-async def test_no_arguments_of_an_administrator_break_a_handler(house: House, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_arguments_of_an_administrator_break_a_handler(
+    bot_env: BotEnv, caplog: pytest.LogCaptureFixture
+) -> None:
     """Whatever is typed behind a command, an answer comes; the books hold whatever it did (the fixture looks)."""
     caplog.set_level(logging.INFO)
-    await house.give(ANYA, 500)
+    await bot_env.give(ANYA, 500)
     texts = drawn(st.tuples(st.sampled_from(COMMANDS), ARGUMENTS).map(lambda one: f"/{one[0]} {one[1]}"), 120)
     # Each with its own number: two grants of one message would rightly be refused.
-    await fed(house, [a_message(ADMIN, {"message_id": number, "text": text}) for number, text in enumerate(texts, 1)])
+    await fed(bot_env, [a_message(ADMIN, {"message_id": number, "text": text}) for number, text in enumerate(texts, 1)])
     assert broken(caplog) == []
-    assert await waiting(house) == 0
+    assert await waiting(bot_env) == 0
 
 
 KINDS: list[Json] = [
@@ -197,16 +199,18 @@ def _items(place: Any) -> list[tuple[Any, Any]]:
 
 @pytest.mark.timeout(300)
 async def test_no_shape_of_an_update_breaks_the_bot_or_moves_money(
-    house: House, caplog: pytest.LogCaptureFixture
+    bot_env: BotEnv, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Updates of every kind with fields replaced, dropped and added; Stars that nobody paid credit nobody."""
     caplog.set_level(logging.INFO)
-    await house.give(BOB, 500)
-    before = await snapshot(house.db, *MONEY)
+    await bot_env.give(BOB, 500)
+    before = await snapshot(bot_env.db, *MONEY)
     shapes = st.builds(bent, st.sampled_from(KINDS), st.integers(0, 2**32), st.lists(JSON, min_size=1, max_size=3))
-    await fed(house, [*KINDS, *drawn(shapes, 150)])
+    await fed(bot_env, [*KINDS, *drawn(shapes, 150)])
     assert "update.unreadable" in [record.getMessage() for record in caplog.records]  # some were no updates at all
     assert broken(caplog) == []
-    assert await waiting(house) == 0
-    assert await snapshot(house.db, *MONEY) == before
-    assert (await house.db.read(lambda tx: tx.connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall())) == []
+    assert await waiting(bot_env) == 0
+    assert await snapshot(bot_env.db, *MONEY) == before
+    assert (
+        await bot_env.db.read(lambda tx: tx.connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall())
+    ) == []

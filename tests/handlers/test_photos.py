@@ -12,21 +12,21 @@ from database import assets as asset_rows
 from database import jobs as job_rows
 from database import schema
 from database.models import JobType
-from tests.support.bot_fixture import ANYA, House, Person, labels_of, picture, words_of
+from tests.support.bot_fixture import ANYA, BotEnv, Person, labels_of, picture, words_of
 
 NBSP = "\u00a0"
 
 
-async def larger_pictures(house: House) -> None:
+async def larger_pictures(bot_env: BotEnv) -> None:
     """Let the simulated models draw large enough for a clip to begin with."""
-    url = f"{house.sandbox.url}/_control/gemini/settings"
-    async with house.sandbox.http.post(url, json={"pixel_scale": 0.4}) as answer:
+    url = f"{bot_env.sandbox.url}/_control/gemini/settings"
+    async with bot_env.sandbox.http.post(url, json={"pixel_scale": 0.4}) as answer:
         assert answer.status == 200, await answer.text()
 
 
-async def finished_picture(house: House, anya: Person) -> None:
-    await larger_pictures(house)
-    await house.give(ANYA, 500)
+async def finished_picture(bot_env: BotEnv, anya: Person) -> None:
+    await larger_pictures(bot_env)
+    await bot_env.give(ANYA, 500)
     await anya.say("рыжая лиса")
     await anya.sees("рыжая лиса", new=True)
     await anya.press("Создать")
@@ -34,36 +34,36 @@ async def finished_picture(house: House, anya: Person) -> None:
     await anya.sees("Готово · списано")
 
 
-async def test_a_double_tap_on_bring_to_life_is_a_clip_all_the_same(house: House) -> None:
+async def test_a_double_tap_on_bring_to_life_is_a_clip_all_the_same(bot_env: BotEnv) -> None:
     """The button says what shall be: handled twice, by a quick finger or after a crash, it means the same."""
-    anya = house.person()
+    anya = bot_env.person()
     await anya.photo(picture())
     question = await anya.sees("Что сделать с фото", new=True)
     for query in [await anya.tap("Оживить", on=question) for _ in range(2)]:
         await anya.answer_to(query)
-    (draft,) = await house.db.read(lambda tx: tx.rows(select(schema.drafts.c.type)))
+    (draft,) = await bot_env.db.read(lambda tx: tx.rows(select(schema.drafts.c.type)))
     assert draft["type"] == "animate"
     assert "Клип из фото" in words_of(await anya.sees("Клип из фото"))
 
 
-async def test_a_photo_with_a_caption_is_an_edit(house: House) -> None:
+async def test_a_photo_with_a_caption_is_an_edit(bot_env: BotEnv) -> None:
     """The caption says what to change; the result follows the photo's own ratio."""
-    anya = house.person()
-    await house.give(ANYA, 100)
+    anya = bot_env.person()
+    await bot_env.give(ANYA, 100)
     await anya.photo(picture(), caption="сделай ночь")
     card = await anya.sees("сделай ночь", new=True)
     assert "Правка фото" in words_of(card)
     assert "📐 Как на фото" in labels_of(card)
     await anya.press("Создать")
     await anya.gets("document")
-    (job,) = await house.db.read(job_rows.of_user, ANYA)
+    (job,) = await bot_env.db.read(job_rows.of_user, ANYA)
     assert job.type is JobType.EDIT
     assert len(job.params["inputs"]) == 1
 
 
-async def test_a_photo_alone_asks_what_to_do(house: House) -> None:
+async def test_a_photo_alone_asks_what_to_do(bot_env: BotEnv) -> None:
     """Without words there is no price yet, only the question; the next words are the answer."""
-    anya = house.person()
+    anya = bot_env.person()
     await anya.photo(picture())
     question = await anya.sees("Что сделать с фото?")
     assert labels_of(question) == ["✏️ Изменить", "🎬 Оживить", "📎 Ещё фото", "✖️ Отмена"]
@@ -74,9 +74,9 @@ async def test_a_photo_alone_asks_what_to_do(house: House) -> None:
     await anya.loses(question)
 
 
-async def test_a_photo_waits_for_its_words_through_a_topup(house: House) -> None:
+async def test_a_photo_waits_for_its_words_through_a_topup(bot_env: BotEnv) -> None:
     """Money is put on the balance between the photo and its words: the words are still about the photo."""
-    anya = house.person()
+    anya = bot_env.person()
     await anya.photo(picture())
     await anya.sees("Что сделать с фото", new=True)
     await anya.say("/topup")
@@ -86,9 +86,9 @@ async def test_a_photo_waits_for_its_words_through_a_topup(house: House) -> None
     assert "✏️ Правка фото" in words_of(await anya.sees("сделай ночь", new=True))
 
 
-async def test_words_for_a_photo_that_come_again_begin_no_other_order(house: House) -> None:
+async def test_words_for_a_photo_that_come_again_begin_no_other_order(bot_env: BotEnv) -> None:
     """The bot dies when the card is there and the note of it is not: the words were about the photo and still are."""
-    anya = house.person()
+    anya = bot_env.person()
     await anya.photo(picture())
     await anya.press("✏️ Изменить", on=await anya.sees("Что сделать с фото?"))
     said = await anya.say("добавь снег")
@@ -100,10 +100,10 @@ async def test_words_for_a_photo_that_come_again_begin_no_other_order(house: Hou
     assert [one for one in told if "добавь снег" in one] == [words_of(card)]
 
 
-async def test_a_photo_comes_to_life_without_a_word(house: House) -> None:
+async def test_a_photo_comes_to_life_without_a_word(bot_env: BotEnv) -> None:
     """Animate needs no words: one photo, two taps, a clip that begins with it."""
-    anya = house.person()
-    await house.give(ANYA, 200)
+    anya = bot_env.person()
+    await bot_env.give(ANYA, 200)
     await anya.photo(picture())
     await anya.press("Оживить")
     card = await anya.sees("Клип из фото")
@@ -111,35 +111,35 @@ async def test_a_photo_comes_to_life_without_a_word(house: House) -> None:
     assert not [label for label in labels_of(card) if label.startswith("📐")]
     await anya.press("Создать")
     await anya.gets("video")
-    (job,) = await house.db.read(job_rows.of_user, ANYA)
+    (job,) = await bot_env.db.read(job_rows.of_user, ANYA)
     assert job.type is JobType.ANIMATE
 
 
-async def test_an_album_is_one_order_in_the_order_sent(house: House) -> None:
+async def test_an_album_is_one_order_in_the_order_sent(bot_env: BotEnv) -> None:
     """The photos of an album are gathered into one card, first to last."""
-    anya = house.person()
+    anya = bot_env.person()
     colours = ("red", "green", "blue", "black")
     await anya.photo(*(picture(colour=colour) for colour in colours), caption="собери коллаж")
     card = await anya.sees("собери коллаж", new=True)
     assert "📎 4 фото" in words_of(card)
     cards = [one for one in await anya.messages() if "собери коллаж" in words_of(one) and not one.get("outgoing")]
     assert len(cards) == 1
-    await house.give(ANYA, 100)
+    await bot_env.give(ANYA, 100)
     await anya.press("Создать")
     await anya.gets("document")
-    (job,) = await house.db.read(job_rows.of_user, ANYA)
-    assets = await house.db.read(asset_rows.get_assets, job.params["inputs"])
+    (job,) = await bot_env.db.read(job_rows.of_user, ANYA)
+    assets = await bot_env.db.read(asset_rows.get_assets, job.params["inputs"])
     seen = []
     for asset in assets:
-        with Image.open(io.BytesIO(await house.shop.runtime.assets.get(asset.store_key))) as photo:
+        with Image.open(io.BytesIO(await bot_env.shop.runtime.assets.get(asset.store_key))) as photo:
             seen.append(photo.convert("RGB").getpixel((10, 10)))
     red, green, blue, black = seen
     assert (red[0] > 200, green[1] > 90, blue[2] > 200, max(black) < 40) == (True,) * 4
 
 
-async def test_more_photos_than_the_model_takes(house: House) -> None:
+async def test_more_photos_than_the_model_takes(bot_env: BotEnv) -> None:
     """What exceeds the model's limit is left out, and the card says how many were taken."""
-    anya = house.person()
+    anya = bot_env.person()
     await anya.photo(*(picture(64, 64) for _ in range(10)))
     await anya.sees("📎 10 фото")
     await anya.press("Ещё фото")
@@ -149,9 +149,9 @@ async def test_more_photos_than_the_model_takes(house: House) -> None:
     assert "📎 14 фото" in words_of(card)
 
 
-async def test_another_photo_joins_the_card(house: House) -> None:
+async def test_another_photo_joins_the_card(bot_env: BotEnv) -> None:
     """The card's photo button waits for a photo; words meanwhile get a reminder with a way out."""
-    anya = house.person()
+    anya = bot_env.person()
     await anya.photo(picture(), caption="сделай ночь")
     await anya.sees("сделай ночь", new=True)
     await anya.press("Ещё фото")
@@ -166,16 +166,16 @@ async def test_another_photo_joins_the_card(house: House) -> None:
     await anya.sees("новая картинка", new=True)
 
 
-async def test_a_picture_sent_as_a_file(house: House) -> None:
+async def test_a_picture_sent_as_a_file(bot_env: BotEnv) -> None:
     """A document that is an image is a photo at full quality; its metadata does not stay."""
-    anya = house.person()
+    anya = bot_env.person()
     await anya.photo(picture(1200, 900, "PNG"), caption="сделай ночь", kind="document", name="photo.png")
     await anya.sees("📎 1 фото", new=True)
 
 
-async def test_files_that_are_no_pictures(house: House) -> None:
+async def test_files_that_are_no_pictures(bot_env: BotEnv) -> None:
     """Each kind of unusable file has its own sentence, and nothing is written."""
-    anya = house.person()
+    anya = bot_env.person()
     for data, name, answer in (
         (b"%PDF-1.7 and so on", "paper.pdf", "Это не картинка"),
         (b"not a picture at all", "photo.jpg", "Это не картинка"),
@@ -185,31 +185,31 @@ async def test_files_that_are_no_pictures(house: House) -> None:
     ):
         await anya.photo(data, kind="document", name=name)
         await anya.sees(answer, new=True)
-    assert await house.db.read(lambda tx: tx.rows(schema.assets.select())) == []
+    assert await bot_env.db.read(lambda tx: tx.rows(schema.assets.select())) == []
 
 
-async def test_a_file_too_large_for_a_bot(house: House) -> None:
+async def test_a_file_too_large_for_a_bot(bot_env: BotEnv) -> None:
     """More than a bot may fetch is refused by its size, without a try."""
-    anya = house.person()
+    anya = bot_env.person()
     await anya.photo(b"\xff\xd8" + bytes(21_000_000), kind="document", name="huge.jpg")
     await anya.sees("до 20 МБ", new=True)
-    assert house.sandbox.calls("telegram", "getFile") == 0
+    assert bot_env.sandbox.calls("telegram", "getFile") == 0
 
 
-async def test_a_download_that_breaks_off_is_tried_again(house: House) -> None:
+async def test_a_download_that_breaks_off_is_tried_again(bot_env: BotEnv) -> None:
     """A line that breaks while the photo is fetched costs a retry; one that stays broken, a polite sentence."""
-    anya = house.person()
-    house.sandbox.fault("telegram", "file/", truncate=100)
+    anya = bot_env.person()
+    bot_env.sandbox.fault("telegram", "file/", truncate=100)
     await anya.photo(picture(), caption="сделай ночь")
     await anya.sees("📎 1 фото", new=True)
-    house.sandbox.fault("telegram", "file/", status=500, times=5)
+    bot_env.sandbox.fault("telegram", "file/", status=500, times=5)
     await anya.photo(picture(), caption="сделай день")
     await anya.sees("Не получилось скачать фото", new=True)
 
 
-async def test_a_photo_unfit_for_a_clip_is_refused_before_any_charge(house: House) -> None:
+async def test_a_photo_unfit_for_a_clip_is_refused_before_any_charge(bot_env: BotEnv) -> None:
     """Too small or too long a photo can't be animated: the tap says so and the card stays a picture's."""
-    anya = house.person()
+    anya = bot_env.person()
     await anya.photo(picture(200, 200), caption="оживи")
     await anya.sees("оживи", new=True)
     assert "хотя бы 300 точек" in await anya.press("Сделать клип")
@@ -219,11 +219,11 @@ async def test_a_photo_unfit_for_a_clip_is_refused_before_any_charge(house: Hous
     assert "Правка фото" in words_of(await anya.sees("панорама", new=True))
 
 
-async def test_buttons_under_a_result(house: House) -> None:
+async def test_buttons_under_a_result(bot_env: BotEnv) -> None:
     """Repeat, edit and animate each make a new draft with its own price; nothing is taken by the tap itself."""
-    anya = house.person()
-    await finished_picture(house, anya)
-    balance = await house.db.get_balance(ANYA)
+    anya = bot_env.person()
+    await finished_picture(bot_env, anya)
+    balance = await bot_env.db.get_balance(ANYA)
     result = (await anya.gets("photo"))[0]
     await anya.press("Повторить", on=result)
     again = await anya.sees("Nano Banana 2.1")
@@ -234,60 +234,60 @@ async def test_buttons_under_a_result(house: House) -> None:
     assert "Правка фото" in words_of(await anya.sees("пусть идёт снег", new=True))
     await anya.press("Оживить", on=result)
     assert "Клип из фото" in words_of(await anya.sees("Kling 3.0 Turbo"))
-    assert await house.db.get_balance(ANYA) == balance
+    assert await bot_env.db.get_balance(ANYA) == balance
     await anya.press("Создать")
     await anya.gets("video")
-    newest, *_, first = await house.db.read(job_rows.of_user, ANYA)
+    newest, *_, first = await bot_env.db.read(job_rows.of_user, ANYA)
     assert newest.parent_job_id == first.id
 
 
-async def expired_picture(house: House, anya: Person) -> None:
+async def expired_picture(bot_env: BotEnv, anya: Person) -> None:
     """A result of which only Telegram has a copy."""
-    await finished_picture(house, anya)
-    (job,) = await house.db.read(job_rows.of_user, ANYA)
-    asset = await house.db.read(asset_rows.result_of, job.id)
+    await finished_picture(bot_env, anya)
+    (job,) = await bot_env.db.read(job_rows.of_user, ANYA)
+    asset = await bot_env.db.read(asset_rows.result_of, job.id)
     assert asset is not None
-    await house.db.write(job_rows.asset_deleted, asset.id)
-    await house.shop.runtime.assets.delete(asset.store_key)
+    await bot_env.db.write(job_rows.asset_deleted, asset.id)
+    await bot_env.shop.runtime.assets.delete(asset.store_key)
 
 
-async def test_a_result_is_edited_even_when_its_file_has_expired(house: House) -> None:
+async def test_a_result_is_edited_even_when_its_file_has_expired(bot_env: BotEnv) -> None:
     """When our copy is gone Telegram still has the picture, and the next edit begins with that."""
-    anya = house.person()
-    await expired_picture(house, anya)
+    anya = bot_env.person()
+    await expired_picture(bot_env, anya)
     await anya.press("✏️ Изменить")
     await anya.sees("Что изменить на этой картинке?")
 
 
-async def test_of_a_result_too_big_to_fetch_the_preview_is_edited(house: House) -> None:
+async def test_of_a_result_too_big_to_fetch_the_preview_is_edited(bot_env: BotEnv) -> None:
     """A bot may fetch 20 MB from Telegram: of a larger original that only Telegram has, the preview must do."""
-    anya = house.person()
-    await expired_picture(house, anya)
+    anya = bot_env.person()
+    await expired_picture(bot_env, anya)
     body = {"ok": False, "error_code": 400, "description": "Bad Request: file is too big"}
-    house.sandbox.fault("telegram", "getFile", status=400, body=body)
+    bot_env.sandbox.fault("telegram", "getFile", status=400, body=body)
     await anya.press("✏️ Изменить")
     await anya.sees("Что изменить на этой картинке?", seconds=15)
 
 
-async def test_repeating_an_edit_whose_photo_is_gone(house: House) -> None:
+async def test_repeating_an_edit_whose_photo_is_gone(bot_env: BotEnv) -> None:
     """When the person's photo is no longer kept, the repeat says so instead of charging."""
-    anya = house.person()
-    await house.give(ANYA, 100)
+    anya = bot_env.person()
+    await bot_env.give(ANYA, 100)
     await anya.photo(picture(), caption="сделай ночь")
     await anya.sees("сделай ночь", new=True)
     await anya.press("Создать")
     await anya.gets("document")
-    (job,) = await house.db.read(job_rows.of_user, ANYA)
-    await house.db.write(job_rows.asset_deleted, job.params["inputs"][0])
+    (job,) = await bot_env.db.read(job_rows.of_user, ANYA)
+    await bot_env.db.write(job_rows.asset_deleted, job.params["inputs"][0])
     assert "Фото уже не хранится" in await anya.press("Повторить")
 
 
-async def test_an_update_that_comes_twice_is_one_photo(house: House) -> None:
+async def test_an_update_that_comes_twice_is_one_photo(bot_env: BotEnv) -> None:
     """After a crash the same photo message may be handled again: one draft, one photo in it."""
-    anya = house.person()
+    anya = bot_env.person()
     (sent,) = await anya.photo(picture(), caption="сделай ночь")
     await anya.sees("📎 1 фото", new=True)
-    telegram = house.sandbox.world.faces["telegram"]
+    telegram = bot_env.sandbox.world.faces["telegram"]
     telegram.bot(900).updates.push("message", {k: v for k, v in sent.items() if k != "outgoing"}, ANYA)
     await asyncio.sleep(0.7)
     assert "📎 1 фото" in words_of(await anya.sees("сделай ночь", new=True))

@@ -7,29 +7,29 @@ from typing import Any
 
 from database import payments as payment_rows
 from database.models import Payment, PaymentStatus
-from tests.support.bot_fixture import ADMIN, ANYA, House, buttons_of, until
+from tests.support.bot_fixture import ADMIN, ANYA, BotEnv, buttons_of, until
 
 
-async def paid(house: House, user_id: int = ANYA, rubles: int = 500) -> Payment:
+async def paid(bot_env: BotEnv, user_id: int = ANYA, rubles: int = 500) -> Payment:
     """A top-up that was paid and credited."""
-    order = await house.shop.payments.open_topup(
+    order = await bot_env.shop.payments.open_topup(
         user_id, rubles * 100, chat_id=user_id, language="ru", order_id=f"order-{user_id}-{rubles}"
     )
-    await house.pay(order.id)
-    return await house.shop.payments.settle(order.id)
+    await bot_env.pay(order.id)
+    return await bot_env.shop.payments.settle(order.id)
 
 
-async def test_an_admin_returns_a_payment_found_on_the_persons_card(house: House) -> None:
+async def test_an_admin_returns_a_payment_found_on_the_persons_card(bot_env: BotEnv) -> None:
     """/user shows the payment's id, /refund_payment returns a part and then the rest; the customer is told."""
-    admin, anya = house.person(ADMIN), house.person(ANYA)
+    admin, anya = bot_env.person(ADMIN), bot_env.person(ANYA)
     await anya.say("/start")
-    payment = await paid(house)
+    payment = await paid(bot_env)
     await admin.say(f"/user {ANYA}")
     card = await admin.sees(payment.id, new=True)
     assert "оплачен" in card["text"]
     await admin.say(f"/refund_payment {payment.id} 200,50")
     asked = await admin.sees("Вернуть 200,50", new=True)
-    assert (await rows_of(house, payment)).refunded_amount == 0
+    assert (await rows_of(bot_env, payment)).refunded_amount == 0
     await admin.press("Вернуть 200,50", on=asked)
     await admin.sees("Вернули 200,50", new=True)
     await anya.sees("Платёж вернулся туда, откуда пришёл: 200,50")
@@ -37,15 +37,15 @@ async def test_an_admin_returns_a_payment_found_on_the_persons_card(house: House
     await admin.sees("возвращено 200,50", new=True)
     await admin.say(f"/refund_payment {payment.id}")
     await admin.sees("Вернули 299,50", new=True)
-    after = await house.db.read(payment_rows.get, payment.id)
+    after = await bot_env.db.read(payment_rows.get, payment.id)
     assert after is not None
     assert after.status is PaymentStatus.REFUNDED
     await admin.say(f"/refund_payment {payment.id}")
     await admin.sees("столько вернуть нельзя", new=True)
 
 
-async def rows_of(house: House, payment: Payment) -> Payment:
-    found = await house.db.read(payment_rows.get, payment.id)
+async def rows_of(bot_env: BotEnv, payment: Payment) -> Payment:
+    found = await bot_env.db.read(payment_rows.get, payment.id)
     assert found is not None
     return found
 
@@ -55,63 +55,63 @@ def confirming(card: dict[str, Any]) -> str:
     return str(buttons_of(card)[0]["callback_data"])
 
 
-async def test_a_part_typed_twice_is_returned_once(house: House) -> None:
+async def test_a_part_typed_twice_is_returned_once(bot_env: BotEnv) -> None:
     """Two equal commands make two cards; the newer is confirmed, the older starts nothing, nor do more taps."""
-    admin = house.person(ADMIN)
-    payment = await paid(house)
+    admin = bot_env.person(ADMIN)
+    payment = await paid(bot_env)
     cards = []
     for _ in range(2):
         await admin.say(f"/refund_payment {payment.id} 100")
         cards.append(await admin.sees("Вернуть 100", new=True))
     await admin.press("Вернуть 100", on=cards[0])
     await admin.sees("уже не действует")
-    assert (await rows_of(house, payment)).refunded_amount == 0
+    assert (await rows_of(bot_env, payment)).refunded_amount == 0
     for tap in [admin.tap_raw(confirming(cards[1])) for _ in range(3)]:
         await admin.answer_to(tap)
     await admin.sees("Вернули 100")
-    assert (await rows_of(house, payment)).refunded_amount == 10_000
-    assert len(house.sandbox.world.faces["yookassa"].refunds) == 1
+    assert (await rows_of(bot_env, payment)).refunded_amount == 10_000
+    assert len(bot_env.sandbox.world.faces["yookassa"].refunds) == 1
 
 
-async def test_two_administrators_do_not_return_the_same_part_twice(house: House) -> None:
+async def test_two_administrators_do_not_return_the_same_part_twice(bot_env: BotEnv) -> None:
     """What a card shows must still be so when it is confirmed: a return in between makes it say so and do nothing."""
-    admin = house.person(ADMIN)
-    payment = await paid(house)
+    admin = bot_env.person(ADMIN)
+    payment = await paid(bot_env)
     await admin.say(f"/refund_payment {payment.id} 100")
     card = await admin.sees("Вернуть 100", new=True)
-    await house.shop.refunds.refund(ADMIN, payment.id, 10_000, refund_id="by-another")
+    await bot_env.shop.refunds.refund(ADMIN, payment.id, 10_000, refund_id="by-another")
     await admin.press("Вернуть 100", on=card)
     await admin.sees("за это время вернули что-то ещё")
-    assert (await rows_of(house, payment)).refunded_amount == 10_000
+    assert (await rows_of(bot_env, payment)).refunded_amount == 10_000
     await admin.say(f"/refund_payment {payment.id} 100")
     warned = await admin.sees("Столько же уже возвращали", new=True)
     await admin.press("Не возвращать", on=warned)
     await admin.sees("Ничего не вернули")
     await admin.press_raw(confirming(warned))
-    assert (await rows_of(house, payment)).refunded_amount == 10_000
+    assert (await rows_of(bot_env, payment)).refunded_amount == 10_000
     await admin.say(f"/refund_payment {payment.id}")
     await admin.sees("Вернули 400", new=True)
 
 
-async def test_only_an_administrator_confirms(house: House) -> None:
+async def test_only_an_administrator_confirms(bot_env: BotEnv) -> None:
     """More than is left is refused at once; a forged tap of somebody else's moves nothing."""
-    admin = house.person(ADMIN)
-    payment = await paid(house)
+    admin = bot_env.person(ADMIN)
+    payment = await paid(bot_env)
     await admin.say(f"/refund_payment {payment.id} 600")
     await admin.sees("столько вернуть нельзя", new=True)
     await admin.say(f"/refund_payment {payment.id} 50")
     card = await admin.sees("Вернуть 50", new=True)
-    bob = house.person(ANYA)
+    bob = bot_env.person(ANYA)
     await bob.say("/start")
     await bob.press_raw(confirming(card))  # a person who forges the button
-    assert (await rows_of(house, payment)).refunded_amount == 0
+    assert (await rows_of(bot_env, payment)).refunded_amount == 0
     await admin.press("Вернуть 50", on=card)
     await admin.sees("Вернули 50")
 
 
-async def test_a_refusal_says_what_to_type(house: House) -> None:
+async def test_a_refusal_says_what_to_type(bot_env: BotEnv) -> None:
     """No id, no sum, an unknown payment: a sentence, and no money moves."""
-    admin = house.person(ADMIN)
+    admin = bot_env.person(ADMIN)
     await admin.say("/refund_payment")
     await admin.sees("Так: /refund_payment", new=True)
     await admin.say("/refund_payment p1 минус пять")
@@ -120,16 +120,16 @@ async def test_a_refusal_says_what_to_type(house: House) -> None:
     await admin.sees("Не нашёл", new=True)
 
 
-async def test_a_return_that_waits_is_finished_by_the_bot_itself(house: House) -> None:
+async def test_a_return_that_waits_is_finished_by_the_bot_itself(bot_env: BotEnv) -> None:
     """YooKassa does not answer now: the admin hears that it goes on, and later that it is done."""
-    admin = house.person(ADMIN)
-    payment = await paid(house)
+    admin = bot_env.person(ADMIN)
+    payment = await paid(bot_env)
 
     async def compared() -> bool:
-        return house.sandbox.calls("yookassa", "refunds") > 0
+        return bot_env.sandbox.calls("yookassa", "refunds") > 0
 
     await until(compared, what="the comparison at start, which asks for refunds as well")
-    house.sandbox.fault("yookassa", "v3/refunds", times=1, status=500)
+    bot_env.sandbox.fault("yookassa", "v3/refunds", times=1, status=500)
     await admin.say(f"/refund_payment {payment.id}")
     await admin.sees("начат", new=True)
 
@@ -138,14 +138,14 @@ async def test_a_return_that_waits_is_finished_by_the_bot_itself(house: House) -
 
         tx.execute(text("UPDATE refunds SET next_look_at = 1 WHERE next_look_at IS NOT NULL"))  # type: ignore[attr-defined]
 
-    await house.db.write(due)
+    await bot_env.db.write(due)
     await admin.sees("вернули 500")
 
 
-async def test_people_have_no_such_commands(house: House) -> None:
+async def test_people_have_no_such_commands(bot_env: BotEnv) -> None:
     """For everybody but administrators these commands do not exist."""
-    anya = house.person(ANYA)
-    payment = await paid(house)
+    anya = bot_env.person(ANYA)
+    payment = await paid(bot_env)
     await anya.say(f"/refund_payment {payment.id}")
     answer = await anya.find("Вернули", new=True)
     assert answer is None
@@ -156,23 +156,23 @@ async def test_people_have_no_such_commands(house: House) -> None:
     await until(answered, what="an answer to an unknown command")
     said = [one["text"] for one in await anya.messages() if one["message_id"] > anya.last]
     assert not any(re.search("верн|возврат", text, re.IGNORECASE) for text in said)
-    after = await house.db.read(payment_rows.get, payment.id)
+    after = await bot_env.db.read(payment_rows.get, payment.id)
     assert after is not None
     assert after.refunded_amount == 0
 
 
-async def test_an_admin_compares_and_decides(house: House) -> None:
+async def test_an_admin_compares_and_decides(bot_env: BotEnv) -> None:
     """/reconcile counts, /fix lists what waits with its proposal, apply books it once, and the customer is told."""
-    admin, anya = house.person(ADMIN), house.person(ANYA)
+    admin, anya = bot_env.person(ADMIN), bot_env.person(ANYA)
     await anya.say("/start")
-    payment = await paid(house)
+    payment = await paid(bot_env)
     await admin.say("/reconcile soon")
     await admin.sees("Так: /reconcile", new=True)
     await admin.say("/reconcile")
     await admin.sees("платежей 1, возвратов 0", new=True)
     await admin.say("/fix")
     await admin.sees("Расхождений, которые ждут решения, нет", new=True)
-    house.sandbox.world.faces["yookassa"].payments[payment.provider_payment_id].amount += 5
+    bot_env.sandbox.world.faces["yookassa"].payments[payment.provider_payment_id].amount += 5
     await admin.say("/reconcile 7")
     await admin.sees("Расхождение № 1")
     await admin.say("/fix")
@@ -186,12 +186,12 @@ async def test_an_admin_compares_and_decides(house: House) -> None:
     await anya.sees("Исправили ошибку в расчётах: начислено 5")
     await admin.say("/fix 1 apply")
     await admin.sees("решение уже принято", new=True)
-    assert await house.db.get_balance(ANYA) == 50_500
+    assert await bot_env.db.get_balance(ANYA) == 50_500
 
 
-async def test_a_silent_yookassa_is_said(house: House) -> None:
+async def test_a_silent_yookassa_is_said(bot_env: BotEnv) -> None:
     """The comparison could not be made: a sentence, nothing else."""
-    admin = house.person(ADMIN)
-    house.sandbox.fault("yookassa", "v3/payments", times=5, status=500)
+    admin = bot_env.person(ADMIN)
+    bot_env.sandbox.fault("yookassa", "v3/payments", times=5, status=500)
     await admin.say("/reconcile")
     await admin.sees("не ответил до конца", new=True)

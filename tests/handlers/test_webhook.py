@@ -17,7 +17,7 @@ from database.models import JobStep, JobType, Tx
 from handlers.webhook import MAX_BACKGROUND, create_web_app
 from tests.faults.examples import drawn
 from tests.support.database_fixture import Clock, assert_books, snapshot
-from tests.support.edge_fixture import Till
+from tests.support.edge_fixture import PaymentEnv
 from tests.support.route_fixture import (
     LIMITS,
     RAILS,
@@ -222,40 +222,40 @@ async def test_money_survives_a_database_that_was_away_when_the_notification_cam
 
 
 @pytest.mark.parametrize("event", ["payment.succeeded", "refund.succeeded", "payout.succeeded", "deal.closed", "😀"])
-async def test_unknown_events_and_payments_are_200_and_move_nothing(till: Till, event: str) -> None:
+async def test_unknown_events_and_payments_are_200_and_move_nothing(payment_env: PaymentEnv, event: str) -> None:
     """What we do not know is acknowledged, so that the sender rests, and changes no row of money."""
-    before = await snapshot(till.db)
-    assert await till.notify(event, "00000000-0000-5000-8000-000000000000", amount={"value": "1e9"}) == 200
-    await till.acted()
-    assert await snapshot(till.db) == before
+    before = await snapshot(payment_env.db)
+    assert await payment_env.notify(event, "00000000-0000-5000-8000-000000000000", amount={"value": "1e9"}) == 200
+    await payment_env.acted()
+    assert await snapshot(payment_env.db) == before
 
 
-async def test_a_kling_callback_of_an_unknown_task_moves_nothing(till: Till) -> None:
+async def test_a_kling_callback_of_an_unknown_task_moves_nothing(payment_env: PaymentEnv) -> None:
     """Whoever names a task that is not ours is thanked, and no job changes."""
-    before = await snapshot(till.db)
+    before = await snapshot(payment_env.db)
     body = {"id": "1", "external_id": "\ud800", "status": "succeed", "outputs": [{"url": "https://evil.example/x"}]}
-    assert await deliver(till, "kling", json.dumps(body).encode()) == 200
-    await till.acted()
-    assert await snapshot(till.db) == before
+    assert await deliver(payment_env, "kling", json.dumps(body).encode()) == 200
+    await payment_env.acted()
+    assert await snapshot(payment_env.db) == before
 
 
-async def test_a_kling_callback_only_brings_our_own_look_forward(till: Till) -> None:
+async def test_a_kling_callback_only_brings_our_own_look_forward(payment_env: PaymentEnv) -> None:
     """The callback says that the clip is done and where: we look sooner, and believe not a word of it."""
-    await till.db.add_balance(1, 100_000, key="a", reason="gift")
+    await payment_env.db.add_balance(1, 100_000, key="a", reason="gift")
     order = job_rows.NewJob(
         id="clip", user_id=1, type=JobType.VIDEO, model="m", prompt="a fox", params={}, price=4_500, hold_ms=600_000
     )
-    await till.db.write(job_rows.start, order, max_active=3)
-    job = await till.db.write(job_rows.claim, "clip", JobStep.SUBMIT)
+    await payment_env.db.write(job_rows.start, order, max_active=3)
+    job = await payment_env.db.write(job_rows.claim, "clip", JobStep.SUBMIT)
     assert job is not None
-    await till.db.write(job_rows.begin_call, "clip", job.attempt, provider="kling", model="m")
-    await till.db.write(job_rows.submitted, "clip", job.attempt, external_id="7", poll_in_ms=600_000)
-    assert await till.db.read(job_rows.due_to_watch) == []
+    await payment_env.db.write(job_rows.begin_call, "clip", job.attempt, provider="kling", model="m")
+    await payment_env.db.write(job_rows.submitted, "clip", job.attempt, external_id="7", poll_in_ms=600_000)
+    assert await payment_env.db.read(job_rows.due_to_watch) == []
     done = {"id": "7", "external_id": "clip", "status": "succeed", "outputs": [{"url": "https://evil.example/x.mp4"}]}
     for body in (done, {**done, "status": "failed"}):
-        assert await deliver(till, "kling", json.dumps(body).encode()) == 200
-        await till.acted()
-        (waiting,) = await till.db.read(job_rows.due_to_watch)
+        assert await deliver(payment_env, "kling", json.dumps(body).encode()) == 200
+        await payment_env.acted()
+        (waiting,) = await payment_env.db.read(job_rows.due_to_watch)
         assert (waiting.id, waiting.step, waiting.external_url) == ("clip", JobStep.WATCH, None)
 
 
@@ -351,9 +351,9 @@ async def test_an_update_nobody_can_read_is_over_after_one_try(
         assert [due for _, _, due in await inbox_rows(shop)] == [False]
 
 
-async def test_health_says_that_the_process_lives(till: Till) -> None:
+async def test_health_says_that_the_process_lives(payment_env: PaymentEnv) -> None:
     """/health needs nothing but the process."""
-    async with till.sandbox.http.get(f"{till.url}/health") as answer:
+    async with payment_env.sandbox.http.get(f"{payment_env.url}/health") as answer:
         assert (answer.status, await answer.json()) == (200, {"status": "ok"})
 
 
@@ -385,13 +385,13 @@ async def test_metrics_are_prometheus_text(sandbox: Sandbox, tmp_path: Path) -> 
         assert await answer.text() == "shop_users 1\n"
 
 
-async def test_other_methods_and_paths_are_refused(till: Till) -> None:
+async def test_other_methods_and_paths_are_refused(payment_env: PaymentEnv) -> None:
     """A webhook is POST only, and nothing else is there."""
     for rail in RAILS:
-        async with till.sandbox.http.get(till.url + path(rail)) as answer:
+        async with payment_env.sandbox.http.get(payment_env.url + path(rail)) as answer:
             assert answer.status == 405
-    assert await till.post("/webhooks/stripe") == 404
-    assert await till.post("/webhooks/yookassa/../../etc/passwd") == 404
+    assert await payment_env.post("/webhooks/stripe") == 404
+    assert await payment_env.post("/webhooks/yookassa/../../etc/passwd") == 404
 
 
 JSON = st.recursive(

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from services.settings import YOOKASSA_SENDERS
-from tests.support.edge_fixture import Till
+from tests.support.edge_fixture import PaymentEnv
 from tests.support.route_fixture import (
     SECRET,
     SECRET_HEADER,
@@ -36,7 +36,7 @@ def standing(address: str | tuple[str, ...]) -> str:
     return "".join(f"X-Forwarded-For: {line}\n" for line in lines)
 
 
-async def hooked(shop: Till, lines: str) -> int:
+async def hooked(shop: PaymentEnv, lines: str) -> int:
     body = good("yookassa")
     return await raw_status(
         shop, f"POST /webhooks/yookassa HTTP/1.1\nHost: x\n{lines}Content-Length: {len(body)}\n", body
@@ -116,12 +116,12 @@ def signed(body: bytes, *secrets: str, at: float | None = None, delivery: str = 
 
 
 @pytest_asyncio.fixture
-async def signing(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Till]:
+async def signing(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[PaymentEnv]:
     async with opened(sandbox, tmp_path, KLING_WEBHOOK_SECRET=NEW) as shop:
         yield shop
 
 
-async def test_a_callback_signed_with_the_secret_is_taken(signing: Till) -> None:
+async def test_a_callback_signed_with_the_secret_is_taken(signing: PaymentEnv) -> None:
     """The right secret, alone or beside the one it replaces, in either order."""
     body = good("kling")
     for headers in (signed(body, NEW), signed(body, OLD, NEW), signed(body, NEW, OLD)):
@@ -146,7 +146,7 @@ FORGERIES: Mapping[str, Callable[[dict[str, str]], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-async def test_a_callback_without_a_good_fresh_signature_is_refused(signing: Till, forgery: str) -> None:
+async def test_a_callback_without_a_good_fresh_signature_is_refused(signing: PaymentEnv, forgery: str) -> None:
     """No, wrong, borrowed, stale or garbled signature: 403, nothing written."""
     headers = FORGERIES[forgery](signed(good("kling"), NEW))
     assert await deliver(signing, "kling", good("kling"), headers) == 403

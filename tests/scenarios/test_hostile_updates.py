@@ -20,34 +20,34 @@ from database.models import Database, DatabaseUnavailable, JobStep, JobType, Tx
 from handlers.updates import MOST_AT_ONCE, MOST_TRIES, MOST_WAITING, Updates
 from services.messaging.telegram import make_bot
 from tests.support.database_fixture import Clock
-from tests.support.edge_fixture import Till
+from tests.support.edge_fixture import PaymentEnv
 from tests.support.route_fixture import Heard, deliver, good, inbox_rows, open_heard, opened
 from tests.support.sandbox_fixture import TOKEN, Sandbox
-from tests.support.shop_fixture import Shop, until
+from tests.support.shop_fixture import JobEnv, until
 
 
-async def test_a_callback_leaves_nothing_undone_even_when_nobody_has_time(till: Till) -> None:
+async def test_a_callback_leaves_nothing_undone_even_when_nobody_has_time(payment_env: PaymentEnv) -> None:
     """However many come at once, each row is finished in the transaction that wrote it down, so it can be forgotten."""
-    till.context.background.update(asyncio.create_task(asyncio.sleep(60)) for _ in range(200))
-    assert await deliver(till, "kling", good("kling", 7)) == 200
-    assert [due for _, _, due in await inbox_rows(till)] == [False]
-    for task in till.context.background:
+    payment_env.context.background.update(asyncio.create_task(asyncio.sleep(60)) for _ in range(200))
+    assert await deliver(payment_env, "kling", good("kling", 7)) == 200
+    assert [due for _, _, due in await inbox_rows(payment_env)] == [False]
+    for task in payment_env.context.background:
         task.cancel()
 
 
-async def test_a_forged_callback_only_brings_the_look_forward(till: Till, shop: Shop) -> None:
+async def test_a_forged_callback_only_brings_the_look_forward(payment_env: PaymentEnv, job_env: JobEnv) -> None:
     """Whatever status it claims, and however often: the row is looked at now, and nothing else of it changes."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO)
-    taken = await shop.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO)
+    taken = await job_env.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
     assert taken is not None
-    await shop.db.write(job_rows.submitted, job.id, taken.attempt, external_id="task-1", poll_in_ms=600_000)
-    before = await shop.job(job.id)
+    await job_env.db.write(job_rows.submitted, job.id, taken.attempt, external_id="task-1", poll_in_ms=600_000)
+    before = await job_env.job(job.id)
     for status in ("succeed", "failed", "succeed"):
         body = {"id": "task-1", "status": status, "outputs": [{"type": "video", "url": "https://evil.example/x.mp4"}]}
-        assert await deliver(till, "kling", json.dumps(body).encode()) == 200
-    await till.acted()
-    after = await shop.job(job.id)
+        assert await deliver(payment_env, "kling", json.dumps(body).encode()) == 200
+    await payment_env.acted()
+    after = await job_env.job(job.id)
     assert (after.due_at or 0) < (before.due_at or 0)
     assert (after.step, after.status, after.external_url) == (before.step, before.status, None)
 
@@ -305,10 +305,10 @@ async def test_no_bytes_in_the_secrets_header_get_past_a_401(sandbox: Sandbox, t
         assert await inbox_rows(shop) == []
 
 
-async def test_a_database_that_is_away_is_never_acknowledged(till: Till) -> None:
+async def test_a_database_that_is_away_is_never_acknowledged(payment_env: PaymentEnv) -> None:
     """What could not be written down is a 500, so that it is sent again; afterwards the repeat credits."""
-    order = await till.order()
-    await till.pay(order)
+    order = await payment_env.order()
+    await payment_env.pay(order)
     assert order.provider_payment_id is not None
 
     def close_the_door(tx: Tx) -> None:
@@ -317,15 +317,15 @@ async def test_a_database_that_is_away_is_never_acknowledged(till: Till) -> None
     def open_the_door(tx: Tx) -> None:
         tx.execute(text("DROP TRIGGER away"))
 
-    await till.db.write(close_the_door)
-    assert await till.notify("payment.succeeded", order.provider_payment_id) == 500
-    await till.db.write(open_the_door)
-    assert await till.db.get_balance(1) == 0
-    assert await till.notify("payment.succeeded", order.provider_payment_id) == 200
-    await till.acted()
+    await payment_env.db.write(close_the_door)
+    assert await payment_env.notify("payment.succeeded", order.provider_payment_id) == 500
+    await payment_env.db.write(open_the_door)
+    assert await payment_env.db.get_balance(1) == 0
+    assert await payment_env.notify("payment.succeeded", order.provider_payment_id) == 200
+    await payment_env.acted()
 
     async def credited() -> bool:
-        return await till.db.get_balance(1) == 50_000
+        return await payment_env.db.get_balance(1) == 50_000
 
     await until(credited)
 

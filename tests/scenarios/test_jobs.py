@@ -25,23 +25,23 @@ from scheduler.video_poller import poll_videos
 from services.common.i18n import Texts
 from services.payments.topups import Payments
 from tests.scenarios.test_kills import SHOP, STEP, change, environment, later
-from tests.support.bot_fixture import ANYA, open_house, picture
+from tests.support.bot_fixture import ANYA, open_bot_env, picture
 from tests.support.database_fixture import assert_books, program
 from tests.support.sandbox_fixture import TOKEN, Sandbox
-from tests.support.shop_fixture import Shop, until
+from tests.support.shop_fixture import JobEnv, until
 from workers import image_worker, video_worker
 
 BOUGHT = [("test", 10_000), ("reserve", -1200)]
 REFUNDED = [*BOUGHT, ("refund", 1200)]
 
 
-async def played(shop: Shop, job: Job, *, rounds: int = 30) -> Job:
+async def played(job_env: JobEnv, job: Job, *, rounds: int = 30) -> Job:
     """Run a job's steps, whatever they come to, as the sweeper would, until it is final."""
     for _ in range(rounds):
-        now = await shop.job(job.id)
+        now = await job_env.job(job.id)
         if not now.is_open:
             return now
-        await later(shop)
+        await later(job_env)
         if now.step is JobStep.IMAGE:
             await image_worker.run(job.id)
         elif now.step is JobStep.SUBMIT:
@@ -49,9 +49,9 @@ async def played(shop: Shop, job: Job, *, rounds: int = 30) -> Job:
         elif now.step is JobStep.FINISH:
             await video_worker.finish(job.id)
         else:
-            await poll_videos(shop.ctx, shop.queue)
+            await poll_videos(job_env.ctx, job_env.queue)
             await asyncio.sleep(0.02)
-    raise AssertionError(f"still open: {await shop.job(job.id)}")
+    raise AssertionError(f"still open: {await job_env.job(job.id)}")
 
 
 # --- every way to fail gives the money back --------------------------------------------------------------------
@@ -69,26 +69,26 @@ CLIPS = [
 
 
 @pytest.mark.parametrize(("why", "scenario"), PICTURES, ids=[why for why, _ in PICTURES])
-async def test_a_picture_that_fails_for_any_reason_is_paid_back_once(shop: Shop, why: str, scenario: str) -> None:
+async def test_a_picture_that_fails_for_any_reason_is_paid_back_once(job_env: JobEnv, why: str, scenario: str) -> None:
     """Whatever the provider does instead of a picture: one refund of the whole, said once, nothing after it."""
-    await shop.give(1, 100)
-    job = await shop.order(prompt=f"a fox #sim:{scenario}@20")
-    failed = await played(shop, job)
+    await job_env.give(1, 100)
+    job = await job_env.order(prompt=f"a fox #sim:{scenario}@20")
+    failed = await played(job_env, job)
     assert failed.status is JobStatus.FAILED, why
     await image_worker.run(job.id)
-    assert await shop.entries() == REFUNDED
-    assert [kind for _, kind, _ in await shop.told() if kind != "alert"] == ["failed"]
+    assert await job_env.entries() == REFUNDED
+    assert [kind for _, kind, _ in await job_env.told() if kind != "alert"] == ["failed"]
 
 
 @pytest.mark.parametrize(("why", "scenario"), CLIPS, ids=[why for why, _ in CLIPS])
-async def test_a_clip_that_fails_for_any_reason_is_paid_back_once(shop: Shop, why: str, scenario: str) -> None:
+async def test_a_clip_that_fails_for_any_reason_is_paid_back_once(job_env: JobEnv, why: str, scenario: str) -> None:
     """Refused at once or late, or never to be had: one refund of the whole, said once."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO, prompt=f"a fox #sim:{scenario}")
-    failed = await played(shop, job, rounds=400)
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO, prompt=f"a fox #sim:{scenario}")
+    failed = await played(job_env, job, rounds=400)
     assert failed.status is JobStatus.FAILED, why
-    assert await shop.entries() == REFUNDED
-    assert [kind for _, kind, _ in await shop.told() if kind != "alert"] == ["failed"]
+    assert await job_env.entries() == REFUNDED
+    assert [kind for _, kind, _ in await job_env.told() if kind != "alert"] == ["failed"]
 
 
 def _small_files(size: int) -> Callable[[], None]:
@@ -96,174 +96,174 @@ def _small_files(size: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-async def _step_with_files_of(shop: Shop, folder: Path, size: int, job: Job) -> str:
+async def _step_with_files_of(job_env: JobEnv, folder: Path, size: int, job: Job) -> str:
     """Run the picture step in a process of its own whose files can't grow beyond `size`; what it logged."""
-    how = {"env": environment(shop, folder), "preexec_fn": _small_files(size)}
+    how = {"env": environment(job_env, folder), "preexec_fn": _small_files(size)}
     with program(STEP, "workers.image_worker.run", job.id, **how) as process:
         _, said = await asyncio.to_thread(process.communicate, timeout=60)
     return said
 
 
-async def test_a_disk_that_is_full_for_the_picture_gives_the_money_back(shop: Shop, tmp_path: Path) -> None:
+async def test_a_disk_that_is_full_for_the_picture_gives_the_money_back(job_env: JobEnv, tmp_path: Path) -> None:
     """The kernel refuses the picture's bytes in mid-step: no half file, no charge, one refund, the owner is told."""
-    face = shop.sandbox.world.faces["gemini"]
+    face = job_env.sandbox.world.faces["gemini"]
     face.settings = dataclasses.replace(face.settings, pixel_scale=1.0)
-    await shop.give(1, 100)
-    job = await shop.order(prompt="a fox #sim:ok_png", size="2K")
+    await job_env.give(1, 100)
+    job = await job_env.order(prompt="a fox #sim:ok_png", size="2K")
     database = (tmp_path / "bot.db").stat().st_size
-    await shop.db.close()  # the last to leave folds the WAL in, so that the next one's files are small
-    said = await _step_with_files_of(shop, tmp_path, database + 100_000, job)
-    failed = await shop.job(job.id)
+    await job_env.db.close()  # the last to leave folds the WAL in, so that the next one's files are small
+    said = await _step_with_files_of(job_env, tmp_path, database + 100_000, job)
+    failed = await job_env.job(job.id)
     assert (failed.status, failed.error_code) == (JobStatus.FAILED, "storage"), said
-    assert await shop.entries() == REFUNDED
-    assert sorted(kind for _, kind, _ in await shop.told()) == ["alert", "failed"]
+    assert await job_env.entries() == REFUNDED
+    assert sorted(kind for _, kind, _ in await job_env.told()) == ["alert", "failed"]
     assert [path for path in (tmp_path / "assets").rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("readable", [True, False], ids=["can be read", "not even opened"])
 async def test_a_disk_that_is_full_for_the_books_leaves_order_and_money_as_they_were(
-    shop: Shop, tmp_path: Path, readable: bool
+    job_env: JobEnv, tmp_path: Path, readable: bool
 ) -> None:
     """Nothing can be written: no provider is called, nothing moves; with room again the same order is made."""
-    await shop.give(1, 100)
-    job = await shop.order()
-    before = await shop.job(job.id)
+    await job_env.give(1, 100)
+    job = await job_env.order()
+    before = await job_env.job(job.id)
     room = 4_096
     if readable:
         room = (tmp_path / "bot.db-wal").stat().st_size  # what is there stays, and nothing can be added
         assert room >= (tmp_path / "bot.db-shm").stat().st_size
     else:
-        await shop.db.close()
-    said = await _step_with_files_of(shop, tmp_path, room, job)
+        await job_env.db.close()
+    said = await _step_with_files_of(job_env, tmp_path, room, job)
     assert "step.database_failed" in said
-    assert await shop.job(job.id) == before
-    assert shop.sandbox.calls("gemini", "generateContent") == 0
-    assert await shop.entries() == BOUGHT
-    assert (await played(shop, job)).status is JobStatus.COMPLETED
-    assert await shop.entries() == BOUGHT
+    assert await job_env.job(job.id) == before
+    assert job_env.sandbox.calls("gemini", "generateContent") == 0
+    assert await job_env.entries() == BOUGHT
+    assert (await played(job_env, job)).status is JobStatus.COMPLETED
+    assert await job_env.entries() == BOUGHT
 
 
 async def test_an_order_whose_shop_was_shut_down_for_good_is_paid_back_when_it_opens_again(
-    shop: Shop, tmp_path: Path
+    job_env: JobEnv, tmp_path: Path
 ) -> None:
     """SIGTERM while the picture is drawn, and nobody works until the hold is over: the first round gives it back."""
-    await shop.give(1, 100)
-    job = await shop.order()
-    shop.sandbox.fault("gemini", "generateContent", delay=20)
-    with program(SHOP, env=environment(shop, tmp_path)) as process:
+    await job_env.give(1, 100)
+    job = await job_env.order()
+    job_env.sandbox.fault("gemini", "generateContent", delay=20)
+    with program(SHOP, env=environment(job_env, tmp_path)) as process:
 
         async def called() -> bool:
-            await change(shop, "UPDATE jobs SET due_at = 1 WHERE attempt = 0")
-            return bool(await shop.db.read(job_rows.calls, job.id))
+            await change(job_env, "UPDATE jobs SET due_at = 1 WHERE attempt = 0")
+            return bool(await job_env.db.read(job_rows.calls, job.id))
 
         await until(called, seconds=40, what="the provider is called")
         process.send_signal(signal.SIGTERM)
         await asyncio.to_thread(process.wait, 20)
-    assert (await shop.job(job.id)).is_open
-    await change(shop, "UPDATE reservations SET hold_until = 1")
-    await Sweeper(shop.ctx, shop.queue, Payments(shop.db, None, Texts())).release_overdue_holds()
-    assert (await shop.job(job.id)).error_code == "hold_timeout"
-    assert await shop.entries() == REFUNDED
+    assert (await job_env.job(job.id)).is_open
+    await change(job_env, "UPDATE reservations SET hold_until = 1")
+    await Sweeper(job_env.ctx, job_env.queue, Payments(job_env.db, None, Texts())).release_overdue_holds()
+    assert (await job_env.job(job.id)).error_code == "hold_timeout"
+    assert await job_env.entries() == REFUNDED
 
 
-async def test_a_cancelled_order_is_paid_back_once(shop: Shop) -> None:
+async def test_a_cancelled_order_is_paid_back_once(job_env: JobEnv) -> None:
     """Ten taps on "cancel" at once, then the worker's message: one refund, no call."""
-    await shop.give(1, 100)
-    job = await shop.order()
-    await asyncio.gather(*(shop.db.write(job_rows.cancel, job.id, 1) for _ in range(10)))
+    await job_env.give(1, 100)
+    job = await job_env.order()
+    await asyncio.gather(*(job_env.db.write(job_rows.cancel, job.id, 1) for _ in range(10)))
     await image_worker.run(job.id)
-    assert (await shop.job(job.id)).status is JobStatus.CANCELLED
-    assert shop.sandbox.calls("gemini", "generateContent") == 0
-    assert await shop.entries() == REFUNDED
+    assert (await job_env.job(job.id)).status is JobStatus.CANCELLED
+    assert job_env.sandbox.calls("gemini", "generateContent") == 0
+    assert await job_env.entries() == REFUNDED
 
 
-async def test_a_result_that_telegram_never_takes_is_paid_back_when_it_expires(shop: Shop) -> None:
+async def test_a_result_that_telegram_never_takes_is_paid_back_when_it_expires(job_env: JobEnv) -> None:
     """Made and charged, given up by the notifier: money back with the file's end, once, the job stays completed."""
-    await shop.give(1, 100)
-    job = await played(shop, await shop.order())
-    (item,) = await shop.db.write(outbox.claim)
-    await shop.db.write(outbox.give_up, item.id, "Forbidden: bot was blocked by the user")
-    await change(shop, "UPDATE assets SET expires_at = 1")
-    sweeper = Sweeper(shop.ctx, shop.queue, Payments(shop.db, None, Texts()))
+    await job_env.give(1, 100)
+    job = await played(job_env, await job_env.order())
+    (item,) = await job_env.db.write(outbox.claim)
+    await job_env.db.write(outbox.give_up, item.id, "Forbidden: bot was blocked by the user")
+    await change(job_env, "UPDATE assets SET expires_at = 1")
+    sweeper = Sweeper(job_env.ctx, job_env.queue, Payments(job_env.db, None, Texts()))
     await sweeper.delete_expired_assets()
     await sweeper.delete_expired_assets()
-    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
-    assert await shop.entries() == [*BOUGHT, ("compensation", 1200)]
+    assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
+    assert await job_env.entries() == [*BOUGHT, ("compensation", 1200)]
 
 
 @pytest.mark.parametrize("ends_well", [True, False])
 async def test_failures_on_the_way_are_paid_back_only_when_the_last_word_is_a_failure(
-    shop: Shop, ends_well: bool
+    job_env: JobEnv, ends_well: bool
 ) -> None:
     """Fails, is tried again: a picture in the end costs its price and is no refund; none in the end is one refund."""
-    await shop.give(1, 100)
+    await job_env.give(1, 100)
     error = {"error": {"code": 500, "status": "INTERNAL", "message": "An internal error has occurred."}}
-    tries = shop.ctx.catalogue.retries.image.tries
+    tries = job_env.ctx.catalogue.retries.image.tries
     times = tries if ends_well else 1_000
-    shop.sandbox.fault("gemini", "generateContent", status=503, times=times, body=error)
-    job = await shop.order()
+    job_env.sandbox.fault("gemini", "generateContent", status=503, times=times, body=error)
+    job = await job_env.order()
     await image_worker.run(job.id)
-    assert (await shop.job(job.id)).is_open
-    assert await shop.entries() == BOUGHT
+    assert (await job_env.job(job.id)).is_open
+    assert await job_env.entries() == BOUGHT
     if ends_well:
-        assert (await played(shop, job)).status is JobStatus.COMPLETED
-        assert await shop.entries() == BOUGHT
+        assert (await played(job_env, job)).status is JobStatus.COMPLETED
+        assert await job_env.entries() == BOUGHT
         return
-    await change(shop, "UPDATE reservations SET hold_until = 1")
-    sweeper = Sweeper(shop.ctx, shop.queue, Payments(shop.db, None, Texts()))
+    await change(job_env, "UPDATE reservations SET hold_until = 1")
+    sweeper = Sweeper(job_env.ctx, job_env.queue, Payments(job_env.db, None, Texts()))
     await asyncio.gather(sweeper.release_overdue_holds(), image_worker.run(job.id))
-    assert await shop.entries() == REFUNDED
+    assert await job_env.entries() == REFUNDED
 
 
 # --- orders and their results ----------------------------------------------------------------------------------
 
 
-async def test_a_second_order_never_overwrites_the_first(shop: Shop) -> None:
+async def test_a_second_order_never_overwrites_the_first(job_env: JobEnv) -> None:
     """Two orders of one person at once: two rows, two charges, two files, each delivered under its own order."""
-    await shop.give(1, 100)
-    first, second = await shop.order(prompt="a red fox"), await shop.order(prompt="a blue whale")
+    await job_env.give(1, 100)
+    first, second = await job_env.order(prompt="a red fox"), await job_env.order(prompt="a blue whale")
     await asyncio.gather(image_worker.run(first.id), image_worker.run(second.id))
-    results = [await shop.db.read(asset_rows.result_of, job.id) for job in (first, second)]
+    results = [await job_env.db.read(asset_rows.result_of, job.id) for job in (first, second)]
     assert all(results)
     assert len({asset.store_key for asset in results if asset}) == 2
-    assert [(await shop.job(job.id)).prompt for job in (first, second)] == ["a red fox", "a blue whale"]
-    assert await shop.told() == [(1, "result", first.id), (1, "result", second.id)]
-    assert await shop.entries() == [("test", 10_000), ("reserve", -1200), ("reserve", -1200)]
+    assert [(await job_env.job(job.id)).prompt for job in (first, second)] == ["a red fox", "a blue whale"]
+    assert await job_env.told() == [(1, "result", first.id), (1, "result", second.id)]
+    assert await job_env.entries() == [("test", 10_000), ("reserve", -1200), ("reserve", -1200)]
 
 
 @pytest.mark.parametrize("minutes", [0, 10], ids=["young", "long under way"])
-async def test_a_clip_whose_callback_was_lost_is_found_within_a_minute(shop: Shop, minutes: int) -> None:
+async def test_a_clip_whose_callback_was_lost_is_found_within_a_minute(job_env: JobEnv, minutes: int) -> None:
     """No callback ever comes: each next look lies less than a minute ahead, and the clip is charged, not refunded."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO, hold_ms=7_200_000)
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO, hold_ms=7_200_000)
     await video_worker.submit(job.id)
-    await change(shop, "UPDATE jobs SET started_at = started_at - :age", age=minutes * 60_000)
+    await change(job_env, "UPDATE jobs SET started_at = started_at - :age", age=minutes * 60_000)
     gaps: list[int] = []
 
     async def over() -> bool:
-        row = await shop.db.read(lambda tx: (tx.now, job_rows.get(tx, job.id)))
+        row = await job_env.db.read(lambda tx: (tx.now, job_rows.get(tx, job.id)))
         now, seen = row
         if seen is not None and seen.step is JobStep.WATCH and seen.due_at is not None:
             gaps.append(seen.due_at - now)
-        await change(shop, "UPDATE jobs SET due_at = 1 WHERE step = 'watch'")
-        await poll_videos(shop.ctx, shop.queue)
-        if shop.queue.sent:
-            await shop.queue.run_next()
+        await change(job_env, "UPDATE jobs SET due_at = 1 WHERE step = 'watch'")
+        await poll_videos(job_env.ctx, job_env.queue)
+        if job_env.queue.sent:
+            await job_env.queue.run_next()
         return seen is not None and not seen.is_open
 
     await until(over, seconds=40, what="the clip is done")
     assert max(gaps) < 60_000
-    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
-    assert await shop.entries() == BOUGHT
+    assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
+    assert await job_env.entries() == BOUGHT
 
 
 async def test_a_result_that_telegram_refuses_for_a_while_is_sent_again_and_not_drawn_again(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Three errors of Telegram's in a row: the same picture is sent in the end; one call, one charge."""
-    async with open_house(sandbox, tmp_path) as house:
-        anya = house.person()
-        await house.give(ANYA, 200)
+    async with open_bot_env(sandbox, tmp_path) as bot_env:
+        anya = bot_env.person()
+        await bot_env.give(ANYA, 200)
         sandbox.fault("telegram", "sendPhoto", status=502, body="bad gateway", times=3)
         await anya.say("a red fox")
         await anya.sees("a red fox", new=True)
@@ -271,7 +271,7 @@ async def test_a_result_that_telegram_refuses_for_a_while_is_sent_again_and_not_
         await anya.gets("photo", seconds=90)
         await anya.gets("document", seconds=90)
         assert sandbox.calls("gemini", "generateContent") == 1
-        assert await house.db.get_balance(ANYA) == 18_800
+        assert await bot_env.db.get_balance(ANYA) == 18_800
 
 
 # --- secrets stay at home ----------------------------------------------------------------------------------------
@@ -326,8 +326,8 @@ async def test_each_outside_system_hears_its_own_secret_and_no_other(sandbox: Sa
     taps = {name: Wiretap(sandbox) for name in ("telegram", "gemini", "kling", "yookassa")}
     async with contextlib.AsyncExitStack() as stack:
         at = {name: await stack.enter_async_context(tap.listening()) for name, tap in taps.items()}
-        house = await stack.enter_async_context(
-            open_house(
+        bot_env = await stack.enter_async_context(
+            open_bot_env(
                 sandbox,
                 tmp_path,
                 TELEGRAM_API_URL=at["telegram"],
@@ -336,11 +336,11 @@ async def test_each_outside_system_hears_its_own_secret_and_no_other(sandbox: Sa
                 YOOKASSA_API_URL=f"{at['yookassa']}/yookassa/v3",
             )
         )
-        anya = house.person()
+        anya = bot_env.person()
         await anya.say("/topup")
         await anya.press("500")
         await anya.link()
-        await house.give(ANYA, 1_000)
+        await bot_env.give(ANYA, 1_000)
         await anya.photo(picture(), caption="make it blue")
         await anya.sees("make it blue", new=True)
         await anya.press("Создать")
@@ -367,14 +367,14 @@ async def test_each_outside_system_hears_its_own_secret_and_no_other(sandbox: Sa
 
 @pytest.mark.timeout(600)
 async def test_a_deploy_during_a_thousand_open_orders_ends_each_and_every_sum_agrees(
-    shop: Shop, tmp_path: Path
+    job_env: JobEnv, tmp_path: Path
 ) -> None:
     """A thousand orders are open; the process that works is ended by SIGTERM three times in the midst of them.
 
     Each ends once, charged or paid back, and is told once; each balance is what its own orders cost.
     """
     people, each = 100, 10
-    model, options = shop.ctx.catalogue.default_image.key, {"ratio": "1:1", "size": "1K"}
+    model, options = job_env.ctx.catalogue.default_image.key, {"ratio": "1:1", "size": "1K"}
 
     def order_all(tx: Tx) -> None:
         for number in range(people * each):
@@ -396,40 +396,40 @@ async def test_a_deploy_during_a_thousand_open_orders_ends_each_and_every_sum_ag
             )
 
     for user in range(1, people + 1):
-        await shop.give(user, 12 * each)
-    await shop.db.write(order_all)
-    await later(shop)
+        await job_env.give(user, 12 * each)
+    await job_env.db.write(order_all)
+    await later(job_env)
 
     async def open_jobs() -> int:
-        return await shop.db.read(
+        return await job_env.db.read(
             lambda tx: int(tx.execute(text("SELECT count(*) FROM jobs WHERE step IS NOT NULL")).scalar() or 0)
         )
 
     left = [await open_jobs()]
     assert left == [people * each]
     for share in (0.9, 0.75, 0.6, 0.0):
-        with program(SHOP, env=environment(shop, tmp_path)) as process:
+        with program(SHOP, env=environment(job_env, tmp_path)) as process:
 
             async def down_to(goal: int = int(people * each * share)) -> bool:
                 assert process.poll() is None, process.communicate()[1][-2000:]
-                await change(shop, "UPDATE jobs SET due_at = 1 WHERE step IS NOT NULL AND lease_until IS NULL")
+                await change(job_env, "UPDATE jobs SET due_at = 1 WHERE step IS NOT NULL AND lease_until IS NULL")
                 await asyncio.sleep(0.2)
                 return await open_jobs() <= goal
 
             await until(down_to, seconds=240, what=f"{share:.0%} are open")
             process.send_signal(signal.SIGTERM)
             await asyncio.to_thread(process.wait, 20)
-        await assert_books(shop.db)
+        await assert_books(job_env.db)
         left.append(await open_jobs())
-        await later(shop)
+        await later(job_env)
     assert left[-1] == 0
     assert left[-2] > 0
-    ended = await shop.db.read(
+    ended = await job_env.db.read(
         lambda tx: [tuple(row) for row in tx.execute(text("SELECT user_id, status, cost_actual FROM jobs"))]
     )
     assert {status for _, status, _ in ended} == {"completed", "failed"}
     for user in range(1, people + 1):
         cost = sum(cost for owner, status, cost in ended if owner == user and status == "completed")
-        assert await shop.balance(user) == 1_200 * each - cost
-    told = [job for _, kind, job in await shop.told() if kind in ("result", "failed")]
+        assert await job_env.balance(user) == 1_200 * each - cost
+    told = [job for _, kind, job in await job_env.told() if kind in ("result", "failed")]
     assert len(told) == len(set(told)) == people * each

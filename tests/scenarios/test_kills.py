@@ -15,7 +15,7 @@ from database import jobs as job_rows
 from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
 from tests.support.database_fixture import assert_books, program
 from tests.support.sandbox_fixture import SPEED
-from tests.support.shop_fixture import Shop, until
+from tests.support.shop_fixture import JobEnv, until
 from workers import image_worker, video_worker
 
 STEP = """
@@ -47,60 +47,62 @@ asyncio.run(main())
 """
 
 
-def environment(shop: Shop, folder: Path) -> dict[str, str]:
-    return {**os.environ, **shop.sandbox.environment(folder)}
+def environment(job_env: JobEnv, folder: Path) -> dict[str, str]:
+    return {**os.environ, **job_env.sandbox.environment(folder)}
 
 
-async def change(shop: Shop, statement: str, **values: object) -> None:
+async def change(job_env: JobEnv, statement: str, **values: object) -> None:
     def run(tx: Tx) -> None:
         tx.execute(text(statement), values)
 
-    await shop.db.write(run)
+    await job_env.db.write(run)
 
 
-async def later(shop: Shop) -> None:
+async def later(job_env: JobEnv) -> None:
     """As if minutes had passed since the process died: leases are over, and what waits is due."""
-    await change(shop, "UPDATE jobs SET due_at = 1, lease_until = MIN(lease_until, 1) WHERE step IS NOT NULL")
-    await change(shop, "UPDATE provider_calls SET started_at = started_at - 600000, ended_at = ended_at - 600000")
-    await change(shop, "DELETE FROM leases")
+    await change(job_env, "UPDATE jobs SET due_at = 1, lease_until = MIN(lease_until, 1) WHERE step IS NOT NULL")
+    await change(job_env, "UPDATE provider_calls SET started_at = started_at - 600000, ended_at = ended_at - 600000")
+    await change(job_env, "DELETE FROM leases")
 
 
-async def test_a_worker_killed_while_the_picture_is_drawn_costs_the_person_nothing(shop: Shop, tmp_path: Path) -> None:
+async def test_a_worker_killed_while_the_picture_is_drawn_costs_the_person_nothing(
+    job_env: JobEnv, tmp_path: Path
+) -> None:
     """SIGKILL in mid-call: the intent stays without an outcome, one repeat, one picture, one charge."""
-    await shop.give(1, 100)
-    job = await shop.order()
-    shop.sandbox.fault("gemini", "generateContent", delay=20)
-    with program(STEP, "workers.image_worker.run", job.id, env=environment(shop, tmp_path)) as worker:
+    await job_env.give(1, 100)
+    job = await job_env.order()
+    job_env.sandbox.fault("gemini", "generateContent", delay=20)
+    with program(STEP, "workers.image_worker.run", job.id, env=environment(job_env, tmp_path)) as worker:
 
         async def calling() -> bool:
-            return bool(await shop.db.read(job_rows.calls, job.id))
+            return bool(await job_env.db.read(job_rows.calls, job.id))
 
         async def asked() -> bool:
-            return not shop.sandbox.world.faults.planned()
+            return not job_env.sandbox.world.faults.planned()
 
         await until(calling, what="the intent is written")
         await until(asked, what="the provider is asked")
         worker.send_signal(signal.SIGKILL)
         await asyncio.to_thread(worker.wait, 10)
-    (call,) = await shop.db.read(job_rows.calls, job.id)
+    (call,) = await job_env.db.read(job_rows.calls, job.id)
     assert call.outcome is None
     await image_worker.run(job.id)
-    assert (await shop.job(job.id)).status is JobStatus.PROCESSING  # the dead one's lease still stands
-    await later(shop)
+    assert (await job_env.job(job.id)).status is JobStatus.PROCESSING  # the dead one's lease still stands
+    await later(job_env)
     await image_worker.run(job.id)
-    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
-    assert len(await shop.db.read(job_rows.calls, job.id)) == 2
-    assert await shop.balance() == 8_800
+    assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
+    assert len(await job_env.db.read(job_rows.calls, job.id)) == 2
+    assert await job_env.balance() == 8_800
 
 
 async def test_a_worker_killed_after_the_submit_and_before_the_id_is_saved_buys_no_second_clip(
-    shop: Shop, tmp_path: Path
+    job_env: JobEnv, tmp_path: Path
 ) -> None:
     """Kling has the task, we have only the intent: it is found by our own id and adopted."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO, prompt="a fox #sim:hang_after")
-    kling = shop.sandbox.world.faces["kling"]
-    with program(STEP, "workers.video_worker.submit", job.id, env=environment(shop, tmp_path)) as worker:
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO, prompt="a fox #sim:hang_after")
+    kling = job_env.sandbox.world.faces["kling"]
+    with program(STEP, "workers.video_worker.submit", job.id, env=environment(job_env, tmp_path)) as worker:
 
         async def submitted() -> bool:
             return len(kling.store.tasks) == 1
@@ -108,42 +110,42 @@ async def test_a_worker_killed_after_the_submit_and_before_the_id_is_saved_buys_
         await until(submitted, what="Kling has the task")
         worker.send_signal(signal.SIGKILL)
         await asyncio.to_thread(worker.wait, 10)
-    await later(shop)
+    await later(job_env)
     for _ in range(4):
         await video_worker.submit(job.id)
-        await later(shop)
-        if (await shop.job(job.id)).step is JobStep.WATCH:
+        await later(job_env)
+        if (await job_env.job(job.id)).step is JobStep.WATCH:
             break
-    assert (await shop.job(job.id)).step is JobStep.WATCH
+    assert (await job_env.job(job.id)).step is JobStep.WATCH
     assert len(kling.store.tasks) == 1
-    outcomes = [call.outcome for call in await shop.db.read(job_rows.calls, job.id)]
+    outcomes = [call.outcome for call in await job_env.db.read(job_rows.calls, job.id)]
     assert outcomes.count(CallOutcome.OK) == 1
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 async def test_kills_and_deploys_during_many_running_jobs_end_with_every_sum_right(
-    shop: Shop, tmp_path: Path, how: signal.Signals
+    job_env: JobEnv, tmp_path: Path, how: signal.Signals
 ) -> None:
     """Two processes one after another, each ended in the midst of it: every job ends once, every kopeck is there."""
-    shop.sandbox.world.clock.set_speed(SPEED / 4)
+    job_env.sandbox.world.clock.set_speed(SPEED / 4)
     ordered = []
     for user in range(1, 25):
-        await shop.give(user, 20)
+        await job_env.give(user, 20)
         kind = JobType.VIDEO if user % 3 == 0 else JobType.IMAGE
-        ordered.append(await shop.order(user, type=kind, hold_ms=3_600_000))
+        ordered.append(await job_env.order(user, type=kind, hold_ms=3_600_000))
     chance = random.Random(7)
 
     async def open_jobs() -> int:
         def count(tx: Tx) -> int:
             return int(tx.execute(text("SELECT count(*) FROM jobs WHERE step IS NOT NULL")).scalar() or 0)
 
-        return await shop.db.read(count)
+        return await job_env.db.read(count)
 
     left = []
     for _ in range(2):
-        await later(shop)
-        with program(SHOP, env=environment(shop, tmp_path)) as process:
+        await later(job_env)
+        with program(SHOP, env=environment(job_env, tmp_path)) as process:
             before = await open_jobs()
             goal = before - chance.randint(2, 4)
 
@@ -153,34 +155,34 @@ async def test_kills_and_deploys_during_many_running_jobs_end_with_every_sum_rig
             await until(some_ended, seconds=40, what="some jobs ended")
             process.send_signal(how)
             await asyncio.to_thread(process.wait, 20)
-        await assert_books(shop.db)
+        await assert_books(job_env.db)
         left.append(await open_jobs())
     assert left[-1] > 0, "the last process was to be ended in the midst of it"
-    shop.sandbox.world.clock.set_speed(SPEED)
-    await later(shop)
-    with program(SHOP, env=environment(shop, tmp_path)) as process:
+    job_env.sandbox.world.clock.set_speed(SPEED)
+    await later(job_env)
+    with program(SHOP, env=environment(job_env, tmp_path)) as process:
 
         async def all_ended() -> bool:
             # What was put back to wait for its next look need not wait in real time.
-            await change(shop, "UPDATE jobs SET due_at = 1 WHERE step IS NOT NULL AND lease_until IS NULL")
-            await change(shop, "UPDATE provider_calls SET started_at = 1, ended_at = 1 WHERE outcome = 'unknown'")
+            await change(job_env, "UPDATE jobs SET due_at = 1 WHERE step IS NOT NULL AND lease_until IS NULL")
+            await change(job_env, "UPDATE provider_calls SET started_at = 1, ended_at = 1 WHERE outcome = 'unknown'")
             await asyncio.sleep(0.3)
             return await open_jobs() == 0
 
         await until(all_ended, seconds=90, what="every job ended")
         process.send_signal(signal.SIGTERM)
         await asyncio.to_thread(process.wait, 20)
-    ids = [task.order.external_id for task in shop.sandbox.world.faces["kling"].store.tasks.values()]
+    ids = [task.order.external_id for task in job_env.sandbox.world.faces["kling"].store.tasks.values()]
     assert len(ids) == len(set(ids)), "a clip was bought twice"
     for job in ordered:
-        ended = await shop.job(job.id)
-        calls = await shop.db.read(job_rows.calls, job.id)
+        ended = await job_env.job(job.id)
+        calls = await job_env.db.read(job_rows.calls, job.id)
         assert ended.status in (JobStatus.COMPLETED, JobStatus.FAILED)
-        assert await shop.balance(job.user_id) == (800 if ended.status is JobStatus.COMPLETED else 2_000)
+        assert await job_env.balance(job.user_id) == (800 if ended.status is JobStatus.COMPLETED else 2_000)
         if job.type is JobType.IMAGE:
             assert len([call for call in calls if call.outcome is not CallOutcome.REFUSED]) <= 2
             assert ended.status is JobStatus.COMPLETED or ended.error_code == "unknown_outcome"
         else:
             assert ended.status is JobStatus.COMPLETED, ended.error_code
-    told = [(kind, job_id) for _, kind, job_id in await shop.told() if kind in ("result", "failed")]
+    told = [(kind, job_id) for _, kind, job_id in await job_env.told() if kind in ("result", "failed")]
     assert len(told) == len(set(told)) == len(ordered)

@@ -29,17 +29,17 @@ from services.queue import Queue
 from tests.services.test_stars import entries as star_entries
 from tests.services.test_stars import paid as paid_in_stars
 from tests.services.test_stars import with_packs
-from tests.support.bot_fixture import ANYA, BOT_ID, House, open_house
-from tests.support.edge_fixture import Till
+from tests.support.bot_fixture import ANYA, BOT_ID, BotEnv, open_bot_env
+from tests.support.edge_fixture import PaymentEnv
 from tests.support.redis_fixture import RedisServer
 from tests.support.sandbox_fixture import ADMIN, Sandbox
-from tests.support.shop_fixture import Shop, until
+from tests.support.shop_fixture import JobEnv, until
 
 PEOPLE_ARE_CALLED = {"user_id", "admin_id", "requested_by", "decided_by"}
 
 
-async def credits(till: Till, user_id: int) -> list[tuple[str, int]]:
-    lines = await till.db.read(ledger.history, user_id, limit=100)
+async def credits(payment_env: PaymentEnv, user_id: int) -> list[tuple[str, int]]:
+    lines = await payment_env.db.read(ledger.history, user_id, limit=100)
     return [(line.reason, line.amount) for line in reversed(lines)]
 
 
@@ -86,73 +86,74 @@ async def test_the_id_of_an_order_is_no_id_of_a_person(db: Database, verb: str) 
     assert await db.get_balance(7001) == 100
 
 
-async def test_people_whose_ids_look_like_row_numbers_each_get_their_own_money(till: Till) -> None:
+async def test_people_whose_ids_look_like_row_numbers_each_get_their_own_money(payment_env: PaymentEnv) -> None:
     """Telegram ids 1 to 5 that came in the reverse order, so that no row's number is its person's: each has their sum.
 
     All are paid at once, told by notification, button and poller.
     """
-    orders = {user: await till.order(user, rubles=100 * user) for user in (5, 4, 3, 2, 1)}
+    orders = {user: await payment_env.order(user, rubles=100 * user) for user in (5, 4, 3, 2, 1)}
     for order in orders.values():
-        await till.pay(order)
-        await till.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
+        await payment_env.pay(order)
+        await payment_env.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
     await asyncio.gather(
-        till.payments.poll_due(),
-        *(till.notify("payment.succeeded", order.provider_payment_id or "") for order in orders.values()),
-        *(till.payments.check(order.id, user) for user, order in orders.items()),
+        payment_env.payments.poll_due(),
+        *(payment_env.notify("payment.succeeded", order.provider_payment_id or "") for order in orders.values()),
+        *(payment_env.payments.check(order.id, user) for user, order in orders.items()),
     )
-    await till.acted()
+    await payment_env.acted()
     for user, order in orders.items():
-        assert await credits(till, user) == [("topup", 10_000 * user)], order.id
+        assert await credits(payment_env, user) == [("topup", 10_000 * user)], order.id
 
 
 # --- money that comes ---------------------------------------------------------------------------------------------
 
 
-async def test_a_test_payment_in_a_live_shop_is_refused(till: Till) -> None:
+async def test_a_test_payment_in_a_live_shop_is_refused(payment_env: PaymentEnv) -> None:
     """A shop whose key is a live one: a succeeded payment that cost nobody anything is set aside, not credited."""
-    live = Payments(till.db, till.gateway, Texts(), shop_id="100500", test_mode=False, admins=[ADMIN])
-    order = await till.order()
-    await till.pay(order)
+    live = Payments(payment_env.db, payment_env.gateway, Texts(), shop_id="100500", test_mode=False, admins=[ADMIN])
+    order = await payment_env.order()
+    await payment_env.pay(order)
     held = await live.settle(order.id)
     assert held.status is PaymentStatus.PENDING
     assert "test mode" in (held.quarantined_reason or "")
     await live.handle_due_notifications()
     await live.poll_due()
-    assert await credits(till, 1) == []
+    assert await credits(payment_env, 1) == []
 
 
-async def test_parts_and_the_whole_told_twice_and_before_the_payment_take_back_exactly(till: Till) -> None:
+async def test_parts_and_the_whole_told_twice_and_before_the_payment_take_back_exactly(payment_env: PaymentEnv) -> None:
     """Two parts and then the rest, each told three times, the parts before anybody saw the payment succeed."""
-    order = await till.order()
-    await till.pay(order)
+    order = await payment_env.order()
+    await payment_env.pay(order)
 
     async def give_back(*amounts: str) -> None:
         returns = [
-            await till.control("/refunds", payment_id=order.provider_payment_id, amount=amount) for amount in amounts
+            await payment_env.control("/refunds", payment_id=order.provider_payment_id, amount=amount)
+            for amount in amounts
         ]
-        await asyncio.gather(*(till.notify("refund.succeeded", one["id"]) for one in returns for _ in range(3)))
-        await till.notify("payment.succeeded", order.provider_payment_id or "")
-        await till.acted()
+        await asyncio.gather(*(payment_env.notify("refund.succeeded", one["id"]) for one in returns for _ in range(3)))
+        await payment_env.notify("payment.succeeded", order.provider_payment_id or "")
+        await payment_env.acted()
 
     await give_back("120.00", "80.00")  # as long as more could be taken, a second time would be seen
-    assert sorted(await credits(till, 1)) == [("takeback", -12_000), ("takeback", -8_000), ("topup", 50_000)]
+    assert sorted(await credits(payment_env, 1)) == [("takeback", -12_000), ("takeback", -8_000), ("topup", 50_000)]
     await give_back("300.00")
-    paid = await till.payment(order.id)
+    paid = await payment_env.payment(order.id)
     assert (paid.status, paid.refunded_amount) == (PaymentStatus.REFUNDED, 50_000)
-    assert sorted(await credits(till, 1)) == [
+    assert sorted(await credits(payment_env, 1)) == [
         ("takeback", -30_000), ("takeback", -12_000), ("takeback", -8_000), ("topup", 50_000),
     ]  # fmt: skip
-    assert len(await till.db.read(refund_rows.of_payment, order.id)) == 3
+    assert len(await payment_env.db.read(refund_rows.of_payment, order.id)) == 3
 
 
 @pytest_asyncio.fixture
-async def starry(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[House]:
+async def starry(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[BotEnv]:
     """The whole bot with packs in Stars on its shelf."""
-    async with open_house(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path))) as house:
-        yield house
+    async with open_bot_env(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path))) as bot_env:
+        yield bot_env
 
 
-async def test_a_redelivered_message_about_stars_makes_one_credit(starry: House) -> None:
+async def test_a_redelivered_message_about_stars_makes_one_credit(starry: BotEnv) -> None:
     """Telegram sends the message about a charge again and again, under new numbers and many at once: one credit."""
     anya = starry.person()
     payment = await paid_in_stars(starry, anya)
@@ -175,36 +176,36 @@ async def test_a_redelivered_message_about_stars_makes_one_credit(starry: House)
 # --- money that goes back ------------------------------------------------------------------------------------------
 
 
-async def test_money_back_is_added_to_the_balance_as_it_is_now(shop: Shop) -> None:
+async def test_money_back_is_added_to_the_balance_as_it_is_now(job_env: JobEnv) -> None:
     """What came and went since the reserve stays: money back is an entry of its own, never an old balance restored."""
-    await shop.give(1, 100)
-    job = await shop.order(price=3_000)
-    await shop.give(1, 500)
-    await shop.db.subtract_balance(1, 1_500, key="spent", reason="test")
-    before = await shop.balance()
-    await shop.db.write(job_rows.fail, job.id, "interrupted")
-    assert (before, await shop.balance()) == (55_500, 58_500)
-    assert (await shop.entries())[-1] == ("refund", 3_000)
+    await job_env.give(1, 100)
+    job = await job_env.order(price=3_000)
+    await job_env.give(1, 500)
+    await job_env.db.subtract_balance(1, 1_500, key="spent", reason="test")
+    before = await job_env.balance()
+    await job_env.db.write(job_rows.fail, job.id, "interrupted")
+    assert (before, await job_env.balance()) == (55_500, 58_500)
+    assert (await job_env.entries())[-1] == ("refund", 3_000)
 
 
-async def test_a_flushed_redis_moves_no_money(shop: Shop, redis_server: RedisServer) -> None:
+async def test_a_flushed_redis_moves_no_money(job_env: JobEnv, redis_server: RedisServer) -> None:
     """All keys are gone while an order waits: nothing is charged or given back, and the sweeper sends it anew."""
-    await shop.give(1, 100)
+    await job_env.give(1, 100)
     queue = Queue(redis_server.url)
     try:
-        sweeper = Sweeper(shop.ctx, queue, Payments(shop.db, None, Texts()))
-        job = await shop.order()
-        await shop.db.write(lambda tx: tx.execute(text("UPDATE jobs SET due_at = 1")).close())
+        sweeper = Sweeper(job_env.ctx, queue, Payments(job_env.db, None, Texts()))
+        job = await job_env.order()
+        await job_env.db.write(lambda tx: tx.execute(text("UPDATE jobs SET due_at = 1")).close())
         await sweeper.resend_lost_steps()
         assert await queue.waiting()
         redis_server.flush()
         assert await queue.waiting() == set()
-        assert await shop.entries() == [("test", 10_000), ("reserve", -1200)]
-        await shop.db.write(lambda tx: tx.execute(text("UPDATE jobs SET due_at = 1")).close())
+        assert await job_env.entries() == [("test", 10_000), ("reserve", -1200)]
+        await job_env.db.write(lambda tx: tx.execute(text("UPDATE jobs SET due_at = 1")).close())
         await sweeper.resend_lost_steps()
         (message,) = await queue.waiting() or set()
         assert message.startswith(job.id)
-        assert (await shop.job(job.id)).is_open
+        assert (await job_env.job(job.id)).is_open
     finally:
         await queue.close(0)
 

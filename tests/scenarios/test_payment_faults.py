@@ -1,4 +1,4 @@
-"""Attacks on the till: returned money, poison rows, silent gateways and crashes between two steps of a payment."""
+"""Faults of payments: returned money, poison rows, silent gateways and crashes between two steps of a payment."""
 
 from __future__ import annotations
 
@@ -18,224 +18,230 @@ from database.models import PaymentStatus, Tx
 from services.errors import TopUpUnavailable
 from services.payments.topups import NOTIFICATION_TRIES
 from tests.support.database_fixture import ROOT, assert_books, program
-from tests.support.edge_fixture import Till
+from tests.support.edge_fixture import PaymentEnv
 from tests.support.shop_fixture import until
 
 
-async def entries(till: Till, user_id: int = 1) -> list[tuple[str, int]]:
-    lines = await till.db.read(ledger.history, user_id, limit=100)
+async def entries(payment_env: PaymentEnv, user_id: int = 1) -> list[tuple[str, int]]:
+    lines = await payment_env.db.read(ledger.history, user_id, limit=100)
     return [(line.reason, line.amount) for line in reversed(lines)]
 
 
-async def change(till: Till, statement: str, **values: object) -> None:
+async def change(payment_env: PaymentEnv, statement: str, **values: object) -> None:
     """What an operator's shell, an older version or the flow of time would have left in the file."""
 
     def run(tx: Tx) -> None:
         tx.execute(text(statement), values)
 
-    await till.db.write(run)
+    await payment_env.db.write(run)
 
 
-async def make_due(till: Till, payment_id: str | None = None) -> None:
+async def make_due(payment_env: PaymentEnv, payment_id: str | None = None) -> None:
     """The time of the next look has come, where there is to be one."""
     await change(
-        till,
+        payment_env,
         "UPDATE payments SET next_look_at = 1 WHERE next_look_at IS NOT NULL AND (:id IS NULL OR id = :id)",
         id=payment_id,
     )
 
 
-async def hints_due(till: Till) -> None:
+async def hints_due(payment_env: PaymentEnv) -> None:
     """Every notification that waits is due now."""
-    await change(till, "UPDATE inbox SET due_at = 1 WHERE due_at IS NOT NULL")
+    await change(payment_env, "UPDATE inbox SET due_at = 1 WHERE due_at IS NOT NULL")
 
 
-async def alerts(till: Till) -> list[str]:
-    items = await till.db.write(outbox.claim, limit=1000)
+async def alerts(payment_env: PaymentEnv) -> list[str]:
+    items = await payment_env.db.write(outbox.claim, limit=1000)
     return [str(item.payload["text"]) for item in items if item.kind == "alert"]
 
 
 # --- money that was returned --------------------------------------------------------------------------
 
 
-async def test_a_payment_returned_before_it_was_seen_is_never_credited_without_its_take_back(till: Till) -> None:
+async def test_a_payment_returned_before_it_was_seen_is_never_credited_without_its_take_back(
+    payment_env: PaymentEnv,
+) -> None:
     """The list of returns can't be read: no credit either, else its take-back would be asked for by nobody."""
-    order = await till.order()
-    await till.pay(order)
-    await till.control("/refunds", payment_id=order.provider_payment_id)
-    till.sandbox.fault("yookassa", "v3/refunds", status=500)
-    await make_due(till)
-    await till.payments.poll_due()
-    assert await entries(till) == []
-    await make_due(till)
-    await till.payments.poll_due()
-    assert await entries(till) == [("topup", 50_000), ("takeback", -50_000)]
-    assert (await till.payment(order.id)).status is PaymentStatus.REFUNDED
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    await payment_env.control("/refunds", payment_id=order.provider_payment_id)
+    payment_env.sandbox.fault("yookassa", "v3/refunds", status=500)
+    await make_due(payment_env)
+    await payment_env.payments.poll_due()
+    assert await entries(payment_env) == []
+    await make_due(payment_env)
+    await payment_env.payments.poll_due()
+    assert await entries(payment_env) == [("topup", 50_000), ("takeback", -50_000)]
+    assert (await payment_env.payment(order.id)).status is PaymentStatus.REFUNDED
 
 
-async def test_a_return_whose_notification_was_lost_is_found_by_reconciliation(till: Till) -> None:
+async def test_a_return_whose_notification_was_lost_is_found_by_reconciliation(payment_env: PaymentEnv) -> None:
     """Returned in the cabinet long after the credit, and nobody told us: the hourly comparison takes it back, once."""
-    order = await till.order()
-    await till.pay(order)
-    await till.payments.settle(order.id)
-    await till.control("/refunds", payment_id=order.provider_payment_id, amount="200.00")
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    await payment_env.payments.settle(order.id)
+    await payment_env.control("/refunds", payment_id=order.provider_payment_id, amount="200.00")
     for _ in range(2):
-        await till.reconciliation.run()
-        await till.acted()
-    assert await entries(till) == [("topup", 50_000), ("takeback", -20_000)]
-    assert (await till.payment(order.id)).refunded_amount == 20_000
+        await payment_env.reconciliation.run()
+        await payment_env.acted()
+    assert await entries(payment_env) == [("topup", 50_000), ("takeback", -20_000)]
+    assert (await payment_env.payment(order.id)).refunded_amount == 20_000
 
 
-async def test_money_that_came_for_a_payment_nobody_looks_at_is_found_by_reconciliation(till: Till) -> None:
+async def test_money_that_came_for_a_payment_nobody_looks_at_is_found_by_reconciliation(
+    payment_env: PaymentEnv,
+) -> None:
     """The row is out of the poller's sight and the notification was lost: the comparison credits it."""
-    order = await till.order()
-    await change(till, "UPDATE payments SET next_look_at = NULL")
-    await till.pay(order)
-    await till.reconciliation.run()
-    assert await entries(till) == [("topup", 50_000)]
+    order = await payment_env.order()
+    await change(payment_env, "UPDATE payments SET next_look_at = NULL")
+    await payment_env.pay(order)
+    await payment_env.reconciliation.run()
+    assert await entries(payment_env) == [("topup", 50_000)]
 
 
-async def test_reconciliation_goes_on_behind_a_payment_that_is_not_ours(till: Till) -> None:
+async def test_reconciliation_goes_on_behind_a_payment_that_is_not_ours(payment_env: PaymentEnv) -> None:
     """The shop also sells elsewhere: the owner hears of the strange payment once, ours are settled all the same."""
-    ours, strange = await till.order(), await till.order()
+    ours, strange = await payment_env.order(), await payment_env.order()
     for order in (ours, strange):
-        await till.pay(order)
-    await change(till, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=strange.id)
-    till.sandbox.world.faces["yookassa"].payments[strange.provider_payment_id].metadata["order_id"] = "web-shop-7"
+        await payment_env.pay(order)
+    await change(payment_env, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=strange.id)
+    payment_env.sandbox.world.faces["yookassa"].payments[strange.provider_payment_id].metadata["order_id"] = (
+        "web-shop-7"
+    )
     for _ in range(2):
-        await till.reconciliation.run()
-    assert await entries(till) == [("topup", 50_000)]
-    assert await alerts(till) == ["alert-difference"]
+        await payment_env.reconciliation.run()
+    assert await entries(payment_env) == [("topup", 50_000)]
+    assert await alerts(payment_env) == ["alert-difference"]
 
 
-async def test_a_return_is_taken_back_however_long_the_gateway_was_silent(till: Till) -> None:
+async def test_a_return_is_taken_back_however_long_the_gateway_was_silent(payment_env: PaymentEnv) -> None:
     """YooKassa was told 200 and will not repeat it: the hint is kept until the return is booked."""
-    order = await till.order()
-    await till.pay(order)
-    await till.payments.settle(order.id)
-    refund = await till.control("/refunds", payment_id=order.provider_payment_id)
-    till.sandbox.fault("yookassa", "v3/refunds", status=500, times=12)
-    await till.notify("refund.succeeded", refund["id"])
-    await till.acted()
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    await payment_env.payments.settle(order.id)
+    refund = await payment_env.control("/refunds", payment_id=order.provider_payment_id)
+    payment_env.sandbox.fault("yookassa", "v3/refunds", status=500, times=12)
+    await payment_env.notify("refund.succeeded", refund["id"])
+    await payment_env.acted()
     for _ in range(12):
-        await hints_due(till)
-        await till.payments.handle_due_notifications()
-    assert await entries(till) == [("topup", 50_000), ("takeback", -50_000)]
+        await hints_due(payment_env)
+        await payment_env.payments.handle_due_notifications()
+    assert await entries(payment_env) == [("topup", 50_000), ("takeback", -50_000)]
 
 
-async def test_a_hint_that_is_given_up_is_given_to_the_owner(till: Till) -> None:
+async def test_a_hint_that_is_given_up_is_given_to_the_owner(payment_env: PaymentEnv) -> None:
     """After days of trying nobody looks again by itself, so a person hears of it."""
-    order = await till.order()
-    await till.notify("refund.succeeded", "30c1a7e4-000f-5000-8000-1f0b6c2d9e55")
-    await till.acted()
+    order = await payment_env.order()
+    await payment_env.notify("refund.succeeded", "30c1a7e4-000f-5000-8000-1f0b6c2d9e55")
+    await payment_env.acted()
     body = json.dumps({"event": "payment.succeeded", "object": {"id": order.provider_payment_id}})
-    await till.db.write(inbox.receive, "yookassa", "x", body)
-    await change(till, "UPDATE inbox SET attempts = :n WHERE key = 'x'", n=NOTIFICATION_TRIES)
-    await hints_due(till)
-    till.sandbox.fault("yookassa", "v3/payments", status=500)
-    await till.payments.handle_due_notifications()
-    assert await alerts(till) == ["alert-hint-lost"]
-    await hints_due(till)
-    assert await till.db.write(inbox.due, source="yookassa") == []
+    await payment_env.db.write(inbox.receive, "yookassa", "x", body)
+    await change(payment_env, "UPDATE inbox SET attempts = :n WHERE key = 'x'", n=NOTIFICATION_TRIES)
+    await hints_due(payment_env)
+    payment_env.sandbox.fault("yookassa", "v3/payments", status=500)
+    await payment_env.payments.handle_due_notifications()
+    assert await alerts(payment_env) == ["alert-hint-lost"]
+    await hints_due(payment_env)
+    assert await payment_env.db.write(inbox.due, source="yookassa") == []
 
 
-async def test_a_return_that_is_told_before_it_can_be_read_is_asked_about_once_more(till: Till) -> None:
+async def test_a_return_that_is_told_before_it_can_be_read_is_asked_about_once_more(payment_env: PaymentEnv) -> None:
     """A just made id may be unknown for a moment: the word waits for a second look, after which it is let go."""
-    order = await till.paid()
-    refund = await till.control("/refunds", payment_id=order.provider_payment_id, amount="100.00")
-    till.sandbox.fault("yookassa", "v3/refunds/", status=404, body={"type": "error", "code": "not_found"})
+    order = await payment_env.paid()
+    refund = await payment_env.control("/refunds", payment_id=order.provider_payment_id, amount="100.00")
+    payment_env.sandbox.fault("yookassa", "v3/refunds/", status=404, body={"type": "error", "code": "not_found"})
     for refund_id in (refund["id"], "00000000-0015-5000-a000-000000000000"):
-        await till.notify("refund.succeeded", refund_id)
-        await till.acted()
-    assert await entries(till) == [("topup", 50_000)]
-    await hints_due(till)
-    await till.payments.handle_due_notifications()
-    assert await till.db.get_balance(1) == 40_000
-    await hints_due(till)
-    assert await till.db.write(inbox.due, source="yookassa") == []
+        await payment_env.notify("refund.succeeded", refund_id)
+        await payment_env.acted()
+    assert await entries(payment_env) == [("topup", 50_000)]
+    await hints_due(payment_env)
+    await payment_env.payments.handle_due_notifications()
+    assert await payment_env.db.get_balance(1) == 40_000
+    await hints_due(payment_env)
+    assert await payment_env.db.write(inbox.due, source="yookassa") == []
 
 
 # --- one bad row among good ones ------------------------------------------------------------------------
 
 
-async def test_sixty_rows_that_can_not_be_sent_do_not_hide_a_paid_one(till: Till) -> None:
+async def test_sixty_rows_that_can_not_be_sent_do_not_hide_a_paid_one(payment_env: PaymentEnv) -> None:
     """Orders whose stored body is broken stand first in line: each is put off, and the paid one is reached."""
-    paid = await till.order()
-    await till.pay(paid)
+    paid = await payment_env.order()
+    await payment_env.pay(paid)
     for number in range(60):
         order = payment_rows.NewPayment(f"bad-{number}", 2, "yookassa", 100, f"key {number} with spaces", "{broken")
-        await till.db.write(payment_rows.open_payment, order, poll_in_ms=0)
-    await change(till, "UPDATE payments SET next_look_at = 1 WHERE id LIKE 'bad%'")
-    await change(till, "UPDATE payments SET next_look_at = 2 WHERE id = :id", id=paid.id)
+        await payment_env.db.write(payment_rows.open_payment, order, poll_in_ms=0)
+    await change(payment_env, "UPDATE payments SET next_look_at = 1 WHERE id LIKE 'bad%'")
+    await change(payment_env, "UPDATE payments SET next_look_at = 2 WHERE id = :id", id=paid.id)
     for _ in range(2):
-        await till.payments.poll_due()
-    assert await entries(till) == [("topup", 50_000)]
+        await payment_env.payments.poll_due()
+    assert await entries(payment_env) == [("topup", 50_000)]
 
 
-async def test_a_look_that_never_ends_does_not_come_first_again(till: Till) -> None:
+async def test_a_look_that_never_ends_does_not_come_first_again(payment_env: PaymentEnv) -> None:
     """Cut off in mid-look (a duty's time limit, a kill): the next round asks about the others."""
-    slow = [await till.order() for _ in range(12)]
-    paid = await till.order()
-    await till.pay(paid)
-    await change(till, "UPDATE payments SET next_look_at = 1")
-    await change(till, "UPDATE payments SET next_look_at = 2 WHERE id = :id", id=paid.id)
+    slow = [await payment_env.order() for _ in range(12)]
+    paid = await payment_env.order()
+    await payment_env.pay(paid)
+    await change(payment_env, "UPDATE payments SET next_look_at = 1")
+    await change(payment_env, "UPDATE payments SET next_look_at = 2 WHERE id = :id", id=paid.id)
     for order in slow:
-        till.sandbox.fault("yookassa", f"v3/payments/{order.provider_payment_id}", times=10, delay=30)
+        payment_env.sandbox.fault("yookassa", f"v3/payments/{order.provider_payment_id}", times=10, delay=30)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
-            await till.payments.poll_due()
-    assert await till.db.read(payment_rows.due) == []
-    await make_due(till, paid.id)
+            await payment_env.payments.poll_due()
+    assert await payment_env.db.read(payment_rows.due) == []
+    await make_due(payment_env, paid.id)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(25):  # the cut-off looks still hold the gateway's threads until these give up
-            await till.payments.poll_due()
-    assert await entries(till) == [("topup", 50_000)]
-    till.sandbox.world.faults.clear()
+            await payment_env.payments.poll_due()
+    assert await entries(payment_env) == [("topup", 50_000)]
+    payment_env.sandbox.world.faults.clear()
 
 
-async def test_a_poison_notification_does_not_hold_up_the_others(till: Till) -> None:
+async def test_a_poison_notification_does_not_hold_up_the_others(payment_env: PaymentEnv) -> None:
     """A row that breaks its handler is put off with its reason, and those behind it are acted upon."""
-    order = await till.order()
-    await till.pay(order)
-    await till.db.write(inbox.receive, "yookassa", "a-poison", "[]", handling_ms=0)
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    await payment_env.db.write(inbox.receive, "yookassa", "a-poison", "[]", handling_ms=0)
     good = json.dumps({"event": "payment.succeeded", "object": {"id": order.provider_payment_id}})
-    await till.db.write(inbox.receive, "yookassa", "b-good", good, handling_ms=0)
-    await till.payments.handle_due_notifications()
-    assert await entries(till) == [("topup", 50_000)]
+    await payment_env.db.write(inbox.receive, "yookassa", "b-good", good, handling_ms=0)
+    await payment_env.payments.handle_due_notifications()
+    assert await entries(payment_env) == [("topup", 50_000)]
 
 
-async def test_a_pending_payment_of_version_1_3_settles_like_any_other(till: Till) -> None:
+async def test_a_pending_payment_of_version_1_3_settles_like_any_other(payment_env: PaymentEnv) -> None:
     """It was made before our order ids: YooKassa's own id is what it is known by, and the sum is compared."""
-    made = await till.order(order_id="made-by-the-old-bot")
-    await change(till, "UPDATE payments SET provider_payment_id = NULL, next_look_at = NULL")
+    made = await payment_env.order(order_id="made-by-the-old-bot")
+    await change(payment_env, "UPDATE payments SET provider_payment_id = NULL, next_look_at = NULL")
     old = payment_rows.NewPayment("v1_3-1", 1, "yookassa", 50_000, "v1_3-1", None)
-    await till.db.write(payment_rows.open_payment, old, poll_in_ms=0)
-    await till.db.write(
+    await payment_env.db.write(payment_rows.open_payment, old, poll_in_ms=0)
+    await payment_env.db.write(
         payment_rows.accepted,
         "v1_3-1",
         provider_payment_id=str(made.provider_payment_id),
         confirmation_url=None,
         poll_in_ms=0,
     )
-    await till.pay(made)
-    await make_due(till, "v1_3-1")
-    await till.payments.poll_due()
-    assert await entries(till) == [("topup", 50_000)]
-    assert (await till.payment("v1_3-1")).status is PaymentStatus.PAID
+    await payment_env.pay(made)
+    await make_due(payment_env, "v1_3-1")
+    await payment_env.payments.poll_due()
+    assert await entries(payment_env) == [("topup", 50_000)]
+    assert (await payment_env.payment("v1_3-1")).status is PaymentStatus.PAID
 
 
-async def test_a_payment_that_stays_open_for_weeks_is_still_asked_about(till: Till) -> None:
+async def test_a_payment_that_stays_open_for_weeks_is_still_asked_about(payment_env: PaymentEnv) -> None:
     """Cash and bank transfers may take days: there is no age at which paid money is lost."""
-    order = await till.order()
-    await change(till, "UPDATE payments SET created_at = created_at - :age", age=10 * 24 * 3600 * 1000)
-    await make_due(till)
-    await till.payments.poll_due()
-    waiting = await till.payment(order.id)
+    order = await payment_env.order()
+    await change(payment_env, "UPDATE payments SET created_at = created_at - :age", age=10 * 24 * 3600 * 1000)
+    await make_due(payment_env)
+    await payment_env.payments.poll_due()
+    waiting = await payment_env.payment(order.id)
     assert waiting.next_look_at is not None
-    await till.pay(order)
-    await make_due(till)
-    await till.payments.poll_due()
-    assert await entries(till) == [("topup", 50_000)]
+    await payment_env.pay(order)
+    await make_due(payment_env)
+    await payment_env.payments.poll_due()
+    assert await entries(payment_env) == [("topup", 50_000)]
 
 
 # --- an order whose key is forgotten ---------------------------------------------------------------------
@@ -243,109 +249,115 @@ async def test_a_payment_that_stays_open_for_weeks_is_still_asked_about(till: Ti
 LONG_AGO = 90_000_000  # milliseconds: 25 hours
 
 
-async def lost(till: Till, drop: str, order_id: str = "lost") -> None:
+async def lost(payment_env: PaymentEnv, drop: str, order_id: str = "lost") -> None:
     """YooKassa's answer was lost a day ago, `drop` it had the request or after."""
-    till.sandbox.fault("yookassa", "v3/payments", times=2, drop=drop)
+    payment_env.sandbox.fault("yookassa", "v3/payments", times=2, drop=drop)
     with pytest.raises(TopUpUnavailable):
-        await till.order(order_id=order_id)
-    await change(till, "UPDATE payments SET sent_at = sent_at - :age, created_at = created_at - :age", age=LONG_AGO)
-    for payment in till.sandbox.world.faces["yookassa"].payments.values():
+        await payment_env.order(order_id=order_id)
+    await change(
+        payment_env, "UPDATE payments SET sent_at = sent_at - :age, created_at = created_at - :age", age=LONG_AGO
+    )
+    for payment in payment_env.sandbox.world.faces["yookassa"].payments.values():
         payment.created_at -= LONG_AGO / 1000
-    till.sandbox.world.faces["yookassa"].keys.clear()
+    payment_env.sandbox.world.faces["yookassa"].keys.clear()
 
 
-async def test_after_the_keys_time_the_payment_is_found_in_the_list(till: Till) -> None:
+async def test_after_the_keys_time_the_payment_is_found_in_the_list(payment_env: PaymentEnv) -> None:
     """It was created and its answer lost: the list knows it by our order id, and no second one is made."""
-    await lost(till, "after")
-    (made,) = till.sandbox.world.faces["yookassa"].payments.values()
-    made.deadline = till.sandbox.world.clock.now() + 3600
-    await till.control(f"/payments/{made.id}/pay")
-    await make_due(till)
-    await till.payments.poll_due()
-    assert await entries(till) == [("topup", 50_000)]
-    assert len(till.sandbox.world.faces["yookassa"].payments) == 1
+    await lost(payment_env, "after")
+    (made,) = payment_env.sandbox.world.faces["yookassa"].payments.values()
+    made.deadline = payment_env.sandbox.world.clock.now() + 3600
+    await payment_env.control(f"/payments/{made.id}/pay")
+    await make_due(payment_env)
+    await payment_env.payments.poll_due()
+    assert await entries(payment_env) == [("topup", 50_000)]
+    assert len(payment_env.sandbox.world.faces["yookassa"].payments) == 1
 
 
-async def test_an_order_that_a_backup_holds_unsent_is_looked_for_before_it_is_sent(till: Till) -> None:
+async def test_an_order_that_a_backup_holds_unsent_is_looked_for_before_it_is_sent(payment_env: PaymentEnv) -> None:
     """Copied right before it was sent, restored a day later: by then it is paid, and YooKassa has forgotten the key."""
-    await lost(till, "after")
-    (made,) = till.sandbox.world.faces["yookassa"].payments.values()
-    made.deadline = till.sandbox.world.clock.now() + 3600
-    await till.control(f"/payments/{made.id}/pay")
-    await change(till, "UPDATE payments SET sent_at = NULL")
-    await make_due(till)
-    await till.payments.poll_due()
-    assert await entries(till) == [("topup", 50_000)]
-    assert len(till.sandbox.world.faces["yookassa"].payments) == 1
+    await lost(payment_env, "after")
+    (made,) = payment_env.sandbox.world.faces["yookassa"].payments.values()
+    made.deadline = payment_env.sandbox.world.clock.now() + 3600
+    await payment_env.control(f"/payments/{made.id}/pay")
+    await change(payment_env, "UPDATE payments SET sent_at = NULL")
+    await make_due(payment_env)
+    await payment_env.payments.poll_due()
+    assert await entries(payment_env) == [("topup", 50_000)]
+    assert len(payment_env.sandbox.world.faces["yookassa"].payments) == 1
 
 
 @pytest.mark.parametrize("drop", ["before", "after"])
-async def test_an_order_of_a_clock_that_ran_ahead_is_looked_for_before_it_is_sent(till: Till, drop: str) -> None:
+async def test_an_order_of_a_clock_that_ran_ahead_is_looked_for_before_it_is_sent(
+    payment_env: PaymentEnv, drop: str
+) -> None:
     """Nobody knows how old it is, so its key may be forgotten: what YooKassa has counts, and no second is made."""
-    await lost(till, drop)
+    await lost(payment_env, drop)
     ahead = 2 * LONG_AGO
-    await change(till, "UPDATE payments SET sent_at = sent_at + :ahead, created_at = created_at + :ahead", ahead=ahead)
-    made = till.sandbox.world.faces["yookassa"].payments
+    await change(
+        payment_env, "UPDATE payments SET sent_at = sent_at + :ahead, created_at = created_at + :ahead", ahead=ahead
+    )
+    made = payment_env.sandbox.world.faces["yookassa"].payments
     for payment in made.values():
-        payment.deadline = till.sandbox.world.clock.now() + 3600
-        await till.control(f"/payments/{payment.id}/pay")
-    await make_due(till)
-    await till.payments.poll_due()
+        payment.deadline = payment_env.sandbox.world.clock.now() + 3600
+        await payment_env.control(f"/payments/{payment.id}/pay")
+    await make_due(payment_env)
+    await payment_env.payments.poll_due()
     assert len(made) == (drop == "after")
-    assert await entries(till) == [("topup", 50_000)][: len(made)]
-    assert (await till.payment("lost")).cancel_reason == (None if made else "never_created")
+    assert await entries(payment_env) == [("topup", 50_000)][: len(made)]
+    assert (await payment_env.payment("lost")).cancel_reason == (None if made else "never_created")
 
 
-async def test_after_the_keys_time_an_order_that_never_arrived_is_closed(till: Till) -> None:
+async def test_after_the_keys_time_an_order_that_never_arrived_is_closed(payment_env: PaymentEnv) -> None:
     """Nobody has its link, so the poller closes it instead of making a payment that nobody will see."""
-    await lost(till, "before")
-    await make_due(till)
-    await till.payments.poll_due()
-    closed = await till.payment("lost")
+    await lost(payment_env, "before")
+    await make_due(payment_env)
+    await payment_env.payments.poll_due()
+    closed = await payment_env.payment("lost")
     assert (closed.status, closed.cancel_reason) == (PaymentStatus.CANCELED, "never_created")
-    assert len(till.sandbox.world.faces["yookassa"].payments) == 0
+    assert len(payment_env.sandbox.world.faces["yookassa"].payments) == 0
 
 
-async def test_after_the_keys_time_a_person_who_waits_gets_a_new_key(till: Till) -> None:
+async def test_after_the_keys_time_a_person_who_waits_gets_a_new_key(payment_env: PaymentEnv) -> None:
     """They tap the old message again: looked up first, then one payment under a new key."""
-    await lost(till, "before")
-    order = await till.order(order_id="lost")
+    await lost(payment_env, "before")
+    order = await payment_env.order(order_id="lost")
     assert order.confirmation_url is not None
     assert order.idempotency_key == "topup-lost.1"
-    await till.pay(order)
-    await till.payments.settle("lost")
-    assert await entries(till) == [("topup", 50_000)]
+    await payment_env.pay(order)
+    await payment_env.payments.settle("lost")
+    assert await entries(payment_env) == [("topup", 50_000)]
 
 
-async def test_after_the_keys_time_a_silent_list_changes_nothing(till: Till) -> None:
+async def test_after_the_keys_time_a_silent_list_changes_nothing(payment_env: PaymentEnv) -> None:
     """As long as nobody can tell whether it arrived, it is neither sent nor closed."""
-    await lost(till, "after")
-    till.sandbox.fault("yookassa", "v3/payments", times=2, status=500)
-    await make_due(till)
-    await till.payments.poll_due()
-    waiting = await till.payment("lost")
+    await lost(payment_env, "after")
+    payment_env.sandbox.fault("yookassa", "v3/payments", times=2, status=500)
+    await make_due(payment_env)
+    await payment_env.payments.poll_due()
+    waiting = await payment_env.payment("lost")
     assert (waiting.status, waiting.provider_payment_id) == (PaymentStatus.PENDING, None)
-    assert len(till.sandbox.world.faces["yookassa"].payments) == 1
+    assert len(payment_env.sandbox.world.faces["yookassa"].payments) == 1
 
 
 # --- scenarios of other shops ---------------------------------------------------------------------------
 
 
-async def test_success_told_too_early_is_credited_when_it_becomes_true(till: Till) -> None:
+async def test_success_told_too_early_is_credited_when_it_becomes_true(payment_env: PaymentEnv) -> None:
     """The notification says paid, the gateway says pending: nothing now, the credit later and by itself."""
-    order = await till.order()
+    order = await payment_env.order()
     assert order.provider_payment_id is not None
-    await till.notify("payment.succeeded", order.provider_payment_id)
-    await till.acted()
-    assert await entries(till) == []
-    await till.pay(order)
-    await make_due(till)
-    await till.payments.poll_due()
-    assert await entries(till) == [("topup", 50_000)]
+    await payment_env.notify("payment.succeeded", order.provider_payment_id)
+    await payment_env.acted()
+    assert await entries(payment_env) == []
+    await payment_env.pay(order)
+    await make_due(payment_env)
+    await payment_env.payments.poll_due()
+    assert await entries(payment_env) == [("topup", 50_000)]
 
 
 @pytest.mark.parametrize("their_look", [60_000, -7_200_000], ids=["not due yet", "due since an outage"])
-async def test_ten_thousand_abandoned_invoices_do_not_hide_a_paid_one(till: Till, their_look: int) -> None:
+async def test_ten_thousand_abandoned_invoices_do_not_hide_a_paid_one(payment_env: PaymentEnv, their_look: int) -> None:
     """Old invoices wait behind their growing gaps; a new one is asked about in the first round, though all are due."""
 
     def abandon(tx: Tx) -> None:
@@ -359,31 +371,31 @@ async def test_ten_thousand_abandoned_invoices_do_not_hide_a_paid_one(till: Till
             {"now": tx.now, "look": their_look},
         )
 
-    order = await till.order()
-    await till.db.write(abandon)
-    await till.pay(order)
-    await till.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
-    await till.payments.poll_due()
-    assert await entries(till) == [("topup", 50_000)]
+    order = await payment_env.order()
+    await payment_env.db.write(abandon)
+    await payment_env.pay(order)
+    await payment_env.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
+    await payment_env.payments.poll_due()
+    assert await entries(payment_env) == [("topup", 50_000)]
 
 
-async def test_an_order_keeps_its_sum_whatever_is_asked_for_later(till: Till) -> None:
+async def test_an_order_keeps_its_sum_whatever_is_asked_for_later(payment_env: PaymentEnv) -> None:
     """The invoice was written down with its sum: another sum under its name is refused, the promised one credited."""
-    order = await till.order(order_id="promised", rubles=500)
+    order = await payment_env.order(order_id="promised", rubles=500)
     with pytest.raises(Exception, match="another sum"):
-        await till.order(order_id="promised", rubles=100)
-    await till.pay(order)
-    await till.payments.settle(order.id)
-    assert await entries(till) == [("topup", 50_000)]
+        await payment_env.order(order_id="promised", rubles=100)
+    await payment_env.pay(order)
+    await payment_env.payments.settle(order.id)
+    assert await entries(payment_env) == [("topup", 50_000)]
 
 
-async def test_a_clock_set_back_by_a_day_does_not_stop_the_poller(till: Till) -> None:
+async def test_a_clock_set_back_by_a_day_does_not_stop_the_poller(payment_env: PaymentEnv) -> None:
     """Due times that lie further ahead than any pause of ours were written under a wrong clock."""
-    order = await till.order()
-    await till.pay(order)
-    await change(till, "UPDATE payments SET next_look_at = next_look_at + 86400000")
-    await till.payments.poll_due()
-    assert await entries(till) == [("topup", 50_000)]
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    await change(payment_env, "UPDATE payments SET next_look_at = next_look_at + 86400000")
+    await payment_env.payments.poll_due()
+    assert await entries(payment_env) == [("topup", 50_000)]
 
 
 # --- real deaths ------------------------------------------------------------------------------------------
@@ -406,11 +418,13 @@ asyncio.run(main())
 """
 
 
-async def test_killed_between_the_gateways_yes_and_our_row_the_payment_is_found_and_finished(till: Till) -> None:
+async def test_killed_between_the_gateways_yes_and_our_row_the_payment_is_found_and_finished(
+    payment_env: PaymentEnv,
+) -> None:
     """SIGKILL while YooKassa's answer is on its way: the same key again, one payment, one link, one credit."""
-    till.sandbox.fault("yookassa", "v3/payments", after=True, delay=15, status=500)
-    shop = till.sandbox.world.faces["yookassa"]
-    with program(PAYING, till.db.url, f"{till.sandbox.url}/yookassa/v3") as process:
+    payment_env.sandbox.fault("yookassa", "v3/payments", after=True, delay=15, status=500)
+    shop = payment_env.sandbox.world.faces["yookassa"]
+    with program(PAYING, payment_env.db.url, f"{payment_env.sandbox.url}/yookassa/v3") as process:
 
         async def made() -> bool:
             return len(shop.payments) == 1
@@ -418,18 +432,18 @@ async def test_killed_between_the_gateways_yes_and_our_row_the_payment_is_found_
         await until(made, what="YooKassa has the payment")
         process.send_signal(signal.SIGKILL)
         await asyncio.to_thread(process.wait, 10)
-    orphan = await till.payment("dying")
+    orphan = await payment_env.payment("dying")
     assert (orphan.status, orphan.provider_payment_id) == (PaymentStatus.PENDING, None)
-    await make_due(till)
-    await till.payments.poll_due()
-    found = await till.payment("dying")
+    await make_due(payment_env)
+    await payment_env.payments.poll_due()
+    found = await payment_env.payment("dying")
     assert len(shop.payments) == 1
     assert found.confirmation_url is not None
-    await till.pay(found)
-    await make_due(till)
-    await till.payments.poll_due()
-    assert await entries(till) == [("topup", 50_000)]
-    await assert_books(till.db)
+    await payment_env.pay(found)
+    await make_due(payment_env)
+    await payment_env.payments.poll_due()
+    assert await entries(payment_env) == [("topup", 50_000)]
+    await assert_books(payment_env.db)
 
 
 def test_the_programs_above_start_from_the_projects_root() -> None:

@@ -18,8 +18,8 @@ from database.models import Database, DatabaseError, DatabaseUnavailable, JobSta
 from tests.scenarios.test_kills import STEP, change, environment
 from tests.support.bot_fixture import ANYA, Person
 from tests.support.database_fixture import program, run_program, snapshot
-from tests.support.process_fixture import Company, Process
-from tests.support.shop_fixture import Shop, until
+from tests.support.process_fixture import Process, ProcessEnv
+from tests.support.shop_fixture import JobEnv, until
 
 STOPS_INSIDE = """
 import sys
@@ -73,25 +73,25 @@ async def test_who_waits_for_a_stopped_process_gets_an_answer_and_both_are_done_
 
 @pytest.mark.parametrize("revision", ["0001", "9999"], ids=["older file", "newer file"])
 async def test_a_worker_of_another_version_than_the_file_touches_nothing(
-    shop: Shop, tmp_path: Path, revision: str
+    job_env: JobEnv, tmp_path: Path, revision: str
 ) -> None:
     """In the midst of an upgrade the step is left in its row, unpaid and unclaimed, to a worker that fits the file."""
-    await shop.give(1, 100)
-    job = await shop.order()
-    fits = await shop.db.read(lambda tx: tx.execute(text("SELECT version_num FROM alembic_version")).scalar())
-    await change(shop, "UPDATE alembic_version SET version_num = :revision", revision=revision)
-    before = await snapshot(shop.db, "jobs", "ledger", "provider_calls")
+    await job_env.give(1, 100)
+    job = await job_env.order()
+    fits = await job_env.db.read(lambda tx: tx.execute(text("SELECT version_num FROM alembic_version")).scalar())
+    await change(job_env, "UPDATE alembic_version SET version_num = :revision", revision=revision)
+    before = await snapshot(job_env.db, "jobs", "ledger", "provider_calls")
 
     async def step() -> None:
-        environ = environment(shop, tmp_path)
+        environ = environment(job_env, tmp_path)
         await asyncio.to_thread(run_program, STEP, "workers.image_worker.run", job.id, env=environ)
 
     await step()
-    assert await snapshot(shop.db, "jobs", "ledger", "provider_calls") == before
-    await change(shop, "UPDATE alembic_version SET version_num = :fits", fits=fits)
+    assert await snapshot(job_env.db, "jobs", "ledger", "provider_calls") == before
+    await change(job_env, "UPDATE alembic_version SET version_num = :fits", fits=fits)
     await step()
-    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
-    assert await shop.entries() == [("test", 10_000), ("reserve", -1200)]
+    assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
+    assert await job_env.entries() == [("test", 10_000), ("reserve", -1200)]
 
 
 async def test_a_file_that_another_program_has_not_made_yet_is_waited_for(database_path: Path, db: Database) -> None:
@@ -120,44 +120,44 @@ async def test_a_file_that_another_program_has_not_made_yet_is_waited_for(databa
 # --- the books can't be written --------------------------------------------------------------------------------
 
 
-async def reasons(company: Company) -> set[str]:
-    async with company.sandbox.http.get(f"http://127.0.0.1:{company.port}/ready") as answer:
+async def reasons(process_env: ProcessEnv) -> set[str]:
+    async with process_env.sandbox.http.get(f"http://127.0.0.1:{process_env.port}/ready") as answer:
         names = set((await answer.json())["reasons"])
         assert answer.status == (503 if names else 200)
         return names
 
 
-async def told_and_mended(company: Company, bot: Process, *, mended: bool) -> None:
+async def told_and_mended(process_env: ProcessEnv, bot: Process, *, mended: bool) -> None:
     async def seen() -> bool:
         assert bot.running, bot.tail()
-        return (await reasons(company) == set()) is mended
+        return (await reasons(process_env) == set()) is mended
 
     await until(seen, seconds=40, what="the bot is ready again" if mended else "/ready names the database")
 
 
-async def test_a_shell_that_holds_a_transaction_is_told_and_loses_nothing(company: Company) -> None:
+async def test_a_shell_that_holds_a_transaction_is_told_and_loses_nothing(process_env: ProcessEnv) -> None:
     """Somebody types BEGIN IMMEDIATE and goes away: /ready says so, and what was sent meanwhile is done afterwards."""
-    bot = await company.bot()
-    anya = Person(ANYA, company.sandbox)
-    await told_and_mended(company, bot, mended=True)
-    with program(SHELL, company.db.path, stdin=subprocess.PIPE) as shell:
+    bot = await process_env.bot()
+    anya = Person(ANYA, process_env.sandbox)
+    await told_and_mended(process_env, bot, mended=True)
+    with program(SHELL, process_env.db.path, stdin=subprocess.PIPE) as shell:
         assert await said(shell) == "holding\n"
         await anya.say("/balance")
-        await told_and_mended(company, bot, mended=False)
-        assert await reasons(company) == {"database"}
+        await told_and_mended(process_env, bot, mended=False)
+        assert await reasons(process_env) == {"database"}
         shell.communicate("\n", timeout=20)
-    await told_and_mended(company, bot, mended=True)
+    await told_and_mended(process_env, bot, mended=True)
     await anya.sees("На балансе", new=True)
 
 
-async def test_a_disk_that_refuses_every_write_is_told_and_loses_nothing(company: Company) -> None:
+async def test_a_disk_that_refuses_every_write_is_told_and_loses_nothing(process_env: ProcessEnv) -> None:
     """As after an I/O error or a remount read-only: the bot lives, /ready says so, nothing is done by halves."""
-    bot = await company.bot()
-    anya = Person(ANYA, company.sandbox)
-    await told_and_mended(company, bot, mended=True)
+    bot = await process_env.bot()
+    anya = Person(ANYA, process_env.sandbox)
+    await told_and_mended(process_env, bot, mended=True)
     bot.largest_file(100_000)  # the log of this process stays below it, the books are larger
-    await told_and_mended(company, bot, mended=False)
-    assert await reasons(company) == {"database"}
+    await told_and_mended(process_env, bot, mended=False)
+    assert await reasons(process_env) == {"database"}
     await anya.say("/balance")
 
     async def refused() -> bool:
@@ -165,5 +165,5 @@ async def test_a_disk_that_refuses_every_write_is_told_and_loses_nothing(company
 
     await until(refused, seconds=40, what="the message could not be written down")
     bot.largest_file(resource.RLIM_INFINITY)
-    await told_and_mended(company, bot, mended=True)
+    await told_and_mended(process_env, bot, mended=True)
     await anya.sees("На балансе", new=True)

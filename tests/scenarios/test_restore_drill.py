@@ -13,15 +13,15 @@ from database.models import Database
 from tests.services.test_stars import invoice, pay, with_packs
 from tests.support.bot_fixture import ANYA, BOB, Person
 from tests.support.database_fixture import ROOT
-from tests.support.process_fixture import Company
+from tests.support.process_fixture import ProcessEnv
 from tests.support.sandbox_fixture import ADMIN
 
 
 class Operator:
     """Types the commands of RUNBOOK into a shell in the project's root."""
 
-    def __init__(self, company: Company, **settings: str) -> None:
-        self._environment = company.environment(**settings)
+    def __init__(self, process_env: ProcessEnv, **settings: str) -> None:
+        self._environment = process_env.environment(**settings)
 
     async def types(self, *words: str, **settings: str) -> tuple[int, str]:
         """Exit status and what was printed."""
@@ -40,14 +40,14 @@ class Operator:
 
 
 @pytest.mark.timeout(240)
-async def test_the_shop_comes_back_from_a_copy_with_every_kopeck(company: Company, tmp_path: Path) -> None:
+async def test_the_shop_comes_back_from_a_copy_with_every_kopeck(process_env: ProcessEnv, tmp_path: Path) -> None:
     """Paid, ordered and returned after the copy: settled by itself, or given by one word of an administrator."""
     shelf = {"CATALOGUE_PATH": str(with_packs(tmp_path))}
-    operator = Operator(company, **shelf)
-    anya, bob, admin = (Person(one, company.sandbox) for one in (ANYA, BOB, ADMIN))
-    bot = await company.bot(**shelf)
+    operator = Operator(process_env, **shelf)
+    anya, bob, admin = (Person(one, process_env.sandbox) for one in (ANYA, BOB, ADMIN))
+    bot = await process_env.bot(**shelf)
     await admin.say("/start")
-    await company.top_up(anya, 500)
+    await process_env.top_up(anya, 500)
     await anya.sees("Зачислено 500")
     await bob.say("/topup")
     await bob.press("300")
@@ -56,22 +56,22 @@ async def test_the_shop_comes_back_from_a_copy_with_every_kopeck(company: Compan
     copy = tmp_path / "copy.db"
     assert (await operator.types("backup", str(copy)))[0] == 0
 
-    await company.sandbox.http.post(link, data={"action": "pay", "card": "5555555555554444"})
+    await process_env.sandbox.http.post(link, data={"action": "pay", "card": "5555555555554444"})
     await bob.sees("₽300 added")
-    await company.top_up(bob, 500)
+    await process_env.top_up(bob, 500)
     await bob.sees("₽500 added")
     told = await pay(anya, await invoice(anya))
     assert told["ok"], told
     await anya.sees("Зачислено 100")
-    payment = (await company.db.read(payment_rows.of_user, ANYA))[-1]
+    payment = (await process_env.db.read(payment_rows.of_user, ANYA))[-1]
     await admin.say(f"/refund_payment {payment.id} 200")
     await admin.press("Вернуть")
     await admin.sees("Вернули 200")
-    before = [await company.db.get_balance(person) for person in (ANYA, BOB)]
+    before = [await process_env.db.get_balance(person) for person in (ANYA, BOB)]
     assert before == [40_000, 80_000]
-    entries = {person: await company.entries(person) for person in (ANYA, BOB)}
+    entries = {person: await process_env.entries(person) for person in (ANYA, BOB)}
     assert await bot.stop() == 0
-    await company.db.close()
+    await process_env.db.close()
 
     lost = tmp_path / "lost"
     lost.mkdir()
@@ -87,14 +87,14 @@ async def test_the_shop_comes_back_from_a_copy_with_every_kopeck(company: Compan
     status, printed = await operator.types("reconcile")
     assert (status, "Settled just now: 0." in printed) == (1, True)
 
-    bot = await company.bot(**shelf)
-    company.db = Database(f"sqlite:///{tmp_path / 'bot.db'}")
+    bot = await process_env.bot(**shelf)
+    process_env.db = Database(f"sqlite:///{tmp_path / 'bot.db'}")
     for number in (1, 2):
         await admin.say(f"/fix {number} apply")
         await admin.sees(f"№ {number}: сделано", new=True)
-    assert [await company.db.get_balance(person) for person in (ANYA, BOB)] == before
+    assert [await process_env.db.get_balance(person) for person in (ANYA, BOB)] == before
     for person in (ANYA, BOB):
-        assert sorted(await company.entries(person)) == sorted(entries[person])
+        assert sorted(await process_env.entries(person)) == sorted(entries[person])
     assert await bot.stop() == 0
     for command in ("reconcile", "audit"):
         status, printed = await operator.types(command)

@@ -21,7 +21,7 @@ from services.ops import backups
 from services.ops.backups import AGAIN_MS, DUE, EVERY_MS, FIRST_MS, Backups
 from services.ops.metrics import Metrics
 from services.queue import Queue
-from tests.support.bot_fixture import House, until
+from tests.support.bot_fixture import BotEnv, until
 from tests.support.database_fixture import HOUR, Clock, program, url_of
 
 ADMIN = 9001
@@ -344,16 +344,16 @@ async def test_metrics_tell_age_size_and_how_the_last_one_ended(shop: Database, 
     await queue.close(1)
 
 
-async def test_the_bot_copies_by_itself(house: House, tmp_path: Path) -> None:
+async def test_the_bot_copies_by_itself(bot_env: BotEnv, tmp_path: Path) -> None:
     """The leader's duty is connected: a due row, and a verified copy lies beside the shop's database."""
-    await house.give(1, 100)
-    await house.db.write(flag_rows.put, DUE, "1")
+    await bot_env.give(1, 100)
+    await bot_env.db.write(flag_rows.put, DUE, "1")
 
     async def made() -> list[str]:
-        folder = house.db.path.parent / FOLDER
+        folder = bot_env.db.path.parent / FOLDER
         return verified(folder) if folder.exists() else []
 
     (name,) = await until(made, seconds=60, what="a copy")
-    copied = Database(url_of(house.db.path.parent / FOLDER / name))
+    copied = Database(url_of(bot_env.db.path.parent / FOLDER / name))
     assert await copied.get_balance(1) == 10_000
     await copied.close()

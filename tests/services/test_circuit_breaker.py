@@ -17,7 +17,7 @@ from services.errors import BadOrder
 from services.job_context import JobContext
 from services.jobs import Jobs
 from services.settings import Settings
-from tests.support.shop_fixture import Shop, until
+from tests.support.shop_fixture import JobEnv, until
 from workers import image_worker, video_worker
 from workers.runtime import install
 
@@ -38,111 +38,111 @@ async def apart(settings: Settings, step: Callable[[str], Awaitable[None]], job_
         await own.close()
 
 
-async def change(shop: Shop, statement: str) -> None:
+async def change(job_env: JobEnv, statement: str) -> None:
     def run(tx: Tx) -> None:
         tx.execute(text(statement))
 
-    await shop.db.write(run)
+    await job_env.db.write(run)
 
 
-async def pass_time(shop: Shop, seconds: int) -> None:
+async def pass_time(job_env: JobEnv, seconds: int) -> None:
     """As if so much time had passed since the calls, and what waits is due."""
-    await change(shop, f"UPDATE provider_calls SET ended_at = ended_at - {seconds * 1000}")
-    await change(shop, "UPDATE jobs SET due_at = 1 WHERE step IS NOT NULL")
+    await change(job_env, f"UPDATE provider_calls SET ended_at = ended_at - {seconds * 1000}")
+    await change(job_env, "UPDATE jobs SET due_at = 1 WHERE step IS NOT NULL")
 
 
-def asked(shop: Shop, face: str) -> int:
-    return sum(count for what, count in shop.sandbox.world.counts.items() if what.startswith(f"{face}:fault"))
+def asked(job_env: JobEnv, face: str) -> int:
+    return sum(count for what, count in job_env.sandbox.world.counts.items() if what.startswith(f"{face}:fault"))
 
 
 async def test_a_key_without_rights_is_tried_once_and_every_order_is_paid_back_at_once(
-    shop: Shop, shop_settings: Settings
+    job_env: JobEnv, shop_settings: Settings
 ) -> None:
     """The second worker knows what the first has learned: one call, two orders failed, all money back."""
     for user in (1, 2):
-        await shop.give(user, 100)
-    orders = [await shop.order(user_id=user) for user in (1, 2)]
-    shop.sandbox.fault("gemini", "generateContent", times=9, **FORBIDDEN)
+        await job_env.give(user, 100)
+    orders = [await job_env.order(user_id=user) for user in (1, 2)]
+    job_env.sandbox.fault("gemini", "generateContent", times=9, **FORBIDDEN)
     for job in orders:
         await apart(shop_settings, image_worker.run, job.id)
-    assert asked(shop, "gemini") == 1
+    assert asked(job_env, "gemini") == 1
     for user, job in zip((1, 2), orders, strict=True):
-        ended = await shop.job(job.id)
+        ended = await job_env.job(job.id)
         assert (ended.status, ended.error_code) == (JobStatus.FAILED, "forbidden")
-        assert await shop.entries(user) == REFUNDED
-    assert len(await shop.db.read(job_rows.calls, orders[1].id)) == 0
+        assert await job_env.entries(user) == REFUNDED
+    assert len(await job_env.db.read(job_rows.calls, orders[1].id)) == 0
 
 
-async def test_an_empty_pack_of_clips_is_tried_once_in_a_pause(shop: Shop, shop_settings: Settings) -> None:
+async def test_an_empty_pack_of_clips_is_tried_once_in_a_pause(job_env: JobEnv, shop_settings: Settings) -> None:
     """Kling's 1102 stops the clips, not the pictures; after five minutes one order tries, and its yes opens the way."""
-    await shop.give(1, 100)
-    first, second, third = [await shop.order(type=JobType.VIDEO) for _ in range(3)]
-    shop.sandbox.fault("kling", "text-to-video", times=1, **EMPTY_PACK)
+    await job_env.give(1, 100)
+    first, second, third = [await job_env.order(type=JobType.VIDEO) for _ in range(3)]
+    job_env.sandbox.fault("kling", "text-to-video", times=1, **EMPTY_PACK)
     await apart(shop_settings, video_worker.submit, first.id)
     await apart(shop_settings, video_worker.submit, second.id)
-    assert [(await shop.job(job.id)).error_code for job in (first, second)] == ["funds", "funds"]
-    assert shop.sandbox.calls("kling", "create") == 0
-    picture = await shop.order()
+    assert [(await job_env.job(job.id)).error_code for job in (first, second)] == ["funds", "funds"]
+    assert job_env.sandbox.calls("kling", "create") == 0
+    picture = await job_env.order()
     await apart(shop_settings, image_worker.run, picture.id)
-    assert (await shop.job(picture.id)).status is JobStatus.COMPLETED
-    await pass_time(shop, 301)
+    assert (await job_env.job(picture.id)).status is JobStatus.COMPLETED
+    await pass_time(job_env, 301)
     await apart(shop_settings, video_worker.submit, third.id)
-    assert (await shop.job(third.id)).external_id
-    assert shop.sandbox.calls("kling", "create") == 1
+    assert (await job_env.job(third.id)).external_id
+    assert job_env.sandbox.calls("kling", "create") == 1
 
 
-async def test_an_outage_lets_orders_wait_in_their_rows(shop: Shop, shop_settings: Settings) -> None:
+async def test_an_outage_lets_orders_wait_in_their_rows(job_env: JobEnv, shop_settings: Settings) -> None:
     """After five outages in a row nobody asks for a minute; the order waits without holding a worker, then is drawn."""
-    await shop.give(1, 100)
-    await shop.give(2, 100)
-    first, second = await shop.order(), await shop.order(user_id=2)
-    shop.sandbox.fault("gemini", "generateContent", times=5, **OVERLOADED)
+    await job_env.give(1, 100)
+    await job_env.give(2, 100)
+    first, second = await job_env.order(), await job_env.order(user_id=2)
+    job_env.sandbox.fault("gemini", "generateContent", times=5, **OVERLOADED)
     await apart(shop_settings, image_worker.run, first.id)
     await apart(shop_settings, image_worker.run, second.id)
-    assert asked(shop, "gemini") == 5
-    waiting = await shop.job(second.id)
+    assert asked(job_env, "gemini") == 5
+    waiting = await job_env.job(second.id)
     assert waiting.is_open
     assert waiting.due_at is not None
     assert 50_000 < waiting.due_at - clock.now_ms() <= 60_000
-    await pass_time(shop, 61)
+    await pass_time(job_env, 61)
     await apart(shop_settings, image_worker.run, second.id)
-    assert (await shop.job(second.id)).status is JobStatus.COMPLETED
-    assert await shop.entries(2) == BOUGHT
+    assert (await job_env.job(second.id)).status is JobStatus.COMPLETED
+    assert await job_env.entries(2) == BOUGHT
 
 
-async def test_of_two_workers_at_once_one_tries_after_the_pause(shop: Shop, shop_settings: Settings) -> None:
+async def test_of_two_workers_at_once_one_tries_after_the_pause(job_env: JobEnv, shop_settings: Settings) -> None:
     """While a trial is under way nobody else asks, however long the trial takes; its yes lets the other through."""
-    await shop.give(1, 100)
-    first, one, other = [await shop.order() for _ in range(3)]
-    shop.sandbox.fault("gemini", "generateContent", times=1, **FORBIDDEN)
+    await job_env.give(1, 100)
+    first, one, other = [await job_env.order() for _ in range(3)]
+    job_env.sandbox.fault("gemini", "generateContent", times=1, **FORBIDDEN)
     await apart(shop_settings, image_worker.run, first.id)
-    await pass_time(shop, 301)
-    shop.sandbox.fault("gemini", "generateContent", times=1, delay=3.0)
+    await pass_time(job_env, 301)
+    job_env.sandbox.fault("gemini", "generateContent", times=1, delay=3.0)
     trial = asyncio.create_task(apart(shop_settings, image_worker.run, one.id))
 
     async def under_way() -> Any:
-        return await shop.db.read(job_rows.calls, one.id)
+        return await job_env.db.read(job_rows.calls, one.id)
 
     await until(under_way)
     await apart(shop_settings, image_worker.run, other.id)
-    assert await shop.db.read(job_rows.calls, other.id) == []
-    assert (await shop.job(other.id)).is_open
+    assert await job_env.db.read(job_rows.calls, other.id) == []
+    assert (await job_env.job(other.id)).is_open
     await trial
-    assert (await shop.job(one.id)).status is JobStatus.COMPLETED
-    await pass_time(shop, 0)
+    assert (await job_env.job(one.id)).status is JobStatus.COMPLETED
+    await pass_time(job_env, 0)
     await apart(shop_settings, image_worker.run, other.id)
-    assert (await shop.job(other.id)).status is JobStatus.COMPLETED
+    assert (await job_env.job(other.id)).status is JobStatus.COMPLETED
 
 
 @pytest.mark.parametrize("wait", [0, 301])
-async def test_new_orders_are_told_before_they_pay(shop: Shop, wait: int) -> None:
+async def test_new_orders_are_told_before_they_pay(job_env: JobEnv, wait: int) -> None:
     """While only an administrator can mend it nothing is sold; afterwards the next order is the trial."""
-    await shop.give(1, 100)
-    job = await shop.order()
-    shop.sandbox.fault("gemini", "generateContent", times=1, **FORBIDDEN)
+    await job_env.give(1, 100)
+    job = await job_env.order()
+    job_env.sandbox.fault("gemini", "generateContent", times=1, **FORBIDDEN)
     await image_worker.run(job.id)
-    await pass_time(shop, wait)
-    till = Jobs(shop.db, shop.queue, shop.ctx.catalogue, max_active=5)
+    await pass_time(job_env, wait)
+    payment_env = Jobs(job_env.db, job_env.queue, job_env.ctx.catalogue, max_active=5)
     draft = Draft(
         id="d1",
         user_id=1,
@@ -159,12 +159,12 @@ async def test_new_orders_are_told_before_they_pay(shop: Shop, wait: int) -> Non
         updated_at=1,
     )
     if wait:
-        await till.start(draft, chat_id=1, status_message_id=None)
+        await payment_env.start(draft, chat_id=1, status_message_id=None)
         return
     with pytest.raises(BadOrder) as refused:
-        await till.start(draft, chat_id=1, status_message_id=None)
+        await payment_env.start(draft, chat_id=1, status_message_id=None)
     assert refused.value.code == "provider_off"
-    assert await shop.entries() == REFUNDED
+    assert await job_env.entries() == REFUNDED
 
 
 async def test_the_newest_calls_are_found_at_the_end_of_the_table(empty_db: Database) -> None:

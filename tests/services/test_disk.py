@@ -14,7 +14,7 @@ from services.common.i18n import Texts
 from services.ops.disk import MOST_WAL_BYTES, DiskWatch, Room, measure
 from services.ops.metrics import Metrics
 from services.queue import Queue
-from tests.support.bot_fixture import House, until
+from tests.support.bot_fixture import BotEnv, until
 from tests.support.database_fixture import HOUR, Clock
 
 MB = 1024 * 1024
@@ -104,13 +104,13 @@ async def test_metrics_tell_room_and_log(empty_db: Database) -> None:
     await queue.close(1)
 
 
-async def test_the_bot_looks_by_itself(house: House) -> None:
+async def test_the_bot_looks_by_itself(bot_env: BotEnv) -> None:
     """The leader's duty is connected, and what it says reaches the administrators."""
-    house.shop.disk._measure = lambda _: Room(1, 99, 0)
-    (periodic,) = [periodic for periodic in house.shop.sweeper._tasks if periodic.name == "disk"]
+    bot_env.shop.disk._measure = lambda _: Room(1, 99, 0)
+    (periodic,) = [periodic for periodic in bot_env.shop.sweeper._tasks if periodic.name == "disk"]
     periodic.due = 0
 
     async def told() -> bool:
-        return bool(await owed(house.db))
+        return bool(await owed(bot_env.db))
 
     await until(told)

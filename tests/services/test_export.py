@@ -20,9 +20,9 @@ from services.ops.margin import BOOKS, last_days, write_book
 from services.payments.reconciliation import Report, credited_since, returned_since
 from services.payments.settlement import PROVIDER
 from tests.app.test_main import command
-from tests.support.bot_fixture import ADMIN, ANYA, House
+from tests.support.bot_fixture import ADMIN, ANYA, BotEnv
 from tests.support.database_fixture import busy, url_of
-from tests.support.edge_fixture import Till
+from tests.support.edge_fixture import PaymentEnv
 
 ALWAYS = Period.parse("2000-01-01", "2100-01-01")
 
@@ -65,13 +65,13 @@ def test_what_is_no_period_is_refused(first: str, last: str) -> None:
         Period.parse(first, last)
 
 
-async def test_the_three_books_hold_what_happened(till: Till, tmp_path: Path) -> None:
+async def test_the_three_books_hold_what_happened(payment_env: PaymentEnv, tmp_path: Path) -> None:
     """A payment, its part returned, and their entries: each row once, sums in rubles, no secrets."""
-    paid = await till.paid()
-    await till.refunds.refund(ADMIN, paid.id, 12_345, refund_id="r1")
-    await till.db.add_balance(1, 7, key='=cmd|"/c calc"!A1', reason='quotes ", commas; and\nlines')
+    paid = await payment_env.paid()
+    await payment_env.refunds.refund(ADMIN, paid.id, 12_345, refund_id="r1")
+    await payment_env.db.add_balance(1, 7, key='=cmd|"/c calc"!A1', reason='quotes ", commas; and\nlines')
     for what, rows in (("ledger", 3), ("payments", 1), ("refunds", 1)):
-        assert await write_csv(till.db, what, ALWAYS, tmp_path / f"{what}.csv") == rows
+        assert await write_csv(payment_env.db, what, ALWAYS, tmp_path / f"{what}.csv") == rows
     entries = read(tmp_path / "ledger.csv")
     assert [row["amount_rub"] for row in entries] == ["500.00", "-123.45", "0.07"]
     assert entries[2]["reason"] == 'quotes ", commas; and\nlines'
@@ -81,12 +81,12 @@ async def test_the_three_books_hold_what_happened(till: Till, tmp_path: Path) ->
     assert (refund["id"], refund["status"], refund["taken_rub"]) == ("r1", "succeeded", "123.45")
 
 
-async def test_only_the_days_asked_for(till: Till, tmp_path: Path) -> None:
+async def test_only_the_days_asked_for(payment_env: PaymentEnv, tmp_path: Path) -> None:
     """What happened on other days is left out."""
-    await till.paid()
+    await payment_env.paid()
     today = datetime.now(UTC).astimezone(tz=None).date()
     past = Period(today - timedelta(days=30), today - timedelta(days=10))
-    assert await write_csv(till.db, "ledger", past, tmp_path / "past.csv") == 0
+    assert await write_csv(payment_env.db, "ledger", past, tmp_path / "past.csv") == 0
     assert read(tmp_path / "past.csv") == []
 
 
@@ -116,22 +116,22 @@ async def test_many_rows_are_each_written_once_in_little_memory(db: Database, tm
     assert [row["id"] for row in read(tmp_path / "many.csv")] == [str(number) for number in range(1, count + 1)]
 
 
-async def test_long_looks_at_the_books_keep_no_order_waiting(till: Till, tmp_path: Path) -> None:
+async def test_long_looks_at_the_books_keep_no_order_waiting(payment_env: PaymentEnv, tmp_path: Path) -> None:
     """What an administrator or the hourly comparison reads of all history has a connection of its own."""
-    paid = await till.paid()
+    paid = await payment_env.paid()
     today = last_days(1, clock.now_ms())
-    async with busy(till.db):
+    async with busy(payment_env.db):
         for book in BOOKS:
-            await write_book(till.db, book, today, tmp_path / book, rubles_per_dollar=100)
-        assert [payment.id async for payment in credited_since(till.db, PROVIDER, 0)] == [paid.id]
-        assert [refund async for refund in returned_since(till.db, PROVIDER, 0)] == []
-        await till.reconciliation._quarantined(Report())
+            await write_book(payment_env.db, book, today, tmp_path / book, rubles_per_dollar=100)
+        assert [payment.id async for payment in credited_since(payment_env.db, PROVIDER, 0)] == [paid.id]
+        assert [refund async for refund in returned_since(payment_env.db, PROVIDER, 0)] == []
+        await payment_env.reconciliation._quarantined(Report())
 
 
-async def test_the_command_writes_a_file_and_spares_one_that_exists(till: Till, tmp_path: Path) -> None:
+async def test_the_command_writes_a_file_and_spares_one_that_exists(payment_env: PaymentEnv, tmp_path: Path) -> None:
     """python main.py export: status 0 and a whole file; an existing file, a wrong day, a wrong book: a sentence."""
-    await till.paid()
-    settings = {"BOT_TOKEN": "900:token", "DATABASE_URL": till.db.url}
+    await payment_env.paid()
+    settings = {"BOT_TOKEN": "900:token", "DATABASE_URL": payment_env.db.url}
     days = ("--from", "2020-01-01", "--to", "2099-12-31")
     target = tmp_path / "out.csv"
     done = await command(tmp_path, settings, "export", "payments", *days, str(target))
@@ -145,10 +145,10 @@ async def test_the_command_writes_a_file_and_spares_one_that_exists(till: Till, 
     assert not (tmp_path / "x").exists()
 
 
-async def test_an_admin_gets_the_books_in_the_chat(house: House) -> None:
+async def test_an_admin_gets_the_books_in_the_chat(bot_env: BotEnv) -> None:
     """/export sends the file; what is no period gets the usage; for others the command does not exist."""
-    admin, anya = house.person(ADMIN), house.person(ANYA)
-    await house.give(ANYA, 100)
+    admin, anya = bot_env.person(ADMIN), bot_env.person(ANYA)
+    await bot_env.give(ANYA, 100)
     await admin.say("/export everything")
     await admin.sees("Так: /export", new=True)
     await admin.say("/export ledger 2020-01-01 2099-12-31")
@@ -159,4 +159,4 @@ async def test_an_admin_gets_the_books_in_the_chat(house: House) -> None:
     await anya.say("/balance")
     await anya.sees("На балансе", new=True)
     assert not [one for one in await anya.messages() if "document" in one]
-    assert url_of(house.db.path) == house.db.url
+    assert url_of(bot_env.db.path) == bot_env.db.url

@@ -17,80 +17,80 @@ from services.jobs import message_of
 from services.ops.export import Period
 from services.ops.margin import Margin, added_up, kopecks, last_days, margins, write_book
 from tests.app.test_main import command
-from tests.support.bot_fixture import ADMIN, ANYA, House, words_of
-from tests.support.shop_fixture import Shop
+from tests.support.bot_fixture import ADMIN, ANYA, BotEnv, words_of
+from tests.support.shop_fixture import JobEnv
 
 ALWAYS = Period.parse("2020-01-01", "2090-01-01")
 
 
-async def drawn(shop: Shop, price: int = 1200) -> str:
+async def drawn(job_env: JobEnv, price: int = 1200) -> str:
     """A picture that was ordered, drawn and charged; its job."""
-    job = await shop.order(price=price)
-    await shop.queue.submit(message_of(job))
-    await shop.queue.run_next()
-    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
+    job = await job_env.order(price=price)
+    await job_env.queue.submit(message_of(job))
+    await job_env.queue.run_next()
+    assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
     return job.id
 
 
-async def bill(shop: Shop, job_id: str, micro_usd: int) -> None:
-    await shop.db.write(job_rows.record_cost, job_id, micro_usd)
+async def bill(job_env: JobEnv, job_id: str, micro_usd: int) -> None:
+    await job_env.db.write(job_rows.record_cost, job_id, micro_usd)
 
 
-async def lines_of(shop: Shop, period: Period = ALWAYS) -> list[Margin]:
-    return [line async for line in margins(shop.db, period, 100.0)]
+async def lines_of(job_env: JobEnv, period: Period = ALWAYS) -> list[Margin]:
+    return [line async for line in margins(job_env.db, period, 100.0)]
 
 
-async def test_a_day_of_a_model_is_what_it_brought_less_what_it_cost(shop: Shop) -> None:
+async def test_a_day_of_a_model_is_what_it_brought_less_what_it_cost(job_env: JobEnv) -> None:
     """Two pictures at $0.05 and one that is still open: charged 24, cost 10, margin 14 rubles, 58 per cent."""
-    await shop.give(1, 1000)
-    for job_id in (await drawn(shop), await drawn(shop)):
-        await bill(shop, job_id, 50_000)
-    await shop.order()
-    (line,) = await lines_of(shop)
+    await job_env.give(1, 1000)
+    for job_id in (await drawn(job_env), await drawn(job_env)):
+        await bill(job_env, job_id, 50_000)
+    await job_env.order()
+    (line,) = await lines_of(job_env)
     assert (line.model, line.orders, line.open, line.completed, line.lost) == ("nb21", 3, 1, 2, 0)
     assert (line.charged, line.cost, line.margin, line.percent) == (2400, 1000, 1400, 58)
 
 
-async def test_money_given_back_later_makes_the_orders_day_smaller(shop: Shop) -> None:
+async def test_money_given_back_later_makes_the_orders_day_smaller(job_env: JobEnv) -> None:
     """A compensation counts on the day of its order: nothing was charged for it, and the provider's price stays."""
-    await shop.give(1, 1000)
-    first, second = await drawn(shop), await drawn(shop)
+    await job_env.give(1, 1000)
+    first, second = await drawn(job_env), await drawn(job_env)
     for job_id in (first, second):
-        await bill(shop, job_id, 50_000)
+        await bill(job_env, job_id, 50_000)
 
     def age(tx: Tx) -> None:
         tx.execute(text("UPDATE jobs SET created_at = created_at - 3 * 86400000 WHERE id = :id"), {"id": first})
 
-    await shop.db.write(age)
-    await shop.db.write(admin.refund_job, ADMIN, first, note="")
-    old, new = await lines_of(shop)
+    await job_env.db.write(age)
+    await job_env.db.write(admin.refund_job, ADMIN, first, note="")
+    old, new = await lines_of(job_env)
     assert (new.day - old.day).days == 3
     assert (old.charged, old.cost, old.margin, old.percent) == (0, 500, -500, None)
     assert (new.charged, new.margin) == (1200, 700)
 
 
-async def test_a_result_that_came_too_late_is_the_owners_loss(shop: Shop) -> None:
+async def test_a_result_that_came_too_late_is_the_owners_loss(job_env: JobEnv) -> None:
     """The provider drew and billed, the person had their money back: counted in the margin, /stats and the metrics."""
-    await shop.give(1, 1000)
-    job = await shop.order(hold_ms=1)
-    claimed = await shop.db.write(job_rows.claim, job.id, job.step)
+    await job_env.give(1, 1000)
+    job = await job_env.order(hold_ms=1)
+    claimed = await job_env.db.write(job_rows.claim, job.id, job.step)
     assert claimed is not None
-    call = await shop.db.write(job_rows.begin_call, job.id, claimed.attempt, provider="nano_banana", model="nb21")
+    call = await job_env.db.write(job_rows.begin_call, job.id, claimed.attempt, provider="nano_banana", model="nb21")
     assert call is not None
-    await shop.db.write(job_rows.fail, job.id, "hold_timeout")
-    await shop.db.write(job_rows.end_call, call, "ok", cost_micro_usd=40_000)
-    (line,) = await lines_of(shop)
+    await job_env.db.write(job_rows.fail, job.id, "hold_timeout")
+    await job_env.db.write(job_rows.end_call, call, "ok", cost_micro_usd=40_000)
+    (line,) = await lines_of(job_env)
     assert (line.lost, line.completed, line.charged, line.cost) == (1, 0, 0, 400)
-    seen = await shop.db.read(admin.stats)
+    seen = await job_env.db.read(admin.stats)
     assert (seen.lost, seen.lost_today) == (1, 1)
 
 
-async def test_a_refusal_that_cost_nothing_is_no_loss(shop: Shop) -> None:
+async def test_a_refusal_that_cost_nothing_is_no_loss(job_env: JobEnv) -> None:
     """Failed and refused orders stand in the count of orders and nowhere else."""
-    await shop.give(1, 1000)
-    job = await shop.order()
-    await shop.db.write(job_rows.fail, job.id, "generation_failed")
-    (line,) = await lines_of(shop)
+    await job_env.give(1, 1000)
+    job = await job_env.order()
+    await job_env.db.write(job_rows.fail, job.id, "generation_failed")
+    (line,) = await lines_of(job_env)
     assert (line.orders, line.lost, line.charged, line.cost) == (1, 0, 0, 0)
 
 
@@ -124,33 +124,33 @@ def test_lines_add_up_by_model_and_by_day() -> None:
     assert [one.margin for one in added_up(lines, lambda one: one.day).values()] == [198, 198]
 
 
-async def test_the_margin_as_a_file(shop: Shop, tmp_path: Path) -> None:
+async def test_the_margin_as_a_file(job_env: JobEnv, tmp_path: Path) -> None:
     """`python main.py export margin`: a row for each day and model, with the catalogue's dollar."""
-    await shop.give(1, 1000)
-    job_id = await drawn(shop)
-    await bill(shop, job_id, 50_000)
+    await job_env.give(1, 1000)
+    job_id = await drawn(job_env)
+    await bill(job_env, job_id, 50_000)
     target = tmp_path / "margin.csv"
-    assert await write_book(shop.db, "margin", ALWAYS, target, rubles_per_dollar=100.0) == 1
+    assert await write_book(job_env.db, "margin", ALWAYS, target, rubles_per_dollar=100.0) == 1
     (row,) = csv.DictReader(io.StringIO(target.read_text("utf-8-sig"), newline=""))
-    today = last_days(1, (await shop.job(job_id)).created_at).first.isoformat()
+    today = last_days(1, (await job_env.job(job_id)).created_at).first.isoformat()
     assert row == {
         "day_moscow": today, "model": "nb21", "orders": "1", "open": "0", "completed": "1", "lost": "0",
         "charged_rub": "12.00", "cost_usd": "0.050000", "cost_rub": "5.00", "margin_rub": "7.00",
     }  # fmt: skip
-    settings = shop.sandbox.environment(tmp_path, DATABASE_URL=shop.db.url)
+    settings = job_env.sandbox.environment(tmp_path, DATABASE_URL=job_env.db.url)
     done = await command(tmp_path, settings, "export", "margin", "--from", today, "--to", today, "cli.csv")
     assert (done.status, done.out.strip()) == (0, "1 rows of margin are in cli.csv.")
     assert "4.75" in (tmp_path / "cli.csv").read_text("utf-8-sig")  # at the 95 rubles of the catalogue shipped
 
 
-async def test_an_administrator_reads_the_margin_in_the_chat(house: House) -> None:
+async def test_an_administrator_reads_the_margin_in_the_chat(bot_env: BotEnv) -> None:
     """/margin adds up all, each model by its title and each day; a mistyped one says how."""
-    admin_, anya = house.person(ADMIN), house.person(ANYA)
+    admin_, anya = bot_env.person(ADMIN), bot_env.person(ANYA)
     await admin_.say("/margin yes")
     await admin_.sees("Так: /margin", new=True)
     await admin_.say("/margin")
     await admin_.sees("За 7 дней заказов не было", new=True)
-    await house.give(ANYA, 100)
+    await bot_env.give(ANYA, 100)
     await anya.say("рыжий лис")
     await anya.press("Создать")
     await anya.gets("photo")

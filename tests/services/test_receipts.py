@@ -22,18 +22,18 @@ from services.payments.receipts import BadEmail, parse_email, terms_of
 from services.payments.reconciliation import Reconciliation
 from services.payments.refunds import Refunds, YooKassaRefunds
 from services.payments.topups import Payments
-from tests.support.bot_fixture import ANYA, House, open_house
-from tests.support.edge_fixture import Till
+from tests.support.bot_fixture import ANYA, BotEnv, open_bot_env
+from tests.support.edge_fixture import PaymentEnv
 from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 ADDRESS = "anna.k+bot@Example.org"
 KEPT = "anna.k+bot@example.org"
 
 
-def fiscal(till: Till) -> Payments:
-    """The till of a shop that sends receipts."""
+def fiscal(payment_env: PaymentEnv) -> Payments:
+    """Payments of a shop that sends receipts."""
     terms = terms_of(
-        till.sandbox.settings(
+        payment_env.sandbox.settings(
             Path("."),
             YOOKASSA_RECEIPTS="on",
             YOOKASSA_VAT_CODE="11",
@@ -43,12 +43,12 @@ def fiscal(till: Till) -> Payments:
         )
     )
     return Payments(
-        till.db,
-        till.gateway,
+        payment_env.db,
+        payment_env.gateway,
         Texts(),
         shop_id="100500",
         test_mode=True,
-        return_url=f"{till.sandbox.url}/",
+        return_url=f"{payment_env.sandbox.url}/",
         receipt=terms,
     )
 
@@ -85,78 +85,80 @@ def test_what_is_no_address_is_refused_without_being_repeated(typed: str) -> Non
     assert str(caught.value) == "no e-mail address"
 
 
-async def test_without_an_address_no_payment_is_opened(till: Till) -> None:
+async def test_without_an_address_no_payment_is_opened(payment_env: PaymentEnv) -> None:
     """The shop must send receipts and knows no address: a code for the chat to ask, and nothing is written."""
     with pytest.raises(TopUpUnavailable) as caught:
-        await fiscal(till).open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
+        await fiscal(payment_env).open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
     assert caught.value.code == "email"
-    assert await till.db.read(payment_rows.get, "x") is None
+    assert await payment_env.db.read(payment_rows.get, "x") is None
 
 
-async def test_the_receipt_fits_the_payment(till: Till) -> None:
+async def test_the_receipt_fits_the_payment(payment_env: PaymentEnv) -> None:
     """With fiscalization on YooKassa takes our receipt: address, sum, and all four settings; no repr tells it."""
-    await till.control("/settings", fiscalization=True)
-    await till.db.write(user_rows.set_email, 1, KEPT)
-    payments = fiscal(till)
+    await payment_env.control("/settings", fiscalization=True)
+    await payment_env.db.write(user_rows.set_email, 1, KEPT)
+    payments = fiscal(payment_env)
     order = await payments.open_topup(1, 49_990, chat_id=1, language="ru", order_id="x")
     assert order.confirmation_url is not None
-    (receipt,) = sold(till.sandbox)
+    (receipt,) = sold(payment_env.sandbox)
     assert (receipt["customer"], receipt["tax_system_code"]) == ({"email": KEPT}, 2)
     (item,) = receipt["items"]
     assert (item["amount"]["value"], item["vat_code"], item["payment_subject"], item["payment_mode"]) == (
         "499.90", 11, "payment", "full_prepayment",
     )  # fmt: skip
     assert KEPT not in repr(order)
-    assert KEPT not in repr(await till.db.read(user_rows.get, 1))
+    assert KEPT not in repr(await payment_env.db.read(user_rows.get, 1))
 
 
-async def test_a_changed_address_does_not_change_what_was_sent(till: Till) -> None:
+async def test_a_changed_address_does_not_change_what_was_sent(payment_env: PaymentEnv) -> None:
     """The stored body goes again under the stored key, whatever the person types meanwhile."""
-    await till.control("/settings", fiscalization=True)
-    await till.db.write(user_rows.set_email, 1, KEPT)
-    payments = fiscal(till)
-    till.sandbox.fault("yookassa", "v3/payments", times=2, drop="after")
+    await payment_env.control("/settings", fiscalization=True)
+    await payment_env.db.write(user_rows.set_email, 1, KEPT)
+    payments = fiscal(payment_env)
+    payment_env.sandbox.fault("yookassa", "v3/payments", times=2, drop="after")
     with pytest.raises(TopUpUnavailable):
         await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
-    await till.db.write(user_rows.set_email, 1, "other@example.org")
+    await payment_env.db.write(user_rows.set_email, 1, "other@example.org")
     order = await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
     assert order.confirmation_url is not None
-    assert [receipt["customer"]["email"] for receipt in sold(till.sandbox)] == [KEPT]
+    assert [receipt["customer"]["email"] for receipt in sold(payment_env.sandbox)] == [KEPT]
 
 
-async def test_a_part_goes_back_with_its_receipt(till: Till) -> None:
+async def test_a_part_goes_back_with_its_receipt(payment_env: PaymentEnv) -> None:
     """YooKassa refuses a partial return without a receipt: ours has one, to the address the payment's went to."""
-    await till.control("/settings", fiscalization=True)
-    await till.db.write(user_rows.set_email, 1, KEPT)
-    payments = fiscal(till)
+    await payment_env.control("/settings", fiscalization=True)
+    await payment_env.db.write(user_rows.set_email, 1, KEPT)
+    payments = fiscal(payment_env)
     order = await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
-    await till.pay(order)
+    await payment_env.pay(order)
     assert (await payments.settle("x")).status is PaymentStatus.PAID
-    terms = terms_of(till.sandbox.settings(Path("."), YOOKASSA_RECEIPTS="on"))
-    refunds = Refunds(till.db, {"yookassa": YooKassaRefunds(till.db, till.gateway, receipt=terms)})
+    terms = terms_of(payment_env.sandbox.settings(Path("."), YOOKASSA_RECEIPTS="on"))
+    refunds = Refunds(payment_env.db, {"yookassa": YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=terms)})
     part = await refunds.refund(ADMIN, "x", 10_000, refund_id="r1")
     rest = await refunds.refund(ADMIN, "x", refund_id="r2")
     assert (part.status, rest.status) == (RefundStatus.SUCCEEDED, RefundStatus.SUCCEEDED)
     assert KEPT not in repr(part)
 
 
-async def test_the_accountant_gets_a_line_for_each_receipt(till: Till, tmp_path: Path) -> None:
+async def test_the_accountant_gets_a_line_for_each_receipt(payment_env: PaymentEnv, tmp_path: Path) -> None:
     """Paid, returned in part and then whole: three receipts with their terms, none of what has none, no address."""
-    await till.control("/settings", fiscalization=True)
-    await till.db.write(user_rows.set_email, 1, KEPT)
-    payments = fiscal(till)
+    await payment_env.control("/settings", fiscalization=True)
+    await payment_env.db.write(user_rows.set_email, 1, KEPT)
+    payments = fiscal(payment_env)
     for order_id in ("x", "unpaid"):
         await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id=order_id)
-    order = await till.payment("x")
-    await till.pay(order)
+    order = await payment_env.payment("x")
+    await payment_env.pay(order)
     await payments.settle("x")
-    refunds = Refunds(till.db, {"yookassa": YooKassaRefunds(till.db, till.gateway, receipt=payments._receipt)})
+    refunds = Refunds(
+        payment_env.db, {"yookassa": YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=payments._receipt)}
+    )
     for amount, refund_id in ((12_345, "r1"), (None, "r2")):
         await refunds.refund(ADMIN, "x", amount, refund_id=refund_id)
-    await till.control("/settings", fiscalization=False)
-    await till.paid()
+    await payment_env.control("/settings", fiscalization=False)
+    await payment_env.paid()
     period = Period.parse("2000-01-01", "2100-01-01")
-    assert await write_csv(till.db, "receipts", period, tmp_path / "receipts.csv") == 3
+    assert await write_csv(payment_env.db, "receipts", period, tmp_path / "receipts.csv") == 3
     written = (tmp_path / "receipts.csv").read_text("utf-8-sig")
     lines = list(csv.DictReader(written.splitlines()))
     assert [(line["kind"], line["payment_id"], line["amount_rub"]) for line in lines] == [
@@ -168,18 +170,18 @@ async def test_the_accountant_gets_a_line_for_each_receipt(till: Till, tmp_path:
     assert "example.org" not in written
 
 
-async def bought(till: Till, order_id: str, receipts: Payments) -> Any:
+async def bought(payment_env: PaymentEnv, order_id: str, receipts: Payments) -> Any:
     """A paid order with a receipt; the simulated shop's own object of it."""
-    await till.db.write(user_rows.set_email, 1, KEPT)
+    await payment_env.db.write(user_rows.set_email, 1, KEPT)
     order = await receipts.open_topup(1, 50_000, chat_id=1, language="ru", order_id=order_id)
-    await till.pay(order)
+    await payment_env.pay(order)
     await receipts.settle(order_id)
-    return till.sandbox.world.faces["yookassa"].payments[order.provider_payment_id]
+    return payment_env.sandbox.world.faces["yookassa"].payments[order.provider_payment_id]
 
 
-async def noted(till: Till, receipts: Payments) -> list[tuple[str, str | None, Any]]:
+async def noted(payment_env: PaymentEnv, receipts: Payments) -> list[tuple[str, str | None, Any]]:
     """What two comparisons in a row find: the second must find nothing new."""
-    reconciliation = Reconciliation(till.db, till.gateway, receipts, admins=[ADMIN])
+    reconciliation = Reconciliation(payment_env.db, payment_env.gateway, receipts, admins=[ADMIN])
     report = await reconciliation.run()
     assert report.failed == 0
     assert (await reconciliation.run()).new == []
@@ -187,117 +189,128 @@ async def noted(till: Till, receipts: Payments) -> list[tuple[str, str | None, A
     return [(one.kind, one.payment_id, one.details["theirs"]) for one in report.new]
 
 
-async def test_a_receipt_that_was_refused_is_named_once(till: Till) -> None:
+async def test_a_receipt_that_was_refused_is_named_once(payment_env: PaymentEnv) -> None:
     """Of a payment and of a return, whole or in part; nothing can be booked for it, a person dismisses it."""
-    await till.control("/settings", fiscalization=True, receipt_delay=0, receipt_outcome="canceled")
-    receipts = fiscal(till)
-    refunds = Refunds(till.db, {"yookassa": YooKassaRefunds(till.db, till.gateway, receipt=receipts._receipt)})
-    await bought(till, "x", receipts)
+    await payment_env.control("/settings", fiscalization=True, receipt_delay=0, receipt_outcome="canceled")
+    receipts = fiscal(payment_env)
+    refunds = Refunds(
+        payment_env.db, {"yookassa": YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=receipts._receipt)}
+    )
+    await bought(payment_env, "x", receipts)
     await refunds.refund(ADMIN, "x", 10_000, refund_id="r1")
     await refunds.refund(ADMIN, "x", refund_id="r2")
-    assert sorted(await noted(till, receipts)) == [
+    assert sorted(await noted(payment_env, receipts)) == [
         ("receipt-refused", "x", 10_000), ("receipt-refused", "x", 40_000), ("receipt-refused", "x", 50_000),
     ]  # fmt: skip
-    count, waiting = await till.db.read(difference_rows.still_open)
-    told = [item for item in await till.db.write(outbox.claim, limit=100) if item.kind == "alert"]
+    count, waiting = await payment_env.db.read(difference_rows.still_open)
+    told = [item for item in await payment_env.db.write(outbox.claim, limit=100) if item.kind == "alert"]
     assert (count, len(told)) == (3, 3)
     with pytest.raises(IllegalMove):
-        await till.db.write(difference_rows.apply, ADMIN, waiting[0].id)
+        await payment_env.db.write(difference_rows.apply, ADMIN, waiting[0].id)
     for one in waiting:
-        await till.db.write(difference_rows.dismiss, ADMIN, one.id)
-    assert await noted(till, receipts) == []
-    assert (await till.db.read(difference_rows.still_open))[0] == 0
+        await payment_env.db.write(difference_rows.dismiss, ADMIN, one.id)
+    assert await noted(payment_env, receipts) == []
+    assert (await payment_env.db.read(difference_rows.still_open))[0] == 0
 
 
 @pytest.mark.parametrize(("hours", "kinds"), [(71, []), (73, ["receipt-late"]), (96, ["receipt-late"])])
-async def test_a_receipt_that_waits_for_three_days_is_named(till: Till, hours: int, kinds: list[str]) -> None:
+async def test_a_receipt_that_waits_for_three_days_is_named(
+    payment_env: PaymentEnv, hours: int, kinds: list[str]
+) -> None:
     """Pending is as it should be for three days; the hourly comparison reaches back far enough to see it longer."""
-    await till.control("/settings", fiscalization=True, receipt_delay=90 * 86_400)
-    receipts = fiscal(till)
-    (await bought(till, "x", receipts)).captured_at -= hours * 3600
+    await payment_env.control("/settings", fiscalization=True, receipt_delay=90 * 86_400)
+    receipts = fiscal(payment_env)
+    (await bought(payment_env, "x", receipts)).captured_at -= hours * 3600
     long_ago = text("UPDATE payments SET paid_at = paid_at - :earlier")
-    await till.db.write(lambda tx: tx.changed(long_ago.bindparams(earlier=hours * 3_600_000)))
-    assert [kind for kind, _, _ in await noted(till, receipts)] == kinds
+    await payment_env.db.write(lambda tx: tx.changed(long_ago.bindparams(earlier=hours * 3_600_000)))
+    assert [kind for kind, _, _ in await noted(payment_env, receipts)] == kinds
 
 
-async def test_a_return_whose_receipt_waits_is_named(till: Till) -> None:
+async def test_a_return_whose_receipt_waits_is_named(payment_env: PaymentEnv) -> None:
     """A return has a receipt of its own, and its own three days."""
-    await till.control("/settings", fiscalization=True, receipt_delay=4 * 86_400)
-    receipts = fiscal(till)
-    (await bought(till, "x", receipts)).captured_at -= 5 * 86_400
-    refunds = Refunds(till.db, {"yookassa": YooKassaRefunds(till.db, till.gateway, receipt=receipts._receipt)})
+    await payment_env.control("/settings", fiscalization=True, receipt_delay=4 * 86_400)
+    receipts = fiscal(payment_env)
+    (await bought(payment_env, "x", receipts)).captured_at -= 5 * 86_400
+    refunds = Refunds(
+        payment_env.db, {"yookassa": YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=receipts._receipt)}
+    )
     refund = await refunds.refund(ADMIN, "x", refund_id="r1")
-    assert await noted(till, receipts) == []
-    till.sandbox.world.faces["yookassa"].refunds[refund.provider_refund_id].created_at -= 73 * 3600
-    assert await noted(till, receipts) == [("receipt-late", "x", 50_000)]
+    assert await noted(payment_env, receipts) == []
+    payment_env.sandbox.world.faces["yookassa"].refunds[refund.provider_refund_id].created_at -= 73 * 3600
+    assert await noted(payment_env, receipts) == [("receipt-late", "x", 50_000)]
 
 
 @pytest.mark.parametrize("delay", [0, 90 * 86_400])
 @pytest.mark.parametrize("returned", [False, True])
 async def test_a_late_receipt_that_is_registered_after_all_closes_by_itself(
-    till: Till, returned: bool, delay: int
+    payment_env: PaymentEnv, returned: bool, delay: int
 ) -> None:
     """However late, long after the lists reach no further back: dismissed with the reason, told once, and for good."""
-    await till.control("/settings", fiscalization=True, receipt_delay=0 if returned else 90 * 86_400)
-    receipts = fiscal(till)
-    theirs = await bought(till, "x", receipts)
+    await payment_env.control("/settings", fiscalization=True, receipt_delay=0 if returned else 90 * 86_400)
+    receipts = fiscal(payment_env)
+    theirs = await bought(payment_env, "x", receipts)
     if returned:
-        refunds = Refunds(till.db, {"yookassa": YooKassaRefunds(till.db, till.gateway, receipt=receipts._receipt)})
+        refunds = Refunds(
+            payment_env.db,
+            {"yookassa": YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=receipts._receipt)},
+        )
         refund = await refunds.refund(ADMIN, "x", refund_id="r1")
-        theirs = till.sandbox.world.faces["yookassa"].refunds[refund.provider_refund_id]
-    await till.control("/settings", receipt_delay=90 * 86_400)
+        theirs = payment_env.sandbox.world.faces["yookassa"].refunds[refund.provider_refund_id]
+    await payment_env.control("/settings", receipt_delay=90 * 86_400)
     moment = "created_at" if returned else "captured_at"
     vars(theirs)[moment] -= 96 * 3600
-    assert [kind for kind, _, _ in await noted(till, receipts)] == ["receipt-late"]
+    assert [kind for kind, _, _ in await noted(payment_env, receipts)] == ["receipt-late"]
     vars(theirs)[moment] -= 40 * 86_400
-    await till.control("/settings", receipt_delay=delay)
-    assert await noted(till, receipts) == []
-    count, _ = await till.db.read(difference_rows.still_open)
+    await payment_env.control("/settings", receipt_delay=delay)
+    assert await noted(payment_env, receipts) == []
+    count, _ = await payment_env.db.read(difference_rows.still_open)
     log = text("SELECT admin_id, action, details FROM admin_log WHERE action LIKE 'difference%'")
-    acts = [tuple(row) for row in await till.db.read(lambda tx: tx.execute(log).all())]
+    acts = [tuple(row) for row in await payment_env.db.read(lambda tx: tx.execute(log).all())]
     why = '{"kind": "receipt-late", "why": "the receipt is registered"}'
     assert (count, acts) == ((1, []) if delay else (0, [(0, "difference_dismissed", why)]))
-    told = [item.payload["text"] for item in await till.db.write(outbox.claim, limit=100) if item.kind == "alert"]
+    told = [
+        item.payload["text"] for item in await payment_env.db.write(outbox.claim, limit=100) if item.kind == "alert"
+    ]
     assert told == ["alert-difference"] + ([] if delay else ["alert-difference-over"])
 
 
-async def test_a_late_receipt_that_is_refused_is_one_difference(till: Till) -> None:
+async def test_a_late_receipt_that_is_refused_is_one_difference(payment_env: PaymentEnv) -> None:
     """What was late and is refused now waits for a person under that name alone."""
-    await till.control("/settings", fiscalization=True, receipt_delay=90 * 86_400)
-    receipts = fiscal(till)
-    theirs = await bought(till, "x", receipts)
+    await payment_env.control("/settings", fiscalization=True, receipt_delay=90 * 86_400)
+    receipts = fiscal(payment_env)
+    theirs = await bought(payment_env, "x", receipts)
     theirs.captured_at -= 96 * 3600
-    assert [kind for kind, _, _ in await noted(till, receipts)] == ["receipt-late"]
+    assert [kind for kind, _, _ in await noted(payment_env, receipts)] == ["receipt-late"]
     theirs.captured_at -= 40 * 86_400
-    await till.control("/settings", receipt_delay=0, receipt_outcome="canceled")
-    assert [kind for kind, _, _ in await noted(till, receipts)] == ["receipt-refused"]
-    count, waiting = await till.db.read(difference_rows.still_open)
+    await payment_env.control("/settings", receipt_delay=0, receipt_outcome="canceled")
+    assert [kind for kind, _, _ in await noted(payment_env, receipts)] == ["receipt-refused"]
+    count, waiting = await payment_env.db.read(difference_rows.still_open)
     assert (count, waiting[0].kind) == (1, "receipt-refused")
 
 
-async def test_a_late_receipt_of_what_yookassa_forgot_stops_no_comparison(till: Till) -> None:
+async def test_a_late_receipt_of_what_yookassa_forgot_stops_no_comparison(payment_env: PaymentEnv) -> None:
     """A payment that can't be found any more leaves its difference to a person."""
-    await till.control("/settings", fiscalization=True, receipt_delay=90 * 86_400)
-    receipts = fiscal(till)
-    theirs = await bought(till, "x", receipts)
+    await payment_env.control("/settings", fiscalization=True, receipt_delay=90 * 86_400)
+    receipts = fiscal(payment_env)
+    theirs = await bought(payment_env, "x", receipts)
     theirs.captured_at -= 96 * 3600
-    assert [kind for kind, _, _ in await noted(till, receipts)] == ["receipt-late"]
+    assert [kind for kind, _, _ in await noted(payment_env, receipts)] == ["receipt-late"]
     long_ago = text("UPDATE payments SET paid_at = paid_at - 4000000000")
-    await till.db.write(lambda tx: tx.execute(long_ago))
-    del till.sandbox.world.faces["yookassa"].payments[theirs.id]
-    assert await noted(till, receipts) == []
-    assert (await till.db.read(difference_rows.still_open))[0] == 1
+    await payment_env.db.write(lambda tx: tx.execute(long_ago))
+    del payment_env.sandbox.world.faces["yookassa"].payments[theirs.id]
+    assert await noted(payment_env, receipts) == []
+    assert (await payment_env.db.read(difference_rows.still_open))[0] == 1
 
 
-async def test_receipts_are_nobodys_business_where_none_are_sent(till: Till) -> None:
+async def test_receipts_are_nobodys_business_where_none_are_sent(payment_env: PaymentEnv) -> None:
     """Registered ones say nothing; nor does anything once receipts are off here."""
-    await till.control("/settings", fiscalization=True, receipt_delay=0)
-    receipts = fiscal(till)
-    await bought(till, "x", receipts)
-    assert await noted(till, receipts) == []
-    await till.control("/settings", receipt_outcome="canceled")
-    assert await noted(till, till.payments) == []
-    assert [kind for kind, _, _ in await noted(till, receipts)] == ["receipt-refused"]
+    await payment_env.control("/settings", fiscalization=True, receipt_delay=0)
+    receipts = fiscal(payment_env)
+    await bought(payment_env, "x", receipts)
+    assert await noted(payment_env, receipts) == []
+    await payment_env.control("/settings", receipt_outcome="canceled")
+    assert await noted(payment_env, payment_env.payments) == []
+    assert [kind for kind, _, _ in await noted(payment_env, receipts)] == ["receipt-refused"]
 
 
 async def test_the_address_is_asked_for_once(
@@ -306,15 +319,15 @@ async def test_the_address_is_asked_for_once(
     """Top up, type the address, pay; the next time the link comes at once; no log line ever holds the address."""
     sandbox.world.faces["yookassa"].settings.update({"fiscalization": True})
     with caplog.at_level(logging.DEBUG):
-        async with open_house(sandbox, tmp_path, YOOKASSA_RECEIPTS="on") as house:
-            await _asked_once(house)
+        async with open_bot_env(sandbox, tmp_path, YOOKASSA_RECEIPTS="on") as bot_env:
+            await _asked_once(bot_env)
     assert sold(sandbox)[0]["customer"] == {"email": KEPT}
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith("sandbox")]
     assert not [line for line in ours if "anna.k" in line]
 
 
-async def _asked_once(house: House) -> None:
-    anya = house.person(ANYA)
+async def _asked_once(bot_env: BotEnv) -> None:
+    anya = bot_env.person(ANYA)
     await anya.say("/topup")
     await anya.sees("Пополнить баланс", new=True)
     await anya.press("500")
@@ -334,18 +347,18 @@ async def _asked_once(house: House) -> None:
     await anya.sees("Чеки будут приходить на new@example.org", new=True)
     await anya.say("/email off")
     await anya.sees("Адрес забыли", new=True)
-    person = await house.db.read(user_rows.get, ANYA)
+    person = await bot_env.db.read(user_rows.get, ANYA)
     assert person is not None
     assert person.email is None
 
 
-async def test_without_receipts_nobody_is_asked(house: House) -> None:
+async def test_without_receipts_nobody_is_asked(bot_env: BotEnv) -> None:
     """A shop that sends none never asks for an address, and keeps none that is typed unasked."""
-    anya = house.person(ANYA)
+    anya = bot_env.person(ANYA)
     await anya.say("/email")
     await anya.sees("Почта не нужна", new=True)
     await anya.say(f"/email {ADDRESS}")
     await anya.sees("Почта не нужна", new=True)
-    person = await house.db.read(user_rows.get, ANYA)
+    person = await bot_env.db.read(user_rows.get, ANYA)
     assert person is not None
     assert person.email is None

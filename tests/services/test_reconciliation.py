@@ -20,289 +20,293 @@ from services.ops.metrics import Metrics
 from services.payments.reconciliation import COMPARED, Reconciliation, credited_since, returned_since
 from services.payments.yookassa.client import YooKassaError
 from services.queue import Queue
-from tests.support.edge_fixture import Till
+from tests.support.edge_fixture import PaymentEnv
 from tests.support.sandbox_fixture import ADMIN
 
 
-async def entries(till: Till, user_id: int = 1) -> list[tuple[str, int]]:
-    lines = await till.db.read(ledger.history, user_id, limit=100)
+async def entries(payment_env: PaymentEnv, user_id: int = 1) -> list[tuple[str, int]]:
+    lines = await payment_env.db.read(ledger.history, user_id, limit=100)
     return [(line.reason, line.amount) for line in reversed(lines)]
 
 
-async def change(till: Till, statement: str, **values: object) -> None:
+async def change(payment_env: PaymentEnv, statement: str, **values: object) -> None:
     def run(tx: Tx) -> None:
         tx.execute(text(statement), values)
 
-    await till.db.write(run)
+    await payment_env.db.write(run)
 
 
-async def found(till: Till, days: float | None = None) -> list[Difference]:
+async def found(payment_env: PaymentEnv, days: float | None = None) -> list[Difference]:
     """The differences after two comparisons in a row: the second must find nothing new."""
-    await till.reconciliation.run(days)
-    assert (await till.reconciliation.run(days)).new == []
-    return (await till.db.read(difference_rows.still_open))[1]
+    await payment_env.reconciliation.run(days)
+    assert (await payment_env.reconciliation.run(days)).new == []
+    return (await payment_env.db.read(difference_rows.still_open))[1]
 
 
-async def alerts(till: Till) -> list[str]:
-    items = await till.db.write(outbox.claim, limit=1000)
+async def alerts(payment_env: PaymentEnv) -> list[str]:
+    items = await payment_env.db.write(outbox.claim, limit=1000)
     return [str(item.payload["text"]) for item in items if item.kind == "alert"]
 
 
-def theirs(till: Till, provider_payment_id: str | None) -> Any:
+def theirs(payment_env: PaymentEnv, provider_payment_id: str | None) -> Any:
     """The simulated shop's own object, to change what it says."""
-    return till.sandbox.world.faces["yookassa"].payments[provider_payment_id]
+    return payment_env.sandbox.world.faces["yookassa"].payments[provider_payment_id]
 
 
-async def test_books_that_agree_say_nothing(till: Till) -> None:
+async def test_books_that_agree_say_nothing(payment_env: PaymentEnv) -> None:
     """Paid, returned in part, still open: all of it known on both sides."""
-    paid = await till.paid()
-    await till.order()
-    await till.refunds.refund(ADMIN, paid.id, 10_000, refund_id="r1")
-    report = await till.reconciliation.run()
+    paid = await payment_env.paid()
+    await payment_env.order()
+    await payment_env.refunds.refund(ADMIN, paid.id, 10_000, refund_id="r1")
+    report = await payment_env.reconciliation.run()
     assert (report.payments, report.refunds, report.settled, report.failed, report.new) == (1, 1, 0, 0, [])
 
 
-async def test_what_was_paid_and_returned_unheard_is_settled(till: Till) -> None:
+async def test_what_was_paid_and_returned_unheard_is_settled(payment_env: PaymentEnv) -> None:
     """Nobody told us of a payment nor of a return: both are booked as ever, once, and counted."""
-    waiting = await till.order()
-    await till.pay(waiting)
-    paid = await till.paid()
-    await till.control("/refunds", payment_id=paid.provider_payment_id, amount="200.00")
-    report = await till.reconciliation.run()
+    waiting = await payment_env.order()
+    await payment_env.pay(waiting)
+    paid = await payment_env.paid()
+    await payment_env.control("/refunds", payment_id=paid.provider_payment_id, amount="200.00")
+    report = await payment_env.reconciliation.run()
     assert (report.settled, report.new) == (2, [])
-    assert sorted(await entries(till)) == [("takeback", -20_000), ("topup", 50_000), ("topup", 50_000)]
-    assert (await till.reconciliation.run()).settled == 0
+    assert sorted(await entries(payment_env)) == [("takeback", -20_000), ("topup", 50_000), ("topup", 50_000)]
+    assert (await payment_env.reconciliation.run()).settled == 0
 
 
-async def test_a_longer_window_reaches_further_back(till: Till) -> None:
+async def test_a_longer_window_reaches_further_back(payment_env: PaymentEnv) -> None:
     """The bot was blind for a week: the ordinary window ends after a day, the longer one finds the money."""
-    order = await till.order()
-    await till.pay(order)
-    theirs(till, order.provider_payment_id).captured_at -= 5 * 86_400
-    assert (await till.reconciliation.run()).settled == 0
-    assert (await till.reconciliation.run(7)).settled == 1
-    assert await entries(till) == [("topup", 50_000)]
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    theirs(payment_env, order.provider_payment_id).captured_at -= 5 * 86_400
+    assert (await payment_env.reconciliation.run()).settled == 0
+    assert (await payment_env.reconciliation.run(7)).settled == 1
+    assert await entries(payment_env) == [("topup", 50_000)]
 
 
-async def test_a_strange_payment_is_named_and_nothing_is_proposed(till: Till) -> None:
+async def test_a_strange_payment_is_named_and_nothing_is_proposed(payment_env: PaymentEnv) -> None:
     """Nobody knows whose money it is, so there is no entry to propose; admins hear of it once."""
-    order = await till.order()
-    await till.pay(order)
-    theirs(till, order.provider_payment_id).metadata["order_id"] = "web-shop-7"
-    await change(till, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=order.id)
-    (difference,) = await found(till)
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    theirs(payment_env, order.provider_payment_id).metadata["order_id"] = "web-shop-7"
+    await change(payment_env, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=order.id)
+    (difference,) = await found(payment_env)
     assert (difference.kind, difference.proposal) == ("unknown-payment", {})
     with pytest.raises(IllegalMove):
-        await till.db.write(difference_rows.apply, ADMIN, difference.id)
-    assert await alerts(till) == ["alert-difference"]
+        await payment_env.db.write(difference_rows.apply, ADMIN, difference.id)
+    assert await alerts(payment_env) == ["alert-difference"]
 
 
-async def test_an_order_that_was_paid_twice_proposes_the_second_credit(till: Till) -> None:
+async def test_an_order_that_was_paid_twice_proposes_the_second_credit(payment_env: PaymentEnv) -> None:
     """Two payments of the shop stand for one order: the second is a person's to credit."""
-    first, second = await till.paid(), await till.order()
-    await till.pay(second)
-    theirs(till, second.provider_payment_id).metadata["order_id"] = first.id
-    await change(till, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=second.id)
-    (difference,) = await found(till)
+    first, second = await payment_env.paid(), await payment_env.order()
+    await payment_env.pay(second)
+    theirs(payment_env, second.provider_payment_id).metadata["order_id"] = first.id
+    await change(payment_env, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=second.id)
+    (difference,) = await found(payment_env)
     assert (difference.kind, difference.proposal) == ("second-payment", {"user_id": 1, "amount": 50_000})
-    await till.db.write(difference_rows.apply, ADMIN, difference.id)
-    assert await till.db.get_balance(1) == 100_000
+    await payment_env.db.write(difference_rows.apply, ADMIN, difference.id)
+    assert await payment_env.db.get_balance(1) == 100_000
 
 
-async def second_payment(till: Till) -> str:
+async def second_payment(payment_env: PaymentEnv) -> str:
     """Two payments of the shop stand for one order; YooKassa's id of the second, which has no row here."""
-    first, second = await till.paid(), await till.order()
-    await till.pay(second)
-    theirs(till, second.provider_payment_id).metadata["order_id"] = first.id
-    await change(till, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=second.id)
+    first, second = await payment_env.paid(), await payment_env.order()
+    await payment_env.pay(second)
+    theirs(payment_env, second.provider_payment_id).metadata["order_id"] = first.id
+    await change(payment_env, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=second.id)
     return str(second.provider_payment_id)
 
 
-async def test_a_credited_second_payment_that_is_returned_later_can_be_taken_back(till: Till) -> None:
+async def test_a_credited_second_payment_that_is_returned_later_can_be_taken_back(payment_env: PaymentEnv) -> None:
     """It has no row that its return could be booked on, so each return is a decision as well."""
-    second = await second_payment(till)
-    (difference,) = await found(till)
-    await till.reconciliation.apply(ADMIN, difference.id)
+    second = await second_payment(payment_env)
+    (difference,) = await found(payment_env)
+    await payment_env.reconciliation.apply(ADMIN, difference.id)
     for amount, balance in ((20_000, 80_000), (30_000, 50_000)):
-        await till.control("/refunds", payment_id=second, amount=f"{amount // 100}.00")
-        (back,) = await found(till)
+        await payment_env.control("/refunds", payment_id=second, amount=f"{amount // 100}.00")
+        (back,) = await found(payment_env)
         assert (back.kind, back.proposal) == ("refund-of-unknown", {"user_id": 1, "amount": -amount})
-        await till.reconciliation.apply(ADMIN, back.id)
-        assert await till.db.get_balance(1) == balance
+        await payment_env.reconciliation.apply(ADMIN, back.id)
+        assert await payment_env.db.get_balance(1) == balance
 
 
-async def test_what_a_decision_left_out_is_not_taken_back(till: Till) -> None:
+async def test_what_a_decision_left_out_is_not_taken_back(payment_env: PaymentEnv) -> None:
     """Returned before the second payment was found, it was never credited; what is returned later was, whatever the
     order in which the returns are heard of."""
-    second = await second_payment(till)
-    await till.control("/refunds", payment_id=second, amount="200.00")
-    await till.payments.on_payment_event(second)
-    _, (difference,) = await till.db.read(difference_rows.still_open)
+    second = await second_payment(payment_env)
+    await payment_env.control("/refunds", payment_id=second, amount="200.00")
+    await payment_env.payments.on_payment_event(second)
+    _, (difference,) = await payment_env.db.read(difference_rows.still_open)
     assert difference.proposal == {"user_id": 1, "amount": 30_000}
-    await till.reconciliation.apply(ADMIN, difference.id)
-    assert [back.proposal for back in await found(till)] == [{}]
-    await till.control("/refunds", payment_id=second, amount="100.00")
-    assert [back.proposal for back in await found(till)] == [{}, {"user_id": 1, "amount": -10_000}]
+    await payment_env.reconciliation.apply(ADMIN, difference.id)
+    assert [back.proposal for back in await found(payment_env)] == [{}]
+    await payment_env.control("/refunds", payment_id=second, amount="100.00")
+    assert [back.proposal for back in await found(payment_env)] == [{}, {"user_id": 1, "amount": -10_000}]
 
 
-async def test_a_return_that_was_begun_before_a_decision_and_ends_behind_it_can_be_taken_back(till: Till) -> None:
+async def test_a_return_that_was_begun_before_a_decision_and_ends_behind_it_can_be_taken_back(
+    payment_env: PaymentEnv,
+) -> None:
     """YooKassa still held the money when it was credited, so the credit is what has to go, however old the return."""
-    second = await second_payment(till)
-    (difference,) = await found(till)
-    await till.reconciliation.apply(ADMIN, difference.id)
-    await change(till, "UPDATE differences SET decided_at = decided_at + 86400000")
-    await till.control("/refunds", payment_id=second, amount="200.00")
-    (back,) = await found(till)
+    second = await second_payment(payment_env)
+    (difference,) = await found(payment_env)
+    await payment_env.reconciliation.apply(ADMIN, difference.id)
+    await change(payment_env, "UPDATE differences SET decided_at = decided_at + 86400000")
+    await payment_env.control("/refunds", payment_id=second, amount="200.00")
+    (back,) = await found(payment_env)
     assert back.proposal == {"user_id": 1, "amount": -20_000}
 
 
-async def test_another_sum_proposes_the_missing_part(till: Till) -> None:
+async def test_another_sum_proposes_the_missing_part(payment_env: PaymentEnv) -> None:
     """Credited less than was paid there: the difference in kopecks, and the right sign."""
-    paid = await till.paid()
-    theirs(till, paid.provider_payment_id).amount += 25
-    (difference,) = await found(till)
+    paid = await payment_env.paid()
+    theirs(payment_env, paid.provider_payment_id).amount += 25
+    (difference,) = await found(payment_env)
     assert (difference.kind, difference.proposal) == ("sum-differs", {"user_id": 1, "amount": 2_500})
 
 
 @pytest.mark.parametrize(("status", "kind"), [(None, "credited-unknown"), ("canceled", "credited-unpaid")])
-async def test_what_we_credited_and_they_did_not_take(till: Till, status: str | None, kind: str) -> None:
+async def test_what_we_credited_and_they_did_not_take(payment_env: PaymentEnv, status: str | None, kind: str) -> None:
     """Credited here, unknown or canceled there: the proposal takes it, and what is spent becomes a debt."""
-    paid = await till.paid()
+    paid = await payment_env.paid()
     if status is None:
-        await change(till, "UPDATE payments SET provider_payment_id = 'made-up' WHERE id = :id", id=paid.id)
-        del till.sandbox.world.faces["yookassa"].payments[paid.provider_payment_id]
+        await change(payment_env, "UPDATE payments SET provider_payment_id = 'made-up' WHERE id = :id", id=paid.id)
+        del payment_env.sandbox.world.faces["yookassa"].payments[paid.provider_payment_id]
     else:
-        theirs(till, paid.provider_payment_id).status = status
-    await till.db.subtract_balance(1, 20_000, key="spent", reason="test")
-    (difference,) = await found(till)
+        theirs(payment_env, paid.provider_payment_id).status = status
+    await payment_env.db.subtract_balance(1, 20_000, key="spent", reason="test")
+    (difference,) = await found(payment_env)
     assert (difference.kind, difference.proposal) == (kind, {"user_id": 1, "amount": -50_000})
-    await till.db.write(difference_rows.apply, ADMIN, difference.id)
-    assert await till.db.get_balance(1) == 0
-    assert [debt.amount for debt in await till.db.read(ledger.open_debts, 1)] == [20_000]
+    await payment_env.db.write(difference_rows.apply, ADMIN, difference.id)
+    assert await payment_env.db.get_balance(1) == 0
+    assert [debt.amount for debt in await payment_env.db.read(ledger.open_debts, 1)] == [20_000]
 
 
-async def test_quarantined_money_is_proposed_as_it_came(till: Till) -> None:
+async def test_quarantined_money_is_proposed_as_it_came(payment_env: PaymentEnv) -> None:
     """Paid another sum than ordered: set aside, and the proposal is the sum that really came."""
-    order = await till.order()
-    await till.pay(order)
-    theirs(till, order.provider_payment_id).amount -= 100
-    await till.payments.settle(order.id)
-    (difference,) = await found(till)
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    theirs(payment_env, order.provider_payment_id).amount -= 100
+    await payment_env.payments.settle(order.id)
+    (difference,) = await found(payment_env)
     assert (difference.kind, difference.proposal) == ("quarantined", {"user_id": 1, "amount": 40_000})
 
 
-async def test_quarantined_money_is_booked_once_whatever_its_sum_becomes(till: Till) -> None:
+async def test_quarantined_money_is_booked_once_whatever_its_sum_becomes(payment_env: PaymentEnv) -> None:
     """A decision stands: more money there proposes only what is missing, and an older proposal is out of date."""
-    order = await till.order()
-    await till.pay(order)
-    payment = theirs(till, order.provider_payment_id)
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    payment = theirs(payment_env, order.provider_payment_id)
     payment.amount -= 100
-    await till.payments.settle(order.id)
-    (older,) = await found(till)
+    await payment_env.payments.settle(order.id)
+    (older,) = await found(payment_env)
     payment.amount += 300
-    older, newer = await found(till)
-    await till.db.write(difference_rows.apply, ADMIN, older.id)
+    older, newer = await found(payment_env)
+    await payment_env.db.write(difference_rows.apply, ADMIN, older.id)
     with pytest.raises(IllegalMove):
-        await till.db.write(difference_rows.apply, ADMIN, newer.id)
+        await payment_env.db.write(difference_rows.apply, ADMIN, newer.id)
     payment.amount += 200
-    *_, newest = await found(till)
+    *_, newest = await found(payment_env)
     assert newest.proposal == {"user_id": 1, "amount": 50_000}
-    await till.db.write(difference_rows.apply, ADMIN, newest.id)
-    assert await till.db.get_balance(1) == 90_000
-    assert (await found(till)) == [newer]
+    await payment_env.db.write(difference_rows.apply, ADMIN, newest.id)
+    assert await payment_env.db.get_balance(1) == 90_000
+    assert (await found(payment_env)) == [newer]
 
 
-async def test_a_test_payment_in_quarantine_is_no_money(till: Till) -> None:
+async def test_a_test_payment_in_quarantine_is_no_money(payment_env: PaymentEnv) -> None:
     """Another shop's or a test payment is set aside for ever: nothing is proposed."""
-    order = await till.order()
-    await till.pay(order)
-    await till.control("/settings", payment_patch={"test": False})
-    await till.payments.settle(order.id)
-    (difference,) = await found(till)
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    await payment_env.control("/settings", payment_patch={"test": False})
+    await payment_env.payments.settle(order.id)
+    (difference,) = await found(payment_env)
     assert (difference.kind, difference.proposal) == ("quarantined", {})
 
 
-async def test_a_return_of_more_than_we_credited_is_named(till: Till) -> None:
+async def test_a_return_of_more_than_we_credited_is_named(payment_env: PaymentEnv) -> None:
     """What can't be taken back by the rules becomes a difference with the sum to take."""
-    paid = await till.paid()
-    theirs(till, paid.provider_payment_id).amount += 100
-    await till.control("/refunds", payment_id=paid.provider_payment_id)
-    kinds = {one.kind: one.proposal.get("amount") for one in await found(till)}
+    paid = await payment_env.paid()
+    theirs(payment_env, paid.provider_payment_id).amount += 100
+    await payment_env.control("/refunds", payment_id=paid.provider_payment_id)
+    kinds = {one.kind: one.proposal.get("amount") for one in await found(payment_env)}
     assert kinds == {"sum-differs": 10_000, "refund-not-taken": -60_000}
 
 
-async def test_a_return_that_they_do_not_know_proposes_the_money_back(till: Till) -> None:
+async def test_a_return_that_they_do_not_know_proposes_the_money_back(payment_env: PaymentEnv) -> None:
     """Taken back here for a return that never was: the proposal gives it back."""
-    paid = await till.paid()
-    await till.control("/refunds", payment_id=paid.provider_payment_id, amount="200.00")
-    await till.reconciliation.run()
-    shop = till.sandbox.world.faces["yookassa"]
+    paid = await payment_env.paid()
+    await payment_env.control("/refunds", payment_id=paid.provider_payment_id, amount="200.00")
+    await payment_env.reconciliation.run()
+    shop = payment_env.sandbox.world.faces["yookassa"]
     shop.refunds.clear()
-    (difference,) = await found(till)
+    (difference,) = await found(payment_env)
     assert (difference.kind, difference.proposal) == ("refund-unknown", {"user_id": 1, "amount": 20_000})
 
 
-async def test_a_decision_is_taken_once(till: Till) -> None:
+async def test_a_decision_is_taken_once(payment_env: PaymentEnv) -> None:
     """Apply and dismiss exclude each other; each leaves its audit row; the customer is told of what moved."""
-    paid = await till.paid()
-    theirs(till, paid.provider_payment_id).amount += 25
-    (difference,) = await found(till)
-    applied = await till.db.write(difference_rows.apply, ADMIN, difference.id)
+    paid = await payment_env.paid()
+    theirs(payment_env, paid.provider_payment_id).amount += 25
+    (difference,) = await found(payment_env)
+    applied = await payment_env.db.write(difference_rows.apply, ADMIN, difference.id)
     assert applied.state is DifferenceState.APPLIED
     for act in (difference_rows.apply, difference_rows.dismiss):
         with pytest.raises(IllegalMove):
-            await till.db.write(act, ADMIN, difference.id)
+            await payment_env.db.write(act, ADMIN, difference.id)
     with pytest.raises(NotFound):
-        await till.db.write(difference_rows.dismiss, ADMIN, 999)
-    assert await entries(till) == [("topup", 50_000), ("correction", 2_500)]
-    log = await till.db.read(lambda tx: tx.execute(text("SELECT action, target FROM admin_log")).all())
+        await payment_env.db.write(difference_rows.dismiss, ADMIN, 999)
+    assert await entries(payment_env) == [("topup", 50_000), ("correction", 2_500)]
+    log = await payment_env.db.read(lambda tx: tx.execute(text("SELECT action, target FROM admin_log")).all())
     assert [tuple(row) for row in log] == [("difference_applied", str(difference.id))]
-    assert "corrected" in [item.kind for item in await till.db.write(outbox.claim)]
+    assert "corrected" in [item.kind for item in await payment_env.db.write(outbox.claim)]
 
 
-async def test_a_dismissed_difference_does_not_come_back(till: Till) -> None:
+async def test_a_dismissed_difference_does_not_come_back(payment_env: PaymentEnv) -> None:
     """An admin looked and knows why: the next comparisons are silent about it."""
-    paid = await till.paid()
-    theirs(till, paid.provider_payment_id).amount += 25
-    (difference,) = await found(till)
-    await till.db.write(difference_rows.dismiss, ADMIN, difference.id)
-    assert await found(till) == []
-    assert await entries(till) == [("topup", 50_000)]
+    paid = await payment_env.paid()
+    theirs(payment_env, paid.provider_payment_id).amount += 25
+    (difference,) = await found(payment_env)
+    await payment_env.db.write(difference_rows.dismiss, ADMIN, difference.id)
+    assert await found(payment_env) == []
+    assert await entries(payment_env) == [("topup", 50_000)]
 
 
-async def test_a_list_that_breaks_off_leaves_the_next_one_its_beginning(till: Till) -> None:
+async def test_a_list_that_breaks_off_leaves_the_next_one_its_beginning(payment_env: PaymentEnv) -> None:
     """YooKassa did not answer to the end: the comparison says so and the next one looks at the same time again."""
-    order = await till.order()
-    await till.pay(order)
-    till.sandbox.fault("yookassa", "v3/payments", times=1, status=500)
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    payment_env.sandbox.fault("yookassa", "v3/payments", times=1, status=500)
     with pytest.raises(YooKassaError):
-        await till.reconciliation.run()
-    assert (await till.reconciliation.run()).settled == 1
+        await payment_env.reconciliation.run()
+    assert (await payment_env.reconciliation.run()).settled == 1
 
 
-async def test_one_that_can_not_be_looked_at_does_not_hide_the_others(till: Till) -> None:
+async def test_one_that_can_not_be_looked_at_does_not_hide_the_others(payment_env: PaymentEnv) -> None:
     """The answer about one payment breaks: the rest is compared, the failure is counted, the next time heals it."""
     for _ in range(3):
-        await till.pay(await till.order())
-    till.sandbox.fault("yookassa", "v3/payments/", times=1, status=500)
-    report = await till.reconciliation.run()
+        await payment_env.pay(await payment_env.order())
+    payment_env.sandbox.fault("yookassa", "v3/payments/", times=1, status=500)
+    report = await payment_env.reconciliation.run()
     assert (report.settled, report.failed) == (2, 1)
-    assert (await till.reconciliation.run()).settled == 1
+    assert (await payment_env.reconciliation.run()).settled == 1
 
 
 @pytest.mark.parametrize(("path", "days"), [("", 1), ("v3/payments/", None)], ids=["too short", "not looked at"])
-async def test_what_was_not_compared_is_compared_the_next_time(till: Till, path: str, days: int | None) -> None:
+async def test_what_was_not_compared_is_compared_the_next_time(
+    payment_env: PaymentEnv, path: str, days: int | None
+) -> None:
     """The bot was away for a week and the first comparison did not reach all of it: the next one still does."""
-    order, late = await till.order(), await till.order()
+    order, late = await payment_env.order(), await payment_env.order()
     for one in (order, late):
-        await till.pay(one)
-    theirs(till, order.provider_payment_id).captured_at -= 5 * 86_400
-    await till.db.write(flag_rows.put, COMPARED, str(clock.now_ms() - 7 * 86_400_000))
+        await payment_env.pay(one)
+    theirs(payment_env, order.provider_payment_id).captured_at -= 5 * 86_400
+    await payment_env.db.write(flag_rows.put, COMPARED, str(clock.now_ms() - 7 * 86_400_000))
     if path:
-        till.sandbox.fault("yookassa", path, times=2, status=500)
-    await till.reconciliation.run(days)
-    await till.reconciliation.run()
-    assert [(await till.payment(one.id)).status for one in (order, late)] == [PaymentStatus.PAID] * 2
+        payment_env.sandbox.fault("yookassa", path, times=2, status=500)
+    await payment_env.reconciliation.run(days)
+    await payment_env.reconciliation.run()
+    assert [(await payment_env.payment(one.id)).status for one in (order, late)] == [PaymentStatus.PAID] * 2
 
 
 @pytest.fixture
@@ -314,51 +318,51 @@ def later() -> Iterator[list[float]]:
     clock.use(before)
 
 
-async def owed(till: Till) -> list[str]:
+async def owed(payment_env: PaymentEnv) -> list[str]:
     """The keys of all messages that anybody is owed or was sent."""
-    return await till.db.read(lambda tx: [str(row["key"]) for row in tx.rows(text("SELECT key FROM outbox"))])
+    return await payment_env.db.read(lambda tx: [str(row["key"]) for row in tx.rows(text("SELECT key FROM outbox"))])
 
 
-async def age(till: Till) -> float:
-    page = (await Metrics(till.db, Queue(None)).page()).decode()
+async def age(payment_env: PaymentEnv) -> float:
+    page = (await Metrics(payment_env.db, Queue(None)).page()).decode()
     return float(next(line.split()[1] for line in page.splitlines() if line.startswith("shop_compared_age_seconds ")))
 
 
-async def test_a_comparison_that_keeps_failing_is_noticed(till: Till, later: list[float]) -> None:
+async def test_a_comparison_that_keeps_failing_is_noticed(payment_env: PaymentEnv, later: list[float]) -> None:
     """Hourly failures: after six hours an alert, one a day, and the age in the metrics; a whole one ends it."""
-    assert math.isnan(await age(till))
+    assert math.isnan(await age(payment_env))
     told: list[list[str]] = []
     for _ in range(31):
-        till.sandbox.fault("yookassa", "v3/payments", times=1, status=500)
+        payment_env.sandbox.fault("yookassa", "v3/payments", times=1, status=500)
         with pytest.raises(YooKassaError):
-            await till.reconciliation.hourly()
-        told.append(await owed(till))
+            await payment_env.reconciliation.hourly()
+        told.append(await owed(payment_env))
         later.append(3600)
     assert told.index(told[-1][:1]) == 6
     assert len(told[-1]) in (2, 3)  # days of the calendar
-    assert await age(till) == pytest.approx(31 * 3600, abs=60)
+    assert await age(payment_env) == pytest.approx(31 * 3600, abs=60)
     later.append(24 * 3600)
-    await till.reconciliation.hourly()
-    assert (await owed(till), round(await age(till), -2)) == (told[-1], 0)
+    await payment_env.reconciliation.hourly()
+    assert (await owed(payment_env), round(await age(payment_env), -2)) == (told[-1], 0)
 
 
-async def test_without_a_provider_no_comparison_is_late(till: Till, later: list[float]) -> None:
+async def test_without_a_provider_no_comparison_is_late(payment_env: PaymentEnv, later: list[float]) -> None:
     """A shop that nobody can pay has nothing to compare, and nobody is told of it."""
-    alone = Reconciliation(till.db, None, till.payments, admins=[ADMIN])
+    alone = Reconciliation(payment_env.db, None, payment_env.payments, admins=[ADMIN])
     for _ in range(2):
         await alone.hourly()
         later.append(7 * 3600)
     await alone.hourly()
-    assert await owed(till) == []
+    assert await owed(payment_env) == []
 
 
-async def test_more_than_a_page_is_compared(till: Till) -> None:
+async def test_more_than_a_page_is_compared(payment_env: PaymentEnv) -> None:
     """The list goes on behind its first hundred."""
     for number in range(105):
-        await till.pay(await till.order(user_id=2, rubles=100, order_id=f"many-{number}"))
-    report = await till.reconciliation.run()
+        await payment_env.pay(await payment_env.order(user_id=2, rubles=100, order_id=f"many-{number}"))
+    report = await payment_env.reconciliation.run()
     assert (report.payments, report.settled) == (105, 105)
-    assert await till.db.get_balance(2) == 105 * 10_000
+    assert await payment_env.db.get_balance(2) == 105 * 10_000
 
 
 async def test_no_number_of_rows_is_too_many_to_compare(empty_db: Database) -> None:
@@ -383,13 +387,13 @@ async def test_no_number_of_rows_is_too_many_to_compare(empty_db: Database) -> N
     assert sorted(gone) == sorted(f"r{number}" for number in wanted)
 
 
-async def test_a_payment_that_vanished_proposes_what_is_left_of_it(till: Till) -> None:
+async def test_a_payment_that_vanished_proposes_what_is_left_of_it(payment_env: PaymentEnv) -> None:
     """Credited and returned in part, then canceled there: what was taken back already is not taken again."""
-    paid = await till.paid()
-    await till.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
-    theirs(till, paid.provider_payment_id).status = "canceled"
-    kinds = {one.kind: one.proposal.get("amount") for one in await found(till)}
+    paid = await payment_env.paid()
+    await payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
+    theirs(payment_env, paid.provider_payment_id).status = "canceled"
+    kinds = {one.kind: one.proposal.get("amount") for one in await found(payment_env)}
     assert kinds == {"credited-unpaid": -30_000}
-    payment = await till.db.read(payment_rows.get, paid.id)
+    payment = await payment_env.db.read(payment_rows.get, paid.id)
     assert payment is not None
     assert payment.status is PaymentStatus.PAID

@@ -19,181 +19,181 @@ from database.refunds import NewRefund, Undecided
 from services.payments.refunds import Refunds, YooKassaRefunds
 from services.payments.yookassa.client import Receipt, build_payment_body, build_refund_body
 from tests.support.database_fixture import assert_books, program
-from tests.support.edge_fixture import Till
+from tests.support.edge_fixture import PaymentEnv
 from tests.support.sandbox_fixture import ADMIN
 from tests.support.shop_fixture import until
 
 
-async def entries(till: Till, user_id: int = 1) -> list[tuple[str, int]]:
-    lines = await till.db.read(ledger.history, user_id, limit=100)
+async def entries(payment_env: PaymentEnv, user_id: int = 1) -> list[tuple[str, int]]:
+    lines = await payment_env.db.read(ledger.history, user_id, limit=100)
     return [(line.reason, line.amount) for line in reversed(lines)]
 
 
-async def change(till: Till, statement: str, **values: object) -> None:
+async def change(payment_env: PaymentEnv, statement: str, **values: object) -> None:
     """What the flow of time or a death between two steps would have left in the file."""
 
     def run(tx: Tx) -> None:
         tx.execute(text(statement), values)
 
-    await till.db.write(run)
+    await payment_env.db.write(run)
 
 
-async def made(till: Till) -> list[dict[str, Any]]:
+async def made(payment_env: PaymentEnv) -> list[dict[str, Any]]:
     """The refunds that YooKassa has, newest first."""
-    async with till.sandbox.http.get(f"{till.sandbox.url}/_control/yookassa/refunds") as answer:
+    async with payment_env.sandbox.http.get(f"{payment_env.sandbox.url}/_control/yookassa/refunds") as answer:
         return list(await answer.json())
 
 
-async def sweep(till: Till) -> None:
+async def sweep(payment_env: PaymentEnv) -> None:
     """The sweeper's round, with everything that waits due."""
-    await change(till, "UPDATE refunds SET next_look_at = 1 WHERE next_look_at IS NOT NULL")
-    await till.refunds.poll_due()
+    await change(payment_env, "UPDATE refunds SET next_look_at = 1 WHERE next_look_at IS NOT NULL")
+    await payment_env.refunds.poll_due()
 
 
-async def alerts(till: Till) -> list[str]:
-    items = await till.db.write(outbox.claim, limit=1000)
+async def alerts(payment_env: PaymentEnv) -> list[str]:
+    items = await payment_env.db.write(outbox.claim, limit=1000)
     return [str(item.payload["text"]) for item in items if item.kind == "alert"]
 
 
-async def begun(till: Till, payment_id: str, amount: int, refund_id: str = "r1") -> None:
+async def begun(payment_env: PaymentEnv, payment_id: str, amount: int, refund_id: str = "r1") -> None:
     """The process died right after the first transaction."""
-    payment = await till.payment(payment_id)
-    body = YooKassaRefunds(till.db, till.gateway).body(payment, amount, refund_id)
+    payment = await payment_env.payment(payment_id)
+    body = YooKassaRefunds(payment_env.db, payment_env.gateway).body(payment, amount, refund_id)
     new = NewRefund(refund_id, payment_id, amount, ADMIN, f"refund-{refund_id}", json.dumps(body, ensure_ascii=False))
-    await till.db.write(refund_rows.begin, new)
+    await payment_env.db.write(refund_rows.begin, new)
 
 
 # --- the plain stories ----------------------------------------------------------------------------------
 
 
-async def test_a_whole_payment_is_returned(till: Till) -> None:
+async def test_a_whole_payment_is_returned(payment_env: PaymentEnv) -> None:
     """Taken here, returned there, refunded, and the customer told; the same command again changes nothing."""
-    paid = await till.paid()
+    paid = await payment_env.paid()
     for _ in range(2):
-        refund = await till.refunds.refund(ADMIN, paid.id, refund_id="r1")
+        refund = await payment_env.refunds.refund(ADMIN, paid.id, refund_id="r1")
         assert (refund.status, refund.amount, refund.requested_by) == (RefundStatus.SUCCEEDED, 50_000, ADMIN)
-    payment = await till.payment(paid.id)
+    payment = await payment_env.payment(paid.id)
     assert (payment.status, payment.refunded_amount) == (PaymentStatus.REFUNDED, 50_000)
-    assert await entries(till) == [("topup", 50_000), ("takeback", -50_000)]
-    (theirs,) = await made(till)
+    assert await entries(payment_env) == [("topup", 50_000), ("takeback", -50_000)]
+    (theirs,) = await made(payment_env)
     assert (theirs["amount"]["value"], theirs["metadata"]) == ("500.00", {"order_id": paid.id, "refund_id": "r1"})
-    assert [item.kind for item in await till.db.write(outbox.claim)] == ["credited", "took_back"]
+    assert [item.kind for item in await payment_env.db.write(outbox.claim)] == ["credited", "took_back"]
 
 
-async def test_parts_add_up_to_the_whole(till: Till) -> None:
+async def test_parts_add_up_to_the_whole(payment_env: PaymentEnv) -> None:
     """Partial returns keep the payment paid; refunded only when all is returned; more than is left is refused."""
-    paid = await till.paid()
-    await till.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
-    part = await till.payment(paid.id)
+    paid = await payment_env.paid()
+    await payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
+    part = await payment_env.payment(paid.id)
     assert (part.status, part.refunded_amount) == (PaymentStatus.PAID, 20_000)
     with pytest.raises(IllegalMove):
-        await till.refunds.refund(ADMIN, paid.id, 30_001, refund_id="r2")
-    await till.refunds.refund(ADMIN, paid.id, refund_id="r3")
-    whole = await till.payment(paid.id)
+        await payment_env.refunds.refund(ADMIN, paid.id, 30_001, refund_id="r2")
+    await payment_env.refunds.refund(ADMIN, paid.id, refund_id="r3")
+    whole = await payment_env.payment(paid.id)
     assert (whole.status, whole.refunded_amount) == (PaymentStatus.REFUNDED, 50_000)
-    assert await entries(till) == [("topup", 50_000), ("takeback", -20_000), ("takeback", -30_000)]
+    assert await entries(payment_env) == [("topup", 50_000), ("takeback", -20_000), ("takeback", -30_000)]
     with pytest.raises(IllegalMove):
-        await till.refunds.refund(ADMIN, paid.id, refund_id="r4")
+        await payment_env.refunds.refund(ADMIN, paid.id, refund_id="r4")
 
 
-async def test_what_is_spent_is_owed(till: Till) -> None:
+async def test_what_is_spent_is_owed(payment_env: PaymentEnv) -> None:
     """The balance gives what it holds, the rest becomes a debt, in the transaction that starts the return."""
-    paid = await till.paid()
-    await till.db.subtract_balance(1, 45_000, key="spent", reason="test")
-    refund = await till.refunds.refund(ADMIN, paid.id, refund_id="r1")
+    paid = await payment_env.paid()
+    await payment_env.db.subtract_balance(1, 45_000, key="spent", reason="test")
+    refund = await payment_env.refunds.refund(ADMIN, paid.id, refund_id="r1")
     assert (refund.taken, refund.owed) == (5_000, 45_000)
-    (debt,) = await till.db.read(ledger.open_debts, 1)
+    (debt,) = await payment_env.db.read(ledger.open_debts, 1)
     assert debt.amount == 45_000
 
 
 @pytest.mark.parametrize("spent", [0, 45_000])
-async def test_a_refused_return_gives_everything_back(till: Till, spent: int) -> None:
+async def test_a_refused_return_gives_everything_back(payment_env: PaymentEnv, spent: int) -> None:
     """YooKassa's no: the balance is what it was, debts of this return are settled, the payment stays paid."""
-    paid = await till.paid()
+    paid = await payment_env.paid()
     if spent:
-        await till.db.subtract_balance(1, spent, key="spent", reason="test")
-    await till.control("/settings", refund_outcome="canceled")
-    refund = await till.refunds.refund(ADMIN, paid.id, refund_id="r1")
+        await payment_env.db.subtract_balance(1, spent, key="spent", reason="test")
+    await payment_env.control("/settings", refund_outcome="canceled")
+    refund = await payment_env.refunds.refund(ADMIN, paid.id, refund_id="r1")
     assert (refund.status, refund.cancel_reason) == (RefundStatus.CANCELED, "insufficient_funds")
-    assert await till.db.get_balance(1) == 50_000 - spent
-    assert await till.db.read(ledger.open_debts, 1) == []
-    payment = await till.payment(paid.id)
+    assert await payment_env.db.get_balance(1) == 50_000 - spent
+    assert await payment_env.db.read(ledger.open_debts, 1) == []
+    payment = await payment_env.payment(paid.id)
     assert (payment.status, payment.refunded_amount) == (PaymentStatus.PAID, 0)
-    await till.control("/settings", refund_outcome="succeeded")
-    again = await till.refunds.refund(ADMIN, paid.id, refund_id="r2")
+    await payment_env.control("/settings", refund_outcome="succeeded")
+    again = await payment_env.refunds.refund(ADMIN, paid.id, refund_id="r2")
     assert again.status is RefundStatus.SUCCEEDED
 
 
-async def test_a_debt_paid_meanwhile_comes_back_too(till: Till) -> None:
+async def test_a_debt_paid_meanwhile_comes_back_too(payment_env: PaymentEnv) -> None:
     """The customer topped up and paid the debt before the no came: they get all of it again."""
-    paid = await till.paid()
-    await till.db.subtract_balance(1, 50_000, key="spent", reason="test")
-    await till.control("/settings", refund_outcome="pending")
-    await till.refunds.refund(ADMIN, paid.id, refund_id="r1")
-    await till.db.add_balance(1, 60_000, key="next", reason="test")
-    assert await till.db.get_balance(1) == 10_000
-    (theirs,) = await made(till)
-    await till.control(f"/refunds/{theirs['id']}/settle", status="canceled")
-    await sweep(till)
-    assert await till.db.get_balance(1) == 60_000
-    assert await alerts(till) == ["alert-refund-canceled"]
+    paid = await payment_env.paid()
+    await payment_env.db.subtract_balance(1, 50_000, key="spent", reason="test")
+    await payment_env.control("/settings", refund_outcome="pending")
+    await payment_env.refunds.refund(ADMIN, paid.id, refund_id="r1")
+    await payment_env.db.add_balance(1, 60_000, key="next", reason="test")
+    assert await payment_env.db.get_balance(1) == 10_000
+    (theirs,) = await made(payment_env)
+    await payment_env.control(f"/refunds/{theirs['id']}/settle", status="canceled")
+    await sweep(payment_env)
+    assert await payment_env.db.get_balance(1) == 60_000
+    assert await alerts(payment_env) == ["alert-refund-canceled"]
 
 
-async def test_a_pending_return_is_watched_to_its_end(till: Till) -> None:
+async def test_a_pending_return_is_watched_to_its_end(payment_env: PaymentEnv) -> None:
     """No event tells of the end, so the sweeper asks; the customer's money is taken once, admins hear of the end."""
-    paid = await till.paid()
-    await till.control("/settings", refund_outcome="pending")
-    waiting = await till.refunds.refund(ADMIN, paid.id, refund_id="r1")
+    paid = await payment_env.paid()
+    await payment_env.control("/settings", refund_outcome="pending")
+    waiting = await payment_env.refunds.refund(ADMIN, paid.id, refund_id="r1")
     assert waiting.status is RefundStatus.SENT
     assert waiting.provider_refund_id is not None
-    assert (await till.payment(paid.id)).refunded_amount == 0
+    assert (await payment_env.payment(paid.id)).refunded_amount == 0
     with pytest.raises(IllegalMove):
-        await till.refunds.refund(ADMIN, paid.id, 1, refund_id="r2")
-    await till.control(f"/refunds/{waiting.provider_refund_id}/settle", status="succeeded")
-    await sweep(till)
-    assert (await till.payment(paid.id)).status is PaymentStatus.REFUNDED
-    assert await entries(till) == [("topup", 50_000), ("takeback", -50_000)]
-    assert await alerts(till) == ["alert-refund-done"]
+        await payment_env.refunds.refund(ADMIN, paid.id, 1, refund_id="r2")
+    await payment_env.control(f"/refunds/{waiting.provider_refund_id}/settle", status="succeeded")
+    await sweep(payment_env)
+    assert (await payment_env.payment(paid.id)).status is PaymentStatus.REFUNDED
+    assert await entries(payment_env) == [("topup", 50_000), ("takeback", -50_000)]
+    assert await alerts(payment_env) == ["alert-refund-done"]
 
 
 # --- refusals -------------------------------------------------------------------------------------------
 
 
-async def test_what_can_not_be_returned_moves_nothing(till: Till) -> None:
+async def test_what_can_not_be_returned_moves_nothing(payment_env: PaymentEnv) -> None:
     """An unknown payment, one that is not paid, a sum below one kopeck: a clear no, nothing written, nobody asked."""
-    order = await till.order()
+    order = await payment_env.order()
     with pytest.raises(NotFound):
-        await till.refunds.refund(ADMIN, "nothing", refund_id="r1")
+        await payment_env.refunds.refund(ADMIN, "nothing", refund_id="r1")
     for amount in (None, 100, 0, -5):
         with pytest.raises(IllegalMove):
-            await till.refunds.refund(ADMIN, order.id, amount, refund_id="r1")
+            await payment_env.refunds.refund(ADMIN, order.id, amount, refund_id="r1")
     with pytest.raises(IllegalMove):
-        await Refunds(till.db, {}).refund(ADMIN, (await till.paid()).id, refund_id="r1")
-    assert await entries(till) == [("topup", 50_000)]
-    assert await made(till) == []
+        await Refunds(payment_env.db, {}).refund(ADMIN, (await payment_env.paid()).id, refund_id="r1")
+    assert await entries(payment_env) == [("topup", 50_000)]
+    assert await made(payment_env) == []
 
 
-async def test_a_refund_id_stands_for_one_sum(till: Till) -> None:
+async def test_a_refund_id_stands_for_one_sum(payment_env: PaymentEnv) -> None:
     """The same command can't become another return."""
-    first, second = await till.paid(), await till.paid()
-    await till.refunds.refund(ADMIN, first.id, 10_000, refund_id="r1")
+    first, second = await payment_env.paid(), await payment_env.paid()
+    await payment_env.refunds.refund(ADMIN, first.id, 10_000, refund_id="r1")
     for payment_id, amount in ((first.id, 20_000), (second.id, 10_000)):
         with pytest.raises(KeyReused):
-            await till.refunds.refund(ADMIN, payment_id, amount, refund_id="r1")
+            await payment_env.refunds.refund(ADMIN, payment_id, amount, refund_id="r1")
 
 
 # --- deaths between the steps ----------------------------------------------------------------------------
 
 
-async def test_died_after_the_take_back_the_sweeper_sends_it(till: Till) -> None:
+async def test_died_after_the_take_back_the_sweeper_sends_it(payment_env: PaymentEnv) -> None:
     """Taken and nobody asked: the duty asks, once."""
-    paid = await till.paid()
-    await begun(till, paid.id, 50_000)
+    paid = await payment_env.paid()
+    await begun(payment_env, paid.id, 50_000)
     for _ in range(2):
-        await sweep(till)
-    assert (await till.refund("r1")).status is RefundStatus.SUCCEEDED
-    assert len(await made(till)) == 1
-    assert await entries(till) == [("topup", 50_000), ("takeback", -50_000)]
+        await sweep(payment_env)
+    assert (await payment_env.refund("r1")).status is RefundStatus.SUCCEEDED
+    assert len(await made(payment_env)) == 1
+    assert await entries(payment_env) == [("topup", 50_000), ("takeback", -50_000)]
 
 
 @pytest.mark.parametrize(
@@ -201,119 +201,119 @@ async def test_died_after_the_take_back_the_sweeper_sends_it(till: Till) -> None
 )
 @pytest.mark.parametrize("amount", [50_000, 20_000], ids=["whole", "part"])
 async def test_an_answer_that_was_lost_is_asked_for_under_the_same_key(
-    till: Till, how: dict[str, Any], amount: int
+    payment_env: PaymentEnv, how: dict[str, Any], amount: int
 ) -> None:
     """Unknown outcome: the stored body under the stored key, so YooKassa returns the money once.
 
     A whole payment can't be returned twice under whatever key; a part of it could.
     """
-    paid = await till.paid()
-    till.sandbox.fault("yookassa", "v3/refunds", times=1, **how)
-    waiting = await till.refunds.refund(ADMIN, paid.id, amount, refund_id="r1")
+    paid = await payment_env.paid()
+    payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, **how)
+    waiting = await payment_env.refunds.refund(ADMIN, paid.id, amount, refund_id="r1")
     assert (waiting.status, waiting.provider_refund_id) == (RefundStatus.SENT, None)
-    await sweep(till)
-    assert (await till.refund("r1")).status is RefundStatus.SUCCEEDED
-    assert len(await made(till)) == 1
+    await sweep(payment_env)
+    assert (await payment_env.refund("r1")).status is RefundStatus.SUCCEEDED
+    assert len(await made(payment_env)) == 1
 
 
-async def test_after_the_keys_time_the_list_is_asked_first(till: Till) -> None:
+async def test_after_the_keys_time_the_list_is_asked_first(payment_env: PaymentEnv) -> None:
     """The answer was lost a day ago and the key is forgotten: our return is found in the list, none is sent."""
-    paid = await till.paid()
-    till.sandbox.fault("yookassa", "v3/refunds", times=1, drop="after")
-    await till.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
-    await change(till, "UPDATE refunds SET sent_at = sent_at - 90000000")
-    till.sandbox.world.clock.advance(90_000)
-    await sweep(till)
-    assert (await till.refund("r1")).status is RefundStatus.SUCCEEDED
-    assert len(await made(till)) == 1
+    paid = await payment_env.paid()
+    payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, drop="after")
+    await payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
+    await change(payment_env, "UPDATE refunds SET sent_at = sent_at - 90000000")
+    payment_env.sandbox.world.clock.advance(90_000)
+    await sweep(payment_env)
+    assert (await payment_env.refund("r1")).status is RefundStatus.SUCCEEDED
+    assert len(await made(payment_env)) == 1
 
 
-async def test_after_the_keys_time_what_is_not_listed_is_sent(till: Till) -> None:
+async def test_after_the_keys_time_what_is_not_listed_is_sent(payment_env: PaymentEnv) -> None:
     """It never arrived: the list proves it, so it is sent, and its key counts from now."""
-    paid = await till.paid()
-    till.sandbox.fault("yookassa", "v3/refunds", times=1, drop="before")
-    await till.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
-    await change(till, "UPDATE refunds SET sent_at = 1")
-    await sweep(till)
-    done = await till.refund("r1")
+    paid = await payment_env.paid()
+    payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, drop="before")
+    await payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
+    await change(payment_env, "UPDATE refunds SET sent_at = 1")
+    await sweep(payment_env)
+    done = await payment_env.refund("r1")
     assert done.status is RefundStatus.SUCCEEDED
     assert (done.sent_at or 0) > 1
-    assert len(await made(till)) == 1
+    assert len(await made(payment_env)) == 1
 
 
-async def test_a_clock_set_back_by_a_year_neither_stops_a_return_nor_makes_it_twice(till: Till) -> None:
+async def test_a_clock_set_back_by_a_year_neither_stops_a_return_nor_makes_it_twice(payment_env: PaymentEnv) -> None:
     """Sent under a clock that ran ahead, its answer lost: it is due all the same, and its key's time proves nothing."""
-    paid = await till.paid()
-    till.sandbox.fault("yookassa", "v3/refunds", times=1, drop="after")
-    await till.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
+    paid = await payment_env.paid()
+    payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, drop="after")
+    await payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
     ahead = "created_at = created_at + :ms, sent_at = sent_at + :ms, next_look_at = next_look_at + :ms"
-    await change(till, f"UPDATE refunds SET {ahead}", ms=365 * 86_400_000)
-    till.sandbox.world.clock.advance(90_000)
-    await till.refunds.poll_due()
-    assert (await till.refund("r1")).status is RefundStatus.SUCCEEDED
-    assert len(await made(till)) == 1
+    await change(payment_env, f"UPDATE refunds SET {ahead}", ms=365 * 86_400_000)
+    payment_env.sandbox.world.clock.advance(90_000)
+    await payment_env.refunds.poll_due()
+    assert (await payment_env.refund("r1")).status is RefundStatus.SUCCEEDED
+    assert len(await made(payment_env)) == 1
 
 
-async def test_a_return_that_a_backup_holds_unsent_is_looked_for_before_it_is_sent(till: Till) -> None:
+async def test_a_return_that_a_backup_holds_unsent_is_looked_for_before_it_is_sent(payment_env: PaymentEnv) -> None:
     """Copied right before it was sent, restored days later: by then YooKassa has it and has forgotten the key."""
-    paid = await till.paid()
-    await begun(till, paid.id, 20_000)
-    unsent = await till.refund("r1")
-    assert till.gateway is not None
-    await till.gateway.create_refund(json.loads(unsent.request_body or ""), idempotency_key="refund-r1")
-    await change(till, "UPDATE refunds SET created_at = created_at - :ms", ms=2 * 86_400_000)
-    till.sandbox.world.clock.advance(2 * 86_400)
-    await sweep(till)
-    assert (await till.refund("r1")).status is RefundStatus.SUCCEEDED
-    assert len(await made(till)) == 1
+    paid = await payment_env.paid()
+    await begun(payment_env, paid.id, 20_000)
+    unsent = await payment_env.refund("r1")
+    assert payment_env.gateway is not None
+    await payment_env.gateway.create_refund(json.loads(unsent.request_body or ""), idempotency_key="refund-r1")
+    await change(payment_env, "UPDATE refunds SET created_at = created_at - :ms", ms=2 * 86_400_000)
+    payment_env.sandbox.world.clock.advance(2 * 86_400)
+    await sweep(payment_env)
+    assert (await payment_env.refund("r1")).status is RefundStatus.SUCCEEDED
+    assert len(await made(payment_env)) == 1
 
 
-async def test_a_list_that_can_not_be_read_sends_nothing(till: Till) -> None:
+async def test_a_list_that_can_not_be_read_sends_nothing(payment_env: PaymentEnv) -> None:
     """Past the key's time and without the list nobody can tell: wait."""
-    paid = await till.paid()
-    till.sandbox.fault("yookassa", "v3/refunds", times=1, drop="after")
-    await till.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
-    await change(till, "UPDATE refunds SET sent_at = 1")
-    till.sandbox.world.clock.advance(90_000)
-    till.sandbox.fault("yookassa", "v3/refunds", times=1, status=500)
-    await sweep(till)
-    assert (await till.refund("r1")).status is RefundStatus.SENT
-    assert len(await made(till)) == 1
-    await sweep(till)
-    assert (await till.refund("r1")).status is RefundStatus.SUCCEEDED
-    assert len(await made(till)) == 1
+    paid = await payment_env.paid()
+    payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, drop="after")
+    await payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
+    await change(payment_env, "UPDATE refunds SET sent_at = 1")
+    payment_env.sandbox.world.clock.advance(90_000)
+    payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, status=500)
+    await sweep(payment_env)
+    assert (await payment_env.refund("r1")).status is RefundStatus.SENT
+    assert len(await made(payment_env)) == 1
+    await sweep(payment_env)
+    assert (await payment_env.refund("r1")).status is RefundStatus.SUCCEEDED
+    assert len(await made(payment_env)) == 1
 
 
-async def test_a_no_to_a_repeat_is_no_word_about_the_first(till: Till) -> None:
+async def test_a_no_to_a_repeat_is_no_word_about_the_first(payment_env: PaymentEnv) -> None:
     """The first request went through, its answer was lost, and the repeat is refused: the list knows better."""
-    paid = await till.paid()
-    till.sandbox.fault("yookassa", "v3/refunds", times=1, drop="after")
-    await till.refunds.refund(ADMIN, paid.id, refund_id="r1")
+    paid = await payment_env.paid()
+    payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, drop="after")
+    await payment_env.refunds.refund(ADMIN, paid.id, refund_id="r1")
     refusal = {"type": "error", "id": "e", "code": "invalid_request", "description": "no"}
-    till.sandbox.fault("yookassa", "v3/refunds", times=1, status=400, body=refusal)
-    await sweep(till)
-    assert (await till.refund("r1")).status is RefundStatus.SUCCEEDED
-    assert await entries(till) == [("topup", 50_000), ("takeback", -50_000)]
+    payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, status=400, body=refusal)
+    await sweep(payment_env)
+    assert (await payment_env.refund("r1")).status is RefundStatus.SUCCEEDED
+    assert await entries(payment_env) == [("topup", 50_000), ("takeback", -50_000)]
 
 
-async def test_a_certain_no_undoes_the_take_back(till: Till) -> None:
+async def test_a_certain_no_undoes_the_take_back(payment_env: PaymentEnv) -> None:
     """YooKassa has nothing of it and will not do it: the customer has the money again."""
-    paid = await till.paid()
+    paid = await payment_env.paid()
     refusal = {"type": "error", "id": "e", "code": "forbidden", "description": "no"}
-    till.sandbox.fault("yookassa", "v3/refunds", times=1, status=403, body=refusal)
-    refund = await till.refunds.refund(ADMIN, paid.id, refund_id="r1")
+    payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, status=403, body=refusal)
+    refund = await payment_env.refunds.refund(ADMIN, paid.id, refund_id="r1")
     assert refund.status is RefundStatus.CANCELED
-    assert await entries(till) == [("topup", 50_000), ("takeback", -50_000), ("returned", 50_000)]
+    assert await entries(payment_env) == [("topup", 50_000), ("takeback", -50_000), ("returned", 50_000)]
 
 
-async def test_wrong_credentials_keep_it_waiting(till: Till) -> None:
+async def test_wrong_credentials_keep_it_waiting(payment_env: PaymentEnv) -> None:
     """401 is the owner's to mend and says nothing about an earlier request: nothing is undone."""
-    paid = await till.paid()
+    paid = await payment_env.paid()
     error = {"type": "error", "id": "e", "code": "invalid_credentials"}
-    till.sandbox.fault("yookassa", "v3/refunds", times=1, status=401, body=error)
-    assert (await till.refunds.refund(ADMIN, paid.id, refund_id="r1")).status is RefundStatus.SENT
-    await sweep(till)
-    assert (await till.refund("r1")).status is RefundStatus.SUCCEEDED
+    payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, status=401, body=error)
+    assert (await payment_env.refunds.refund(ADMIN, paid.id, refund_id="r1")).status is RefundStatus.SENT
+    await sweep(payment_env)
+    assert (await payment_env.refund("r1")).status is RefundStatus.SUCCEEDED
 
 
 RETURNING = """
@@ -332,124 +332,130 @@ asyncio.run(main())
 """
 
 
-async def test_killed_while_yookassa_answers_it_is_finished_once(till: Till) -> None:
+async def test_killed_while_yookassa_answers_it_is_finished_once(payment_env: PaymentEnv) -> None:
     """SIGKILL with the money taken and YooKassa's answer on its way: the next process finds one return, not two."""
-    paid = await till.paid()
-    till.sandbox.fault("yookassa", "v3/refunds", after=True, delay=15, status=500)
-    with program(RETURNING, till.db.url, f"{till.sandbox.url}/yookassa/v3", paid.id) as process:
+    paid = await payment_env.paid()
+    payment_env.sandbox.fault("yookassa", "v3/refunds", after=True, delay=15, status=500)
+    with program(RETURNING, payment_env.db.url, f"{payment_env.sandbox.url}/yookassa/v3", paid.id) as process:
 
         async def returned() -> bool:
-            return len(await made(till)) == 1
+            return len(await made(payment_env)) == 1
 
         await until(returned, what="YooKassa has returned the money")
         process.send_signal(signal.SIGKILL)
         await asyncio.to_thread(process.wait, 10)
-    orphan = await till.refund("dying")
+    orphan = await payment_env.refund("dying")
     assert (orphan.status, orphan.provider_refund_id) == (RefundStatus.SENT, None)
-    await assert_books(till.db)
-    await sweep(till)
-    assert (await till.refund("dying")).status is RefundStatus.SUCCEEDED
-    assert len(await made(till)) == 1
-    assert await entries(till) == [("topup", 50_000), ("takeback", -20_000)]
+    await assert_books(payment_env.db)
+    await sweep(payment_env)
+    assert (await payment_env.refund("dying")).status is RefundStatus.SUCCEEDED
+    assert len(await made(payment_env)) == 1
+    assert await entries(payment_env) == [("topup", 50_000), ("takeback", -20_000)]
 
 
 # --- races and repeats -----------------------------------------------------------------------------------
 
 
-async def test_twenty_commands_at_once_are_one_return(till: Till) -> None:
+async def test_twenty_commands_at_once_are_one_return(payment_env: PaymentEnv) -> None:
     """The update came twenty times: one row, one take-back, one return at YooKassa."""
-    paid = await till.paid()
-    answers = await asyncio.gather(*(till.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1") for _ in range(20)))
+    paid = await payment_env.paid()
+    answers = await asyncio.gather(
+        *(payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1") for _ in range(20))
+    )
     assert {answer.status for answer in answers} == {RefundStatus.SUCCEEDED}
-    assert len(await made(till)) == 1
-    assert await entries(till) == [("topup", 50_000), ("takeback", -20_000)]
+    assert len(await made(payment_env)) == 1
+    assert await entries(payment_env) == [("topup", 50_000), ("takeback", -20_000)]
 
 
-async def test_two_admins_at_once_never_return_more_than_came(till: Till) -> None:
+async def test_two_admins_at_once_never_return_more_than_came(payment_env: PaymentEnv) -> None:
     """Each asks for all of it: one return, the other hears that nothing is left."""
-    paid = await till.paid()
+    paid = await payment_env.paid()
     outcomes = await asyncio.gather(
-        *(till.refunds.refund(ADMIN, paid.id, refund_id=f"r{number}") for number in range(5)), return_exceptions=True
+        *(payment_env.refunds.refund(ADMIN, paid.id, refund_id=f"r{number}") for number in range(5)),
+        return_exceptions=True,
     )
     assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == 1
-    assert len(await made(till)) == 1
-    assert (await till.payment(paid.id)).refunded_amount == 50_000
+    assert len(await made(payment_env)) == 1
+    assert (await payment_env.payment(paid.id)).refunded_amount == 50_000
 
 
-async def told(till: Till, refund_ids: Sequence[str]) -> None:
+async def told(payment_env: PaymentEnv, refund_ids: Sequence[str]) -> None:
     for refund_id in refund_ids:
-        assert await till.notify("refund.succeeded", refund_id) == 200
-    await till.acted()
+        assert await payment_env.notify("refund.succeeded", refund_id) == 200
+    await payment_env.acted()
 
 
-async def test_the_notification_may_come_before_our_answer(till: Till) -> None:
+async def test_the_notification_may_come_before_our_answer(payment_env: PaymentEnv) -> None:
     """The answer is lost, the notification is not: its metadata names our row, so nothing is taken twice."""
-    paid = await till.paid()
-    till.sandbox.fault("yookassa", "v3/refunds", times=1, drop="after")
-    await till.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
-    (theirs,) = await made(till)
-    await told(till, [theirs["id"]] * 3)
-    done = await till.refund("r1")
+    paid = await payment_env.paid()
+    payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, drop="after")
+    await payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
+    (theirs,) = await made(payment_env)
+    await told(payment_env, [theirs["id"]] * 3)
+    done = await payment_env.refund("r1")
     assert (done.status, done.provider_refund_id) == (RefundStatus.SUCCEEDED, theirs["id"])
-    await sweep(till)
-    assert await entries(till) == [("topup", 50_000), ("takeback", -20_000)]
-    assert len(await made(till)) == 1
+    await sweep(payment_env)
+    assert await entries(payment_env) == [("topup", 50_000), ("takeback", -20_000)]
+    assert len(await made(payment_env)) == 1
 
 
-async def test_answer_notification_and_comparison_at_once(till: Till) -> None:
+async def test_answer_notification_and_comparison_at_once(payment_env: PaymentEnv) -> None:
     """Everybody hears of the return in the same moment: it is booked once."""
-    paid = await till.paid()
-    await till.control("/settings", refund_outcome="pending")
-    await till.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
-    (theirs,) = await made(till)
-    await till.control(f"/refunds/{theirs['id']}/settle", status="succeeded")
+    paid = await payment_env.paid()
+    await payment_env.control("/settings", refund_outcome="pending")
+    await payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
+    (theirs,) = await made(payment_env)
+    await payment_env.control(f"/refunds/{theirs['id']}/settle", status="succeeded")
     await asyncio.gather(
-        told(till, [theirs["id"]] * 5), sweep(till), till.reconciliation.run(), till.refunds.carry_on("r1")
+        told(payment_env, [theirs["id"]] * 5),
+        sweep(payment_env),
+        payment_env.reconciliation.run(),
+        payment_env.refunds.carry_on("r1"),
     )
-    assert (await till.refund("r1")).status is RefundStatus.SUCCEEDED
-    assert await entries(till) == [("topup", 50_000), ("takeback", -20_000)]
-    assert (await till.payment(paid.id)).refunded_amount == 20_000
+    assert (await payment_env.refund("r1")).status is RefundStatus.SUCCEEDED
+    assert await entries(payment_env) == [("topup", 50_000), ("takeback", -20_000)]
+    assert (await payment_env.payment(paid.id)).refunded_amount == 20_000
 
 
-async def test_an_equal_return_without_our_mark_waits_until_ours_is_known(till: Till) -> None:
+async def test_an_equal_return_without_our_mark_waits_until_ours_is_known(payment_env: PaymentEnv) -> None:
     """Somebody returned the same sum in the cabinet while ours is on its way: nobody guesses, both are booked once."""
-    paid = await till.paid()
-    await begun(till, paid.id, 20_000)
-    theirs = await till.control("/refunds", payment_id=paid.provider_payment_id, amount="200.00")
+    paid = await payment_env.paid()
+    await begun(payment_env, paid.id, 20_000)
+    theirs = await payment_env.control("/refunds", payment_id=paid.provider_payment_id, amount="200.00")
     returned = refund_rows.Returned(f"yk-{theirs['id']}", theirs["id"], 20_000)
     with pytest.raises(Undecided):
-        await till.db.write(refund_rows.take_back, paid.id, **vars(returned))
-    await told(till, [theirs["id"]])
-    assert await entries(till) == [("topup", 50_000), ("takeback", -20_000)]
-    await sweep(till)
-    await change(till, "UPDATE inbox SET due_at = 1 WHERE due_at IS NOT NULL")
-    await till.payments.handle_due_notifications()
-    assert await entries(till) == [("topup", 50_000), ("takeback", -20_000), ("takeback", -20_000)]
-    assert (await till.payment(paid.id)).refunded_amount == 40_000
+        await payment_env.db.write(refund_rows.take_back, paid.id, **vars(returned))
+    await told(payment_env, [theirs["id"]])
+    assert await entries(payment_env) == [("topup", 50_000), ("takeback", -20_000)]
+    await sweep(payment_env)
+    await change(payment_env, "UPDATE inbox SET due_at = 1 WHERE due_at IS NOT NULL")
+    await payment_env.payments.handle_due_notifications()
+    assert await entries(payment_env) == [("topup", 50_000), ("takeback", -20_000), ("takeback", -20_000)]
+    assert (await payment_env.payment(paid.id)).refunded_amount == 40_000
 
 
-async def test_a_return_from_the_cabinet_leaves_nothing_for_ours(till: Till) -> None:
+async def test_a_return_from_the_cabinet_leaves_nothing_for_ours(payment_env: PaymentEnv) -> None:
     """All of it was returned in the cabinet first: YooKassa refuses ours, and what was taken for it is back."""
-    paid = await till.paid()
-    await begun(till, paid.id, 50_000)
-    theirs = await till.control("/refunds", payment_id=paid.provider_payment_id)
-    await sweep(till)
-    assert (await till.refund("r1")).status is RefundStatus.CANCELED
-    await told(till, [theirs["id"]])
-    assert await till.db.get_balance(1) == 0
-    assert await till.db.read(ledger.open_debts, 1) == []
-    assert (await till.payment(paid.id)).status is PaymentStatus.REFUNDED
+    paid = await payment_env.paid()
+    await begun(payment_env, paid.id, 50_000)
+    theirs = await payment_env.control("/refunds", payment_id=paid.provider_payment_id)
+    await sweep(payment_env)
+    assert (await payment_env.refund("r1")).status is RefundStatus.CANCELED
+    await told(payment_env, [theirs["id"]])
+    assert await payment_env.db.get_balance(1) == 0
+    assert await payment_env.db.read(ledger.open_debts, 1) == []
+    assert (await payment_env.payment(paid.id)).status is PaymentStatus.REFUNDED
 
 
-async def test_one_booked_under_another_name_is_not_taken_twice(till: Till) -> None:
+async def test_one_booked_under_another_name_is_not_taken_twice(payment_env: PaymentEnv) -> None:
     """Our mark was lost on the way and the return was booked as somebody's own: ours is undone when it learns that."""
-    paid = await till.paid()
-    await till.control("/settings", refund_outcome="pending")
-    await till.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
-    (theirs,) = await made(till)
-    await change(till, "UPDATE refunds SET provider_refund_id = NULL")
-    await till.control(f"/refunds/{theirs['id']}/settle", status="succeeded")
-    await till.db.write(
+    paid = await payment_env.paid()
+    await payment_env.control("/settings", refund_outcome="pending")
+    await payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
+    (theirs,) = await made(payment_env)
+    await change(payment_env, "UPDATE refunds SET provider_refund_id = NULL")
+    await payment_env.control(f"/refunds/{theirs['id']}/settle", status="succeeded")
+    await payment_env.db.write(
         refund_rows.take_back,
         paid.id,
         refund_id=f"yk-{theirs['id']}",
@@ -457,68 +463,70 @@ async def test_one_booked_under_another_name_is_not_taken_twice(till: Till) -> N
         amount=20_000,
         own_id="somebody-else",
     )
-    await sweep(till)
-    assert (await till.refund("r1")).status is RefundStatus.CANCELED
-    assert await till.db.get_balance(1) == 30_000
-    assert (await till.payment(paid.id)).refunded_amount == 20_000
+    await sweep(payment_env)
+    assert (await payment_env.refund("r1")).status is RefundStatus.CANCELED
+    assert await payment_env.db.get_balance(1) == 30_000
+    assert (await payment_env.payment(paid.id)).refunded_amount == 20_000
 
 
-async def test_a_return_undone_too_early_is_taken_again_when_it_turns_up(till: Till) -> None:
+async def test_a_return_undone_too_early_is_taken_again_when_it_turns_up(payment_env: PaymentEnv) -> None:
     """YooKassa said no, and then it succeeded after all: the word of the list counts, once."""
-    paid = await till.paid()
-    await begun(till, paid.id, 20_000)
-    await till.db.write(refund_rows.cancel, "r1", "no")
+    paid = await payment_env.paid()
+    await begun(payment_env, paid.id, 20_000)
+    await payment_env.db.write(refund_rows.cancel, "r1", "no")
     body = build_refund_body(
         payment_id=paid.provider_payment_id or "",
         amount_kopecks=20_000,
         description="x",
         metadata={"refund_id": "r1"},
     )
-    theirs = await till.gateway.create_refund(body, idempotency_key="late")
-    await told(till, [theirs.id] * 2)
-    assert await till.db.get_balance(1) == 30_000
-    assert (await till.payment(paid.id)).refunded_amount == 20_000
+    theirs = await payment_env.gateway.create_refund(body, idempotency_key="late")
+    await told(payment_env, [theirs.id] * 2)
+    assert await payment_env.db.get_balance(1) == 30_000
+    assert (await payment_env.payment(paid.id)).refunded_amount == 20_000
 
 
 @pytest.mark.parametrize("amount", [None, 40_000_000, 1_000])
-async def test_a_payment_larger_than_any_that_we_begin_goes_back_as_well(till: Till, amount: int | None) -> None:
+async def test_a_payment_larger_than_any_that_we_begin_goes_back_as_well(
+    payment_env: PaymentEnv, amount: int | None
+) -> None:
     """Version 1.3 took what the shop's contract allowed; what was paid can be returned, whole or in part."""
-    order = await till.order()
-    await till.pay(order)
-    till.sandbox.world.faces["yookassa"].payments[order.provider_payment_id].amount = Decimal("400000.00")
-    await change(till, "UPDATE payments SET provider_payment_id = 'lost'")
+    order = await payment_env.order()
+    await payment_env.pay(order)
+    payment_env.sandbox.world.faces["yookassa"].payments[order.provider_payment_id].amount = Decimal("400000.00")
+    await change(payment_env, "UPDATE payments SET provider_payment_id = 'lost'")
     await change(
-        till,
+        payment_env,
         "INSERT INTO payments (id, user_id, provider, provider_payment_id, amount, status, created_at, paid_at, "
         "idempotency_key, legacy) VALUES ('v1', 1, 'yookassa', :there, 40000000, 'paid', 1, 1, 'v1', 1)",
         there=order.provider_payment_id,
     )
     if amount is not None:
-        assert (await till.refunds.offer("v1", amount)).left == 40_000_000
-    refund = await till.refunds.refund(ADMIN, "v1", amount, refund_id="r")
+        assert (await payment_env.refunds.offer("v1", amount)).left == 40_000_000
+    refund = await payment_env.refunds.refund(ADMIN, "v1", amount, refund_id="r")
     assert (refund.status, refund.amount) == (RefundStatus.SUCCEEDED, amount or 40_000_000)
-    assert [one["amount"]["value"] for one in await made(till)] == [f"{refund.amount // 100}.00"]
+    assert [one["amount"]["value"] for one in await made(payment_env)] == [f"{refund.amount // 100}.00"]
 
 
 # --- receipts --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("now", [None, Receipt(email="", vat_code=11, payment_subject="payment", tax_system_code=3)])
-async def test_a_part_is_returned_by_the_terms_of_its_sale(till: Till, now: Receipt | None) -> None:
+async def test_a_part_is_returned_by_the_terms_of_its_sale(payment_env: PaymentEnv, now: Receipt | None) -> None:
     """Address, rate and system of the payment's own receipt, whatever was set since; the whole needs no receipt."""
     sale = Receipt(email="anna@example.org", vat_code=4, payment_mode="advance", tax_system_code=2)
-    rail = YooKassaRefunds(till.db, till.gateway, receipt=now)
-    order = await till.order()
+    rail = YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=now)
+    order = await payment_env.order()
     body = build_payment_body(
         amount_kopecks=order.amount, return_url="https://t.me", description="x", order_id=order.id, receipt=sale
     )
     await change(
-        till,
+        payment_env,
         "UPDATE payments SET request_body = :body WHERE id = :id",
         id=order.id,
         body=json.dumps(body),
     )
-    payment = await till.payment(order.id)
+    payment = await payment_env.payment(order.id)
     part, whole = rail.body(payment, 100, "r1"), rail.body(payment, payment.amount, "r2")
     (sold,), (returned,) = body["receipt"]["items"], part["receipt"]["items"]
     assert returned == {**sold, "amount": {"value": "1.00", "currency": "RUB"}, "description": returned["description"]}
@@ -526,10 +534,10 @@ async def test_a_part_is_returned_by_the_terms_of_its_sale(till: Till, now: Rece
     assert "receipt" not in whole
 
 
-async def test_a_part_of_what_had_no_receipt_is_not_returned_by_a_shop_that_sends_them(till: Till) -> None:
+async def test_a_part_of_what_had_no_receipt_is_not_returned_by_a_shop_that_sends_them(payment_env: PaymentEnv) -> None:
     """YooKassa would want a receipt, and nobody knows whom to send it to; the whole goes back."""
-    rail = YooKassaRefunds(till.db, till.gateway, receipt=Receipt(email="", vat_code=4))
-    order = await till.order()
+    rail = YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=Receipt(email="", vat_code=4))
+    order = await payment_env.order()
     with pytest.raises(IllegalMove):
         rail.body(order, 100, "r1")
     assert "receipt" not in rail.body(order, order.amount, "r2")

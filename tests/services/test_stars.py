@@ -19,7 +19,7 @@ from database.models import IllegalMove, NotFound, Payment, PaymentStatus, Tx
 from services.catalogue import SHIPPED, CatalogueError, load_catalogue
 from services.payments.reconciliation import COMPARED
 from services.payments.yookassa.client import YooKassaError
-from tests.support.bot_fixture import ADMIN, ANYA, BOB, House, Person, labels_of, open_house, words_of
+from tests.support.bot_fixture import ADMIN, ANYA, BOB, BotEnv, Person, labels_of, open_bot_env, words_of
 from tests.support.sandbox_fixture import Sandbox
 
 PACKS = "maximum = 10000000\nstars = [{ kopecks = 10000, price = 90 }, { kopecks = 50000, price = 440 }]"
@@ -35,10 +35,10 @@ def with_packs(folder: Path, packs: str = PACKS, *, card: bool = True) -> Path:
 
 
 @pytest_asyncio.fixture
-async def starry(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[House]:
+async def starry(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[BotEnv]:
     """The whole bot with packs in Stars on its shelf."""
-    async with open_house(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path))) as house:
-        yield house
+    async with open_bot_env(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path))) as bot_env:
+        yield bot_env
 
 
 async def invoice(person: Person, label: str = "⭐ 90") -> dict[str, Any]:
@@ -60,28 +60,28 @@ async def pay(person: Person, message: dict[str, Any]) -> dict[str, Any]:
         return told
 
 
-async def paid(house: House, person: Person) -> Payment:
+async def paid(bot_env: BotEnv, person: Person) -> Payment:
     """A pack of 100 rubles, paid and credited."""
     told = await pay(person, await invoice(person))
     assert told["ok"], told
     await person.sees("Зачислено 100")
-    (payment,) = await house.db.read(payment_rows.of_user, person.id, limit=1)
+    (payment,) = await bot_env.db.read(payment_rows.of_user, person.id, limit=1)
     return payment
 
 
-async def entries(house: House, user_id: int = ANYA) -> list[tuple[str, int]]:
-    lines = await house.db.read(ledger.history, user_id, limit=100)
+async def entries(bot_env: BotEnv, user_id: int = ANYA) -> list[tuple[str, int]]:
+    lines = await bot_env.db.read(ledger.history, user_id, limit=100)
     return [(line.reason, line.amount) for line in reversed(lines)]
 
 
-async def change(house: House, statement: str) -> None:
+async def change(bot_env: BotEnv, statement: str) -> None:
     def run(tx: Tx) -> None:
         tx.execute(text(statement))
 
-    await house.db.write(run)
+    await bot_env.db.write(run)
 
 
-async def test_a_pack_is_paid_and_credited(starry: House) -> None:
+async def test_a_pack_is_paid_and_credited(starry: BotEnv) -> None:
     """Choose, confirm in Telegram, and the rubles are there; the row knows its charge and its price."""
     anya = starry.person()
     payment = await paid(starry, anya)
@@ -92,7 +92,7 @@ async def test_a_pack_is_paid_and_credited(starry: House) -> None:
     assert await entries(starry) == [("topup", 10_000)]
 
 
-async def test_the_choice_tells_how_each_sum_is_paid(starry: House) -> None:
+async def test_the_choice_tells_how_each_sum_is_paid(starry: BotEnv) -> None:
     """Rubles go through YooKassa, Stars do not."""
     anya = starry.person()
     await anya.say("/topup")
@@ -100,22 +100,22 @@ async def test_the_choice_tells_how_each_sum_is_paid(starry: House) -> None:
     assert "Рублями платят через ЮKassa, звёздами — прямо в Telegram" in words_of(screen)
 
 
-async def test_without_packs_nobody_hears_of_stars(house: House) -> None:
+async def test_without_packs_nobody_hears_of_stars(bot_env: BotEnv) -> None:
     """Hidden when the catalogue names none; a button of old answers that it is off."""
-    anya = house.person()
+    anya = bot_env.person()
     await anya.say("/topup")
     screen = await anya.sees("Пополнить баланс", new=True)
     assert not [label for label in labels_of(screen) if "⭐" in label]
     assert "звёзд" not in words_of(screen).lower()
     assert "Пополнение звёздами на эту сумму сейчас не подключено" in await anya.press_raw("x:10000:")
-    assert await house.db.read(payment_rows.of_user, ANYA) == []
+    assert await bot_env.db.read(payment_rows.of_user, ANYA) == []
 
 
 async def test_stars_alone_are_enough_to_top_up(sandbox: Sandbox, tmp_path: Path) -> None:
     """No shop at YooKassa: the packs in Stars are offered and nothing else."""
     nothing = {"YOOKASSA_SHOP_ID": "", "YOOKASSA_SECRET_KEY": ""}
-    async with open_house(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path)), **nothing) as house:
-        anya = house.person()
+    async with open_bot_env(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path)), **nothing) as bot_env:
+        anya = bot_env.person()
         await anya.say("/topup")
         screen = await anya.sees("звёздами", new=True)
         assert len(labels_of(screen)) == 2
@@ -126,8 +126,8 @@ async def test_stars_alone_are_enough_to_top_up(sandbox: Sandbox, tmp_path: Path
 async def test_a_hidden_card_is_offered_nowhere(sandbox: Sandbox, tmp_path: Path) -> None:
     """`card = false`: Stars in /topup, beside the balance and where money is missing; old buttons say it is off."""
     storefront = with_packs(tmp_path, card=False)
-    async with open_house(sandbox, tmp_path, CATALOGUE_PATH=str(storefront)) as house:
-        anya = house.person()
+    async with open_bot_env(sandbox, tmp_path, CATALOGUE_PATH=str(storefront)) as bot_env:
+        anya = bot_env.person()
         await anya.say("/topup")
         screen = await anya.sees("звёздами", new=True)
         assert [label for label in labels_of(screen) if "⭐" not in label] == []
@@ -142,29 +142,29 @@ async def test_a_hidden_card_is_offered_nowhere(sandbox: Sandbox, tmp_path: Path
         lacking = await anya.sees("Не хватает")
         assert [label for label in labels_of(lacking) if "⭐" in label]
         assert [label for label in labels_of(lacking) if "⭐" not in label] == ["‹ Назад"]
-        assert await house.db.read(payment_rows.of_user, ANYA) == []
+        assert await bot_env.db.read(payment_rows.of_user, ANYA) == []
 
 
 async def test_card_payments_that_were_begun_are_finished_while_cards_are_hidden(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Opened before the switch, paid after it: credited by the notification, and returned by an administrator."""
-    async with open_house(sandbox, tmp_path) as house:
+    async with open_bot_env(sandbox, tmp_path) as bot_env:
         for rubles in (500, 300):
-            await house.shop.payments.open_topup(
+            await bot_env.shop.payments.open_topup(
                 ANYA, rubles * 100, chat_id=ANYA, language="ru", order_id=f"order-{rubles}"
             )
-    async with open_house(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path, card=False))) as house:
-        anya, admin = house.person(), house.person(ADMIN)
-        await house.pay("order-500")
-        order = await house.db.read(payment_rows.get, "order-500")
+    async with open_bot_env(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path, card=False))) as bot_env:
+        anya, admin = bot_env.person(), bot_env.person(ADMIN)
+        await bot_env.pay("order-500")
+        order = await bot_env.db.read(payment_rows.get, "order-500")
         assert order is not None
-        assert house.shop.payments.enabled
-        await house.shop.payments.on_payment_event(str(order.provider_payment_id))  # as a notification says
+        assert bot_env.shop.payments.enabled
+        await bot_env.shop.payments.on_payment_event(str(order.provider_payment_id))  # as a notification says
         await anya.sees("Зачислено 500")
         await admin.say("/refund_payment order-500")
         await admin.sees("Вернули 500", new=True)
-        canceled = await house.db.write(payment_rows.cancel, "order-300", "expired_on_confirmation")
+        canceled = await bot_env.db.write(payment_rows.cancel, "order-300", "expired_on_confirmation")
         assert canceled
         told = await anya.sees("300")
         assert [label for label in labels_of(told) if "⭐" not in label] == []
@@ -179,7 +179,7 @@ async def test_card_payments_that_were_begun_are_finished_while_cards_are_hidden
         ("UPDATE users SET is_banned = 1", "не для вас"),
     ],
 )
-async def test_the_counter_refuses_what_does_not_fit(starry: House, statement: str, said: str) -> None:
+async def test_the_counter_refuses_what_does_not_fit(starry: BotEnv, statement: str, said: str) -> None:
     """Stale, another price, in doubt, banned: a no with a reason within ten seconds, no money moves."""
     anya = starry.person()
     sent = await invoice(anya)
@@ -190,7 +190,7 @@ async def test_the_counter_refuses_what_does_not_fit(starry: House, statement: s
     assert await entries(starry) == []
 
 
-async def test_a_busy_person_is_answered_at_the_counter(starry: House) -> None:
+async def test_a_busy_person_is_answered_at_the_counter(starry: BotEnv) -> None:
     """Whatever else this person has in hand, the counter does not stand in that line: it answers in time."""
     anya = starry.person()
     sent = await invoice(anya)
@@ -200,7 +200,7 @@ async def test_a_busy_person_is_answered_at_the_counter(starry: House) -> None:
         await anya.sees("Зачислено 100")
 
 
-async def test_a_line_that_hangs_is_given_up_while_the_counter_still_waits(starry: House) -> None:
+async def test_a_line_that_hangs_is_given_up_while_the_counter_still_waits(starry: BotEnv) -> None:
     """Telegram waits ten seconds for the last word: an answer on a line that hangs is sent anew within them."""
     anya = starry.person()
     message = await invoice(anya)
@@ -210,7 +210,7 @@ async def test_a_line_that_hangs_is_given_up_while_the_counter_still_waits(starr
     await anya.sees("Зачислено")
 
 
-async def test_a_repeated_update_credits_once(starry: House) -> None:
+async def test_a_repeated_update_credits_once(starry: BotEnv) -> None:
     """The same charge told many times and at once is one credit."""
     payment = await paid(starry, starry.person())
     charge = str(payment.provider_payment_id)
@@ -223,7 +223,7 @@ async def test_a_repeated_update_credits_once(starry: House) -> None:
     assert await entries(starry) == [("topup", 10_000)]
 
 
-async def test_a_second_charge_of_an_order_is_a_second_credit(starry: House) -> None:
+async def test_a_second_charge_of_an_order_is_a_second_credit(starry: BotEnv) -> None:
     """Two charges are two payments, each with a row and a credit of its own, however often they are told."""
     payment = await paid(starry, starry.person())
     for _ in range(3):
@@ -231,7 +231,7 @@ async def test_a_second_charge_of_an_order_is_a_second_credit(starry: House) -> 
     assert await entries(starry) == [("topup", 10_000), ("topup", 10_000)]
 
 
-async def test_a_charge_that_fits_no_order_credits_nobody(starry: House) -> None:
+async def test_a_charge_that_fits_no_order_credits_nobody(starry: BotEnv) -> None:
     """Another person, another price, no order: refused by the row."""
     payment = await paid(starry, starry.person())
     for order_id, user_id, stars, error in (
@@ -246,7 +246,7 @@ async def test_a_charge_that_fits_no_order_credits_nobody(starry: House) -> None
     assert await entries(starry) == [("topup", 10_000)]
 
 
-async def test_an_admin_returns_stars_whole(starry: House) -> None:
+async def test_an_admin_returns_stars_whole(starry: BotEnv) -> None:
     """A part can't be returned; the whole is, once, also when Telegram's own message comes and the call is repeated."""
     anya, admin = starry.person(), starry.person(ADMIN)
     payment = await paid(starry, anya)
@@ -262,7 +262,7 @@ async def test_an_admin_returns_stars_whole(starry: House) -> None:
     assert starry.sandbox.calls("telegram", "refundStarPayment") == 1
 
 
-async def test_an_admin_returns_a_second_charge_whose_id_is_long(starry: House) -> None:
+async def test_an_admin_returns_a_second_charge_whose_id_is_long(starry: BotEnv) -> None:
     """Telegram's ids of charges are as long as it likes; a payment named after one can be returned like any other."""
     anya, admin = starry.person(), starry.person(ADMIN)
     first = await paid(starry, anya)
@@ -277,7 +277,7 @@ async def test_an_admin_returns_a_second_charge_whose_id_is_long(starry: House) 
 
 
 @pytest.mark.parametrize("how", [{"drop": "after"}, {"status": 500}, {"drop": "before"}])
-async def test_a_lost_answer_to_a_return_is_asked_again(starry: House, how: dict[str, Any]) -> None:
+async def test_a_lost_answer_to_a_return_is_asked_again(starry: BotEnv, how: dict[str, Any]) -> None:
     """Telegram says itself when it was done before, so asking again returns the Stars once."""
     anya, admin = starry.person(), starry.person(ADMIN)
     payment = await paid(starry, anya)
@@ -289,7 +289,7 @@ async def test_a_lost_answer_to_a_return_is_asked_again(starry: House, how: dict
     assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)]
 
 
-async def test_stars_returned_behind_our_back_are_taken_back(starry: House) -> None:
+async def test_stars_returned_behind_our_back_are_taken_back(starry: BotEnv) -> None:
     """Somebody else's call returned them: Telegram's message takes the sum back, what is spent becomes a debt."""
     anya = starry.person()
     payment = await paid(starry, anya)
@@ -299,7 +299,7 @@ async def test_stars_returned_behind_our_back_are_taken_back(starry: House) -> N
     assert await starry.db.get_balance(ANYA) == 0
 
 
-async def test_the_comparison_finds_what_nobody_told(starry: House) -> None:
+async def test_the_comparison_finds_what_nobody_told(starry: BotEnv) -> None:
     """The message about a charge was lost: Telegram's list has it, and it is credited once; a strange one is named."""
     anya = starry.person()
     sent = await invoice(anya)
@@ -321,7 +321,7 @@ async def test_the_comparison_finds_what_nobody_told(starry: House) -> None:
     assert sent["invoice"]["total_amount"] == 90
 
 
-async def test_stars_are_compared_while_the_shop_of_cards_does_not_answer(starry: House) -> None:
+async def test_stars_are_compared_while_the_shop_of_cards_does_not_answer(starry: BotEnv) -> None:
     """YooKassa's list breaks off: a lost charge in Stars is credited all the same, and the trouble is told after it."""
     await invoice(starry.person())
     payment = (await starry.db.read(payment_rows.of_user, ANYA))[0]
@@ -339,7 +339,7 @@ async def test_stars_are_compared_while_the_shop_of_cards_does_not_answer(starry
 
 
 @pytest.mark.parametrize("returned", [False, True], ids=["charge", "return"])
-async def test_what_was_heard_of_late_is_no_difference(starry: House, returned: bool) -> None:
+async def test_what_was_heard_of_late_is_no_difference(starry: BotEnv, returned: bool) -> None:
     """Charged (and returned) days ago, in our books only since a moment: Telegram has it, however short the window."""
     await invoice(starry.person())
     payment = (await starry.db.read(payment_rows.of_user, ANYA))[0]
@@ -353,7 +353,7 @@ async def test_what_was_heard_of_late_is_no_difference(starry: House, returned: 
     assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)][: 1 + returned]
 
 
-async def test_what_was_booked_late_is_no_difference(starry: House) -> None:
+async def test_what_was_booked_late_is_no_difference(starry: BotEnv) -> None:
     """Paid and returned just before the compared time, booked within it: Telegram's list holds both, so all is well."""
     payment = await paid(starry, starry.person())
     charge = starry.sandbox.world.faces["telegram"].bot(900).payments[str(payment.provider_payment_id)]
@@ -367,7 +367,7 @@ async def test_what_was_booked_late_is_no_difference(starry: House) -> None:
     assert (gone.kind, gone.proposal) == ("refund-unknown", {"user_id": ANYA, "amount": 10_000})
 
 
-async def test_a_question_reaches_the_owner(starry: House) -> None:
+async def test_a_question_reaches_the_owner(starry: BotEnv) -> None:
     """Telegram wants a way to ask: the words go to the administrators once; the terms are there."""
     anya, admin = starry.person(), starry.person(ADMIN)
     await admin.say("/start")
@@ -382,8 +382,8 @@ async def test_a_question_reaches_the_owner(starry: House) -> None:
 
 async def test_a_question_that_nobody_would_read_is_not_said_to_be_passed_on(sandbox: Sandbox, tmp_path: Path) -> None:
     """A shop without administrators has nobody to pass it on to, and says so."""
-    async with open_house(sandbox, tmp_path, ADMIN_IDS="") as house:
-        anya = house.person()
+    async with open_bot_env(sandbox, tmp_path, ADMIN_IDS="") as bot_env:
+        anya = bot_env.person()
         await anya.say("/paysupport где мои деньги?")
         await anya.sees("передать некому", new=True)
 
@@ -397,7 +397,7 @@ def test_a_sum_has_one_price_in_stars(tmp_path: Path) -> None:
         load_catalogue(with_packs(tmp_path, twice))
 
 
-async def test_an_unpaid_invoice_ends_and_a_late_charge_is_still_credited(starry: House) -> None:
+async def test_an_unpaid_invoice_ends_and_a_late_charge_is_still_credited(starry: BotEnv) -> None:
     """A day and a little later the order is canceled without a word; the counter refuses it; money that came counts."""
     anya = starry.person()
     message = await invoice(anya)
@@ -415,7 +415,7 @@ async def test_an_unpaid_invoice_ends_and_a_late_charge_is_still_credited(starry
     assert await entries(starry) == [("topup", 10_000)]
 
 
-async def test_only_what_nobody_can_pay_any_more_is_closed(starry: House) -> None:
+async def test_only_what_nobody_can_pay_any_more_is_closed(starry: BotEnv) -> None:
     """Cards, paid orders and those in quarantine are not this duty's affair."""
     await paid(starry, starry.person())
     await starry.shop.payments.open_topup(ANYA, 50_000, chat_id=ANYA, language="ru", order_id="card-1")
@@ -431,7 +431,7 @@ async def test_only_what_nobody_can_pay_any_more_is_closed(starry: House) -> Non
      ("st-1001-7-10000-aab12", ANYA, 91, None), ("st-1001-7-77000-aab12", ANYA, 90, None), ("x", ANYA, 90, None)],
 )  # fmt: skip
 async def test_a_lost_star_order_proposes_its_pack(
-    starry: House, order_id: str, user_id: int, price: int, amount: int | None
+    starry: BotEnv, order_id: str, user_id: int, price: int, amount: int | None
 ) -> None:
     """Person, sum and price must all stand in the order's id and the catalogue; then /fix can give it, once."""
     assert not await starry.shop.stars._book(user_id, order_id, "stx_lost", price)
@@ -444,7 +444,7 @@ async def test_a_lost_star_order_proposes_its_pack(
         assert await entries(starry) == [("topup", amount)]
 
 
-async def test_a_lost_star_order_returned_by_telegram_is_taken_back_with_its_credit(starry: House) -> None:
+async def test_a_lost_star_order_returned_by_telegram_is_taken_back_with_its_credit(starry: BotEnv) -> None:
     """The charge was found, then Telegram gave the Stars back, then an administrator decided: in and out, once."""
     assert not await starry.shop.stars._book(ANYA, "st-1001-7-10000-aab12", "stx_lost", 90)
     assert not await starry.shop.stars.returned("stx_lost")
@@ -455,17 +455,17 @@ async def test_a_lost_star_order_returned_by_telegram_is_taken_back_with_its_cre
     assert (await starry.db.read(difference_rows.get, back.id)).state == "applied"
 
 
-async def charge_of_anothers_invoice(house: House) -> int:
+async def charge_of_anothers_invoice(bot_env: BotEnv) -> int:
     """A charge that fits its order by the price only, so that /fix would credit it as a plain correction."""
-    await invoice(house.person())
-    (order,) = await house.db.read(payment_rows.of_user, ANYA)
-    assert not await house.shop.stars._book(BOB, order.id, "stx_bob", 90)
-    _, (difference,) = await house.db.read(difference_rows.still_open)
+    await invoice(bot_env.person())
+    (order,) = await bot_env.db.read(payment_rows.of_user, ANYA)
+    assert not await bot_env.shop.stars._book(BOB, order.id, "stx_bob", 90)
+    _, (difference,) = await bot_env.db.read(difference_rows.still_open)
     assert difference.proposal == {"user_id": BOB, "amount": 10_000}
     return difference.id
 
 
-async def test_a_charge_credited_by_a_decision_can_be_taken_back_when_it_is_returned(starry: House) -> None:
+async def test_a_charge_credited_by_a_decision_can_be_taken_back_when_it_is_returned(starry: BotEnv) -> None:
     """It has no row that its return could be booked on, so that is a decision as well."""
     await starry.db.write(difference_rows.apply, ADMIN, await charge_of_anothers_invoice(starry))
     for _ in range(2):
@@ -477,7 +477,7 @@ async def test_a_charge_credited_by_a_decision_can_be_taken_back_when_it_is_retu
 
 
 @pytest.mark.parametrize("decide", [None, difference_rows.dismiss])
-async def test_a_charge_that_was_returned_before_the_decision_is_not_credited(starry: House, decide: Any) -> None:
+async def test_a_charge_that_was_returned_before_the_decision_is_not_credited(starry: BotEnv, decide: Any) -> None:
     """Telegram gave all of it back, whatever was decided about that word: there is nothing left to credit."""
     number = await charge_of_anothers_invoice(starry)
     assert not await starry.shop.stars.returned("stx_bob")

@@ -236,7 +236,7 @@ class Person:
 
 
 @dataclass
-class House:
+class BotEnv:
     """A running bot and its sandbox."""
 
     shop: Shop
@@ -272,7 +272,7 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def open_house(sandbox: Sandbox, folder: Path, **settings: str) -> AsyncIterator[House]:
+async def open_bot_env(sandbox: Sandbox, folder: Path, **settings: str) -> AsyncIterator[BotEnv]:
     """The bot as `main.py` runs it, in this process; its books must hold when it has stopped."""
     async with contextlib.AsyncExitStack() as stack:
         usual = {"HTTP_PORT": "0", "RATE_LIMIT_PER_MINUTE": "1000"}
@@ -282,9 +282,9 @@ async def open_house(sandbox: Sandbox, folder: Path, **settings: str) -> AsyncIt
         # The sandbox's clock runs 200 times as fast as ours, and so may the bot.
         shop.bot.session.middleware[0].pace = Pace(per_second=2_000, chat_per_second=200, chat_burst=1_000)  # type: ignore[attr-defined]
         running = asyncio.create_task(shop.run())
-        house = House(shop, sandbox)
+        bot_env = BotEnv(shop, sandbox)
         try:
-            yield house
+            yield bot_env
         finally:
             shop.stop.set()
             await running
@@ -292,9 +292,9 @@ async def open_house(sandbox: Sandbox, folder: Path, **settings: str) -> AsyncIt
 
 
 @pytest_asyncio.fixture
-async def house(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(sandbox, tmp_path) as opened:
+async def bot_env(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[BotEnv]:
+    async with open_bot_env(sandbox, tmp_path) as opened:
         yield opened
 
 
-__all__ = ["ADMIN", "ANYA", "BOB", "House", "Person", "house", "open_house", "picture"]
+__all__ = ["ADMIN", "ANYA", "BOB", "BotEnv", "Person", "bot_env", "open_bot_env", "picture"]

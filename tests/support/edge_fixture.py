@@ -29,7 +29,7 @@ HOOK = "/webhooks/yookassa"
 
 
 @dataclass
-class Till:
+class PaymentEnv:
     """A shop that can only be paid: database, payments, routes, and a customer's hands on the checkout page."""
 
     db: Database
@@ -97,7 +97,7 @@ async def _no_metrics() -> bytes:
 
 
 @pytest_asyncio.fixture
-async def till(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Till]:
+async def payment_env(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[PaymentEnv]:
     """Polling mode, no proxies, YooKassa on; the shop's own notifications are off until a test sets their URL."""
     settings: Settings = sandbox.settings(tmp_path)
     db = Database(settings.database_url)
@@ -112,7 +112,7 @@ async def till(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Till]:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    yield Till(db, payments, context, f"http://127.0.0.1:{runner.addresses[0][1]}", sandbox, gateway=gateway)
+    yield PaymentEnv(db, payments, context, f"http://127.0.0.1:{runner.addresses[0][1]}", sandbox, gateway=gateway)
     await context.close(5)
     await runner.cleanup()
     await gateway.close()

@@ -87,7 +87,7 @@ class Process:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
 
 
-class Company:
+class ProcessEnv:
     """Processes of one shop in one sandbox, on one database."""
 
     def __init__(self, sandbox: Sandbox, folder: Path) -> None:
@@ -163,13 +163,13 @@ class Company:
 
 
 @pytest_asyncio.fixture
-async def company(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Company]:
+async def process_env(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[ProcessEnv]:
     """An empty shop; whatever its test starts is ended, and its books must hold."""
-    company = Company(sandbox, tmp_path)
+    process_env = ProcessEnv(sandbox, tmp_path)
     try:
-        yield company
-        await assert_books(company.db)
+        yield process_env
+        await assert_books(process_env.db)
     finally:
-        for process in company.processes:
+        for process in process_env.processes:
             process.kill()
-        await company.db.close()
+        await process_env.db.close()

@@ -1,4 +1,4 @@
-"""The bot's routes with other settings than the `till` has, and requests as only a hostile client would write them."""
+"""The bot's routes with other settings than those of `payment_env`, and requests only a hostile client writes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from services.common.i18n import Texts
 from services.messaging.telegram import make_bot
 from services.payments.topups import Payments
 from services.payments.yookassa.client import YooKassaGateway
-from tests.support.edge_fixture import Till
+from tests.support.edge_fixture import PaymentEnv
 from tests.support.empty_shop import lay_out
 from tests.support.sandbox_fixture import ADMIN, Sandbox
 
@@ -74,11 +74,13 @@ def padded(body: bytes, size: int) -> bytes:
 
 
 async def deliver(
-    till: Till, rail: str, body: bytes, headers: Mapping[str, str] | None = None, *, chunked: bool = False
+    payment_env: PaymentEnv, rail: str, body: bytes, headers: Mapping[str, str] | None = None, *, chunked: bool = False
 ) -> int:
     """POST a body to a rail's route, its length announced or not; answers the status."""
     how = in_chunks(body) if chunked else io.BytesIO(body)
-    return await till.post(path(rail), data=how, headers=dict(right_sender(rail) if headers is None else headers))
+    return await payment_env.post(
+        path(rail), data=how, headers=dict(right_sender(rail) if headers is None else headers)
+    )
 
 
 async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
@@ -133,7 +135,7 @@ async def opened(
     checks: dict[str, Check] | None = None,
     clock: Callable[[], int] | None = None,
     **env: str,
-) -> AsyncIterator[Till]:
+) -> AsyncIterator[PaymentEnv]:
     """Live routes under the settings of a sandbox shop and `env`; with `heard`, updates come by webhook."""
     settings = sandbox.settings(folder, **{**(WEBHOOK_MODE if heard else {}), **env})
     async with AsyncExitStack() as stack:
@@ -160,22 +162,22 @@ async def opened(
         stack.push_async_callback(runner.cleanup)
         stack.push_async_callback(context.close, 5)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield Till(db, payments, context, f"http://127.0.0.1:{runner.addresses[0][1]}", sandbox, gateway=gateway)
+        yield PaymentEnv(db, payments, context, f"http://127.0.0.1:{runner.addresses[0][1]}", sandbox, gateway=gateway)
 
 
-async def inbox_rows(till: Till) -> list[tuple[str, str, bool]]:
+async def inbox_rows(payment_env: PaymentEnv) -> list[tuple[str, str, bool]]:
     """(source, key, still to be acted upon) of everything that was written down, oldest first."""
 
     def read(tx: Tx) -> list[tuple[str, str, bool]]:
         rows = tx.rows(text("SELECT source, key, due_at FROM inbox ORDER BY id"))
         return [(row["source"], row["key"], row["due_at"] is not None) for row in rows]
 
-    return await till.db.read(read)
+    return await payment_env.db.read(read)
 
 
-async def raw_status(till: Till, head: str | bytes, body: bytes = b"") -> int:
+async def raw_status(payment_env: PaymentEnv, head: str | bytes, body: bytes = b"") -> int:
     """Send these very bytes; answers the status. For what no client library would send."""
-    port = int(till.url.rpartition(":")[2])
+    port = int(payment_env.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write((head.encode() if isinstance(head, str) else head).replace(b"\n", b"\r\n") + b"\r\n" + body)

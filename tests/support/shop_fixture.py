@@ -46,7 +46,7 @@ class HandQueue(Queue):
 
 
 @dataclass
-class Shop:
+class JobEnv:
     """Everything a step needs, and short words for what tests do with it."""
 
     ctx: JobContext
@@ -135,12 +135,12 @@ async def shop_settings(sandbox: Sandbox, tmp_path: Path) -> Settings:
 
 
 @pytest_asyncio.fixture
-async def shop(sandbox: Sandbox, shop_settings: Settings) -> AsyncIterator[Shop]:
+async def job_env(sandbox: Sandbox, shop_settings: Settings) -> AsyncIterator[JobEnv]:
     """A runtime in the sandbox, installed for this test's loop; the books must hold at the end."""
     ctx = JobContext.open(shop_settings)
     lay_out(ctx.db.path)
     await ctx.db.init_db()
     install(ctx)
-    yield Shop(ctx, ctx.db, HandQueue(), sandbox)
+    yield JobEnv(ctx, ctx.db, HandQueue(), sandbox)
     await assert_books(ctx.db)
     await ctx.close()

@@ -15,50 +15,50 @@ from scheduler.video_poller import poll_videos
 from services.common.i18n import Texts
 from services.payments.topups import Payments
 from services.providers import open_providers
-from tests.support.shop_fixture import Shop, until
+from tests.support.shop_fixture import JobEnv, until
 from workers import image_worker, video_worker
 
 BOUGHT = [("test", 10_000), ("reserve", -1200)]
 
 
-async def finish_clip(shop: Shop, job_id: str) -> None:
+async def finish_clip(job_env: JobEnv, job_id: str) -> None:
     """Let the watcher look until the clip is done, then fetch it."""
 
     async def rendered() -> bool:
-        await shop.db.write(job_rows.poll_now, (await shop.job(job_id)).external_id, None)
-        await poll_videos(shop.ctx, shop.queue)
-        return (await shop.job(job_id)).step is not JobStep.WATCH
+        await job_env.db.write(job_rows.poll_now, (await job_env.job(job_id)).external_id, None)
+        await poll_videos(job_env.ctx, job_env.queue)
+        return (await job_env.job(job_id)).step is not JobStep.WATCH
 
     await until(rendered, what="the clip is rendered")
-    while shop.queue.sent:
-        await shop.queue.run_next()
+    while job_env.queue.sent:
+        await job_env.queue.run_next()
 
 
-async def test_a_picture_is_stored_charged_and_owed_to_its_buyer(shop: Shop) -> None:
+async def test_a_picture_is_stored_charged_and_owed_to_its_buyer(job_env: JobEnv) -> None:
     """The plain story: reserve, one call, bytes on disk, charge, one delivery due."""
-    await shop.give(1, 100)
-    job = await shop.order()
+    await job_env.give(1, 100)
+    job = await job_env.order()
     await image_worker.run(job.id)
-    done = await shop.job(job.id)
-    asset = await shop.db.read(asset_rows.result_of, job.id)
+    done = await job_env.job(job.id)
+    asset = await job_env.db.read(asset_rows.result_of, job.id)
     assert (done.status, done.cost_actual, done.progress) == (JobStatus.COMPLETED, 1200, 100)
     assert asset is not None
-    assert len(await shop.ctx.assets.get(asset.store_key)) == asset.size
-    assert await shop.entries() == BOUGHT
-    assert await shop.told() == [(1, "result", job.id)]
-    (call,) = await shop.db.read(job_rows.calls, job.id)
+    assert len(await job_env.ctx.assets.get(asset.store_key)) == asset.size
+    assert await job_env.entries() == BOUGHT
+    assert await job_env.told() == [(1, "result", job.id)]
+    (call,) = await job_env.db.read(job_rows.calls, job.id)
     assert call.outcome is CallOutcome.OK
     assert call.cost_micro_usd > 0
 
 
-async def test_a_step_run_five_times_at_once_makes_one_picture(shop: Shop) -> None:
+async def test_a_step_run_five_times_at_once_makes_one_picture(job_env: JobEnv) -> None:
     """A doubled message changes nothing: the claim lets one through."""
-    await shop.give(1, 100)
-    job = await shop.order()
+    await job_env.give(1, 100)
+    job = await job_env.order()
     await asyncio.gather(*(image_worker.run(job.id) for _ in range(5)))
-    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
-    assert shop.sandbox.calls("gemini", "generateContent") == 1
-    assert await shop.entries() == BOUGHT
+    assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
+    assert job_env.sandbox.calls("gemini", "generateContent") == 1
+    assert await job_env.entries() == BOUGHT
 
 
 # (scenario, calls made, the code the person is told by): each class of the provider's refusals, once.
@@ -79,28 +79,28 @@ GEMINI_REFUSALS = [
 
 @pytest.mark.parametrize(("scenario", "calls", "code"), GEMINI_REFUSALS)
 async def test_a_refused_picture_gives_the_money_back_once(
-    shop: Shop, scenario: str, calls: int | None, code: str
+    job_env: JobEnv, scenario: str, calls: int | None, code: str
 ) -> None:
     """A final no: one refund, the right word for the person, no call that can't help."""
-    await shop.give(1, 100)
-    job = await shop.order(prompt=f"a fox #sim:{scenario}")
+    await job_env.give(1, 100)
+    job = await job_env.order(prompt=f"a fox #sim:{scenario}")
     await image_worker.run(job.id)
-    failed = await shop.job(job.id)
+    failed = await job_env.job(job.id)
     assert (failed.status, failed.error_code) == (JobStatus.FAILED, code)
-    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+    assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
     if calls is not None:
-        assert shop.sandbox.calls("gemini", "generateContent") == calls
-    told = await shop.told()
+        assert job_env.sandbox.calls("gemini", "generateContent") == calls
+    told = await job_env.told()
     assert (1, "failed", job.id) in told
     owners_to_mend = code in ("key_invalid", "location", "funds", "forbidden", "quota_day", "billing", "model_gone")
     assert bool([who for who, kind, _ in told if kind == "alert"]) is owners_to_mend
 
 
-async def test_a_busy_provider_is_asked_again_and_then_the_job_waits_in_its_row(shop: Shop) -> None:
+async def test_a_busy_provider_is_asked_again_and_then_the_job_waits_in_its_row(job_env: JobEnv) -> None:
     """503: retried as often as the policy says, then put back; the money stays reserved and nobody is told off."""
-    await shop.give(1, 100)
-    job = await shop.order()
-    shop.sandbox.fault(
+    await job_env.give(1, 100)
+    job = await job_env.order()
+    job_env.sandbox.fault(
         "gemini",
         "generateContent",
         status=503,
@@ -108,145 +108,147 @@ async def test_a_busy_provider_is_asked_again_and_then_the_job_waits_in_its_row(
         body={"error": {"code": 503, "status": "UNAVAILABLE", "message": "The model is overloaded."}},
     )
     await image_worker.run(job.id)
-    waiting = await shop.job(job.id)
+    waiting = await job_env.job(job.id)
     assert (waiting.status, waiting.step, waiting.lease_until) == (JobStatus.PROCESSING, JobStep.IMAGE, None)
     assert waiting.failures == 1
-    calls = await shop.db.read(job_rows.calls, job.id)
+    calls = await job_env.db.read(job_rows.calls, job.id)
     assert {call.outcome for call in calls} == {CallOutcome.REFUSED}
-    assert len(calls) == shop.ctx.catalogue.retries.image.tries
-    shop.sandbox.world.faults.clear()
+    assert len(calls) == job_env.ctx.catalogue.retries.image.tries
+    job_env.sandbox.world.faults.clear()
     await image_worker.run(job.id)
-    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
-    assert await shop.entries() == BOUGHT
+    assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
+    assert await job_env.entries() == BOUGHT
 
 
-async def test_a_lost_answer_is_repeated_once_at_the_owners_cost_then_refunded(shop: Shop) -> None:
+async def test_a_lost_answer_is_repeated_once_at_the_owners_cost_then_refunded(job_env: JobEnv) -> None:
     """Unknown outcome twice: two calls in all, then the money back; never a third."""
-    await shop.give(1, 100)
-    job = await shop.order()
-    shop.sandbox.fault("gemini", "generateContent", drop="after", times=10)
+    await job_env.give(1, 100)
+    job = await job_env.order()
+    job_env.sandbox.fault("gemini", "generateContent", drop="after", times=10)
     await image_worker.run(job.id)
-    assert (await shop.job(job.id)).status is JobStatus.PROCESSING
+    assert (await job_env.job(job.id)).status is JobStatus.PROCESSING
     await image_worker.run(job.id)
-    failed = await shop.job(job.id)
+    failed = await job_env.job(job.id)
     assert failed.status is JobStatus.FAILED
-    assert len(await shop.db.read(job_rows.calls, job.id)) == 2
-    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+    assert len(await job_env.db.read(job_rows.calls, job.id)) == 2
+    assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
 
 
-async def test_a_lost_answer_then_a_picture_is_charged_once(shop: Shop) -> None:
+async def test_a_lost_answer_then_a_picture_is_charged_once(job_env: JobEnv) -> None:
     """The owner bears the first call, the person pays for the one they got."""
-    await shop.give(1, 100)
-    job = await shop.order()
-    shop.sandbox.fault("gemini", "generateContent", drop="after", times=1)
+    await job_env.give(1, 100)
+    job = await job_env.order()
+    job_env.sandbox.fault("gemini", "generateContent", drop="after", times=1)
     await image_worker.run(job.id)
     await image_worker.run(job.id)
-    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
-    assert await shop.entries() == BOUGHT
+    assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
+    assert await job_env.entries() == BOUGHT
 
 
-async def test_a_clip_is_submitted_watched_fetched_and_charged_once(shop: Shop) -> None:
+async def test_a_clip_is_submitted_watched_fetched_and_charged_once(job_env: JobEnv) -> None:
     """A clip in flight is a row: submit ends, the watcher sees it done, finish stores and charges."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO)
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO)
     await video_worker.submit(job.id)
-    flying = await shop.job(job.id)
+    flying = await job_env.job(job.id)
     assert (flying.step, flying.lease_until) == (JobStep.WATCH, None)
-    await finish_clip(shop, job.id)
-    done = await shop.job(job.id)
-    asset = await shop.db.read(asset_rows.result_of, job.id)
+    await finish_clip(job_env, job.id)
+    done = await job_env.job(job.id)
+    asset = await job_env.db.read(asset_rows.result_of, job.id)
     assert (done.status, done.cost_actual) == (JobStatus.COMPLETED, 1200)
     assert asset is not None
     assert (asset.mime, (asset.duration_ms or 0) // 1000) == ("video/mp4", 5)
-    assert await shop.entries() == BOUGHT
-    (call,) = await shop.db.read(job_rows.calls, job.id)
+    assert await job_env.entries() == BOUGHT
+    (call,) = await job_env.db.read(job_rows.calls, job.id)
     assert call.cost_micro_usd > 0
 
 
 @pytest.mark.parametrize("how", [{"drop": "after"}, {"status": 504, "after": True}, {"status": 500, "after": True}])
-async def test_a_submit_whose_answer_was_lost_is_found_and_not_sent_again(shop: Shop, how: dict[str, object]) -> None:
+async def test_a_submit_whose_answer_was_lost_is_found_and_not_sent_again(
+    job_env: JobEnv, how: dict[str, object]
+) -> None:
     """The task exists at the provider: searched by our id, adopted, one task, one charge."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO)
-    shop.sandbox.fault("kling", "text-to-video", times=1, **how)
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO)
+    job_env.sandbox.fault("kling", "text-to-video", times=1, **how)
     await video_worker.submit(job.id)
-    assert (await shop.job(job.id)).step is JobStep.SUBMIT
+    assert (await job_env.job(job.id)).step is JobStep.SUBMIT
     await video_worker.submit(job.id)
-    assert (await shop.job(job.id)).step is JobStep.WATCH
-    await finish_clip(shop, job.id)
-    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
-    assert len(shop.sandbox.world.faces["kling"].store.tasks) == 1
-    assert await shop.entries() == BOUGHT
+    assert (await job_env.job(job.id)).step is JobStep.WATCH
+    await finish_clip(job_env, job.id)
+    assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
+    assert len(job_env.sandbox.world.faces["kling"].store.tasks) == 1
+    assert await job_env.entries() == BOUGHT
 
 
-async def test_a_provider_under_maintenance_is_left_alone_for_minutes(shop: Shop) -> None:
+async def test_a_provider_under_maintenance_is_left_alone_for_minutes(job_env: JobEnv) -> None:
     """Kling answers 503/5001 to the order and to the search for it: neither is asked again before its pause is over."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO)
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO)
     refused = {"status": 503, "body": {"code": 5001, "message": "Server temporarily unavailable", "request_id": "x"}}
-    shop.sandbox.fault("kling", "text-to-video", **refused)
-    shop.sandbox.fault("kling", "tasks", **refused)
+    job_env.sandbox.fault("kling", "text-to-video", **refused)
+    job_env.sandbox.fault("kling", "tasks", **refused)
     for asked in ("the order", "the search"):
-        before = await shop.db.read(lambda tx: tx.now)
+        before = await job_env.db.read(lambda tx: tx.now)
         await video_worker.submit(job.id)
-        due = (await shop.job(job.id)).due_at
+        due = (await job_env.job(job.id)).due_at
         assert due is not None
         assert due - before >= 120_000, asked
-    assert not shop.sandbox.world.faults.planned()
+    assert not job_env.sandbox.world.faults.planned()
 
 
-async def test_a_worker_killed_between_intent_and_submit_searches_first(shop: Shop) -> None:
+async def test_a_worker_killed_between_intent_and_submit_searches_first(job_env: JobEnv) -> None:
     """An intent without an outcome is a doubt: nothing is posted before the provider was searched long enough."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO)
-    claimed = await shop.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO)
+    claimed = await job_env.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
     assert claimed is not None
-    await shop.db.write(job_rows.begin_call, job.id, claimed.attempt, provider="kling", model="x")
-    await shop.db.write(job_rows.put_back, job.id, claimed.attempt, delay_ms=0, cause="killed")
+    await job_env.db.write(job_rows.begin_call, job.id, claimed.attempt, provider="kling", model="x")
+    await job_env.db.write(job_rows.put_back, job.id, claimed.attempt, delay_ms=0, cause="killed")
     await video_worker.submit(job.id)
-    assert shop.sandbox.calls("kling", "create") == 0
-    assert (await shop.job(job.id)).step is JobStep.SUBMIT
+    assert job_env.sandbox.calls("kling", "create") == 0
+    assert (await job_env.job(job.id)).step is JobStep.SUBMIT
 
 
-async def change(shop: Shop, statement: str) -> None:
+async def change(job_env: JobEnv, statement: str) -> None:
     def run(tx: Tx) -> None:
         tx.execute(text(statement))
 
-    await shop.db.write(run)
+    await job_env.db.write(run)
 
 
 # As if the worker had died between the record of its call and the record of the task's id.
 ID_LOST = "UPDATE jobs SET step = 'submit', external_id = NULL, lease_until = NULL"
 
 
-async def test_a_worker_killed_before_the_tasks_id_was_written_searches_first(shop: Shop) -> None:
+async def test_a_worker_killed_before_the_tasks_id_was_written_searches_first(job_env: JobEnv) -> None:
     """The call is on record as accepted, the task's id is not: the task is found by our id, and not bought again."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO)
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO)
     await video_worker.submit(job.id)
-    await change(shop, ID_LOST)
+    await change(job_env, ID_LOST)
     await video_worker.submit(job.id)
-    assert (await shop.job(job.id)).step is JobStep.WATCH
-    assert shop.sandbox.calls("kling", "create") == 1
-    await finish_clip(shop, job.id)
-    assert await shop.entries() == BOUGHT
+    assert (await job_env.job(job.id)).step is JobStep.WATCH
+    assert job_env.sandbox.calls("kling", "create") == 1
+    await finish_clip(job_env, job.id)
+    assert await job_env.entries() == BOUGHT
 
 
-async def test_an_accepted_task_that_cannot_be_found_is_not_bought_again(shop: Shop) -> None:
+async def test_an_accepted_task_that_cannot_be_found_is_not_bought_again(job_env: JobEnv) -> None:
     """Kling said yes once: when it knows nothing of it later, the person has their money back, at the owner's cost."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO)
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO)
     await video_worker.submit(job.id)
-    await change(shop, ID_LOST)
-    shop.sandbox.world.faces["kling"].store.tasks.clear()
+    await change(job_env, ID_LOST)
+    job_env.sandbox.world.faces["kling"].store.tasks.clear()
     for _ in range(3):
-        assert (await shop.job(job.id)).step is JobStep.SUBMIT
-        await change(shop, "UPDATE provider_calls SET started_at = 1, ended_at = 1")
+        assert (await job_env.job(job.id)).step is JobStep.SUBMIT
+        await change(job_env, "UPDATE provider_calls SET started_at = 1, ended_at = 1")
         await video_worker.submit(job.id)
-    ended = await shop.job(job.id)
+    ended = await job_env.job(job.id)
     assert (ended.status, ended.error_code) == (JobStatus.FAILED, "unknown_outcome")
-    assert shop.sandbox.calls("kling", "create") == 1
-    assert await shop.balance() == 10_000
+    assert job_env.sandbox.calls("kling", "create") == 1
+    assert await job_env.balance() == 10_000
 
 
 # (Kling's code, the word the person is told by, whether the owner has to act): each class of refusal, once.
@@ -265,170 +267,172 @@ KLING_REFUSALS = [
 
 @pytest.mark.parametrize(("number", "code", "owners_to_mend"), KLING_REFUSALS)
 async def test_a_refused_clip_gives_the_money_back_once(
-    shop: Shop, number: int, code: str | None, owners_to_mend: bool
+    job_env: JobEnv, number: int, code: str | None, owners_to_mend: bool
 ) -> None:
     """A final no at submit: one call, no task, one refund, the owner told where it is theirs to mend."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO, prompt=f"a fox #sim:{number}")
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO, prompt=f"a fox #sim:{number}")
     await video_worker.submit(job.id)
-    failed = await shop.job(job.id)
+    failed = await job_env.job(job.id)
     assert failed.status is JobStatus.FAILED
     assert code in (None, failed.error_code)
-    assert shop.sandbox.calls("kling", "text-to-video") == 1
-    assert len(shop.sandbox.world.faces["kling"].store.tasks) == 0
-    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
-    told = await shop.told()
+    assert job_env.sandbox.calls("kling", "text-to-video") == 1
+    assert len(job_env.sandbox.world.faces["kling"].store.tasks) == 0
+    assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
+    told = await job_env.told()
     assert (1, "failed", job.id) in told
     assert bool([who for who, kind, _ in told if kind == "alert"]) is owners_to_mend
 
 
-async def alerts(shop: Shop) -> list[tuple[int, str, str | None]]:
-    return [told for told in await shop.told() if told[1] == "alert"]
+async def alerts(job_env: JobEnv) -> list[tuple[int, str, str | None]]:
+    return [told for told in await job_env.told() if told[1] == "alert"]
 
 
 @pytest.mark.parametrize("asked", ["the order", "the search", "the look"])
-async def test_the_owner_hears_of_a_key_that_was_withdrawn_wherever_it_is_refused(shop: Shop, asked: str) -> None:
+async def test_the_owner_hears_of_a_key_that_was_withdrawn_wherever_it_is_refused(job_env: JobEnv, asked: str) -> None:
     """Clips in flight are paid for: who can mend the key is told while it is time, not when their holds have ended."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO)
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO)
     if asked == "the search":
-        shop.sandbox.fault("kling", "text-to-video", drop="after", times=1)
+        job_env.sandbox.fault("kling", "text-to-video", drop="after", times=1)
     if asked != "the order":
         await video_worker.submit(job.id)
     refused = {"status": 401, "body": {"code": 1002, "message": "access key not found", "request_id": "x"}}
     for operation in ("text-to-video", "tasks"):
-        shop.sandbox.fault("kling", operation, times=10, **refused)
+        job_env.sandbox.fault("kling", operation, times=10, **refused)
     if asked == "the look":
-        await shop.db.write(job_rows.poll_now, (await shop.job(job.id)).external_id, None)
-        await poll_videos(shop.ctx, shop.queue)
+        await job_env.db.write(job_rows.poll_now, (await job_env.job(job.id)).external_id, None)
+        await poll_videos(job_env.ctx, job_env.queue)
     else:
         await video_worker.submit(job.id)
-    assert (await shop.job(job.id)).is_open is (asked != "the order")
-    assert len(await alerts(shop)) == len(shop.ctx.settings.admin_ids) > 0
+    assert (await job_env.job(job.id)).is_open is (asked != "the order")
+    assert len(await alerts(job_env)) == len(job_env.ctx.settings.admin_ids) > 0
 
 
 @pytest.mark.parametrize("step", ["image", "submit", "watch", "finish"])
 @pytest.mark.parametrize("gone", ["the model", "the key"])
-async def test_the_owner_hears_of_orders_that_nothing_here_can_make(shop: Shop, step: str, gone: str) -> None:
+async def test_the_owner_hears_of_orders_that_nothing_here_can_make(job_env: JobEnv, step: str, gone: str) -> None:
     """A model that left the catalogue, a provider without its key: whoever reads that we know of it reads the truth."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.IMAGE if step == "image" else JobType.VIDEO)
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.IMAGE if step == "image" else JobType.VIDEO)
     if step in ("watch", "finish"):
         await video_worker.submit(job.id)
-        await shop.db.write(job_rows.poll_now, (await shop.job(job.id)).external_id, None)
+        await job_env.db.write(job_rows.poll_now, (await job_env.job(job.id)).external_id, None)
     if step == "finish":
-        await change(shop, "UPDATE jobs SET step = 'finish', external_url = 'http://127.0.0.1/clip.mp4'")
+        await change(job_env, "UPDATE jobs SET step = 'finish', external_url = 'http://127.0.0.1/clip.mp4'")
     if gone == "the model":
-        await change(shop, "UPDATE jobs SET model = 'retired'")
+        await change(job_env, "UPDATE jobs SET model = 'retired'")
     else:
         providers = open_providers(gemini_api_key="", kling_api_key="")
-        shop.ctx.providers, kept = providers, shop.ctx.providers
+        job_env.ctx.providers, kept = providers, job_env.ctx.providers
         await kept.close()
     if step == "watch":
-        await poll_videos(shop.ctx, shop.queue)
+        await poll_videos(job_env.ctx, job_env.queue)
     else:
         await {"image": image_worker.run, "submit": video_worker.submit, "finish": video_worker.finish}[step](job.id)
-    assert len(await alerts(shop)) == len(shop.ctx.settings.admin_ids) > 0
-    ended = await shop.job(job.id)
+    assert len(await alerts(job_env)) == len(job_env.ctx.settings.admin_ids) > 0
+    ended = await job_env.job(job.id)
     if (step, gone) == ("watch", "the key"):
         assert ended.is_open, "the key may come back before the hold ends"
     else:
         assert ended.status is JobStatus.FAILED
-        assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+        assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
 
 
-async def test_the_owner_hears_of_a_job_that_our_own_fault_has_stopped(shop: Shop) -> None:
+async def test_the_owner_hears_of_a_job_that_our_own_fault_has_stopped(job_env: JobEnv) -> None:
     """A crash on every try: one refund, the person told, and the owner told where to read why."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO)
-    await change(shop, """UPDATE jobs SET params = '{"duration": "x", "resolution": "720p", "inputs": []}'""")
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO)
+    await change(job_env, """UPDATE jobs SET params = '{"duration": "x", "resolution": "720p", "inputs": []}'""")
     for _ in range(3):
-        await change(shop, "UPDATE jobs SET due_at = 1")
+        await change(job_env, "UPDATE jobs SET due_at = 1")
         await video_worker.submit(job.id)
-    ended = await shop.job(job.id)
+    ended = await job_env.job(job.id)
     assert (ended.status, ended.error_code) == (JobStatus.FAILED, "interrupted")
-    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
-    assert len(await alerts(shop)) == len(shop.ctx.settings.admin_ids) > 0
+    assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
+    assert len(await alerts(job_env)) == len(job_env.ctx.settings.admin_ids) > 0
 
 
 @pytest.mark.parametrize("number", [1302, 1303])
-async def test_a_full_kling_keeps_the_clip_waiting_in_its_row(shop: Shop, number: int) -> None:
+async def test_a_full_kling_keeps_the_clip_waiting_in_its_row(job_env: JobEnv, number: int) -> None:
     """Too many tasks at once: nothing was created, the order waits and goes through later, charged once."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO, prompt=f"a fox #sim:{number}@{shop.ctx.catalogue.retries.submit.tries}")
+    await job_env.give(1, 100)
+    job = await job_env.order(
+        type=JobType.VIDEO, prompt=f"a fox #sim:{number}@{job_env.ctx.catalogue.retries.submit.tries}"
+    )
     await video_worker.submit(job.id)
-    waiting = await shop.job(job.id)
+    waiting = await job_env.job(job.id)
     assert (waiting.status, waiting.step, waiting.lease_until) == (JobStatus.PROCESSING, JobStep.SUBMIT, None)
     await video_worker.submit(job.id)
-    await finish_clip(shop, job.id)
-    assert (await shop.job(job.id)).status is JobStatus.COMPLETED
-    assert await shop.entries() == BOUGHT
+    await finish_clip(job_env, job.id)
+    assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
+    assert await job_env.entries() == BOUGHT
 
 
 @pytest.mark.parametrize("scenario", ["clip_404", "clip_html", "broken_clip", "cut_clip"])
-async def test_a_clip_that_can_not_be_fetched_ends_in_the_money_back(shop: Shop, scenario: str) -> None:
+async def test_a_clip_that_can_not_be_fetched_ends_in_the_money_back(job_env: JobEnv, scenario: str) -> None:
     """Made at the provider, never in our hands: asked for again within reason, then refunded once."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO, prompt=f"a fox #sim:{scenario}")
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO, prompt=f"a fox #sim:{scenario}")
     await video_worker.submit(job.id)
 
     async def over() -> bool:
-        await finish_clip(shop, job.id)
-        return not (await shop.job(job.id)).is_open
+        await finish_clip(job_env, job.id)
+        return not (await job_env.job(job.id)).is_open
 
     await until(over, seconds=60, what="the clip is given up")
-    assert (await shop.job(job.id)).status is JobStatus.FAILED
-    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+    assert (await job_env.job(job.id)).status is JobStatus.FAILED
+    assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
 
 
-async def test_a_clip_that_fails_at_the_provider_gives_the_money_back(shop: Shop) -> None:
+async def test_a_clip_that_fails_at_the_provider_gives_the_money_back(job_env: JobEnv) -> None:
     """Late moderation: failed at the provider, refunded here, said once."""
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO, prompt="a fox #sim:late_moderation")
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO, prompt="a fox #sim:late_moderation")
     await video_worker.submit(job.id)
-    await finish_clip(shop, job.id)
-    assert (await shop.job(job.id)).status is JobStatus.FAILED
-    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
-    assert await shop.told() == [(1, "failed", job.id)]
+    await finish_clip(job_env, job.id)
+    assert (await job_env.job(job.id)).status is JobStatus.FAILED
+    assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
+    assert await job_env.told() == [(1, "failed", job.id)]
 
 
-async def test_a_failed_clip_that_was_billed_is_in_the_owners_books(shop: Shop) -> None:
+async def test_a_failed_clip_that_was_billed_is_in_the_owners_books(job_env: JobEnv) -> None:
     """Nobody promises that failed tasks are free: what the provider billed for one counts, whoever pays."""
-    shop.sandbox.world.faces["kling"].change({"bill_failures": True})
-    await shop.give(1, 100)
-    job = await shop.order(type=JobType.VIDEO, prompt="a fox #sim:fail")
+    job_env.sandbox.world.faces["kling"].change({"bill_failures": True})
+    await job_env.give(1, 100)
+    job = await job_env.order(type=JobType.VIDEO, prompt="a fox #sim:fail")
     await video_worker.submit(job.id)
-    await finish_clip(shop, job.id)
-    (call,) = await shop.db.read(job_rows.calls, job.id)
-    assert ((await shop.job(job.id)).status, call.cost_micro_usd) == (JobStatus.FAILED, 5 * 112_000)
-    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+    await finish_clip(job_env, job.id)
+    (call,) = await job_env.db.read(job_rows.calls, job.id)
+    assert ((await job_env.job(job.id)).status, call.cost_micro_usd) == (JobStatus.FAILED, 5 * 112_000)
+    assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
 
 
-async def test_a_hold_that_ran_out_pays_back_and_a_later_result_changes_nothing(shop: Shop) -> None:
+async def test_a_hold_that_ran_out_pays_back_and_a_later_result_changes_nothing(job_env: JobEnv) -> None:
     """Whoever comes after the hold's end finds the job closed; the result is the owner's loss."""
-    await shop.give(1, 100)
-    job = await shop.order(hold_ms=1)
-    claimed = await shop.db.write(job_rows.claim, job.id, JobStep.IMAGE)
+    await job_env.give(1, 100)
+    job = await job_env.order(hold_ms=1)
+    claimed = await job_env.db.write(job_rows.claim, job.id, JobStep.IMAGE)
     assert claimed is not None
-    sweeper = Sweeper(shop.ctx, shop.queue, Payments(shop.db, None, Texts()))
-    await until(lambda: _released(shop, sweeper, job.id), what="the hold is released")
+    sweeper = Sweeper(job_env.ctx, job_env.queue, Payments(job_env.db, None, Texts()))
+    await until(lambda: _released(job_env, sweeper, job.id), what="the hold is released")
     asset = asset_rows.NewAsset("late", 1, "k" * 8, "0" * 64, "image/png", 1, 1, 1)
-    assert await shop.db.write(job_rows.finish, job.id, claimed.attempt, asset, keep_ms=1000) is None
-    assert await shop.entries() == [*BOUGHT, ("refund", 1200)]
+    assert await job_env.db.write(job_rows.finish, job.id, claimed.attempt, asset, keep_ms=1000) is None
+    assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
 
 
-async def _released(shop: Shop, sweeper: Sweeper, job_id: str) -> bool:
+async def _released(job_env: JobEnv, sweeper: Sweeper, job_id: str) -> bool:
     await sweeper.release_overdue_holds()
-    return (await shop.job(job_id)).status is JobStatus.FAILED
+    return (await job_env.job(job_id)).status is JobStatus.FAILED
 
 
-async def test_a_failure_that_could_not_be_written_down_is_not_repeated_as_if_it_had_been(shop: Shop) -> None:
+async def test_a_failure_that_could_not_be_written_down_is_not_repeated_as_if_it_had_been(job_env: JobEnv) -> None:
     """The row does not say that the provider did nothing, so the step may not call again on the strength of that."""
-    await shop.give(1, 100)
-    job = await shop.order(prompt="a fox #sim:503_overloaded")
-    await change(shop, "CREATE TRIGGER deaf BEFORE UPDATE ON provider_calls BEGIN SELECT RAISE(ABORT, 'deaf'); END")
+    await job_env.give(1, 100)
+    job = await job_env.order(prompt="a fox #sim:503_overloaded")
+    await change(job_env, "CREATE TRIGGER deaf BEFORE UPDATE ON provider_calls BEGIN SELECT RAISE(ABORT, 'deaf'); END")
     await image_worker.run(job.id)
-    await change(shop, "DROP TRIGGER deaf")
-    assert shop.sandbox.calls("gemini", "generateContent") == 1
-    assert len(await shop.db.read(job_rows.calls, job.id)) == 1
-    assert (await shop.job(job.id)).is_open
+    await change(job_env, "DROP TRIGGER deaf")
+    assert job_env.sandbox.calls("gemini", "generateContent") == 1
+    assert len(await job_env.db.read(job_rows.calls, job.id)) == 1
+    assert (await job_env.job(job.id)).is_open
