@@ -19,10 +19,10 @@ pytest_plugins = [
     "tests.support.database_fixture",
     "tests.support.redis_fixture",
     "tests.support.sandbox_fixture",
-    "tests.support.shop_fixture",
-    "tests.support.edge_fixture",
-    "tests.support.bot_fixture",
-    "tests.support.process_fixture",
+    "tests.support.job_env",
+    "tests.support.payment_env",
+    "tests.support.bot_env",
+    "tests.support.process_env",
 ]
 
 

@@ -15,9 +15,9 @@ from services.common.i18n import Texts
 from services.errors import TopUpUnavailable
 from services.payments.topups import Payments
 from services.payments.yookassa.client import YooKassaGateway
-from tests.support.edge_fixture import HOOK, PaymentEnv
+from tests.support.job_env import until
+from tests.support.payment_env import HOOK, PaymentEnv
 from tests.support.sandbox_fixture import ADMIN
-from tests.support.shop_fixture import until
 
 
 async def credits(payment_env: PaymentEnv, user_id: int = 1) -> list[tuple[str, int]]:

@@ -25,9 +25,9 @@ from database.audit import run as books_audit
 from database.audit.checks import RULES
 from database.models import Database
 from tests.support.database_fixture import assert_books, url_of
+from tests.support.job_env import until
 from tests.support.redis_fixture import RedisServer
 from tests.support.sandbox_fixture import Sandbox
-from tests.support.shop_fixture import until
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSED_ON = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tests.app.test_main import command
 from tests.services.test_stars import invoice, pay, starry
-from tests.support.bot_fixture import BotEnv
+from tests.support.bot_env import BotEnv
 from tests.support.database_fixture import ROOT, run_program, url_of
-from tests.support.edge_fixture import PaymentEnv
+from tests.support.payment_env import PaymentEnv
 
 __all__ = ["starry"]
 

@@ -23,7 +23,7 @@ from database.models import (
     Refusal,
 )
 from tests.support.database_fixture import url_of
-from tests.support.empty_shop import lay_out
+from tests.support.empty_database import lay_out
 
 T = TypeVar("T")
 USERS = st.integers(1, 3)

@@ -28,10 +28,10 @@ from sandbox.world import World
 from tests.faults import points
 from tests.faults.seams import AFTER, BEFORE, Trap
 from tests.faults.stage import PATIENCE, SPEED, Stage, Violation, Zygote, until
-from tests.support.bot_fixture import ANYA
+from tests.support.bot_env import ANYA
+from tests.support.job_env import impatient_catalogue
 from tests.support.redis_fixture import RedisServer
 from tests.support.sandbox_fixture import Sandbox
-from tests.support.shop_fixture import impatient_catalogue
 
 GIFT = 100_000  # kopecks that Anya has when a story begins
 SETTINGS = {"gemini": {"pixel_scale": 0.1, "delay_scale": 0.01}, "kling": {"delay_scale": 0.01}}

@@ -18,9 +18,9 @@ from typing import Any
 from pysqlite3 import dbapi2 as sqlite
 
 from tests.faults.seams import AFTER, SharedClock, Trap
-from tests.support.bot_fixture import ANYA, BOT_ID, Person
+from tests.support.bot_env import ANYA, BOT_ID, Person
 from tests.support.database_fixture import ROOT
-from tests.support.process_fixture import free_port
+from tests.support.process_env import free_port
 from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 SPEED = 5.0  # simulated seconds a real second, outside; the shop's own clock jumps where nothing happens

@@ -17,7 +17,7 @@ from database.engine import SqliteFile
 from tests.database.test_migrations import VERSION_1_3
 from tests.faults.play import GIFT, Story
 from tests.faults.stage import Stage, until
-from tests.support.bot_fixture import ANYA, Json, Person, picture
+from tests.support.bot_env import ANYA, Json, Person, picture
 from tests.support.sandbox_fixture import TOKEN
 
 PICTURE, CLIP, FILMED = 1_200, 11_000, 11_000

@@ -17,8 +17,8 @@ from services.payments.yookassa.client import YooKassaError
 from tests.faults.examples import SOAK
 from tests.scenarios.test_kills import later
 from tests.support.database_fixture import assert_books
-from tests.support.edge_fixture import PaymentEnv
-from tests.support.shop_fixture import JobEnv
+from tests.support.job_env import JobEnv
+from tests.support.payment_env import PaymentEnv
 from workers import image_worker
 
 ROUNDS = 3 * max(SOAK, 1)

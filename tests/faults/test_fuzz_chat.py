@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from database.models import Tx
 from tests.faults.examples import drawn
-from tests.support.bot_fixture import ADMIN, ANYA, BOB, BotEnv, Json, until
+from tests.support.bot_env import ADMIN, ANYA, BOB, BotEnv, Json, until
 from tests.support.database_fixture import ROOT, snapshot
 
 MONEY = ("ledger", "balances", "reservations", "jobs", "refunds", "debts")

@@ -11,7 +11,7 @@ from database import flags as flag_rows
 from database import jobs as job_rows
 from database import schema
 from database import users as user_rows
-from tests.support.bot_fixture import ANYA, BotEnv, words_of
+from tests.support.bot_env import ANYA, BotEnv, words_of
 from tests.support.sandbox_fixture import ADMIN
 
 NBSP = "\u00a0"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from database import assets as asset_rows
 from database import jobs as job_rows
 from database.models import JobType
-from tests.support.bot_fixture import ANYA, BOB, BotEnv, Person, labels_of, words_of
+from tests.support.bot_env import ANYA, BOB, BotEnv, Person, labels_of, words_of
 
 NBSP = "\u00a0"
 
@@ -106,7 +106,7 @@ async def test_history_has_pages(bot_env: BotEnv) -> None:
         page = await anya.find("История")
         return page is not None and labels_of(page)[-1] == "‹ Новее"
 
-    from tests.support.bot_fixture import until
+    from tests.support.bot_env import until
 
     await until(second_page, what="the second page")
     assert len(labels_of(await anya.sees("История"))) == 3

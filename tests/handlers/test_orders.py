@@ -13,7 +13,7 @@ from database import jobs as job_rows
 from database.models import JobStatus, JobType
 from database.rows import Job
 from services.catalogue import SHIPPED
-from tests.support.bot_fixture import ANYA, BOB, BotEnv, Person, buttons_of, labels_of, open_bot_env, until, words_of
+from tests.support.bot_env import ANYA, BOB, BotEnv, Person, buttons_of, labels_of, open_bot_env, until, words_of
 from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 FOX = "рыжая лиса"

@@ -12,7 +12,7 @@ from database import assets as asset_rows
 from database import jobs as job_rows
 from database import schema
 from database.models import JobType
-from tests.support.bot_fixture import ANYA, BotEnv, Person, labels_of, picture, words_of
+from tests.support.bot_env import ANYA, BotEnv, Person, labels_of, picture, words_of
 
 NBSP = "\u00a0"
 

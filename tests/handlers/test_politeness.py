@@ -16,7 +16,7 @@ from database import users as user_rows
 from database.models import Tx
 from handlers import set_commands
 from handlers.commands import FLAG, PEOPLE
-from tests.support.bot_fixture import (
+from tests.support.bot_env import (
     ANYA,
     BOB,
     BOT_ID,

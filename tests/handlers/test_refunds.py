@@ -7,7 +7,7 @@ from typing import Any
 
 from database import payments as payment_rows
 from database.models import Payment, PaymentStatus
-from tests.support.bot_fixture import ADMIN, ANYA, BotEnv, buttons_of, until
+from tests.support.bot_env import ADMIN, ANYA, BotEnv, buttons_of, until
 
 
 async def paid(bot_env: BotEnv, user_id: int = ANYA, rubles: int = 500) -> Payment:

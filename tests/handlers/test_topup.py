@@ -15,7 +15,7 @@ from database.models import PaymentStatus, Tx
 from database.rows import Payment
 from database.schema import drafts
 from services.messaging.notifier import WAITS_MS
-from tests.support.bot_fixture import ANYA, BotEnv, Person, buttons_of, labels_of, open_bot_env, until, words_of
+from tests.support.bot_env import ANYA, BotEnv, Person, buttons_of, labels_of, open_bot_env, until, words_of
 from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 NBSP = "\u00a0"

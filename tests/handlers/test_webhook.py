@@ -17,7 +17,7 @@ from database.models import JobStep, JobType, Tx
 from handlers.webhook import MAX_BACKGROUND, create_web_app
 from tests.faults.examples import drawn
 from tests.support.database_fixture import Clock, assert_books, snapshot
-from tests.support.edge_fixture import PaymentEnv
+from tests.support.payment_env import PaymentEnv
 from tests.support.route_fixture import (
     LIMITS,
     RAILS,

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from services.settings import YOOKASSA_SENDERS
-from tests.support.edge_fixture import PaymentEnv
+from tests.support.payment_env import PaymentEnv
 from tests.support.route_fixture import (
     SECRET,
     SECRET_HEADER,

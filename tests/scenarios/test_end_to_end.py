@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from database import jobs as job_rows
 from database.models import Job, JobStatus, JobType
-from tests.support.bot_fixture import ANYA, Person, picture
-from tests.support.process_fixture import ProcessEnv
+from tests.support.bot_env import ANYA, Person, picture
+from tests.support.job_env import until
+from tests.support.process_env import ProcessEnv
 from tests.support.redis_fixture import RedisServer
-from tests.support.shop_fixture import until
 
 
 async def buy_everything(process_env: ProcessEnv, person: Person) -> list[Job]:

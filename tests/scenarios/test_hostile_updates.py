@@ -20,10 +20,10 @@ from database.models import Database, DatabaseUnavailable, JobStep, JobType, Tx
 from handlers.updates import MOST_AT_ONCE, MOST_TRIES, MOST_WAITING, Updates
 from services.messaging.telegram import make_bot
 from tests.support.database_fixture import Clock
-from tests.support.edge_fixture import PaymentEnv
+from tests.support.job_env import JobEnv, until
+from tests.support.payment_env import PaymentEnv
 from tests.support.route_fixture import Heard, deliver, good, inbox_rows, open_heard, opened
 from tests.support.sandbox_fixture import TOKEN, Sandbox
-from tests.support.shop_fixture import JobEnv, until
 
 
 async def test_a_callback_leaves_nothing_undone_even_when_nobody_has_time(payment_env: PaymentEnv) -> None:

@@ -22,7 +22,7 @@ from services.common.i18n import Texts
 from services.jobs import message_of
 from services.payments.topups import Payments
 from services.queue import Queue
-from tests.support.shop_fixture import JobEnv, until
+from tests.support.job_env import JobEnv, until
 from workers import image_worker, video_worker
 from workers.runtime import lease
 from workers.step import MAX_ROUNDS

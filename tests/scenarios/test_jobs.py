@@ -25,10 +25,10 @@ from scheduler.video_poller import poll_videos
 from services.common.i18n import Texts
 from services.payments.topups import Payments
 from tests.scenarios.test_kills import SHOP, STEP, change, environment, later
-from tests.support.bot_fixture import ANYA, open_bot_env, picture
+from tests.support.bot_env import ANYA, open_bot_env, picture
 from tests.support.database_fixture import assert_books, program
+from tests.support.job_env import JobEnv, until
 from tests.support.sandbox_fixture import TOKEN, Sandbox
-from tests.support.shop_fixture import JobEnv, until
 from workers import image_worker, video_worker
 
 BOUGHT = [("test", 10_000), ("reserve", -1200)]

@@ -14,8 +14,8 @@ from sqlalchemy import text
 from database import jobs as job_rows
 from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
 from tests.support.database_fixture import assert_books, program
+from tests.support.job_env import JobEnv, until
 from tests.support.sandbox_fixture import SPEED
-from tests.support.shop_fixture import JobEnv, until
 from workers import image_worker, video_worker
 
 STEP = """

@@ -29,11 +29,11 @@ from services.queue import Queue
 from tests.services.test_stars import entries as star_entries
 from tests.services.test_stars import paid as paid_in_stars
 from tests.services.test_stars import with_packs
-from tests.support.bot_fixture import ANYA, BOT_ID, BotEnv, open_bot_env
-from tests.support.edge_fixture import PaymentEnv
+from tests.support.bot_env import ANYA, BOT_ID, BotEnv, open_bot_env
+from tests.support.job_env import JobEnv, until
+from tests.support.payment_env import PaymentEnv
 from tests.support.redis_fixture import RedisServer
 from tests.support.sandbox_fixture import ADMIN, Sandbox
-from tests.support.shop_fixture import JobEnv, until
 
 PEOPLE_ARE_CALLED = {"user_id", "admin_id", "requested_by", "decided_by"}
 

@@ -18,8 +18,8 @@ from database.models import PaymentStatus, Tx
 from services.errors import TopUpUnavailable
 from services.payments.topups import NOTIFICATION_TRIES
 from tests.support.database_fixture import ROOT, assert_books, program
-from tests.support.edge_fixture import PaymentEnv
-from tests.support.shop_fixture import until
+from tests.support.job_env import until
+from tests.support.payment_env import PaymentEnv
 
 
 async def entries(payment_env: PaymentEnv, user_id: int = 1) -> list[tuple[str, int]]:

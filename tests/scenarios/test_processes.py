@@ -16,10 +16,10 @@ from sqlalchemy import text
 
 from database.models import Database, DatabaseError, DatabaseUnavailable, JobStatus
 from tests.scenarios.test_kills import STEP, change, environment
-from tests.support.bot_fixture import ANYA, Person
+from tests.support.bot_env import ANYA, Person
 from tests.support.database_fixture import program, run_program, snapshot
-from tests.support.process_fixture import Process, ProcessEnv
-from tests.support.shop_fixture import JobEnv, until
+from tests.support.job_env import JobEnv, until
+from tests.support.process_env import Process, ProcessEnv
 
 STOPS_INSIDE = """
 import sys

@@ -18,7 +18,7 @@ from services.common.i18n import Texts
 from services.jobs import message_of
 from services.payments.topups import Payments
 from tests.support.database_fixture import assert_books
-from tests.support.shop_fixture import HandQueue, JobEnv, until
+from tests.support.job_env import HandQueue, JobEnv, until
 from workers import image_worker
 
 

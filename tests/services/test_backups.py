@@ -21,7 +21,7 @@ from services.ops import backups
 from services.ops.backups import AGAIN_MS, DUE, EVERY_MS, FIRST_MS, Backups
 from services.ops.metrics import Metrics
 from services.queue import Queue
-from tests.support.bot_fixture import BotEnv, until
+from tests.support.bot_env import BotEnv, until
 from tests.support.database_fixture import HOUR, Clock, program, url_of
 
 ADMIN = 9001

@@ -17,7 +17,7 @@ from services.errors import BadOrder
 from services.job_context import JobContext
 from services.jobs import Jobs
 from services.settings import Settings
-from tests.support.shop_fixture import JobEnv, until
+from tests.support.job_env import JobEnv, until
 from workers import image_worker, video_worker
 from workers.runtime import install
 

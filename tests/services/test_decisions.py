@@ -14,7 +14,7 @@ from database import payments as payment_rows
 from database.audit.checks import run_checks
 from database.models import Difference, DifferenceState, IllegalMove, Payment, PaymentStatus, Tx
 from services.payments.yookassa.client import YooKassaError
-from tests.support.edge_fixture import PaymentEnv
+from tests.support.payment_env import PaymentEnv
 from tests.support.sandbox_fixture import ADMIN
 
 

@@ -14,7 +14,7 @@ from services.common.i18n import Texts
 from services.ops.disk import MOST_WAL_BYTES, DiskWatch, Room, measure
 from services.ops.metrics import Metrics
 from services.queue import Queue
-from tests.support.bot_fixture import BotEnv, until
+from tests.support.bot_env import BotEnv, until
 from tests.support.database_fixture import HOUR, Clock
 
 MB = 1024 * 1024

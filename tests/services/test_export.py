@@ -20,9 +20,9 @@ from services.ops.margin import BOOKS, last_days, write_book
 from services.payments.reconciliation import Report, credited_since, returned_since
 from services.payments.settlement import PROVIDER
 from tests.app.test_main import command
-from tests.support.bot_fixture import ADMIN, ANYA, BotEnv
+from tests.support.bot_env import ADMIN, ANYA, BotEnv
 from tests.support.database_fixture import busy, url_of
-from tests.support.edge_fixture import PaymentEnv
+from tests.support.payment_env import PaymentEnv
 
 ALWAYS = Period.parse("2000-01-01", "2100-01-01")
 

@@ -14,7 +14,7 @@ from database import ledger, outbox, schema
 from database import users as user_rows
 from database.models import Tx
 from database.rows import Job
-from tests.support.bot_fixture import ANYA, BotEnv, Person, labels_of, open_bot_env, until, words_of
+from tests.support.bot_env import ANYA, BotEnv, Person, labels_of, open_bot_env, until, words_of
 from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 NBSP = "\u00a0"

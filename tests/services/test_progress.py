@@ -22,7 +22,7 @@ from services.common.keyed_lock import KeyedLock
 from services.jobs import quote
 from services.messaging.progress import LiveMessages, watched_jobs
 from services.messaging.telegram import Pace, make_bot
-from tests.support.bot_fixture import ANYA
+from tests.support.bot_env import ANYA
 from tests.support.database_fixture import Clock, plan_of
 from tests.support.sandbox_fixture import Sandbox
 

@@ -22,8 +22,8 @@ from services.payments.receipts import BadEmail, parse_email, terms_of
 from services.payments.reconciliation import Reconciliation
 from services.payments.refunds import Refunds, YooKassaRefunds
 from services.payments.topups import Payments
-from tests.support.bot_fixture import ANYA, BotEnv, open_bot_env
-from tests.support.edge_fixture import PaymentEnv
+from tests.support.bot_env import ANYA, BotEnv, open_bot_env
+from tests.support.payment_env import PaymentEnv
 from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 ADDRESS = "anna.k+bot@Example.org"

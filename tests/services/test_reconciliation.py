@@ -20,7 +20,7 @@ from services.ops.metrics import Metrics
 from services.payments.reconciliation import COMPARED, Reconciliation, credited_since, returned_since
 from services.payments.yookassa.client import YooKassaError
 from services.queue import Queue
-from tests.support.edge_fixture import PaymentEnv
+from tests.support.payment_env import PaymentEnv
 from tests.support.sandbox_fixture import ADMIN
 
 

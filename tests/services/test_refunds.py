@@ -19,9 +19,9 @@ from database.refunds import NewRefund, Undecided
 from services.payments.refunds import Refunds, YooKassaRefunds
 from services.payments.yookassa.client import Receipt, build_payment_body, build_refund_body
 from tests.support.database_fixture import assert_books, program
-from tests.support.edge_fixture import PaymentEnv
+from tests.support.job_env import until
+from tests.support.payment_env import PaymentEnv
 from tests.support.sandbox_fixture import ADMIN
-from tests.support.shop_fixture import until
 
 
 async def entries(payment_env: PaymentEnv, user_id: int = 1) -> list[tuple[str, int]]:

@@ -19,7 +19,7 @@ from database.models import IllegalMove, NotFound, Payment, PaymentStatus, Tx
 from services.catalogue import SHIPPED, CatalogueError, load_catalogue
 from services.payments.reconciliation import COMPARED
 from services.payments.yookassa.client import YooKassaError
-from tests.support.bot_fixture import ADMIN, ANYA, BOB, BotEnv, Person, labels_of, open_bot_env, words_of
+from tests.support.bot_env import ADMIN, ANYA, BOB, BotEnv, Person, labels_of, open_bot_env, words_of
 from tests.support.sandbox_fixture import Sandbox
 
 PACKS = "maximum = 10000000\nstars = [{ kopecks = 10000, price = 90 }, { kopecks = 50000, price = 440 }]"

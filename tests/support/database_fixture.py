@@ -18,7 +18,7 @@ from sqlalchemy import event, text
 
 from database.audit.checks import check_file, run_checks
 from database.models import Database, Tx
-from tests.support.empty_shop import lay_out
+from tests.support.empty_database import lay_out
 
 ROOT = Path(__file__).resolve().parents[2]
 MINUTE = 60_000

@@ -23,8 +23,8 @@ from services.common.i18n import Texts
 from services.messaging.telegram import make_bot
 from services.payments.topups import Payments
 from services.payments.yookassa.client import YooKassaGateway
-from tests.support.edge_fixture import PaymentEnv
-from tests.support.empty_shop import lay_out
+from tests.support.empty_database import lay_out
+from tests.support.payment_env import PaymentEnv
 from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 SMALL: Final = 64 * 1024

@@ -15,7 +15,7 @@ from scheduler.video_poller import poll_videos
 from services.common.i18n import Texts
 from services.payments.topups import Payments
 from services.providers import open_providers
-from tests.support.shop_fixture import JobEnv, until
+from tests.support.job_env import JobEnv, until
 from workers import image_worker, video_worker
 
 BOUGHT = [("test", 10_000), ("reserve", -1200)]

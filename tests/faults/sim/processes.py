@@ -37,7 +37,7 @@ from tests.faults.sim.providers import SimGemini, SimKling, connect
 from tests.faults.sim.telegram import SimTelegram
 from tests.faults.sim.world import ADMIN, Machine, World, current
 from tests.faults.sim.yookassa import SHOP, SimYooKassa
-from tests.support.empty_shop import lay_out
+from tests.support.empty_database import lay_out
 from workers.runtime import install
 
 P = ParamSpec("P")

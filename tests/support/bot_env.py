@@ -19,7 +19,7 @@ from app.bot import Shop
 from database.models import Database
 from services.messaging.telegram import Pace
 from tests.support.database_fixture import assert_books
-from tests.support.empty_shop import lay_out
+from tests.support.empty_database import lay_out
 from tests.support.sandbox_fixture import ADMIN, TOKEN, Sandbox
 
 BOT_ID = int(TOKEN.split(":")[0])

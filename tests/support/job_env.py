@@ -20,7 +20,7 @@ from services.job_context import JobContext
 from services.queue import FUNCTIONS, Queue, Step, load_function
 from services.settings import Settings
 from tests.support.database_fixture import assert_books
-from tests.support.empty_shop import lay_out
+from tests.support.empty_database import lay_out
 from tests.support.sandbox_fixture import Sandbox
 from workers.runtime import install
 

@@ -19,10 +19,10 @@ import pytest_asyncio
 from database import jobs as job_rows
 from database import ledger
 from database.models import Database, Job
-from tests.support.bot_fixture import Person
+from tests.support.bot_env import Person
 from tests.support.database_fixture import ROOT, assert_books
+from tests.support.job_env import until
 from tests.support.sandbox_fixture import Sandbox
-from tests.support.shop_fixture import until
 
 START_SECONDS = 60.0
 

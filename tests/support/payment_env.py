@@ -22,7 +22,7 @@ from services.payments.topups import Payments
 from services.payments.yookassa.client import YooKassaGateway
 from services.settings import Settings
 from tests.support.database_fixture import assert_books
-from tests.support.empty_shop import lay_out
+from tests.support.empty_database import lay_out
 from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 HOOK = "/webhooks/yookassa"
