@@ -153,7 +153,7 @@ def test_make_targets_and_commands_exist(name: str) -> None:
     targets = set(re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE))
     said = set(re.findall(r"(?:^|[`\s(])make ([a-z]+)\b", commands(name)))
     assert said - targets == set()
-    known = set(re.findall(r'add_parser\("([a-z-]+)"', text_of("main.py"))) | {"backup", "restore"}
+    known = set(re.findall(r'add_parser\("([a-z-]+)"', text_of("app/command_line.py"))) | {"backup", "restore"}
     assert set(re.findall(r"main\.py ([a-z][a-z-]*)", commands(name))) - known == set()
 
 

@@ -18,9 +18,7 @@ from database import jobs as job_rows
 from database.models import CallOutcome, Job, JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
-from services.common.i18n import Texts
 from services.jobs import message_of
-from services.payments.topups import Payments
 from services.queue import Queue
 from tests.support.job_env import JobEnv, until
 from workers import image_worker, video_worker
@@ -33,7 +31,7 @@ DAY_MS = 24 * 3600 * 1000
 
 @pytest_asyncio.fixture
 async def sweeper(job_env: JobEnv) -> AsyncIterator[Sweeper]:
-    yield Sweeper(job_env.ctx, job_env.queue, Payments(job_env.db, None, Texts()))
+    yield Sweeper(job_env.ctx, job_env.queue)
 
 
 async def change(job_env: JobEnv, statement: str, **values: object) -> None:
