@@ -26,7 +26,7 @@ Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 BAN_NOTICE_SECONDS: Final = 3600.0
 MOST_NOTICES: Final = 10_000
-ANSWER_LIMIT: Final = 200  # characters of a tap's answer (telegram sheet, section 2)
+ANSWER_LIMIT: Final = 200  # characters of a tap's answer (docs/reference/telegram.md, section 2)
 ANSWER_SECONDS: Final = 5.0  # an order must not wait longer for a wheel to stop
 
 

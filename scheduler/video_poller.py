@@ -22,7 +22,7 @@ POLL_MS = 8_000
 LATE_POLL_MS = 30_000
 LATE_SECONDS = 300
 AT_ONCE = 4  # questions to a provider at a time: one that hangs must not keep the others waiting
-TYPICAL_SECONDS = 150  # a clip's usual time, for the bar in the live message (kling sheet, section 12)
+TYPICAL_SECONDS = 150  # a clip's usual time, for the bar in the live message (docs/reference/kling.md, section 12)
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,8 @@ async def _ask(ctx: JobContext, name: str, jobs: Sequence[Job]) -> dict[str, Vid
         return await provider.poll([job.external_id for job in jobs if job.external_id])
     except ProviderError as error:
         if error.code is ErrorCode.BAD_REQUEST and len(jobs) > 1:
-            return await _ask_in_halves(ctx, name, jobs)  # how many ids one question may carry is not documented
+            # How many ids one question may carry is not known (docs/reference/kling.md, section 3).
+            return await _ask_in_halves(ctx, name, jobs)
         # A failed poll never means a failed task.
         event(_log, "watch.look_failed", level=logging.WARNING, provider=name, error=str(error))
         await _alert_admins(ctx, error, name, jobs[0].model)

@@ -22,7 +22,8 @@ from services.common.log import event
 from services.errors import BadOrder, ServiceError
 from services.messaging.telegram import Screen, change, remove, show
 
-ALBUM_SECONDS: Final = 1.0  # an album has no end mark: it is over when nothing has come for so long
+# An album has no end mark (docs/reference/telegram.md, section 4): it is over when nothing has come for so long.
+ALBUM_SECONDS: Final = 1.0
 _ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 _log = logging.getLogger(__name__)

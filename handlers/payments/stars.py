@@ -1,4 +1,7 @@
-"""Paying in Telegram Stars, and what Telegram wants of every bot that sells: a way to ask, and terms."""
+"""Paying in Telegram Stars, and what Telegram wants of every bot that sells: a way to ask, and terms.
+
+Facts: docs/reference/telegram.md, section 7.
+"""
 
 from __future__ import annotations
 

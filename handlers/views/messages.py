@@ -18,7 +18,7 @@ from services.errors import BadOrder
 from services.jobs import stage
 from services.messaging.telegram import Screen, cut
 
-CAPTION_PROMPT: Final = 600  # of the 1024 units a caption may have (telegram sheet, section 2)
+CAPTION_PROMPT: Final = 600  # of the 1024 units a caption may have (docs/reference/telegram.md, section 2)
 LIVE_PROMPT: Final = 200
 TITLE: Final = 40
 USUAL_PICTURE_MS: Final = 40_000  # what `live-working` promises

@@ -17,7 +17,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageOps
 from sandbox.art.compose import Scene
 from sandbox.art.text import caption, font
 
-FPS = 24  # (Kling sheet, section 5)
+FPS = 24  # (docs/reference/kling.md, section 5)
 SAMPLE_RATE = 44_100
 Frames = Callable[[float], Image.Image]
 

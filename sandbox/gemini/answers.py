@@ -1,4 +1,7 @@
-"""Bodies of 200: pictures, drafts, refusals and the oddities of gateways (Nano Banana sheet, sections 4, 5, 12)."""
+"""Bodies of 200: pictures, drafts, refusals and the oddities of gateways.
+
+Facts: docs/reference/gemini.md, sections 4, 5, 12.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ REFUSAL_TEXT = (
     "Unable to show the generated image. The model could not generate the image based on the prompt provided. "
     "You will not be charged for this request. Try rephrasing the prompt."
 )
-GENEROUS = frozenset({"IMAGE_OTHER"})  # Its own message says that the call is free (section 5).
+# Its own message says that the call is free (docs/reference/gemini.md, section 5).
+GENEROUS = frozenset({"IMAGE_OTHER"})
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Draft:
 
 
 def ratio_of(order: Order) -> str:
-    """The asked ratio; else that of the last input picture; else square (section 3)."""
+    """The asked ratio; else that of the last input picture; else square (docs/reference/gemini.md, section 3)."""
     if order.ratio is not None:
         return order.ratio
     if not order.photos:
@@ -168,7 +172,7 @@ def _thoughts(draft: Draft) -> int:
 
 
 def _usage(draft: Draft, images: int, *, blocked: bool = False) -> tuple[dict[str, Any], int]:
-    """usageMetadata and the cost in millionths of a dollar (sections 4 and 9)."""
+    """usageMetadata and the cost in millionths of a dollar (docs/reference/gemini.md, sections 4 and 9)."""
     order, model = draft.order, draft.order.model
     text, photos = max(1, order.text_length // 4), order.inputs * model.photo_tokens
     thoughts = 0 if blocked else _thoughts(draft)

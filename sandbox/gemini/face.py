@@ -208,7 +208,10 @@ class Face:
     async def _wait(
         self, request: web.Request, order: validation.Order, chosen: dict[str, Scenario], entry: Entry
     ) -> None:
-        """The model thinks: lognormal around its median with a slow tail (section 7), or what the scenario says."""
+        """The model thinks: lognormal around its median with a slow tail, or what the scenario says.
+
+        The medians: docs/reference/gemini.md, section 7.
+        """
         if "slow" in chosen:
             delay = chosen["slow"].number(120)
         else:

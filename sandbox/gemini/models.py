@@ -1,4 +1,4 @@
-"""The image models as data: what each takes, its latency and its price (Nano Banana sheet, sections 1, 7, 9)."""
+"""The image models as data: what each takes, its latency and its price (docs/reference/gemini.md, sections 1, 7, 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of every scenario and the refusals among them (Nano Banana sheet, sections 6 and 13)."""
+"""Names of every scenario and the refusals among them (docs/reference/gemini.md, sections 6 and 13)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Thought signatures: opaque to the client, bound to the model, refused when altered (section 10)."""
+"""Thought signatures: opaque to the client, bound to the model, refused when altered.
+
+Facts: docs/reference/gemini.md, section 10.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the bytes of a request to an order the drawing can fill, or a refusal (Nano Banana sheet, section 3)."""
+"""From the bytes of a request to an order the drawing can fill, or a refusal (docs/reference/gemini.md, section 3)."""
 
 from __future__ import annotations
 

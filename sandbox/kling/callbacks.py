@@ -1,4 +1,7 @@
-"""Callbacks on every change of state, signed as Standard Webhooks, and the ways in which they go wrong (section 6)."""
+"""Callbacks on every change of state, signed as Standard Webhooks, and the ways in which they go wrong.
+
+Facts: docs/reference/kling.md, section 6.
+"""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ class Face:
         return data
 
     async def _package(self, request: web.Request) -> dict[str, Any]:
-        """Deductions task by task (section 10), newest first."""
+        """Deductions task by task (docs/reference/kling.md, section 10), newest first."""
         ended = ["succeeded", "failed"] if self.settings.bill_failures else ["succeeded"]
         page = self.store.page(
             {**validation.parsed(await request.read()), "filters": [{"key": "status", "values": ended}]}

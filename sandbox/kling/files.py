@@ -1,4 +1,7 @@
-"""Results at signed addresses that expire; a clip is drawn when first asked for (Kling sheet, section 5)."""
+"""Results at signed addresses that expire; a clip is drawn when first asked for.
+
+Facts: docs/reference/kling.md, section 5.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The life of a task: its states in time, what is told of it, and to whom (Kling sheet, sections 3, 4, 6)."""
+"""The life of a task: its states in time, what is told of it, and to whom.
+
+Facts: docs/reference/kling.md, sections 3, 4, 6.
+"""
 
 from __future__ import annotations
 

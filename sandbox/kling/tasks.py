@@ -1,4 +1,4 @@
-"""Tasks, their slots and units, and the lists they are found in (Kling sheet, sections 3, 4, 9, 10)."""
+"""Tasks, their slots and units, and the lists they are found in (docs/reference/kling.md, sections 3, 4, 9, 10)."""
 
 from __future__ import annotations
 
@@ -124,7 +124,10 @@ class Store:
         return [task for task in found if task is not None and task.visible_at <= self._now()]
 
     def page(self, body: dict[str, Any]) -> dict[str, Any]:
-        """`POST /tasks`: newest first, by cursor; `result` is missing where nothing is found (section 3)."""
+        """`POST /tasks`: newest first, by cursor; `result` is missing where nothing is found.
+
+        Facts: docs/reference/kling.md, section 3.
+        """
         query = _query(body, self._now())
         found: list[Task] = []
         more = False

@@ -1,6 +1,7 @@
-"""From a request body to an order, or 400 in the service's words (Kling sheet, section 2).
+"""From a request body to an order, or 400 in the service's words (docs/reference/kling.md, section 2).
 
-Unknown keys are passed over without a word, as the service does (section 2.5); known ones are of strict type.
+Unknown keys are passed over without a word, as the service does (docs/reference/kling.md, section 2.5); known ones are
+of strict type.
 """
 
 from __future__ import annotations
@@ -190,7 +191,10 @@ def _contents(contents: Any, model: Model, resolution: str, audio: str) -> tuple
 
 
 def _shots(prompt: str, seconds: int) -> None:
-    """`shot 1, 2, words; shot 2, 3, words;`: one to six shots whose seconds make up the clip (section 2.1)."""
+    """`shot 1, 2, words; shot 2, 3, words;`: one to six shots whose seconds make up the clip.
+
+    The grammar: docs/reference/kling.md, section 2.1.
+    """
     if not SHOT.match(prompt):
         return
     position, total, number = 0, 0, 0

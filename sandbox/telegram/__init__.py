@@ -36,7 +36,7 @@ def ok(result: Any) -> web.Response:
 
 
 def refused(error: ApiError) -> web.Response:
-    """The Bot API's error object; the HTTP status is the error code (telegram sheet, section 1)."""
+    """The Bot API's error object; the HTTP status is the error code (docs/reference/telegram.md, section 1)."""
     body: dict[str, Any] = {"ok": False, "error_code": error.status, "description": error.description}
     headers = {}
     if error.retry_after is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ApiError(Exception):
-    """An answer with `ok: false` (telegram sheet, section 3).
+    """An answer with `ok: false` (docs/reference/telegram.md, section 3).
 
     `status` is the HTTP status and the `error_code`, `retry_after` is in seconds.
     """

@@ -1,4 +1,7 @@
-"""Telegram's pace: about 30 messages a second over all chats and one a second in one, short bursts pass."""
+"""Telegram's pace: about 30 messages a second over all chats and one a second in one, short bursts pass.
+
+The figures: docs/reference/telegram.md, section 2.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ class Bucket:
 
 @dataclass
 class Pace:
-    """The knobs, settable through `/_control/telegram/settings` (telegram sheet, section 2)."""
+    """The knobs, settable through `/_control/telegram/settings` (docs/reference/telegram.md, section 2)."""
 
     enabled: bool = True
     overall_per_second: float = 30.0

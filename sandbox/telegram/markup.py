@@ -1,4 +1,4 @@
-"""Keyboards, checked as Telegram checks them (telegram sheet, sections 2, 3 and 8)."""
+"""Keyboards, checked as Telegram checks them (docs/reference/telegram.md, sections 2, 3 and 8)."""
 
 from __future__ import annotations
 

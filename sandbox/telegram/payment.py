@@ -39,7 +39,7 @@ async def pay(call: Call, chat: Chat, invoice: Invoice, *, once: bool) -> Json:
 
 
 async def _asked(call: Call, chat: Chat, invoice: Invoice) -> Query:
-    """Put the question to the bot and wait for its word, 10 s at most (telegram sheet, section 7)."""
+    """Put the question to the bot and wait for its word, 10 s at most (docs/reference/telegram.md, section 7)."""
     clock, events = call.telegram.world.clock, call.telegram.events
     query = Query(call.bot.next_query_id(), chat.person.id, clock.now())
     call.bot.queries[query.id] = query

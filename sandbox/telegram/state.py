@@ -251,7 +251,7 @@ class Telegram:
         return bot.chats[user_id]
 
     def chat_for_bot(self, bot: Bot, user_id: int) -> Chat:
-        """The chat a bot writes to. Raises ApiError as Telegram refuses (telegram sheet, section 3)."""
+        """The chat a bot writes to. Raises ApiError as Telegram refuses (docs/reference/telegram.md, section 3)."""
         if user_id not in self.people:
             raise bad_request("chat not found")
         chat = self.chat(bot, user_id)

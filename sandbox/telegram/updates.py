@@ -1,4 +1,4 @@
-"""One bot's queue of updates and long polling over it (telegram sheet, section 4)."""
+"""One bot's queue of updates and long polling over it (docs/reference/telegram.md, section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YooKassa API v3 with its checkout page and notifications, from the YooKassa contract sheet.
+"""YooKassa API v3 with its checkout page and notifications (docs/reference/yookassa.md, sections 0-10 and 13).
 
 `/yookassa/v3/…` is the API, `/yookassa/checkout/<payment id>` the page a payer sees, `/_control/yookassa/…` the back
 door: pay, decline, expire, refund from the profile, settings, notifications.

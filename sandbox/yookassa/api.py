@@ -1,4 +1,7 @@
-"""The API itself: routes, credentials, keys and error answers under `/yookassa/v3/…` (YooKassa sheet, sections 1-8)."""
+"""The API itself: routes, credentials, keys and error answers under `/yookassa/v3/…`.
+
+Facts: docs/reference/yookassa.md, sections 1-8.
+"""
 
 from __future__ import annotations
 
@@ -139,7 +142,10 @@ class Api:
         return answer
 
     def _replay(self, earlier: Outcome) -> dict[str, Any]:
-        """The docs promise both the first answer and the current object (YooKassa sheet, section 1): a setting."""
+        """The first answer or the current object: both are promised, a setting chooses.
+
+        The promises: docs/reference/yookassa.md, section 1.
+        """
         if earlier.failure is not None:
             raise earlier.failure.with_traceback(None)
         assert earlier.show is not None

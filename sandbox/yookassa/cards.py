@@ -1,4 +1,7 @@
-"""The test cards of a YooKassa test shop and what paying with each of them leads to (YooKassa sheet, section 10)."""
+"""The test cards of a YooKassa test shop and what paying with each of them leads to.
+
+Facts: docs/reference/yookassa.md, section 10.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The memory of idempotence keys: per shop, method and path, for 24 hours (YooKassa sheet, section 1)."""
+"""The memory of idempotence keys: per shop, method and path, for 24 hours (docs/reference/yookassa.md, section 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Lists of payments, refunds and receipts: filters, newest first, pages by cursor (YooKassa sheet, section 5)."""
+"""Lists of payments, refunds and receipts: filters, newest first, pages by cursor.
+
+Facts: docs/reference/yookassa.md, section 5.
+"""
 
 from __future__ import annotations
 

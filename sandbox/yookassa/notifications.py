@@ -1,7 +1,7 @@
 """Notifications: what the shop tells, how often it repeats itself, and every way in which they may go wrong.
 
 An answer other than 200, or none, is followed by another try with growing gaps during 24 h of the world's clock
-(YooKassa sheet, section 9; the gaps themselves are not published).
+(docs/reference/yookassa.md, section 9; the gaps themselves are not published).
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Notifier:
         try:
             async with (
                 self._slots,
-                # Any certificate will do, even a self-signed one (YooKassa sheet, section 9).
+                # Any certificate will do, even a self-signed one (docs/reference/yookassa.md, section 9).
                 aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=source, ssl=False)) as session,
                 session.post(
                     url or settings.notification_url,

@@ -1,4 +1,7 @@
-"""Payments and refunds as the shop keeps them, and the JSON in which they leave it (YooKassa sheet, sections 2-7)."""
+"""Payments and refunds as the shop keeps them, and the JSON in which they leave it.
+
+Facts: docs/reference/yookassa.md, sections 2-7.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,10 @@ class Payment:
         return self.status in ("succeeded", "canceled")
 
     def as_json(self, settings: ShopSettings, now: float) -> dict[str, Any]:
-        """The object as the API shows it at `now`; fields come and go with the status as on the sheet."""
+        """The object as the API shows it at `now`; fields come and go with the status.
+
+        Facts: docs/reference/yookassa.md, sections 2 and 3.
+        """
         shown: dict[str, Any] = {
             "id": self.id,
             "status": self.status,
@@ -146,7 +152,7 @@ class Refund:
         return _with_quirks(shown, settings, settings.refund_patch)
 
     def _receipt_registration(self, settings: ShopSettings, now: float) -> str:
-        """As a payment's: yookassa.ru, "Чеки при возвратах", has this parameter in the object of a refund as well."""
+        """As a payment's; the object of a refund has this parameter as well (docs/reference/yookassa.md, section 7)."""
         if self.status == "canceled":
             return "canceled"
         waits = self.status == "pending" or now < self.created_at + settings.receipt_delay

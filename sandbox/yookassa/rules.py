@@ -1,4 +1,4 @@
-"""What YooKassa accepts: the form of every request body (YooKassa sheet, sections 2, 6, 7 and 13)."""
+"""What YooKassa accepts: the form of every request body (docs/reference/yookassa.md, sections 2, 6, 7 and 13)."""
 
 from __future__ import annotations
 

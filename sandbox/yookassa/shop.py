@@ -55,7 +55,7 @@ class Shop:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """A test shop takes cards and YooMoney wallets only, no SBP (YooKassa sheet, section 10)."""
+        """A test shop takes cards and YooMoney wallets only, no SBP (docs/reference/yookassa.md, section 10)."""
         return ("bank_card", "yoo_money") if self.settings.test else ("bank_card", "yoo_money", "sbp")
 
     def terms(self) -> rules.Terms:
@@ -173,7 +173,10 @@ class Shop:
         return self._start_refund(payment, rules.RefundOrder(payment.id, wanted, None, {}, None))
 
     def settle_refund(self, refund: Refund, status: str, reason: str) -> None:
-        """A pending refund comes to its end; a canceled one is told by no notification (YooKassa sheet, section 7)."""
+        """A pending refund comes to its end; no notification tells of a canceled one.
+
+        Facts: docs/reference/yookassa.md, section 7.
+        """
         if refund.status != "pending":
             raise WrongState(f"the refund is {refund.status}")
         payment = self.payments.get(refund.payment_id)
@@ -282,7 +285,7 @@ class Shop:
 
 
 def not_found(settings: ShopSettings, kind: str) -> ApiFailure:
-    """Unknown ids are answered in two ways, both were seen (YooKassa sheet, section 4); a setting chooses."""
+    """Unknown ids are answered in two ways (docs/reference/yookassa.md, section 4); a setting chooses."""
     text = f"Incorrect {kind.lower()}_id. {kind} doesn't exist or access denied"
     if settings.unknown_id_status == 400:
         return invalid(text, f"{kind.lower()}_id")

@@ -38,7 +38,10 @@ class MessageRenderer(Protocol):
 
 
 class Delivery:
-    """Sends results. Telegram's ids of what was sent are kept: sending again costs no upload."""
+    """Sends results. Telegram's ids of what was sent are kept: sending again costs no upload.
+
+    How results are sent: docs/reference/telegram.md, section 5.
+    """
 
     def __init__(self, db: Database, store: AssetStore, renderer: MessageRenderer) -> None:
         self._db = db
@@ -197,7 +200,8 @@ class _Parcel:
             return await send(BufferedInputFile(data, self._name()), thumbnail)
 
         message = await self._by_id_or_upload(self.asset.file_id, again, upload)
-        # A clip without sound may come back as an animation (telegram sheet, section 5), and goes again as one only.
+        # A clip without sound may come back as an animation (docs/reference/telegram.md, section 5), and goes again as
+        # one only.
         sent = message.video or message.animation or message.document
         return sent.file_id if sent else None
 

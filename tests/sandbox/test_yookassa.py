@@ -221,7 +221,7 @@ async def test_the_order_of_fields_is_no_other_body(client: Client) -> None:
 
 
 async def test_replay_shows_the_present_or_the_first_answer(client: Client) -> None:
-    """What a replay shows is ambiguous in the docs; the setting `replay` chooses between both readings."""
+    """What a replay shows is open (docs/reference/yookassa.md, section 1); the setting `replay` chooses."""
     for replay, status in (("current", "succeeded"), ("snapshot", "pending")):
         await client.settings(replay=replay)
         payment = (await client.call("POST", "/payments", order(), key=replay))[1]
@@ -379,8 +379,10 @@ async def test_a_shop_without_fiscalization_registers_no_receipt(client: Client)
 # --- reading and lists --------------------------------------------------------------------------------------------
 
 
-async def test_a_succeeded_payment_is_the_sheets_example(client: Client) -> None:
-    """Fee and VAT leave 473.26 of 490.00; card, authorization and times are shown; the confirmation is gone."""
+async def test_a_succeeded_payment_is_the_example_of_the_reference(client: Client) -> None:
+    """Fee and VAT leave 473.26 of 490.00; card, authorization and times are shown; the confirmation is gone.
+
+    The example: docs/reference/yookassa.md, section 3."""
     payment = await client.create()
     paid = await client.control(f"/yookassa/payments/{payment['id']}/pay", {"card": SECURE_CARD})
     assert paid["income_amount"] == {"value": "473.26", "currency": "RUB"}
@@ -400,7 +402,8 @@ async def test_metadata_that_nobody_sent_is_not_shown(client: Client) -> None:
 
 
 async def test_unknown_ids_are_404_or_400(client: Client) -> None:
-    """An unknown id is 404, or 400 with the text seen in practice: the setting `unknown_id_status` chooses."""
+    """An unknown id is 404, or 400 with the text that was seen (docs/reference/yookassa.md, section 4): the setting
+    `unknown_id_status` chooses."""
     assert (await client.call("GET", "/payments/nope"))[1]["code"] == "not_found"
     await client.settings(unknown_id_status=400)
     status, error = await client.call("GET", "/payments/nope")

@@ -165,7 +165,8 @@ async def test_a_task_whose_id_can_not_be_asked_for_does_not_stop_the_watcher(jo
 
 
 async def test_a_look_at_too_many_is_halved(job_env: JobEnv) -> None:
-    """How many ids one look may carry is not documented: a batch that is refused for its length is asked in parts."""
+    """How many ids one question may carry is not known (docs/reference/kling.md, section 3): a batch that is refused
+    for its length is asked in parts."""
     await job_env.give(1, 1000)
     clips = [await job_env.order(type=JobType.VIDEO, prompt="a fox #sim:late_moderation") for _ in range(5)]
     for clip in clips:
