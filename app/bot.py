@@ -16,9 +16,11 @@ from aiohttp import web
 
 from database.backup import mark_of
 from database.models import DatabaseError
-from handlers import ChatMessages, Storefront, build_dispatcher, set_commands
+from handlers import build_dispatcher
+from handlers.commands import set_commands
 from handlers.payments.stars import StarsUpdateHandler
 from handlers.updates import Updates
+from handlers.views.messages import ChatMessages
 from handlers.webhook import WebContext, create_web_app
 from scheduler.scheduler import Scheduler
 from scheduler.tasks import job_tasks, money_tasks, operator_tasks, topup_tasks
@@ -45,6 +47,7 @@ from services.payments.yookassa.client import YooKassaError, expects_test_paymen
 from services.queue import Queue
 from services.rate_limiter import RateLimiter
 from services.settings import Settings, feature_notes
+from services.storefront import Storefront
 from workers.runtime import install
 
 DRAIN_SECONDS = 20.0
@@ -113,7 +116,7 @@ class BotApp:
         self.refunds = Refunds(self.db, self._gateways(), admins=sorted(settings.admin_ids))
         photos = Photos(self.db, self.ctx.assets, catalogue.limits)
         storefront = Storefront(
-            catalogue, self.jobs.quote, pictures=settings.gemini_enabled, clips=settings.kling_enabled
+            catalogue, self.jobs.quote, images=settings.gemini_enabled, videos=settings.kling_enabled
         )
         renderer = ChatMessages(self.texts, storefront)
         delivery = Delivery(self.db, self.ctx.assets, renderer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from aiogram import Bot
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramBadRequest, TelegramEntityTooLarge
@@ -15,6 +15,7 @@ from database import assets as asset_rows
 from database.models import Asset, Database, Job
 from services.media.inspect import BadMedia, picture_preview, video_thumbnail
 from services.media.store import AssetNotFound, AssetStore
+from services.messaging.renderer import MessageRenderer
 from services.messaging.telegram import UPLOAD_SECONDS, Screen, patience
 
 AT_ONCE: Final = 4  # results in memory at a time
@@ -28,13 +29,6 @@ class ResultGone(Exception):
 
 class ResultTooLarge(Exception):
     """Telegram does not take a file of this size."""
-
-
-class MessageRenderer(Protocol):
-    """Who writes what stands under a result."""
-
-    def result(self, language: str, job: Job) -> Screen: ...
-    def original(self, language: str) -> str: ...
 
 
 class Delivery:

@@ -14,8 +14,7 @@ from database import admin, schema
 from database import flags as flag_rows
 from database import users as user_rows
 from database.models import Tx
-from handlers import set_commands
-from handlers.commands import FLAG, PEOPLE
+from handlers.commands import FLAG, PEOPLE, set_commands
 from tests.support.bot_env import (
     ANYA,
     BOB,

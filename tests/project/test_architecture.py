@@ -146,6 +146,16 @@ def layers(modules: list[Module]) -> Iterator[str]:
                 yield module.at(found.node, f"{module.top} must not import {top}")
 
 
+def views(modules: list[Module]) -> Iterator[str]:
+    """A view turns facts into a message: it knows no router and no storage."""
+    for module in modules:
+        if not module.path.startswith("handlers/views/"):
+            continue
+        for found in imports_of(module):
+            if found.names[0].startswith("handlers") and not found.names[0].startswith("handlers.views"):
+                yield module.at(found.node, f"a view must not import {found.names[0]}")
+
+
 def libraries(modules: list[Module]) -> Iterator[str]:
     for module in modules:
         for found in imports_of(module) if module.top in (*PRODUCT, "benchmarks") else ():
@@ -329,6 +339,7 @@ test_rules.__test__ = False  # type: ignore[attr-defined]
 
 RULES: dict[str, Callable[[list[Module]], Iterator[str]]] = {
     "layers": layers,
+    "views": views,
     "libraries": libraries,
     "cycles": cycles,
     "blocking": blocking_calls,
@@ -362,6 +373,10 @@ OFFENCES = {
         ("sandbox/a.py", "from database.models import db", "sandbox/a.py:1"),
         ("handlers/deep/a.py", "from ...tests import conftest", "handlers/deep/a.py:1"),
         ("app/bot.py", "from sandbox.app import serve", "app/bot.py:1"),
+    ],
+    "views": [
+        ("handlers/views/a.py", "from handlers.chat import MenuWord", "handlers/views/a.py:1"),
+        ("handlers/views/a.py", "from handlers.orders import intake", "handlers/views/a.py:1"),
     ],
     "libraries": [
         ("handlers/a.py", "from sqlalchemy import select", "handlers/a.py:1"),

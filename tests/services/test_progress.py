@@ -15,13 +15,14 @@ from database import jobs as job_rows
 from database import users as user_rows
 from database.models import Database, JobStep, JobType
 from database.rows import Job
-from handlers import ChatMessages, Storefront
+from handlers.views.messages import ChatMessages
 from services.catalogue import shipped_catalogue
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.jobs import quote
 from services.messaging.progress import LiveMessages, watched_jobs
 from services.messaging.telegram import Pace, make_bot
+from services.storefront import Storefront
 from tests.support.bot_env import ANYA
 from tests.support.database_fixture import Clock, plan_of
 from tests.support.sandbox_fixture import Sandbox
