@@ -15,7 +15,7 @@ audit-broken =
 
     { $broken }
 
-    Что делать: /maintenance on, потом «The books do not balance» в RUNBOOK.md. Подробности: <code>python main.py audit</code>
+    Что делать: /maintenance on, потом «Книги не сходятся» в RUNBOOK.ru.md. Подробности: <code>python main.py audit</code>
 
     Операций: { $entries }
     На балансах: { $balances }, отложено: { $held }

@@ -34,7 +34,7 @@ OURS = {path.name for path in ROOT.iterdir() if not path.name.startswith((".git"
 SUFFIXES = (".py", ".md", ".toml", ".ftl", ".example", ".txt", ".sh")
 
 code_span = re.compile(r"`([^`\n]+)`")
-fence = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+fence = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 # What follows an HTTP method is an address of an API, such as `GET /payments/{id}`, and no folder.
 api_address = re.compile(r"\b(?:GET|POST) /\S*")
 link = re.compile(r"(?<!\\)!?\[[^\]\n]*\]\(([^)\s]+)\)")
@@ -176,12 +176,13 @@ def test_commands_of_the_chat_exist(name: str) -> None:
     assert {word for word in said if not word.startswith(("/usr", "/etc", "/srv"))} - known == set()
 
 
-def test_metrics_in_the_runbook_are_those_of_the_page() -> None:
+@pytest.mark.parametrize("runbook", ["RUNBOOK.md", "RUNBOOK.ru.md"])
+def test_metrics_in_the_runbook_are_those_of_the_page(runbook: str) -> None:
     """The runbook names every metric, and none that does not exist."""
     page = text_of("services/ops/metrics.py")
     exported = {f"shop_{name}" for name in re.findall(r'^ +"(\w+)": "[A-Z1]', page, re.MULTILINE)}
     assert exported
-    named = set(re.findall(r"\bshop_[a-z_]+", text_of("RUNBOOK.md"))) - {"shop_queue"}
+    named = set(re.findall(r"\bshop_[a-z_]+", text_of(runbook))) - {"shop_queue"}
     assert named == exported
 
 
