@@ -120,7 +120,7 @@ async def test_nobody_opens_somebody_elses_order(house: House) -> None:
     await anya.gets("document")
     (job,) = await house.db.read(jobs.of_user, ANYA)
     await bob.say("/start")
-    await bob.sees("Tell me what to draw")
+    await bob.sees("Describe a picture")
     for act in ("open", "again", "edit", "animate", "stop"):
         answer = await bob.press_raw(f"j:{job.id}:{act}")
         assert "out of date" in answer or await bob.sees("out of date", new=True)

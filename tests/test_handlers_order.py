@@ -179,7 +179,7 @@ async def test_an_old_card_answers_politely(house: House) -> None:
     assert "устарел" in await anya.press_raw(buttons_of(other)[0]["callback_data"])
     bob = house.person(BOB)
     await bob.say("/start")
-    await bob.sees("Tell me what to draw")
+    await bob.sees("Describe a picture")
     assert "out of date" in await bob.press_raw(data[0])
     assert await house.db.get_balance(ANYA) == 8_800
 
@@ -436,11 +436,11 @@ async def test_english_speakers_read_english_and_may_choose_russian(house: House
     """The language is Telegram's until the person chooses; the menu follows."""
     bob = house.person(BOB)
     await bob.say("/start")
-    await bob.sees("Tell me what to draw")
+    await bob.sees("Describe a picture")
     await bob.say("🎬 Clip")
     await bob.sees("Describe the scene")
     await bob.say("/language")
-    await bob.sees("Which language")
+    await bob.sees("Choose a language")
     await bob.press("Русский")
     await bob.sees("Готово, говорим по-русски.")
     await bob.say("❓ Помощь")

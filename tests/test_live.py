@@ -128,7 +128,7 @@ async def test_a_slow_picture_is_told_of(stage: Stage) -> None:
     assert await stage.after(3) == []
     assert await stage.after(60) == ["🎨 <b>Рисую…</b> Прошло 1 мин 40 с: дольше обычного, но работа идёт."]
     await stage.db.write(users.choose_language, ANYA, "en")
-    assert await stage.after(3) == ["🎨 <b>Drawing…</b> 1 min 40 s so far: longer than usual, still at it."]
+    assert await stage.after(3) == ["🎨 <b>Drawing…</b> 1 min 40 s so far. Longer than usual, but still in progress."]
 
 
 async def test_never_more_often_than_every_three_seconds(stage: Stage) -> None:
