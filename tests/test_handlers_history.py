@@ -38,7 +38,7 @@ async def test_history_lists_and_opens_orders(house: House) -> None:
     assert documents[0]["document"]["file_id"] == documents[1]["document"]["file_id"]
     assert house.sandbox.calls("gemini") == drawn
     await anya.press("серый волк", on=history)
-    assert f"Вернули 12{NBSP}₽" in words_of(await anya.sees("Не получилось"))
+    assert f"Деньги вернулись на баланс: 12{NBSP}₽" in words_of(await anya.sees("Не получилось"))
     assert await house.db.get_balance(ANYA) == 8_800
 
 

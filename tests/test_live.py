@@ -88,7 +88,7 @@ async def test_stages_one_after_the_other(stage: Stage) -> None:
     assert await stage.after(60) == []
     claimed = await stage.db.write(jobs.claim, job.id, JobStep.SUBMIT)
     assert claimed is not None
-    assert await stage.after(3) == ["📤 <b>Передаю в съёмку…</b>"]
+    assert await stage.after(3) == ["📤 <b>Передаю клип в работу…</b>"]
     await stage.db.write(jobs.submitted, job.id, claimed.attempt, external_id="x", look_in_ms=5000)
     assert await stage.after(9) == ["🎬 <b>Снимаю клип…</b> Прошло 10 с, обычно 1–4 минуты."]
     assert await stage.after(3) == []
@@ -110,12 +110,12 @@ async def test_a_slow_handing_over_is_told_of(stage: Stage) -> None:
     """A provider that does not answer a submit: the person reads how long it has been and what is done about it."""
     job = await stage.order(JobType.VIDEO)
     await stage.db.write(jobs.claim, job.id, JobStep.SUBMIT)
-    assert await stage.after(3) == ["📤 <b>Передаю в съёмку…</b>"]
+    assert await stage.after(3) == ["📤 <b>Передаю клип в работу…</b>"]
     assert await stage.after(6) == []
     waiting = "жду ответа; если его не будет, попробую ещё раз."
-    assert await stage.after(3) == [f"📤 <b>Передаю в съёмку…</b> Прошло 10 с: {waiting}"]
+    assert await stage.after(3) == [f"📤 <b>Передаю клип в работу…</b> Прошло 10 с: {waiting}"]
     assert await stage.after(3) == []
-    assert await stage.after(30) == [f"📤 <b>Передаю в съёмку…</b> Прошло 40 с: {waiting}"]
+    assert await stage.after(30) == [f"📤 <b>Передаю клип в работу…</b> Прошло 40 с: {waiting}"]
 
 
 async def test_a_slow_picture_is_told_of(stage: Stage) -> None:

@@ -331,7 +331,7 @@ async def _asked_once(house: House) -> None:
     await anya.say("new@example.org")
     await anya.sees("Чеки будут приходить на new@example.org", new=True)
     await anya.say("/email off")
-    await anya.sees("Адрес забыли", new=True)
+    await anya.sees("Адрес удалён", new=True)
     person = await house.db.read(users.get, ANYA)
     assert person is not None
     assert person.email is None
