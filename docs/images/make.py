@@ -72,7 +72,7 @@ async def main(url: str) -> None:
         await bob.press("Create", sees="Original, uncompressed")
         await anya.say("Рыжая лиса в скафандре смотрит на Землю с Луны", sees="смотрит на Землю")
         await anya.press("📐", sees="формат кадра")
-        await anya.press("16:9", sees="📐 16:9")
+        await anya.press("16:9", sees="📐\u00a016:9")
         await anya.press("Создать", sees="Оригинал")
         await anya.press("Оживить", sees="Клип из фото")
         await anya.say("Лиса машет лапой, звёзды мерцают", sees="звёзды мерцают")

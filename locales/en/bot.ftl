@@ -7,7 +7,7 @@ menu-video = 🎬 Clip
 menu-balance = 💰 Balance
 menu-history = 🗂 History
 menu-help = ❓ Help
-menu-placeholder = Describe your picture…
+menu-placeholder = Describe your picture
 
 # --- start ------------------------------------------------------------------------------------------
 welcome = 👋 Hi, { $name }! I draw pictures, edit photos and make short clips from your words.
