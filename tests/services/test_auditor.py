@@ -212,7 +212,7 @@ async def test_a_sound_report_reads_well(
     clock.forward(DAY)
     await auditor.daily()
     empty, later = (await reports(empty_db))[0], (await reports(empty_db))[-1]
-    for language, well, sum_ in (("ru", "Книги сходятся", "1 234 ₽"), ("en", "The books balance", "1,234")):
+    for language, well, sum_ in (("ru", "Учёт сходится", "1 234 ₽"), ("en", "The books balance", "1,234")):
         for item in (empty, later):
             screen = renderer.note(language, item, 0, None)
             assert screen is not None
