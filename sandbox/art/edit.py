@@ -8,6 +8,7 @@ import re
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from sandbox.art import palettes, scenery
+from sandbox.art.canvas import drawn_size, seed_of
 from sandbox.art.palettes import Palette
 from sandbox.art.text import caption
 
@@ -28,12 +29,9 @@ def opened(data: bytes) -> Image.Image:
 
 def edit(photos: list[Image.Image], prompt: str, size: tuple[int, int]) -> Image.Image:
     """The photos as one picture of exactly `size`: the first fills it, the others lie on it as prints."""
-    from sandbox.art import DRAWN_PIXELS, seed_of
-
     chance = seed_of(prompt)
     palette = palettes.read(prompt, chance).palette
-    shrink = max(1.0, (size[0] * size[1] / DRAWN_PIXELS) ** 0.5)
-    drawn = (max(8, round(size[0] / shrink)), max(8, round(size[1] / shrink)))
+    drawn = drawn_size(size)
     picture = ImageOps.fit(photos[0], drawn, Image.Resampling.BICUBIC)
     picture = graded(picture, prompt, palette)
     for index, photo in enumerate(photos[1:5]):
