@@ -7,7 +7,7 @@ import dataclasses
 from aiohttp import web
 
 from sandbox import settings as settings_of
-from sandbox.gemini.face import FACE, Face
+from sandbox.gemini.api import FACE, Face
 from sandbox.world import World
 
 __all__ = ["mount"]

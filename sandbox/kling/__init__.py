@@ -7,8 +7,8 @@ import dataclasses
 from aiohttp import web
 
 from sandbox import settings as settings_of
+from sandbox.kling.api import FACE, Face
 from sandbox.kling.callbacks import MODES
-from sandbox.kling.face import FACE, Face
 from sandbox.world import World
 
 __all__ = ["mount"]
