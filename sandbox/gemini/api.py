@@ -42,7 +42,7 @@ class Settings:
     deadline: float = 600.0
 
 
-class Face:
+class Api:
     """State and behaviour; `handle` serves everything below `/gemini/`."""
 
     def __init__(self, world: World) -> None:

@@ -34,7 +34,7 @@ KINDS = ("text-to-video", "image-to-video")
 Chosen = dict[str, Scenario]
 
 
-class Face:
+class Api:
     """State and behaviour; `handle` serves everything below `/kling/`."""
 
     def __init__(self, world: World) -> None:
