@@ -1,4 +1,4 @@
-"""Google's Gemini API with its image models at `/gemini/v1beta/…`; its back door at `/_control/gemini/…`."""
+"""Google's Gemini API with its image models at `/gemini/v1beta/…`; its control routes at `/_control/gemini/…`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kling's video API (its second generation) at `/kling/…`; its back door at `/_control/kling/…`."""
+"""Kling's video API (its second generation) at `/kling/…`; its control routes at `/_control/kling/…`."""
 
 from __future__ import annotations
 
