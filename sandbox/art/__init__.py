@@ -1,4 +1,4 @@
-"""Pictures for the simulated models: a landscape drawn from the words of a prompt, or the given photos transformed."""
+"""Images for the simulated models: a landscape drawn from the words of a prompt, or the given photos transformed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Scene", "caption", "draw", "edit", "encode", "layout", "opened", "se
 
 
 def draw(prompt: str, size: tuple[int, int], *, variant: int = 0) -> Image.Image:
-    """An RGB picture of exactly `size` pixels for `prompt`, its words at the foot; CPU-bound, use a thread."""
+    """An RGB image of exactly `size` pixels for `prompt`, its words at the bottom; CPU-bound, use a thread."""
     drawn = drawn_size(size)
     picture = Scene(prompt, seed_of(f"{prompt}#{variant}" if variant else prompt)).still(drawn)
     caption(picture, prompt)

@@ -1,4 +1,4 @@
-"""The person's side, `/_chat/…`: what the chat page and the tests do in a person's name."""
+"""The person's side, `/_chat/…`: what the chat page and the tests do on behalf of a person."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ class PersonApi:
         return web.json_response(outcome, status=200 if outcome["ok"] else 402)
 
     async def stop(self, request: web.Request) -> web.Response:
-        """Tap Stop on the draft that the bot streams."""
+        """Press Stop on the draft that the bot streams."""
         bot, chat = chat_of(self.telegram, request)
         draft, chat.draft = chat.draft, None
         if draft is None or not draft.can_stop or self.telegram.world.clock.now() > draft.until:

@@ -1,4 +1,4 @@
-"""The person's view in motion: the event stream, waiting for a message, media bytes and the page's own files."""
+"""What a person's page loads and waits for: the event stream, the next message, media bytes, its own files."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def routes(telegram: Telegram) -> list[Route]:
 
 
 def first_after(chat: Chat, after: int, contains: str) -> Message | None:
-    """The bot's first message newer than `after`, or edited since that one came, whose words contain the text."""
+    """The bot's first message newer than `after`, or edited since then, whose words contain the text."""
     known = chat.messages.get(after)
     since = known.made if known is not None else None
     fitting = [
@@ -99,7 +99,7 @@ def first_after(chat: Chat, after: int, contains: str) -> Message | None:
 
 
 def ranged(request: web.Request, data: bytes, mime_type: str) -> web.Response:
-    """The bytes, or the part of them that the Range header asks for."""
+    """All the bytes, or the part that the Range header asks for."""
     headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
     if not mime_type.startswith(("image/", "video/", "audio/")) or mime_type == "image/svg+xml":
         headers["Content-Disposition"] = "attachment"

@@ -33,7 +33,7 @@ Form = dict[str, str]
 
 
 class FormError(Exception):
-    """The payer filled in something that cannot be; the text is for the payer."""
+    """The payer filled in something impossible; the text is for the payer."""
 
 
 class Checkout:
@@ -70,7 +70,7 @@ class Checkout:
         raise web.HTTPSeeOther((leave and _return_url(payment)) or request.path)
 
     def _act(self, payment: Payment, form: Form) -> bool:
-        """Do what was pressed; answers whether the payer leaves for the shop."""
+        """Do what was pressed; returns whether the payer goes back to the shop."""
         action = form.get("action", "pay")
         if action == "leave":
             return True
@@ -120,10 +120,10 @@ class Checkout:
         else:
             payment.refused = card.reason
 
-    # --- what is seen -----------------------------------------------------------------------------------------------
+    # --- the content ------------------------------------------------------------------------------------------------
 
     def _view(self, payment: Payment, form: Form, alert: str = "") -> tuple[str, str]:
-        """Title and content for the payment's state of this moment."""
+        """Title and content for the current state of the payment."""
         if payment.status != "pending":
             return _result(payment, self.shop.settings.shop_name)
         head = _head(self.shop.settings.shop_name, payment, self.shop.world.clock.now())
@@ -135,7 +135,7 @@ class Checkout:
 
 
 def rubles(amount: Decimal) -> str:
-    """`1 490,00 ₽` with unbreakable blanks."""
+    """`1 490,00 ₽` with non-breaking spaces."""
     return f"{amount:,.2f}".replace(",", "\u00a0").replace(".", ",") + "\u00a0₽"
 
 
@@ -230,7 +230,7 @@ def _grouped(number: str) -> str:
 
 
 def _return_url(payment: Payment) -> str:
-    """Where the shop wants its payer back; other confirmations than a redirect have no such place."""
+    """The address to which the payer returns; only the confirmation by redirect has one."""
     return str(payment.confirmation.get("return_url", ""))
 
 
@@ -246,7 +246,7 @@ def _unknown() -> web.Response:
 
 
 async def _form(request: web.Request) -> Form:
-    """The form's fields; what is no form, or too long for one, is the sender's mistake."""
+    """The fields of the form; a body that is not a form, or too long, is the sender's error."""
     raw = bytearray()
     async for chunk in request.content.iter_chunked(MAX_FORM):
         raw += chunk
