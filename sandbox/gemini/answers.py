@@ -1,4 +1,4 @@
-"""Bodies of 200: pictures, drafts, refusals and the oddities of gateways.
+"""Bodies of 200: images, drafts, refusals and the strange answers of gateways.
 
 Facts: docs/reference/gemini.md, sections 4, 5, 12.
 """
@@ -60,7 +60,7 @@ class Draft:
 
 
 def ratio_of(order: Order) -> str:
-    """The asked ratio; else that of the last input picture; else square (docs/reference/gemini.md, section 3)."""
+    """The asked ratio; else that of the last input image; else square (docs/reference/gemini.md, section 3)."""
     if order.ratio is not None:
         return order.ratio
     if not order.photos:

@@ -1,4 +1,4 @@
-"""Results at signed addresses that expire; a clip is drawn when first asked for.
+"""Results at signed addresses that expire; a video is drawn when it is first asked for.
 
 Facts: docs/reference/kling.md, section 5.
 """

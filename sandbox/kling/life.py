@@ -1,4 +1,4 @@
-"""The life of a task: its states in time, what is told of it, and to whom.
+"""The life of a task: its states in time, and the callbacks and answers that show them.
 
 Facts: docs/reference/kling.md, sections 3, 4, 6.
 """

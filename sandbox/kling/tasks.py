@@ -124,7 +124,7 @@ class Store:
         return [task for task in found if task is not None and task.visible_at <= self._now()]
 
     def page(self, body: dict[str, Any]) -> dict[str, Any]:
-        """`POST /tasks`: newest first, by cursor; `result` is missing where nothing is found.
+        """`POST /tasks`: newest first, by cursor; `result` is missing if nothing is found.
 
         Facts: docs/reference/kling.md, section 3.
         """

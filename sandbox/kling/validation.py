@@ -1,6 +1,6 @@
 """From a request body to an order, or 400 in the service's words (docs/reference/kling.md, section 2).
 
-Unknown keys are passed over without a word, as the service does (docs/reference/kling.md, section 2.5); known ones are
+Unknown keys are ignored silently, as the service does (docs/reference/kling.md, section 2.5); known ones are
 of strict type.
 """
 
@@ -191,7 +191,7 @@ def _contents(contents: Any, model: Model, resolution: str, audio: str) -> tuple
 
 
 def _shots(prompt: str, seconds: int) -> None:
-    """`shot 1, 2, words; shot 2, 3, words;`: one to six shots whose seconds make up the clip.
+    """`shot 1, 2, words; shot 2, 3, words;`: one to six shots whose seconds add up to the duration.
 
     The grammar: docs/reference/kling.md, section 2.1.
     """

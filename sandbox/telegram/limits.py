@@ -36,7 +36,7 @@ class Bucket:
 
 @dataclass
 class Pace:
-    """The knobs, settable through `/_control/telegram/settings` (docs/reference/telegram.md, section 2)."""
+    """The limits, settable through `/_control/telegram/settings` (docs/reference/telegram.md, section 2)."""
 
     enabled: bool = True
     overall_per_second: float = 30.0

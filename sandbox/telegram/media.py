@@ -39,7 +39,7 @@ class Clip:
 def photo_sizes(data: bytes) -> list[Picture]:
     """The JPEG previews of an uploaded photo, smallest first, the largest at most 1280 px a side.
 
-    Raises ApiError 400 for what Telegram takes for no photo (docs/reference/telegram.md, sections 2 and 5).
+    Raises ApiError 400 for what Telegram does not accept as a photo (docs/reference/telegram.md, sections 2 and 5).
     """
     if len(data) > PHOTO_LIMIT:
         raise bad_request(

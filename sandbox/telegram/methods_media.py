@@ -99,8 +99,8 @@ async def _downloaded(url: str, limit: int) -> Upload:
 async def stored(call: Call, kind: str, upload: Upload, given: Json, *, measured: bool = False) -> Json:
     """Keep an uploaded file and describe it as the Bot API does.
 
-    A clip is as large and as long as its sender says (docs/reference/telegram.md, section 5). It is `measured` for
-    those who can't say: a person, whose app looks into the file, and a document that turned into a clip.
+    A video is as large and as long as its sender says (docs/reference/telegram.md, section 5). It is `measured` for
+    those who can't say: a person, whose app reads the file, and a document that turned out to be a video.
     """
     if kind == "photo":
         return {"photo": await _photo(call, upload)}

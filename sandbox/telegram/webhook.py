@@ -25,7 +25,7 @@ SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
 
 
 class Webhook:
-    """One setWebhook, until the next or deleteWebhook (docs/reference/telegram.md, section 4)."""
+    """The result of one setWebhook, until the next one or deleteWebhook (docs/reference/telegram.md, section 4)."""
 
     def __init__(self, telegram: Telegram, bot: Bot, url: str, secret: str, max_connections: int) -> None:
         self.url = url

@@ -1,4 +1,4 @@
-"""The API itself: routes, credentials, keys and error answers under `/yookassa/v3/…`.
+"""The API: routes, credentials, keys and error answers under `/yookassa/v3/…`.
 
 Facts: docs/reference/yookassa.md, sections 1-8.
 """

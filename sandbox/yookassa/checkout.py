@@ -1,7 +1,7 @@
 """The page on which a payer pays, `/yookassa/checkout/<payment id>`: plain forms, no scripts, every word escaped.
 
 What the page shows follows from the payment alone, so it may be reloaded at any step. Leaving the page changes
-nothing: a pending payment cannot be canceled, its link lives on until it expires
+nothing: a pending payment cannot be canceled, its link works until it expires
 (docs/reference/yookassa.md, section 0).
 """
 
@@ -260,7 +260,7 @@ async def _form(request: web.Request) -> Form:
 
 
 def _check_expiry(text: str, now: float) -> None:
-    """Any month from this one on will do (docs/reference/yookassa.md, section 10)."""
+    """Any month from the current one on is valid (docs/reference/yookassa.md, section 10)."""
     found = re.fullmatch(r"\s*(0?[1-9]|1[0-2])\s*/\s*(?:20)?([0-9]{2})\s*", text)
     if found is None:
         raise FormError("Срок действия — это месяц и год: 12/30.")

@@ -1,4 +1,4 @@
-"""Payments and refunds as the shop keeps them, and the JSON in which they leave it.
+"""Payments and refunds as the shop keeps them, and the JSON in which it sends them.
 
 Facts: docs/reference/yookassa.md, sections 2-7.
 """

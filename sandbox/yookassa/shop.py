@@ -173,7 +173,7 @@ class Shop:
         return self._start_refund(payment, rules.RefundOrder(payment.id, wanted, None, {}, None))
 
     def settle_refund(self, refund: Refund, status: str, reason: str) -> None:
-        """A pending refund comes to its end; no notification tells of a canceled one.
+        """A pending refund ends; a canceled one causes no notification.
 
         Facts: docs/reference/yookassa.md, section 7.
         """
