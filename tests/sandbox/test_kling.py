@@ -173,7 +173,7 @@ async def test_a_clip_is_ordered_made_found_and_played(bench: Bench) -> None:
     assert (output["type"], output["duration"]) == ("video", "5.041")
     assert "watermark_url" not in output
     async with httpx.AsyncClient() as anybody:
-        clip = await anybody.get(output["url"])
+        clip = await anybody.get(output["url"], timeout=20)
     assert clip.headers["content-type"] == "video/mp4"
     seen = probe(clip.content)
     assert (seen["codec"], seen["format"], seen["size"], seen["fps"]) == ("h264", "yuv420p", (360, 640), 24)
