@@ -165,6 +165,23 @@ def test_there_is_one_list_of_what_tests_show(name: str) -> None:
     assert [line for line in text.splitlines() if line.startswith("|") and "::test_" in line] == []
 
 
+def test_the_map_answers_each_question_with_one_place() -> None:
+    """Ten questions of a newcomer, each answered by one name of one file."""
+    part = text_of("CONTRIBUTING.md").partition("## The map\n")[2].partition("\n## ")[0]
+    rows = [line for line in part.splitlines() if line.startswith("| ") and not line.startswith("| where is")]
+    assert len(rows) == 10
+    assert [row for row in rows if len(code_span.findall(row)) != 1 or "::" not in row] == []
+
+
+def test_the_glossary_is_in_order() -> None:
+    """A word stands where one looks for it, once, with its meaning in its line."""
+    rows = [line.strip("|").split("|") for line in text_of("docs/glossary.md").splitlines() if line.startswith("| ")]
+    words = [row[0].strip().lower() for row in rows[1:]]
+    assert len(words) > 50
+    assert words == sorted(set(words))
+    assert {len(row) for row in rows} == {2}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_make_targets_and_commands_exist(name: str) -> None:
     """Each `make` target and each command of main.py that a document names is one."""
