@@ -22,6 +22,7 @@ NAMES = [document.relative_to(ROOT).as_posix() for document in DOCUMENTS]
 OTHER_NAMES = {
     "PYTEST_ARGS",
     "WORKER_ARGS",
+    "LOCK_ARGS",
     "TEST_REDIS_SERVER",
     "CI_PROCESSES",
     "BEGIN_IMMEDIATE",
@@ -214,10 +215,12 @@ def test_metrics_in_the_runbook_are_those_of_the_page(runbook: str) -> None:
 
 
 def test_each_requirement_has_its_reason() -> None:
-    """What is pinned stands in the decision about dependencies."""
-    reasons = text_of("docs/decisions/0001-dependencies.md").lower()
-    pins = re.findall(r"^([A-Za-z][\w.-]*)==", text_of("requirements.txt"), re.MULTILINE)
-    assert [pin for pin in pins if pin.lower() not in reasons and not pin.startswith("pytest-")] == []
+    """What is pinned stands in the table of the decision about dependencies, and nothing else does."""
+    table = re.findall(r"^\| (.+?) \|", text_of("docs/decisions/0001-dependencies.md"), re.MULTILINE)
+    named = {word.removesuffix(" and its plugins") for cell in table[1:] for word in cell.split(", ")}
+    files = text_of("requirements.in") + text_of("requirements-dev.in")
+    pins = set(re.findall(r"^([A-Za-z][\w.-]*)==", files, re.MULTILINE))
+    assert named == {pin for pin in pins if not pin.startswith("pytest-")}
 
 
 def test_the_script_for_new_machines_can_be_started() -> None:
