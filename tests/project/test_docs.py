@@ -231,6 +231,26 @@ def test_the_script_for_new_machines_can_be_started() -> None:
     assert "://" not in script.read_text("utf-8")
 
 
+def test_a_public_runner_does_what_every_machine_does() -> None:
+    """The pipeline runs .ci/run, may only read the repository, and names the version of each action."""
+    pipeline = text_of(".github/workflows/ci.yml")
+    assert re.findall(r"^ +- run: (.+)$", pipeline, re.MULTILINE) == ["bash .ci/run"]
+    assert re.findall(r"^permissions:\n((?: +.+\n)+)", pipeline, re.MULTILINE) == ["  contents: read\n"]
+    actions = re.findall(r"uses: (\S+)", pipeline)
+    assert actions
+    assert [action for action in actions if not re.fullmatch(r"actions/[a-z-]+@v\d+", action)] == []
+    assert "secrets" not in pipeline
+
+
+def test_the_hooks_before_a_commit_check_what_make_check_does() -> None:
+    """Each program of `make check` is a hook, from the environment that is there; nothing is fetched."""
+    hooks = text_of(".pre-commit-config.yaml")
+    assert re.findall(r"repo: (\S+)", hooks) == ["local"]
+    entries = set(re.findall(r"entry: \.venv/bin/([a-z]+(?: [a-z]+)?)", hooks))
+    checks = text_of("Makefile").partition("\ncheck:")[2].partition("\n\n")[0]
+    assert entries == set(re.findall(r"\$\(BIN\)/([a-z]+(?: [a-z]+)?)", checks))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_links_lead_somewhere(name: str) -> None:
     """Each link inside the project ends at a file, and at a heading where it names one."""
