@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from app.version import VERSION
 from services.settings import SETTING_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -221,6 +222,16 @@ def test_each_requirement_has_its_reason() -> None:
     files = text_of("requirements.in") + text_of("requirements-dev.in")
     pins = set(re.findall(r"^([A-Za-z][\w.-]*)==", files, re.MULTILINE))
     assert named == {pin for pin in pins if not pin.startswith("pytest-")}
+
+
+def test_the_changelog_knows_the_version() -> None:
+    """The newest version of the changelog is the program's, older ones follow it, and each has its day."""
+    heads = re.findall(r"^## (.+)$", text_of("CHANGELOG.md"), re.MULTILINE)
+    found = [re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - (\d{4}-\d\d-\d\d)", head) for head in heads]
+    assert None not in found
+    versions = [tuple(int(part) for part in one.groups()[:3]) for one in found if one]
+    assert ".".join(map(str, versions[0])) == VERSION
+    assert versions == sorted(set(versions), reverse=True)
 
 
 def test_the_script_for_new_machines_can_be_started() -> None:
