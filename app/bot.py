@@ -14,6 +14,7 @@ from aiogram import Bot
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 from aiohttp import web
 
+from app.version import VERSION
 from database.backup import mark_of
 from database.models import DatabaseError
 from handlers import build_dispatcher
@@ -83,7 +84,7 @@ class BotApp:
         await self.db.init_db()
         install(self.ctx)
         me = await _me(self.bot)
-        event(_log, "bot.known", username=me)
+        event(_log, "bot.known", username=me, version=VERSION)
         settings, catalogue = self.settings, self.ctx.catalogue
         self.jobs = Jobs(
             self.db,

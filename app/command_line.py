@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from app.version import VERSION
+
 
 def _head(word: str) -> str:
     """A seal's hash, or enough of its beginning to mean one. Raises argparse.ArgumentTypeError."""
@@ -31,6 +33,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     from services.ops.margin import BOOKS
 
     parser = argparse.ArgumentParser(prog="python main.py", description="The bot; without a command it runs.")
+    parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(dest="command", metavar="command")
     demo = commands.add_parser("demo", help="the whole shop on simulators")
     demo.add_argument("--port", type=_up_to(65535), default=None, help="first port to try for the chat page")

@@ -21,6 +21,7 @@ import pytest
 from pysqlite3 import dbapi2 as sqlite
 
 from app import cli
+from app.version import VERSION
 from database.audit import run as books_audit
 from database.audit.checks import RULES
 from database.models import Database
@@ -97,6 +98,13 @@ async def filled(path: Path) -> Database:
 
 
 # --- settings ----------------------------------------------------------------------------------------------------
+
+
+async def test_the_version_is_told_without_any_setting(tmp_path: Path) -> None:
+    """`--version` prints one line, needs no setting and makes no file."""
+    done = await command(tmp_path, {}, "--version")
+    assert (done.status, done.out, done.err) == (0, f"{VERSION}\n", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

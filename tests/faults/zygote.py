@@ -58,7 +58,7 @@ SPOKEN = (
     "SendVideo",
     "SetMyCommands",
 )
-LATE = ("database.migrate", "httpcore", "anyio._backends._asyncio", "encodings.utf_16_le")  # imported at first use
+LATE = ("database.migrate", "httpcore2", "anyio._backends._asyncio", "encodings.utf_16_le")  # imported at first use
 _kept: list[Any] = []
 
 

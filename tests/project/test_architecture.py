@@ -32,7 +32,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "pysqlite3": ("database/", "benchmarks/"),
     "aiosqlite": ("database/",),
     "rq": ("services/queue.py", "workers/"),
-    "httpx": ("services/providers/", "app/check_config.py"),
+    "httpx2": ("services/providers/", "app/check_config.py"),
     "yookassa": ("services/payments/yookassa/client.py",),
     "sqlite3": ("benchmarks/",),
     "requests": ("services/payments/yookassa/client.py",),
@@ -370,7 +370,7 @@ OFFENCES = {
     "libraries": [
         ("handlers/a.py", "from sqlalchemy import select", "handlers/a.py:1"),
         ("services/jobs.py", "import aiogram.types", "services/jobs.py:1"),
-        ("workers/a.py", "import httpx", "workers/a.py:1"),
+        ("workers/a.py", "import httpx2", "workers/a.py:1"),
     ],
     "cycles": [
         ("services/a.py", "import services.b", "services.a -> services.b -> services.a"),

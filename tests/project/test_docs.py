@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from app.version import VERSION
 from services.settings import SETTING_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +23,7 @@ NAMES = [document.relative_to(ROOT).as_posix() for document in DOCUMENTS]
 OTHER_NAMES = {
     "PYTEST_ARGS",
     "WORKER_ARGS",
+    "LOCK_ARGS",
     "TEST_REDIS_SERVER",
     "CI_PROCESSES",
     "BEGIN_IMMEDIATE",
@@ -214,10 +216,22 @@ def test_metrics_in_the_runbook_are_those_of_the_page(runbook: str) -> None:
 
 
 def test_each_requirement_has_its_reason() -> None:
-    """What is pinned stands in the decision about dependencies."""
-    reasons = text_of("docs/decisions/0001-dependencies.md").lower()
-    pins = re.findall(r"^([A-Za-z][\w.-]*)==", text_of("requirements.txt"), re.MULTILINE)
-    assert [pin for pin in pins if pin.lower() not in reasons and not pin.startswith("pytest-")] == []
+    """What is pinned stands in the table of the decision about dependencies, and nothing else does."""
+    table = re.findall(r"^\| (.+?) \|", text_of("docs/decisions/0001-dependencies.md"), re.MULTILINE)
+    named = {word.removesuffix(" and its plugins") for cell in table[1:] for word in cell.split(", ")}
+    files = text_of("requirements.in") + text_of("requirements-dev.in")
+    pins = set(re.findall(r"^([A-Za-z][\w.-]*)==", files, re.MULTILINE))
+    assert named == {pin for pin in pins if not pin.startswith("pytest-")}
+
+
+def test_the_changelog_knows_the_version() -> None:
+    """The newest version of the changelog is the program's, older ones follow it, and each has its day."""
+    heads = re.findall(r"^## (.+)$", text_of("CHANGELOG.md"), re.MULTILINE)
+    found = [re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - (\d{4}-\d\d-\d\d)", head) for head in heads]
+    assert None not in found
+    versions = [tuple(int(part) for part in one.groups()[:3]) for one in found if one]
+    assert ".".join(map(str, versions[0])) == VERSION
+    assert versions == sorted(set(versions), reverse=True)
 
 
 def test_the_script_for_new_machines_can_be_started() -> None:
@@ -226,6 +240,26 @@ def test_the_script_for_new_machines_can_be_started() -> None:
     assert os.access(script, os.X_OK)
     assert subprocess.run(["bash", "-n", str(script)], check=False, capture_output=True, text=True).stderr == ""
     assert "://" not in script.read_text("utf-8")
+
+
+def test_a_public_runner_does_what_every_machine_does() -> None:
+    """The pipeline runs .ci/run, may only read the repository, and names the version of each action."""
+    pipeline = text_of(".github/workflows/ci.yml")
+    assert re.findall(r"^ +- run: (.+)$", pipeline, re.MULTILINE) == ["bash .ci/run"]
+    assert re.findall(r"^permissions:\n((?: +.+\n)+)", pipeline, re.MULTILINE) == ["  contents: read\n"]
+    actions = re.findall(r"uses: (\S+)", pipeline)
+    assert actions
+    assert [action for action in actions if not re.fullmatch(r"actions/[a-z-]+@v\d+", action)] == []
+    assert "secrets" not in pipeline
+
+
+def test_the_hooks_before_a_commit_check_what_make_check_does() -> None:
+    """Each program of `make check` is a hook, from the environment that is there; nothing is fetched."""
+    hooks = text_of(".pre-commit-config.yaml")
+    assert re.findall(r"repo: (\S+)", hooks) == ["local"]
+    entries = set(re.findall(r"entry: \.venv/bin/([a-z]+(?: [a-z]+)?)", hooks))
+    checks = text_of("Makefile").partition("\ncheck:")[2].partition("\n\n")[0]
+    assert entries == set(re.findall(r"\$\(BIN\)/([a-z]+(?: [a-z]+)?)", checks))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from aiohttp import web
 from google import genai
@@ -40,11 +40,11 @@ class Bench:
 
     world: World
     url: str
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
 
     async def generate(
         self, text: str, model: str = BEST, *, body: dict[str, Any] | None = None, **more: Any
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         asked = body if body is not None else request(text)
         return await self.http.post(f"/gemini/v1beta/models/{model}:generateContent", json=asked, **more)
 
@@ -71,7 +71,7 @@ def inline(data: bytes, mime: str = "image/jpeg") -> dict[str, Any]:
     return {"inlineData": {"mimeType": mime, "data": base64.b64encode(data).decode()}}
 
 
-def pictures(answer: httpx.Response) -> list[dict[str, Any]]:
+def pictures(answer: httpx2.Response) -> list[dict[str, Any]]:
     parts = answer.json()["candidates"][0]["content"]["parts"]
     return [part for part in parts if "inlineData" in part]
 
@@ -104,7 +104,7 @@ async def bench() -> AsyncIterator[Bench]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with httpx.AsyncClient(base_url=url, headers={"x-goog-api-key": KEY}, timeout=20) as client:
+    async with httpx2.AsyncClient(base_url=url, headers={"x-goog-api-key": KEY}, timeout=20) as client:
         yield Bench(world, url, client)
     await world.close()
     await runner.cleanup()
@@ -263,7 +263,7 @@ async def test_several_photos_are_composed(bench: Bench) -> None:
 
 # --- scenarios ----------------------------------------------------------------------------------------
 
-OUTCOMES: dict[str, Callable[[httpx.Response], bool]] = {
+OUTCOMES: dict[str, Callable[[httpx2.Response], bool]] = {
     "ok": lambda a: len(pictures(a)) == 1,
     "ok_text_before": lambda a: "text" in a.json()["candidates"][0]["content"]["parts"][0],
     "ok_text_after": lambda a: "text" in a.json()["candidates"][0]["content"]["parts"][-1],
@@ -393,7 +393,7 @@ async def test_a_tag_may_hold_for_the_first_calls_only(bench: Bench) -> None:
 @pytest.mark.parametrize("tag", ["reset_before_headers", "reset_mid_body"])
 async def test_a_cut_line_is_billed_once(bench: Bench, tag: str) -> None:
     """Whoever loses the answer has paid for it, once: one call, one picture (docs/reference/gemini.md, section 7)."""
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx2.TransportError):
         await bench.generate(f"x #sim:{tag}")
     seen = await until(lambda: _idle(bench))
     assert (seen["calls"], seen["images"], seen["billed_calls"], seen["disconnected"]) == (1, 1, 1, 1)
@@ -403,7 +403,7 @@ async def test_a_cut_line_is_billed_once(bench: Bench, tag: str) -> None:
 
 async def test_a_hung_call_is_billed_after_the_client_gave_up(bench: Bench) -> None:
     """Closing the socket does not stop the generation (docs/reference/gemini.md, section 7)."""
-    with pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx2.ReadTimeout):
         await bench.generate("x #sim:hang", timeout=0.3)
     seen = await until(lambda: _idle(bench))
     assert (seen["images"], seen["disconnected"]) == (1, 1)
@@ -417,7 +417,7 @@ async def _idle(bench: Bench) -> dict[str, Any] | None:
 async def test_a_wire_fault_of_the_common_kind_reaches_this_face(bench: Bench) -> None:
     """Faults of the sandbox's own middleware hit a call before it counts."""
     await bench.http.post("/_control/faults", json={"face": "gemini", "match": "generateContent", "drop": "before"})
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx2.TransportError):
         await bench.generate("x")
     assert (await bench.ledger())["calls"] == 0
 
@@ -634,7 +634,7 @@ async def test_no_form_of_request_breaks_the_server(bench: Bench) -> None:
 async def test_the_key_is_asked_for(bench: Bench) -> None:
     """Header, query and Bearer let in; a wrong key is 400, a broken auth key or token 401, none at all 403."""
     path = "/gemini/any/prefix/v1beta/models"
-    async with httpx.AsyncClient(base_url=bench.url) as bare:
+    async with httpx2.AsyncClient(base_url=bench.url) as bare:
         assert (await bare.get(path, params={"key": KEY})).status_code == 200
         assert (await bare.get(path, headers={"Authorization": f"Bearer {KEY}"})).status_code == 200
         wrong = await bare.get(path, headers={"x-goog-api-key": "nope"})

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import av
-import httpx
+import httpx2
 import pytest
 from aiohttp import web
 from PIL import Image
@@ -35,12 +35,12 @@ class Bench:
 
     world: World
     url: str
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
     hook: str = ""
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     hook_status: int = 200
 
-    async def create(self, prompt: str = "лодка", model: str = "kling-3.0-turbo", **options: Any) -> httpx.Response:
+    async def create(self, prompt: str = "лодка", model: str = "kling-3.0-turbo", **options: Any) -> httpx2.Response:
         body = {"prompt": prompt, "settings": {"duration": 5, "multi_shot": False}, "options": options}
         return await self.http.post(f"/kling/text-to-video/{model}", json=body)
 
@@ -108,7 +108,7 @@ async def bench() -> AsyncIterator[Bench]:
     app = web.Application(client_max_size=128 << 20, middlewares=[control.fault_middleware(world)])
     control.mount(app, world)
     kling.mount(app, world)
-    client = httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}, timeout=20)
+    client = httpx2.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}, timeout=20)
     place = Bench(world, "", client)
 
     async def hook(request: web.Request) -> web.Response:
@@ -125,7 +125,7 @@ async def bench() -> AsyncIterator[Bench]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     place.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     place.hook = place.url + "/hook"
-    client.base_url = httpx.URL(place.url)
+    client.base_url = httpx2.URL(place.url)
     async with client:
         yield place
     await world.close()
@@ -172,7 +172,7 @@ async def test_a_clip_is_ordered_made_found_and_played(bench: Bench) -> None:
     output = task["outputs"][0]
     assert (output["type"], output["duration"]) == ("video", "5.041")
     assert "watermark_url" not in output
-    async with httpx.AsyncClient() as anybody:
+    async with httpx2.AsyncClient() as anybody:
         clip = await anybody.get(output["url"], timeout=20)
     assert clip.headers["content-type"] == "video/mp4"
     seen = probe(clip.content)
@@ -375,7 +375,7 @@ async def test_flat_keys_are_passed_over_in_silence(bench: Bench) -> None:
 
 async def test_the_key_is_asked_for_before_anything_else(bench: Bench) -> None:
     """No header is 401/1001, a wrong key 401/1002, whatever the body holds."""
-    async with httpx.AsyncClient(base_url=bench.url) as bare:
+    async with httpx2.AsyncClient(base_url=bench.url) as bare:
         empty = await bare.post("/kling/text-to-video/kling-3.0", content=b"{")
         assert (empty.status_code, empty.json()["code"], empty.json()["message"]) == (
             401,
@@ -773,7 +773,7 @@ async def _lost(bench: Bench, tag: str) -> None:
     body = {"prompt": f"x #sim:{tag}", "options": {"external_task_id": "lost"}}
     try:
         answer = await bench.http.post("/kling/text-to-video/kling-3.0-turbo", json=body, timeout=0.5)
-    except httpx.TransportError:
+    except httpx2.TransportError:
         return
     try:
         assert answer.status_code >= 500 or not answer.json().get("data")
@@ -820,7 +820,7 @@ async def test_a_download_that_breaks_off(bench: Bench) -> None:
     """The line may die in the middle of the file."""
     made = (await bench.create("x #sim:cut_clip")).json()["data"]["id"]
     url = (await bench.ended(made))["outputs"][0]["url"]
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx2.TransportError):
         await bench.http.get(url)
 
 
