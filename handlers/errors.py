@@ -32,7 +32,7 @@ from handlers.views.localizer import Localizer
 from services.catalogue import Catalogue, UnknownModel
 from services.common.keyed_lock import TooManyWaiting
 from services.common.log import event
-from services.errors import BadOrder, TopUpUnavailable
+from services.errors import BadDraft, TopUpUnavailable
 from services.media.inspect import MediaFault
 from services.messaging.photos import PhotoGone, PhotoRefused, PhotoUnavailable
 from services.messaging.telegram import TROUBLE
@@ -58,7 +58,7 @@ def sentence(localizer: Localizer, error: Exception, catalogue: Catalogue) -> st
             return localizer.plain(error.code)
         case PromptTooLong():
             return localizer.plain("prompt-too-long", limit=error.limit, over=error.over)
-        case BadOrder():
+        case BadDraft():
             return localizer.plain(error.code.replace("_", "-"))
         case UnknownModel():
             return localizer.plain("unknown-model")

@@ -20,7 +20,7 @@ from handlers.views.callbacks import GoTap, JobTap, LanguageTap, SampleTap
 from handlers.views.localizer import Localizer
 from handlers.views.messages import title_of
 from services.common.i18n import Texts
-from services.errors import BadOrder
+from services.errors import BadDraft
 from services.messaging.notifier import Notifier
 from services.messaging.telegram import Screen, change, change_or_show, show
 
@@ -100,7 +100,7 @@ async def sample(
 @router.message(MenuWord("menu-image"), flags=MESSAGE_LIMIT)
 async def ask_image(message: Message, state: FSMContext, localizer: Localizer, drafts: Drafts) -> None:
     if not drafts.storefront.images:
-        raise BadOrder("provider_off")
+        raise BadDraft("provider_off")
     await state.clear()
     await message.answer(localizer.t("ask-image"))
 
@@ -109,7 +109,7 @@ async def ask_image(message: Message, state: FSMContext, localizer: Localizer, d
 @router.message(MenuWord("menu-video"), flags=MESSAGE_LIMIT)
 async def ask_video(message: Message, state: FSMContext, localizer: Localizer, drafts: Drafts) -> None:
     if not drafts.storefront.videos:
-        raise BadOrder("provider_off")
+        raise BadDraft("provider_off")
     await state.set_state(Waiting.clip)
     await state.set_data({})
     await message.answer(localizer.t("ask-video"))
@@ -118,7 +118,7 @@ async def ask_video(message: Message, state: FSMContext, localizer: Localizer, d
 @router.callback_query(GoTap.filter(F.to == "image"), flags=NO_LIMIT)
 async def go_image(query: CallbackQuery, state: FSMContext, bot: Bot, localizer: Localizer, drafts: Drafts) -> None:
     if not drafts.storefront.images:
-        raise BadOrder("provider_off")
+        raise BadDraft("provider_off")
     await state.clear()
     await show(bot, message_ref(query)[0], Screen(localizer.t("ask-image")))
 
@@ -126,7 +126,7 @@ async def go_image(query: CallbackQuery, state: FSMContext, bot: Bot, localizer:
 @router.callback_query(GoTap.filter(F.to == "video"), flags=NO_LIMIT)
 async def go_video(query: CallbackQuery, state: FSMContext, bot: Bot, localizer: Localizer, drafts: Drafts) -> None:
     if not drafts.storefront.videos:
-        raise BadOrder("provider_off")
+        raise BadDraft("provider_off")
     await state.set_state(Waiting.clip)
     await state.set_data({})
     await show(bot, message_ref(query)[0], Screen(localizer.t("ask-video")))

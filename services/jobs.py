@@ -13,7 +13,7 @@ from database.models import Asset, Database, Draft, Job, JobStatus, JobStep, Job
 from services.base_provider import Failure
 from services.catalogue import Catalogue, Limits, UnknownModel
 from services.common.log import event
-from services.errors import BadOrder
+from services.errors import BadDraft
 from services.media.inspect import BadMedia, MediaFault, check_sides
 from services.pricing import (
     Quote,
@@ -62,7 +62,7 @@ def message_of(job: Job) -> Step:
 
 
 def quote(catalogue: Catalogue, draft: Draft) -> Quote:
-    """What the order costs with the nearest options its model has. Raises BadOrder for a model no longer sold."""
+    """What the order costs with the nearest options its model has. Raises BadDraft for a model no longer sold."""
     options = draft.params
     photos = len(draft.inputs)
     try:
@@ -74,7 +74,7 @@ def quote(catalogue: Catalogue, draft: Draft) -> Quote:
             return quote_image(catalogue, image.key, chosen, photos=min(photos, image.max_photos))
         video = catalogue.video(draft.model)
     except UnknownModel as error:
-        raise BadOrder("unknown_model") from error
+        raise BadDraft("unknown_model") from error
     filmed = normalise_video_options(
         video,
         duration=options.get("duration"),
@@ -135,13 +135,13 @@ class Jobs:
         self._admins = admins
 
     def quote(self, draft: Draft) -> Quote:
-        """Price (kopecks) and normalised options of an order. Raises BadOrder."""
+        """Price (kopecks) and normalised options of an order. Raises BadDraft."""
         return quote(self._catalogue, draft)
 
     async def start(self, draft: Draft, *, chat_id: int, status_message_id: int | None) -> Job:
         """Reserve the price and send the job on its way; a second call for the same draft answers the same job.
 
-        Raises BadOrder, Banned, UnderMaintenance, SpendLimitReached, TooManyJobs, InsufficientFunds, KeyReused.
+        Raises BadDraft, Banned, UnderMaintenance, SpendLimitReached, TooManyJobs, InsufficientFunds, KeyReused.
         """
         earlier = await self._db.read(job_rows.get, draft.id)
         if earlier is not None and earlier.user_id == draft.user_id:
@@ -190,17 +190,17 @@ class Jobs:
     async def _validated_quote(self, draft: Draft) -> Quote:
         quoted = self.quote(draft)
         if not (self._images_on if draft.type.is_image else self._videos_on):
-            raise BadOrder("provider_off")
+            raise BadDraft("provider_off")
         await self._check_provider(draft)
         prompt = draft.prompt.strip()
         if not prompt and draft.type is not JobType.ANIMATE:
-            raise BadOrder("prompt_missing")
+            raise BadDraft("prompt_missing")
         if len(prompt) > prompt_limit(self._catalogue, draft):
-            raise BadOrder("prompt_too_long")
+            raise BadDraft("prompt_too_long")
         if draft.type in FROM_PHOTOS:
             await self._check_photos(draft)
         elif draft.type is JobType.VIDEO and not self._catalogue.video(draft.model).supports_text:
-            raise BadOrder("photo_missing")
+            raise BadDraft("photo_missing")
         return quoted
 
     async def _check_provider(self, draft: Draft) -> None:
@@ -210,16 +210,16 @@ class Jobs:
         calls = await self._db.read(job_rows.recent_calls, model.provider, model.key)
         blocked = open_circuit(calls, clock.now_ms())
         if blocked is not None and blocked.failure is Failure.PERMANENT:
-            raise BadOrder("provider_off")
+            raise BadDraft("provider_off")
 
     async def _check_photos(self, draft: Draft) -> None:
         if not draft.inputs:
-            raise BadOrder("photo_missing")
+            raise BadDraft("photo_missing")
         most = 1 if draft.type is JobType.ANIMATE else self._catalogue.image(draft.model).max_photos
         if len(draft.inputs) > most:
-            raise BadOrder("too_many_photos")
+            raise BadDraft("too_many_photos")
         photos = await self._db.read(asset_rows.get_assets, draft.inputs)
         if len(photos) != len(draft.inputs):
-            raise BadOrder("photo_gone")
+            raise BadDraft("photo_gone")
         if draft.type is JobType.ANIMATE and video_photo_fault(photos[0], self._catalogue.limits) is not None:
-            raise BadOrder("photo_unfit")
+            raise BadDraft("photo_unfit")

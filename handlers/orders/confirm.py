@@ -25,7 +25,7 @@ from handlers.views.localizer import Localizer
 from handlers.views.messages import ChatMessages
 from services.catalogue import TopUps
 from services.common.keyed_lock import KeyedLock
-from services.errors import BadOrder
+from services.errors import BadDraft
 from services.jobs import Jobs
 from services.messaging.telegram import TROUBLE, Screen, change_or_show, remove
 from services.payments.topups import Payments
@@ -127,12 +127,12 @@ async def _switch_kind(
 ) -> None:
     """A clip, or a picture, with the same words and photos, where the photo allows it."""
     if not drafts.storefront.offers(JobType.VIDEO if video else JobType.IMAGE):
-        raise BadOrder("provider_off")
+        raise BadDraft("provider_off")
     limits = drafts.storefront.catalogue.limits
     if video and draft.inputs:
         photos = await drafts.photos(draft)
         if not photos or photos[0].id != draft.inputs[0]:
-            raise BadOrder("photo_gone")
+            raise BadDraft("photo_gone")
         if fault := animate_fault(photos[0], limits):
             await callback.answer(localizer.plain(fault, pixels=limits.video_photo_min_side), alert=True)
             return

@@ -19,7 +19,7 @@ from database.models import Asset, Database, DatabaseError, Draft, Job, JobType,
 from handlers.views.draft_card import card, fitted
 from handlers.views.localizer import Localizer
 from services.common.log import event
-from services.errors import BadOrder, ServiceError
+from services.errors import BadDraft, ServiceError
 from services.messaging.telegram import Screen, change, remove, show
 from services.storefront import Storefront
 
@@ -68,9 +68,9 @@ class Drafts:
         params: Mapping[str, Any] | None = None,
         parent_job_id: str | None = None,
     ) -> Draft:
-        """A new draft, or the one that the same message opened before. Raises BadOrder when we do not sell this."""
+        """A new draft, or the one that the same message opened before. Raises BadDraft when we do not sell this."""
         if not self.storefront.offers(type):
-            raise BadOrder("provider_off")
+            raise BadDraft("provider_off")
         model = model or self.storefront.default_model(type, len(inputs))
         wanted = Draft(
             draft_id, user_id, chat_id, None, type, model, prompt, dict(params or {}), inputs, parent_job_id, 0, 0, 0

@@ -19,7 +19,7 @@ from handlers.views.callbacks import CardTap
 from handlers.views.keyboards import button, keyboard
 from handlers.views.localizer import Localizer
 from services.catalogue import Limits
-from services.errors import BadOrder
+from services.errors import BadDraft
 from services.jobs import prompt_limit, video_photo_fault
 from services.media.inspect import MediaFault
 from services.messaging.photos import Photos
@@ -221,7 +221,7 @@ def _file_of(message: Message) -> PhotoSize | Document:
     """Of a photo the largest size, of a document the original."""
     file = message.photo[-1] if message.photo else message.document
     if file is None:
-        raise BadOrder("photo_missing")
+        raise BadDraft("photo_missing")
     return file
 
 

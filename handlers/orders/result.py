@@ -21,7 +21,7 @@ from handlers.views.callbacks import JobTap
 from handlers.views.localizer import Localizer
 from handlers.views.messages import ChatMessages, draft_of
 from services.common.keyed_lock import KeyedLock
-from services.errors import BadOrder
+from services.errors import BadDraft
 from services.jobs import Jobs
 from services.messaging.delivery import Delivery, ResultGone, ResultTooLarge
 from services.messaging.notifier import Notifier
@@ -100,7 +100,7 @@ async def again(
     job, _ = await own_job(db, callback_data.job, person.id)
     before = draft_of(job)
     if len(await drafts.photos(before)) != len(before.inputs):
-        raise BadOrder("photo_gone")
+        raise BadDraft("photo_gone")
     draft = await drafts.open(
         token("again", query.id),
         person.id,

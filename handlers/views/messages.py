@@ -14,7 +14,7 @@ from handlers.views.draft_card import voice_quote
 from handlers.views.localizer import Localizer
 from services.common.i18n import MissingText, Safe, Texts
 from services.common.log import event
-from services.errors import BadOrder
+from services.errors import BadDraft
 from services.jobs import stage
 from services.messaging.telegram import Screen, cut
 from services.storefront import Storefront
@@ -207,7 +207,7 @@ class ChatMessages:
             return Screen(text)
         try:
             price = self._storefront.quote(draft).price
-        except BadOrder:
+        except BadDraft:
             return Screen(text)
         if draft.id != payment.draft_id:
             if not (_ready(draft) and balance - payment.amount < price <= balance):
@@ -267,7 +267,7 @@ class ChatMessages:
         """What the same order costs today; None when it is no longer sold."""
         try:
             return self._storefront.quote(draft_of(job)).price
-        except BadOrder:
+        except BadDraft:
             return None
 
 

@@ -15,7 +15,7 @@ from handlers.views.keyboards import MENU, SAMPLES
 from handlers.views.messages import _CANCEL_REASONS, _FAILURE_OF, _FAILURES
 from services.base_provider import ErrorCode
 from services.common.i18n import LANGUAGES, LOCALES, Texts
-from services.errors import OrderFault
+from services.errors import DraftFault
 from services.media.inspect import MediaFault
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,7 @@ def used() -> set[str]:
     keys |= {f"history-line-{one}" for one in JobStatus} | {f"card-option-{one}" for one in Option}
     keys |= {f"command-{one}" for one in PEOPLE + ADMINS} | {key for row in MENU for key in row}
     keys |= {f"sample-{n}" for n in SAMPLES} | {f"sample-{n}-title" for n in SAMPLES}
-    keys |= {code.replace("_", "-") for code in get_args(OrderFault)}
+    keys |= {code.replace("_", "-") for code in get_args(DraftFault)}
     keys |= set(_FAILURES) | set(_CANCEL_REASONS.values())
     photo_faults = set(MediaFault) - {MediaFault.EMPTY, MediaFault.TOO_LONG, MediaFault.NOT_A_VIDEO}
     return keys | {f"photo-{one}" for one in photo_faults}
