@@ -12,7 +12,7 @@ from aiogram.filters import Filter
 from aiogram.types import CallbackQuery, Message
 
 from services.common.i18n import LANGUAGES, Texts
-from services.messaging.telegram import TROUBLE, Screen, change_or_show
+from services.messaging.telegram import NETWORK_ERRORS, Screen, change_or_show
 
 MESSAGE_LIMIT: Final = {"rate_limit": "message"}
 """Flags of a handler that is counted with all the messages of its person."""
@@ -34,7 +34,7 @@ class CallbackAnswer:
         if self.answered:
             return
         self.answered = True
-        with suppress(TelegramBadRequest, TelegramRetryAfter, TimeoutError, *TROUBLE):
+        with suppress(TelegramBadRequest, TelegramRetryAfter, TimeoutError, *NETWORK_ERRORS):
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._query.answer(text and text[:ANSWER_LIMIT], show_alert=alert)
 

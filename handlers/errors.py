@@ -35,7 +35,7 @@ from services.common.log import event
 from services.errors import BadDraft, TopUpUnavailable
 from services.media.inspect import MediaFault
 from services.messaging.photos import PhotoGone, PhotoRefused, PhotoUnavailable
-from services.messaging.telegram import TROUBLE
+from services.messaging.telegram import NETWORK_ERRORS
 from services.rate_limiter import RateLimited
 
 router = Router(name="errors")
@@ -116,7 +116,7 @@ async def tell(
         event(_log, "update.failed", level=logging.ERROR)
         return True
     text = sentence(localizer, error, catalogue)
-    if isinstance(error, (TelegramRetryAfter, *TROUBLE)):
+    if isinstance(error, (TelegramRetryAfter, *NETWORK_ERRORS)):
         event(_log, "telegram.trouble", level=logging.WARNING, error=str(error))
         text = localizer.plain("error-try-again")
     if isinstance(error, DatabaseUnavailable):
@@ -131,7 +131,7 @@ async def tell(
     album = getattr(update.event, "media_group_id", None)
     if album is not None and not album_notices.due(f"{album}:{text}"):
         return True  # said of another photo of the same album
-    with suppress(TelegramAPIError, *TROUBLE):
+    with suppress(TelegramAPIError, *NETWORK_ERRORS):
         await _answer(bot, update.event, text)
     return True
 

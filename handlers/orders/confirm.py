@@ -27,7 +27,7 @@ from services.catalogue import TopUps
 from services.common.keyed_lock import KeyedLock
 from services.errors import BadDraft
 from services.jobs import Jobs
-from services.messaging.telegram import TROUBLE, Screen, change_or_show, remove
+from services.messaging.telegram import NETWORK_ERRORS, Screen, change_or_show, remove
 from services.payments.topups import Payments
 
 router = Router(name="order")
@@ -187,7 +187,7 @@ async def confirm(
         await callback.answer()
         ahead = await db.read(job_rows.ahead_in_queue, job)
         screen = renderer.progress(localizer.language, job, ahead=ahead, now_ms=job.created_at)
-        with suppress(TelegramRetryAfter, *TROUBLE):  # the order stands; its message is brought up to date later
+        with suppress(TelegramRetryAfter, *NETWORK_ERRORS):  # the order stands; its message is brought up to date later
             shown = await change_or_show(bot, chat_id, message_id, screen)
             if shown != message_id:
                 await db.write(job_rows.set_status_message, job.id, chat_id, shown)

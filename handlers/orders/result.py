@@ -209,4 +209,4 @@ async def _send_again(
     except ResultGone:
         await show(bot, chat_id, renderer.expired(localizer.language, job))
     except ResultTooLarge:
-        await show(bot, chat_id, renderer.too_large(localizer.language, job))
+        await show(bot, chat_id, renderer.too_large(localizer.language))

@@ -190,7 +190,7 @@ class ChatMessages:
         ]
         return Screen("\n".join(lines), keyboards.again(localizer, job.id, self._price(job)))
 
-    def too_large(self, language: str, job: Job) -> Screen:
+    def too_large(self, language: str) -> Screen:
         return Screen(self._localizer(language).t("result-too-large"))
 
     def expired(self, language: str, job: Job) -> Screen:
