@@ -11,7 +11,9 @@ from aiogram import Dispatcher, F, Router
 
 from database.models import Database
 from handlers import errors, fallback, language, start
+from handlers.admin import jobs as admin_jobs
 from handlers.admin import money as admin_money
+from handlers.admin import reports as admin_reports
 from handlers.admin import users as admin_users
 from handlers.middlewares import AnswerCallbacks, LoadPerson, RateLimitNotice
 from handlers.notices import Notices
@@ -101,7 +103,7 @@ def _routers(admin_ids: frozenset[int]) -> list[Router]:
     Groups come first and are answered by nobody else. Buttons and commands come before texts and photos, which answer
     to almost everything; the fallback is last. These are copies, because a router can have only one parent.
     """
-    for_admins = [deepcopy(module.router) for module in (admin_users, admin_money)]
+    for_admins = [deepcopy(module.router) for module in (admin_users, admin_jobs, admin_money, admin_reports)]
     for router in for_admins:
         # A forwarded message was written by somebody else: it must not act with the rights of the admin.
         router.message.filter(F.from_user.id.in_(admin_ids), ~F.forward_origin, ~F.via_bot)
