@@ -12,7 +12,7 @@ from database.models import Database, JobType, User
 from handlers.chat import MESSAGE_LIMIT, NO_LIMIT, CallbackAnswer, MenuWord, message_ref
 from handlers.commands import greet_admin
 from handlers.orders.cards import Cards
-from handlers.orders.drafts import Drafts, token
+from handlers.orders.drafts import Drafts, stable_id
 from handlers.views import keyboards
 from handlers.views.callbacks import SampleTap
 from handlers.views.localizer import Localizer
@@ -78,7 +78,7 @@ async def sample(
     if callback_data.number not in keyboards.SAMPLES:
         return
     prompt = localizer.plain(f"sample-{callback_data.number}")
-    draft_id = token("sample", query.id)
+    draft_id = stable_id("sample", query.id)
     draft = await drafts.open(draft_id, person.id, JobType.IMAGE, chat_id=message_ref(query)[0], prompt=prompt)
     await cards.send_new(bot, localizer, draft, state, callback=callback)
 

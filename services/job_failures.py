@@ -29,7 +29,7 @@ async def fail_unmade(ctx: JobContext, job: Job, code: ErrorCode) -> None:
 
 
 async def fail_interrupted(ctx: JobContext, job: Job) -> None:
-    """Fail a job whose step stopped too often because of an error of ours. Alerts the admins."""
+    """Fail a job whose step has failed too often because of an error in our own code. Alerts the admins."""
     await ctx.alert_admins("interrupted", "alert-interrupted", job_id=job.id)
     await fail(ctx, job, "interrupted")
 

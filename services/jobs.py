@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 def stage(job: Job) -> Stage:
-    """How far the job is, as the live message tells it."""
+    """How far the job is, as the live message shows it."""
     if job.status is JobStatus.COMPLETED:
         return "done"
     if job.status is JobStatus.FAILED:

@@ -32,18 +32,19 @@ async def export(
     message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database, catalogue: Catalogue
 ) -> None:
     """Send one of the books, for a period of days, as a file."""
-    words = (command.args or "").split()
+    arguments = (command.args or "").split()
     try:
-        if len(words) != 3 or words[0] not in BOOKS:
+        if len(arguments) != 3 or arguments[0] not in BOOKS:
             raise BadPeriod
-        what, period = words[0], Period.parse(words[1], words[2])
+        book, first, last = arguments
+        period = Period.parse(first, last)
     except BadPeriod:
         await message.answer(localizer.t("export-usage"))
         return
-    await db.write(lambda tx: admin.log(tx, person.id, "export", what, first=words[1], last=words[2]))
+    await db.write(lambda tx: admin.log(tx, person.id, "export", book, first=first, last=last))
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / f"{what}_{period.first}_{period.last}.csv"
-        written = await write_book(db, what, period, target, rubles_per_dollar=catalogue.rubles_per_dollar)
+        target = Path(folder) / f"{book}_{period.first}_{period.last}.csv"
+        written = await write_book(db, book, period, target, rubles_per_dollar=catalogue.rubles_per_dollar)
         if target.stat().st_size > MAX_FILE_BYTES:
             await message.answer(localizer.t("export-too-big"))
             return

@@ -120,8 +120,8 @@ def _missing_money(
     )
     star_packs = _large_enough(top_ups.star_packs, missing)
     if not by_card:
-        words = text if star_packs else f"{text}\n\n{localizer.t('topup-none')}"
-        return Screen(words, keyboards.top_up_in_stars(localizer, star_packs, draft=draft_id))
+        shown = text if star_packs else f"{text}\n\n{localizer.t('topup-none')}"
+        return Screen(shown, keyboards.top_up_in_stars(localizer, star_packs, draft=draft_id))
     exact = min(max(top_ups.minimum, -(-missing // 100) * 100), top_ups.maximum)  # whole rubles, rounded up
     if missing < top_ups.minimum:
         text += " " + localizer.t("topup-minimum", minimum=localizer.rubles(top_ups.minimum))

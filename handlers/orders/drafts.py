@@ -25,7 +25,7 @@ class Stale(ServiceError):
         self.code = code
 
 
-def token(*parts: object) -> str:
+def stable_id(*parts: object) -> str:
     """An id of 16 characters made from `parts`: an update that is handled twice opens one draft."""
     number = int.from_bytes(hashlib.sha256(":".join(map(str, parts)).encode()).digest()[:10])
     digits = ""

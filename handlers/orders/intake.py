@@ -13,7 +13,7 @@ from aiogram.types import Document, Message, PhotoSize
 from database.models import Asset, Draft, JobType, User
 from handlers.chat import MESSAGE_LIMIT, NO_LIMIT
 from handlers.orders.cards import Cards
-from handlers.orders.drafts import Drafts, Stale, token
+from handlers.orders.drafts import Drafts, Stale, stable_id
 from handlers.orders.prompts import check_length, visible
 from handlers.orders.video_photo import video_fault_text
 from handlers.states import Waiting, answered, has_answered
@@ -47,7 +47,7 @@ async def _open_from_text(
     prompt = (message.text or "").strip()
     storefront = drafts.storefront
     check_length(storefront.catalogue, type, storefront.default_model(type), prompt)
-    draft_id = token(message.chat.id, message.message_id)
+    draft_id = stable_id(message.chat.id, message.message_id)
     draft = await drafts.open(draft_id, person.id, type, chat_id=message.chat.id, prompt=prompt)
     await cards.send_new(bot, localizer, draft, state)
 
@@ -113,7 +113,11 @@ async def photo(
     """A photo, alone or in an album: it is added to the draft that waits for it, or opens one."""
     file = _file_of(message)
     asset = await photos.keep(
-        bot, person.id, file.file_id, size=file.file_size, asset_id=token("photo", message.chat.id, message.message_id)
+        bot,
+        person.id,
+        file.file_id,
+        size=file.file_size,
+        asset_id=stable_id("photo", message.chat.id, message.message_id),
     )
     data, waiting = await state.get_data(), await state.get_state()
     caption = visible(message.caption)
@@ -155,7 +159,7 @@ async def _waiting_draft(
 async def _open_from_photo(message: Message, waiting: str | None, person: User, drafts: Drafts, asset: Asset) -> Draft:
     is_video = waiting == Waiting.clip.state or not drafts.storefront.images
     return await drafts.open(
-        token(message.chat.id, message.media_group_id or message.message_id),
+        stable_id(message.chat.id, message.media_group_id or message.message_id),
         person.id,
         JobType.ANIMATE if is_video else JobType.EDIT,
         chat_id=message.chat.id,

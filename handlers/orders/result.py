@@ -13,7 +13,7 @@ from database import outbox
 from database.models import Asset, Database, Job, JobStatus, JobType, User
 from handlers.chat import CallbackAnswer, message_ref
 from handlers.orders.cards import Cards
-from handlers.orders.drafts import Drafts, token
+from handlers.orders.drafts import Drafts, stable_id
 from handlers.orders.own_job import own_job
 from handlers.orders.video_photo import video_fault_text
 from handlers.states import Waiting
@@ -52,7 +52,7 @@ async def again(
     if len(await drafts.photos(before)) != len(before.inputs):
         raise BadDraft("photo_gone")
     draft = await drafts.open(
-        token("again", query.id),
+        stable_id("again", query.id),
         person.id,
         before.type,
         chat_id=message_ref(query)[0],
@@ -91,7 +91,7 @@ async def from_result(
         await show(bot, message_ref(query)[0], Screen(localizer.t(fault, pixels=limits.video_photo_min_side)))
         return
     draft = await drafts.open(
-        token(callback_data.act, query.id),
+        stable_id(callback_data.act, query.id),
         person.id,
         JobType.ANIMATE if animate else JobType.EDIT,
         chat_id=message_ref(query)[0],
