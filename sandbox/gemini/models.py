@@ -75,7 +75,7 @@ class Model:
         return tuple(self.image_tokens)
 
     def pixels(self, ratio: str, size: str) -> tuple[int, int]:
-        """Width and height of a picture of that ratio and size class."""
+        """Width and height of an image of that ratio and size class."""
         if self.fixed_size:
             return PIXELS_FIRST[ratio]
         width, height = PIXELS_1K[ratio]

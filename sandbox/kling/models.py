@@ -31,7 +31,7 @@ class Model:
     prompt_optional: bool = False
 
     def price(self, resolution: str, seconds: int, audio: str) -> int:
-        """Tenths of a unit for a whole clip (docs/reference/kling.md, section 11); billed on the requested seconds."""
+        """Tenths of a unit for a whole video (docs/reference/kling.md, section 11); billed on the requested seconds."""
         table = self.native_prices if audio == "native" else self.prices
         return table[resolution] * seconds
 

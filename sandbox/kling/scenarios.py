@@ -1,4 +1,4 @@
-"""Names of every scenario: what goes wrong at the create call, and what later in the task's life.
+"""Names of every scenario: what goes wrong at the create call, and what goes wrong later.
 
 Facts: docs/reference/kling.md, section 14.
 """

@@ -1,4 +1,4 @@
-"""The Bot API's way to say no: a status, a description and sometimes a number of seconds."""
+"""Errors of the Bot API: a status, a description and sometimes a number of seconds to wait."""
 
 from __future__ import annotations
 

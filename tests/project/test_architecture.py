@@ -96,12 +96,9 @@ class Import:
     names: tuple[str, ...]
 
 
-def imports_of(module: Module, *, running: bool = False) -> Iterator[Import]:
-    """All imports of a module; `running`: only those that happen when it is imported itself."""
-    skipped = set(_late(module.tree)) if running else set()
+def imports_of(module: Module) -> Iterator[Import]:
+    """All imports of a module: also those inside functions, and those for the type checker only."""
     for node in ast.walk(module.tree):
-        if node in skipped:
-            continue
         if isinstance(node, ast.Import):
             yield from (Import(node, (alias.name,)) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -123,15 +120,6 @@ def _modules_among(imported: tuple[str, ...], modules: set[str]) -> set[str]:
     below = {name for name in imported[1:] if name in modules}
     whole = len(below) == len(imported) - 1 and len(imported) > 1
     return below | (set() if whole else {imported[0]} & modules)
-
-
-def _late(tree: ast.Module) -> Iterator[ast.AST]:
-    """What runs later than the import, or for the type checker only."""
-    for node in ast.walk(tree):
-        is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-        for_checker = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-        if is_function or for_checker:
-            yield from ast.walk(node)
 
 
 # --- the rules: each takes the modules and says what breaks it ------------------------------------------------------
@@ -166,13 +154,14 @@ def libraries(modules: list[Module]) -> Iterator[str]:
 
 
 def cycles(modules: list[Module]) -> Iterator[str]:
+    """No module leads back to itself.
+
+    An import inside a function or under TYPE_CHECKING counts as well: it hides the circle from Python only.
+    """
     names = {module.name for module in modules}
     graph = {
         module.name: {
-            name
-            for found in imports_of(module, running=True)
-            for name in _modules_among(found.names, names)
-            if name != module.name
+            name for found in imports_of(module) for name in _modules_among(found.names, names) if name != module.name
         }
         for module in modules
     }
@@ -383,7 +372,12 @@ OFFENCES = {
         ("services/jobs.py", "import aiogram.types", "services/jobs.py:1"),
         ("workers/a.py", "import httpx", "workers/a.py:1"),
     ],
-    "cycles": [("services/a.py", "import services.b", "services.a -> services.b -> services.a")],
+    "cycles": [
+        ("services/a.py", "import services.b", "services.a -> services.b -> services.a"),
+        ("services/a.py", "from services import b", "services.a -> services.b -> services.a"),
+        ("services/a.py", "def f():\n    import services.b", "services.a -> services.b -> services.a"),
+        ("services/a.py", "if TYPE_CHECKING:\n    from services.b import B", "services.a -> services.b -> services.a"),
+    ],
     "blocking": [("services/a.py", "import time\nasync def f():\n    time.sleep(1)", "services/a.py:3")],
     "environment": [("services/a.py", "import os\nx = os.environ['A']", "services/a.py:2")],
     "ledger": [("database/a.py", "from database.schema import ledger as l\nx = insert(l)", "database/a.py:2")],
@@ -418,14 +412,8 @@ def test_an_offence_is_found_and_named_with_its_line(rule: str, offence: tuple[s
     assert told in said
 
 
-def test_what_runs_later_is_no_cycle_and_no_blocking_call(tmp_path: Path) -> None:
-    """An import inside a function, one for the type checker, and a call handed to a thread break no rule."""
+def test_what_runs_in_a_thread_is_no_blocking_call(tmp_path: Path) -> None:
+    """A call that a coroutine hands to a thread breaks no rule."""
     (tmp_path / "services").mkdir()
-    (tmp_path / "services/a.py").write_text(
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import services.b\n"
-        "def f():\n    import services.b\nasync def g():\n    await to_thread(lambda: time.sleep(1))\n"
-    )
-    (tmp_path / "services/b.py").write_text("import services.a")
-    modules = modules_of(tmp_path)
-    assert list(cycles(modules)) == []
-    assert list(blocking_calls(modules)) == []
+    (tmp_path / "services/a.py").write_text("async def g():\n    await to_thread(lambda: time.sleep(1))\n")
+    assert list(blocking_calls(modules_of(tmp_path))) == []

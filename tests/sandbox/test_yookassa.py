@@ -22,7 +22,7 @@ __all__ = ["client", "inbox", "world"]  # fixtures, used by their names
 
 pytestmark = pytest.mark.timeout(60)
 
-RECEIPT = {
+RECEIPT: dict[str, Any] = {
     "customer": {"email": "buyer@example.org"},
     "items": [
         {
@@ -245,15 +245,18 @@ async def test_simultaneous_creates_with_one_key_make_one_payment(client: Client
 
 # --- validation ---------------------------------------------------------------------------------------------------
 
+WRONG_AMOUNTS: tuple[object, ...] = (
+    490, 490.0, "490", "490.0", "490.000", "490,00", "-1.00", "+1.00", "1e3", "NaN", "٤٩٠.00", " 1.00",
+    "0.99", "0.00", "350000.01", "9" * 400 + ".00", None, [], True,
+)  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("changes", "parameter"),
     [
         ({"amount": None}, "amount"),
         ({"amount": "490.00"}, "amount"),
-        *(({"amount": rub(value)}, "amount.value") for value in (
-            490, 490.0, "490", "490.0", "490.000", "490,00", "-1.00", "+1.00", "1e3", "NaN", "٤٩٠.00", " 1.00",
-            "0.99", "0.00", "350000.01", "9" * 400 + ".00", None, [], True)),
+        *(({"amount": rub(value)}, "amount.value") for value in WRONG_AMOUNTS),
         ({"amount": {"value": "490.00"}}, "amount.currency"),
         ({"amount": {"value": "490.00", "currency": "USD"}}, "amount.currency"),
         ({"capture": "true"}, "capture"),
@@ -310,7 +313,7 @@ async def test_saved_methods_are_forbidden(client: Client) -> None:
 
 
 def receipt(**changes: Any) -> dict[str, Any]:
-    return {**RECEIPT, "items": [{**RECEIPT["items"][0], **changes}]}  # type: ignore[index, dict-item]
+    return {**RECEIPT, "items": [{**RECEIPT["items"][0], **changes}]}
 
 
 @pytest.mark.parametrize(
@@ -344,7 +347,7 @@ async def test_fiscal_receipt_rules(client: Client, wanted: Any, parameter: str)
 async def test_receipt_travels_with_the_payment(client: Client, world: World) -> None:
     """A right receipt is registered some time after the payment; a partial refund needs one of its own."""
     await client.settings(fiscalization=True)
-    items = [{**RECEIPT["items"][0], "quantity": "2.000", "amount": rub("245.00"), "vat_code": 11}]  # type: ignore[index, dict-item]
+    items = [{**RECEIPT["items"][0], "quantity": "2.000", "amount": rub("245.00"), "vat_code": 11}]
     payment = await client.paid(receipt={**RECEIPT, "items": items})
     assert payment["receipt_registration"] == "pending"
     world.clock.advance(61)
