@@ -20,6 +20,7 @@ from database.models import DatabaseError
 from handlers import build_dispatcher
 from handlers.commands import set_commands
 from handlers.payments.stars import StarsUpdateHandler
+from handlers.polling import Polling
 from handlers.updates import Updates
 from handlers.views.messages import ChatMessages
 from handlers.webhook import WebContext, create_web_app
@@ -181,7 +182,7 @@ class BotApp:
             parts = [part.run(self.stop) for part in (self.notifier, self.live, self.scheduler)]
             parts.append(self._catch_up())
             if self.settings.telegram_mode == "polling":
-                parts.append(self.updates.poll(self.stop))
+                parts.append(Polling(self.bot, self.updates).run(self.stop))
             try:
                 await _until_stopped(self.stop, parts)
             finally:  # also when a part broke: what is in hand must end before the database is closed

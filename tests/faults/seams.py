@@ -32,7 +32,7 @@ from app import bot as shop
 from database import clock, migrate
 from database.engine import Door, SqliteFile, Tx
 from services.media.store import LocalAssets
-from services.messaging.telegram import Pace
+from services.messaging.pace import Pace
 from services.payments.yookassa.client import _Client
 from services.providers.http import HttpClient
 from services.queue import Queue

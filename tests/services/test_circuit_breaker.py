@@ -13,7 +13,7 @@ from database import clock
 from database import jobs as job_rows
 from database.engine import Tx
 from database.models import Database, Draft, JobStatus, JobType
-from services.errors import BadOrder
+from services.errors import BadDraft
 from services.job_context import JobContext
 from services.jobs import Jobs
 from services.settings import Settings
@@ -161,7 +161,7 @@ async def test_new_orders_are_told_before_they_pay(job_env: JobEnv, wait: int) -
     if wait:
         await payment_env.start(draft, chat_id=1, status_message_id=None)
         return
-    with pytest.raises(BadOrder) as refused:
+    with pytest.raises(BadDraft) as refused:
         await payment_env.start(draft, chat_id=1, status_message_id=None)
     assert refused.value.code == "provider_off"
     assert await job_env.entries() == REFUNDED

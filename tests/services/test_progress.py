@@ -20,8 +20,9 @@ from services.catalogue import shipped_catalogue
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.jobs import quote
+from services.messaging.pace import Pace
 from services.messaging.progress import LiveMessages, watched_jobs
-from services.messaging.telegram import Pace, make_bot
+from services.messaging.telegram import make_bot
 from services.storefront import Storefront
 from tests.support.bot_env import ANYA
 from tests.support.database_fixture import Clock, plan_of

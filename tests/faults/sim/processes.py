@@ -27,7 +27,8 @@ from services.job_context import JobContext
 from services.media.store import open_assets
 from services.messaging import notifier
 from services.messaging import progress as live
-from services.messaging.telegram import Pace, make_bot
+from services.messaging.pace import Pace
+from services.messaging.telegram import make_bot
 from services.ops.disk import Room, measure
 from services.providers import open_providers
 from services.queue import FUNCTIONS, TIMEOUTS, Queue, Step, load_function
