@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 from collections.abc import Sequence
 
 from database import clock, outbox
@@ -20,6 +19,7 @@ from database.models import Database, IllegalMove, KeyReused, NotFound, Payment,
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event, log_context
 from services.errors import TopUpUnavailable
+from services.payments.ids import parse_card_id
 from services.payments.provider_refunds import ProviderRefunds, returned
 from services.payments.yookassa.client import ErrorKind, YooKassaError, YooKassaGateway
 from services.payments.yookassa.objects import GatewayPayment, GatewayRefund, moment
@@ -33,8 +33,6 @@ LONGEST_PAUSE = 5.0  # seconds between two tries, while a person waits for their
 FIRST_POLL_MS = 10_000
 MOST_WAITING = 1_000  # questions about one payment that may stand in line; what is true is decided in the database
 
-# As handlers/payments/topup.py makes them: the person's own chat, the message, the sum in kopecks, a repetition.
-_ORDER_ID = re.compile(r"(?P<user>[1-9][0-9]{0,15})-[0-9]{1,15}-(?P<amount>[1-9][0-9]{0,11})(?:-[0-9]{1,3})?")
 _UNSURE = (ErrorKind.UNKNOWN_OUTCOME, ErrorKind.RATE_LIMITED)
 _OWNERS = (ErrorKind.CREDENTIALS, ErrorKind.FORBIDDEN)
 _log = logging.getLogger(__name__)
@@ -288,10 +286,10 @@ class Settlement:
 
     def _named_in(self, facts: GatewayPayment) -> int | None:
         """Whose lost order this money is: our order ids hold the person and the sum, and both must stand there."""
-        parts = _ORDER_ID.fullmatch(facts.order_id or "")
-        if parts is None or int(parts["amount"]) != facts.amount_kopecks or not self.is_of_our_shop(facts):
+        parts = parse_card_id(facts.order_id or "")
+        if parts is None or parts.amount != facts.amount_kopecks or not self.is_of_our_shop(facts):
             return None
-        return int(parts["user"]) if (facts.status, facts.currency) == ("succeeded", "RUB") else None
+        return parts.user_id if (facts.status, facts.currency) == ("succeeded", "RUB") else None
 
     def is_of_our_shop(self, facts: GatewayPayment) -> bool:
         """Our shop and our mode: a test shop's payments are no money."""

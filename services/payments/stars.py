@@ -7,7 +7,6 @@ it was paid, taken back when it was returned. Telegram's own list of transaction
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
@@ -34,6 +33,7 @@ from database.models import Database, IllegalMove, KeyReused, NotFound, Payment,
 from services.common.i18n import Texts
 from services.common.log import event
 from services.errors import TopUpUnavailable
+from services.payments.ids import parse_stars_id
 from services.payments.reconciliation import Report, credited_since, returned_since
 from services.payments.refunds import RefundResult, Rejected, Succeeded, Unknown
 from services.pricing import format_rubles
@@ -48,8 +48,6 @@ MOST_PAGES: Final = 10_000
 SCANNED: Final = "stars_scanned"  # where in Telegram's list the transactions begin that are still young
 YOUNG_SECONDS: Final = 48 * 3600.0
 
-# As handlers/payments/stars.py makes them: the person's own chat, the message, the sum in kopecks, the tap.
-_ORDER_ID = re.compile(r"st-(?P<user>[1-9][0-9]{0,15})-[0-9]{1,15}-(?P<amount>[1-9][0-9]{0,11})-.{1,12}")
 _log = logging.getLogger(__name__)
 
 
@@ -147,11 +145,10 @@ class Stars:
 
     def _sold(self, user_id: int, order_id: str, price: int) -> int:
         """Kopecks of a lost order: its id holds person and sum, and the pack must still cost so much; else 0."""
-        parts = _ORDER_ID.fullmatch(order_id)
-        if parts is None or int(parts["user"]) != user_id:
+        parts = parse_stars_id(order_id)
+        if parts is None or parts.user_id != user_id:
             return 0
-        amount = int(parts["amount"])
-        return amount if dict(self.packs).get(amount) == price else 0
+        return parts.amount if dict(self.packs).get(parts.amount) == price else 0
 
     async def close_stale(self) -> None:
         """The sweeper's duty: invoices that the counter refuses by now end as canceled."""

@@ -10,7 +10,6 @@ import asyncio
 import dataclasses
 import json
 import logging
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -22,6 +21,7 @@ from database.models import Database, InboxItem, NotFound, Payment, PaymentStatu
 from services.common.i18n import Texts
 from services.common.log import event
 from services.errors import TopUpUnavailable
+from services.payments import ids
 from services.payments.settlement import FIRST_POLL_MS, PROVIDER, Settlement, age
 from services.payments.yookassa.client import ErrorKind, YooKassaError, YooKassaGateway
 from services.payments.yookassa.objects import GatewayPayment, Receipt, build_payment_body
@@ -36,7 +36,6 @@ NOTIFICATION_TRIES = 90  # more than three days, the later ones an hour apart
 LONGEST_HINT_GAP_MS = 3600 * 1000
 AT_ONCE = 4
 
-_ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,50}")
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -117,7 +116,7 @@ class Payments:
         """
         if not self.offered:
             raise TopUpUnavailable("off")
-        if not _ORDER_ID.fullmatch(order_id):
+        if not ids.is_well_formed(order_id):
             raise ValueError("an order id is 1 to 50 of A-Z, a-z, 0-9, _ and -")
         body = build_payment_body(
             amount_kopecks=amount,
