@@ -15,12 +15,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from database import admin, clock, outbox
+from database import admin, outbox
 from database import payments as payment_rows
 from database import refunds as refund_rows
 from database.models import Database, IllegalMove, KeyReused, NotFound, Payment, Refund, Tx
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event, log_context
+from services.payments.delays import doubled_ms
+from services.payments.idempotency import CertainRefusal, KeyedRequest, NeverArrived, refund_key
 from services.payments.provider_refunds import OWN_ID
 from services.payments.yookassa.client import (
     ErrorKind,
@@ -32,12 +34,12 @@ from services.payments.yookassa.client import (
 )
 from services.pricing import format_rubles
 
-KEY_LIVES_SECONDS = 23 * 3600  # after 24 h the provider forgets the key and would return the money again
-CLOCK_SLACK_SECONDS = 60.0
 FIRST_GAP_MS = 15_000
 LONGEST_GAP_MS = 3600 * 1000
 MOST_WAITING = 100
 
+# A wrong key of the shop is for the admins to correct, and says nothing about this refund.
+_UNDECIDED = (ErrorKind.UNKNOWN_OUTCOME, ErrorKind.RATE_LIMITED, ErrorKind.CREDENTIALS)
 _log = logging.getLogger(__name__)
 
 
@@ -149,7 +151,7 @@ class Refunds:
             payment_id=payment.id,
             amount=wanted,
             requested_by=admin_id,
-            idempotency_key=f"refund-{refund_id}",
+            idempotency_key=refund_key(refund_id),
             request_body=None if body is None else json.dumps(body, ensure_ascii=False),
         )
 
@@ -197,7 +199,7 @@ class Refunds:
                 await self._later(refund)
 
     async def _later(self, refund: Refund) -> None:
-        gap = min(FIRST_GAP_MS * 2 ** min(refund.looks, 10), LONGEST_GAP_MS)
+        gap = doubled_ms(FIRST_GAP_MS, refund.looks, longest_ms=LONGEST_GAP_MS)
         await self._db.write(refund_rows.schedule_poll, refund.id, delay_ms=gap)
 
     async def poll_due(self) -> None:
@@ -251,33 +253,48 @@ class YooKassaRefunds:
         )
 
     async def ask(self, payment: Payment, refund: Refund) -> RefundResult:
+        """Make sure that YooKassa knows of the refund, and say what it says."""
         try:
-            return await self._ask(payment, refund)
+            if refund.provider_refund_id is not None:
+                theirs = await self._gateway.get_refund(refund.provider_refund_id)
+            else:
+                theirs = await self._ensure(payment, refund)
+        except CertainRefusal as refusal:
+            return Rejected(str(refusal))
         except YooKassaError as error:
             return Unknown(str(error))
+        return _result(payment, refund, theirs)
 
-    async def _ask(self, payment: Payment, refund: Refund) -> RefundResult:
-        if refund.provider_refund_id is not None:
-            return _word(payment, refund, await self._gateway.get_refund(refund.provider_refund_id))
-        if not _key_lives(refund):
-            if (found := await self._look_up(payment, refund)) is not None:
-                return _word(payment, refund, found)
+    async def _ensure(self, payment: Payment, refund: Refund) -> GatewayRefund:
+        """YooKassa's refund, made now or at an earlier attempt.
+
+        Raises CertainRefusal when YooKassa has none and will make none; YooKassaError when nobody can tell.
+        """
+
+        async def send() -> GatewayRefund:
+            try:
+                return await self._gateway.create_refund(
+                    json.loads(refund.request_body or "{}"), idempotency_key=refund.idempotency_key or ""
+                )
+            except YooKassaError as error:
+                if error.kind in _UNDECIDED:
+                    raise
+                return await request.result_in_spite_of(error)
+
+        async def find() -> GatewayRefund | None:
+            return await self._listed(payment, refund)
+
+        since_ms = min(refund.created_at, refund.sent_at or refund.created_at)
+        request = KeyedRequest(since_ms, send, find)
+        try:
+            return await request.result()
+        except NeverArrived:
             await self._db.write(refund_rows.ask_anew, refund.id)
             await self._db.write(refund_rows.sending, refund.id)
-        try:
-            answer = await self._gateway.create_refund(
-                json.loads(refund.request_body or "{}"), idempotency_key=refund.idempotency_key or ""
-            )
-        except YooKassaError as error:
-            if error.kind in (ErrorKind.UNKNOWN_OUTCOME, ErrorKind.RATE_LIMITED, ErrorKind.CREDENTIALS):
-                return Unknown(str(error))
-            # A no to this request is no word about an earlier one whose answer was lost.
-            found = await self._look_up(payment, refund)
-            return Rejected(str(error)) if found is None else _word(payment, refund, found)
-        return _word(payment, refund, answer)
+            return await send()
 
-    async def _look_up(self, payment: Payment, refund: Refund) -> GatewayRefund | None:
-        """Our return among those of the payment. Raises YooKassaError when the list can't be read to its end."""
+    async def _listed(self, payment: Payment, refund: Refund) -> GatewayRefund | None:
+        """Our refund among those of the payment. Raises YooKassaError when the list can't be read to its end."""
         found = None
         async for listed in self._gateway.list_refunds(payment_id=payment.provider_payment_id or ""):
             if listed.metadata.get(OWN_ID) == refund.id:
@@ -285,22 +302,15 @@ class YooKassaRefunds:
         return found
 
 
-def _key_lives(refund: Refund) -> bool:
-    """Whether YooKassa must still know the key if it was ever sent. The row's own age counts: what a restored backup
-    holds as unsent may have been sent. A row of tomorrow was written under a wrong clock, so nobody knows its age.
-    """
-    since = min(refund.created_at, refund.sent_at or refund.created_at)
-    return -CLOCK_SLACK_SECONDS <= clock.now() - since / 1000 <= KEY_LIVES_SECONDS
-
-
-def _word(payment: Payment, refund: Refund, said: GatewayRefund) -> RefundResult:
-    if (said.payment_id, said.amount_kopecks, said.currency) != (payment.provider_payment_id, refund.amount, "RUB"):
-        return Unknown(f"refund {said.id} at YooKassa is of another payment or sum")
-    if said.status == "succeeded":
-        return Succeeded(said.id)
-    if said.status == "canceled":
-        return Rejected(said.reason or "canceled")
-    return Pending(said.id)
+def _result(payment: Payment, refund: Refund, theirs: GatewayRefund) -> RefundResult:
+    known = (payment.provider_payment_id, refund.amount, "RUB")
+    if (theirs.payment_id, theirs.amount_kopecks, theirs.currency) != known:
+        return Unknown(f"refund {theirs.id} at YooKassa is of another payment or sum")
+    if theirs.status == "succeeded":
+        return Succeeded(theirs.id)
+    if theirs.status == "canceled":
+        return Rejected(theirs.reason or "canceled")
+    return Pending(theirs.id)
 
 
 def _receipt_of(payment: Payment, terms: Receipt | None) -> Receipt | None:

@@ -19,15 +19,14 @@ from database.models import Database, IllegalMove, KeyReused, NotFound, Payment,
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event, log_context
 from services.errors import TopUpUnavailable
+from services.payments.delays import pause_seconds
+from services.payments.idempotency import KeyedRequest, NeverArrived, listed_between
 from services.payments.ids import parse_card_id
 from services.payments.provider_refunds import ProviderRefunds, returned
 from services.payments.yookassa.client import ErrorKind, YooKassaError, YooKassaGateway
 from services.payments.yookassa.objects import GatewayPayment, GatewayRefund, moment
 
 PROVIDER = "yookassa"
-KEY_LIVES_SECONDS = 23 * 3600  # after 24 h the provider forgets the key and would create a second payment
-CLOCK_SLACK_SECONDS = 60.0
-UNDATED_SECONDS = 90 * 24 * 3600  # so far back an order of a wrong clock is looked for: as long as it is asked about
 CREATE_TRIES = 2
 LONGEST_PAUSE = 5.0  # seconds between two tries, while a person waits for their link
 FIRST_POLL_MS = 10_000
@@ -36,10 +35,6 @@ MOST_WAITING = 1_000  # questions about one payment that may stand in line; what
 _UNSURE = (ErrorKind.UNKNOWN_OUTCOME, ErrorKind.RATE_LIMITED)
 _OWNERS = (ErrorKind.CREDENTIALS, ErrorKind.FORBIDDEN)
 _log = logging.getLogger(__name__)
-
-
-class _NeverArrived(Exception):
-    """YooKassa has nothing of an order."""
 
 
 class Settlement:
@@ -89,7 +84,7 @@ class Settlement:
             tries += 1
             try:
                 payment = await self._send(payment)
-            except _NeverArrived as error:
+            except NeverArrived as error:
                 if not wanted:
                     await self._db.write(payment_rows.close_unsent, payment.id, "never_created")
                     raise TopUpUnavailable("try_later") from error
@@ -99,7 +94,7 @@ class Settlement:
                 if error.kind not in _UNSURE:
                     await self._refused(payment, error)
                     raise TopUpUnavailable("refused") from error
-                pause = _pause(error)
+                pause = pause_seconds(error)
                 if tries >= CREATE_TRIES or pause > LONGEST_PAUSE:
                     raise TopUpUnavailable("try_later") from error
                 await asyncio.sleep(pause)
@@ -108,14 +103,18 @@ class Settlement:
     async def _send(self, payment: Payment) -> Payment:
         gateway = self.gateway
         payment = await self._db.write(payment_rows.sending, payment.id)
-        if payment.request_body is None:
+        body = payment.request_body
+        if body is None:
             raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, "an order of version 1.3 has nothing to send")
-        if not -CLOCK_SLACK_SECONDS <= age(payment.sent_at) <= KEY_LIVES_SECONDS:
-            answer = await self._look_up(gateway, payment)
-        else:
-            answer = await gateway.create_payment(
-                json.loads(payment.request_body), idempotency_key=payment.idempotency_key
-            )
+        since_ms = payment.sent_at or payment.created_at
+
+        async def send() -> GatewayPayment:
+            return await gateway.create_payment(json.loads(body), idempotency_key=payment.idempotency_key)
+
+        async def find() -> GatewayPayment | None:
+            return await _listed(gateway, payment.id, since_ms)
+
+        answer = await KeyedRequest(since_ms, send, find).result()
         return await self._db.write(
             payment_rows.accepted,
             payment.id,
@@ -123,23 +122,6 @@ class Settlement:
             confirmation_url=answer.confirmation_url,
             poll_in_ms=FIRST_POLL_MS,
         )
-
-    async def _look_up(self, gateway: YooKassaGateway, payment: Payment) -> GatewayPayment:
-        """The payment of an order whose key is forgotten by now: sent again it would be a second one.
-
-        An order of tomorrow was written under a wrong clock: nobody knows its age, so all of the time comes into
-        question. Raises _NeverArrived when the list of the time in question does not hold it, YooKassaError when that
-        can't be read to its end.
-        """
-        now, sent = clock.now(), (payment.sent_at or payment.created_at) / 1000
-        begin, end = (sent - 3600, sent + 26 * 3600) if sent <= now else (now - UNDATED_SECONDS, now + 3600)
-        found = None
-        async for listed in gateway.list_payments(created_at__gte=moment(begin), created_at__lte=moment(end)):
-            if listed.order_id == payment.id and (found is None or listed.status == "succeeded"):
-                found = listed
-        if found is None:
-            raise _NeverArrived
-        return found
 
     async def _refused(self, payment: Payment, error: YooKassaError) -> None:
         """A certain no: nothing exists at YooKassa, so the order is closed and the owner hears why."""
@@ -307,11 +289,17 @@ class Settlement:
         await self._db.write(outbox.alert_admins, self._admins, key, text, **args)
 
 
-def _pause(error: YooKassaError) -> float:
-    """Seconds before the same request may go again: what YooKassa asks for, else some where we are too many for it."""
-    if error.retry_after is not None:
-        return error.retry_after
-    return 1 + clock.chance() if error.kind is ErrorKind.RATE_LIMITED else 0.0
+async def _listed(gateway: YooKassaGateway, payment_id: str, since_ms: int) -> GatewayPayment | None:
+    """The payment in YooKassa's list of the time in question, one that succeeded before all others.
+
+    Raises YooKassaError when the list can't be read to its end.
+    """
+    begin, end = listed_between(since_ms)
+    found = None
+    async for listed in gateway.list_payments(created_at__gte=moment(begin), created_at__lte=moment(end)):
+        if listed.order_id == payment_id and (found is None or listed.status == "succeeded"):
+            found = listed
+    return found
 
 
 def age(since_ms: int | None) -> float:

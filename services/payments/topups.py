@@ -22,6 +22,8 @@ from services.common.i18n import Texts
 from services.common.log import event
 from services.errors import TopUpUnavailable
 from services.payments import ids
+from services.payments.delays import doubled_ms
+from services.payments.idempotency import topup_key
 from services.payments.settlement import FIRST_POLL_MS, PROVIDER, Settlement, age
 from services.payments.yookassa.client import ErrorKind, YooKassaError, YooKassaGateway
 from services.payments.yookassa.objects import GatewayPayment, Receipt, build_payment_body
@@ -130,7 +132,7 @@ class Payments:
             user_id=user_id,
             provider=PROVIDER,
             amount=amount,
-            idempotency_key=f"topup-{order_id}",
+            idempotency_key=topup_key(order_id),
             request_body=json.dumps(body, ensure_ascii=False),
             chat_id=chat_id,
             message_id=message_id,
@@ -175,7 +177,7 @@ class Payments:
             event(_log, "notification.put_off", level=logging.WARNING, inbox_id=item.id, error=str(error)[:200])
             await self._settlement.tell_if_refused(error)
             if item.attempts < NOTIFICATION_TRIES:
-                delay = min(5_000 * 2 ** min(item.attempts, 16), LONGEST_HINT_GAP_MS)
+                delay = doubled_ms(5_000, item.attempts, longest_ms=LONGEST_HINT_GAP_MS)
                 await self._db.write(inbox.failed, item.id, type(error).__name__, delay_ms=delay)
                 return
             reason = type(error).__name__
