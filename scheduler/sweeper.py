@@ -25,7 +25,7 @@ from scheduler.video_poller import poll_videos
 from services.common.log import event
 from services.job_context import JobContext
 from services.jobs import message_of
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 from services.queue import Queue
 
 LEASE = "sweeper"

@@ -13,7 +13,7 @@ from database import payments as payment_rows
 from database.models import NotFound, PaymentStatus
 from services.common.i18n import Texts
 from services.errors import TopUpUnavailable
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 from services.payments.yookassa.client import YooKassaGateway
 from tests.support.job_env import until
 from tests.support.payment_env import HOOK, PaymentEnv
@@ -28,7 +28,7 @@ async def credits(payment_env: PaymentEnv, user_id: int = 1) -> list[tuple[str, 
 async def test_a_paid_order_is_credited_by_its_notification(payment_env: PaymentEnv) -> None:
     """The plain story: link, payment, notification, one credit, the person is told."""
     await payment_env.control("/settings", notification_url=payment_env.url + HOOK)
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     assert order.confirmation_url is not None
     assert order.confirmation_url.startswith(payment_env.sandbox.url)
     await payment_env.pay(order)
@@ -45,8 +45,10 @@ async def test_a_paid_order_is_credited_by_its_notification(payment_env: Payment
 
 async def test_a_double_tap_is_one_payment(payment_env: PaymentEnv) -> None:
     """The same order id, twice at once and once later: one row, one payment at YooKassa, one link."""
-    first, second = await asyncio.gather(payment_env.order(order_id="tap"), payment_env.order(order_id="tap"))
-    third = await payment_env.order(order_id="tap")
+    first, second = await asyncio.gather(
+        payment_env.open_payment(payment_id="tap"), payment_env.open_payment(payment_id="tap")
+    )
+    third = await payment_env.open_payment(payment_id="tap")
     assert first.confirmation_url == second.confirmation_url == third.confirmation_url
     async with payment_env.sandbox.http.get(f"{payment_env.sandbox.url}/_control/yookassa/payments") as answer:
         assert len(await answer.json()) == 1
@@ -54,7 +56,7 @@ async def test_a_double_tap_is_one_payment(payment_env: PaymentEnv) -> None:
 
 async def test_fifty_identical_notifications_at_once_are_one_credit(payment_env: PaymentEnv) -> None:
     """However often and at once the word comes, the money comes once."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     assert order.provider_payment_id is not None
     statuses = await asyncio.gather(
@@ -67,7 +69,7 @@ async def test_fifty_identical_notifications_at_once_are_one_credit(payment_env:
 
 async def test_notification_button_and_poller_race_for_one_credit(payment_env: PaymentEnv) -> None:
     """All three ways at once: one credit, and all of them see the payment paid."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     assert order.provider_payment_id is not None
     await payment_env.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
@@ -83,7 +85,7 @@ async def test_notification_button_and_poller_race_for_one_credit(payment_env: P
 
 async def test_a_forged_success_credits_nothing(payment_env: PaymentEnv) -> None:
     """The body is a hint only: a pending payment stays pending, whatever the notification claims."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     assert order.provider_payment_id is not None
     forged = {"status": "succeeded", "paid": True, "amount": {"value": "100000.00", "currency": "RUB"}}
     assert await payment_env.notify("payment.succeeded", order.provider_payment_id, **forged) == 200
@@ -95,7 +97,7 @@ async def test_a_forged_success_credits_nothing(payment_env: PaymentEnv) -> None
 
 async def test_a_true_notification_after_a_forged_one_still_credits(payment_env: PaymentEnv) -> None:
     """A forged word that came first must not make the true one look like a repeat."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     assert order.provider_payment_id is not None
     await payment_env.notify("payment.succeeded", order.provider_payment_id)
     await payment_env.acted()
@@ -107,7 +109,7 @@ async def test_a_true_notification_after_a_forged_one_still_credits(payment_env:
 
 async def test_a_crash_after_the_notification_was_written_down_loses_nothing(payment_env: PaymentEnv) -> None:
     """The inbox row is there, the process died before acting: the sweeper's round credits."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     body = json.dumps({"event": "payment.succeeded", "object": {"id": order.provider_payment_id}})
     await payment_env.db.write(inbox.receive, "yookassa", "x", body, handling_ms=0)
@@ -119,7 +121,7 @@ async def test_a_crash_after_the_notification_was_written_down_loses_nothing(pay
 
 async def test_a_lost_notification_is_made_up_for_by_the_poller(payment_env: PaymentEnv) -> None:
     """Nobody told us: the look that is due finds the money."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     await payment_env.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
     await payment_env.payments.poll_due()
@@ -128,7 +130,7 @@ async def test_a_lost_notification_is_made_up_for_by_the_poller(payment_env: Pay
 
 async def test_a_canceled_payment_is_closed_with_its_reason(payment_env: PaymentEnv) -> None:
     """YooKassa's final no, in its own word, said to the person once."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.control(f"/payments/{order.provider_payment_id}/decline", reason="insufficient_funds")
     checked = await payment_env.payments.check(order.id, 1)
     assert (checked.status, checked.cancel_reason) == (PaymentStatus.CANCELED, "insufficient_funds")
@@ -138,7 +140,7 @@ async def test_a_canceled_payment_is_closed_with_its_reason(payment_env: Payment
 
 async def test_somebody_elses_payment_can_not_be_checked(payment_env: PaymentEnv) -> None:
     """A payment is its owner's."""
-    order = await payment_env.order(user_id=1)
+    order = await payment_env.open_payment(user_id=1)
     with pytest.raises(NotFound):
         await payment_env.payments.check(order.id, 2)
 
@@ -149,7 +151,7 @@ async def test_a_create_whose_answer_was_lost_is_sent_again_under_the_same_key(
 ) -> None:
     """Unknown outcome: the stored body under the stored key, so there is one payment and one link."""
     payment_env.sandbox.fault("yookassa", "v3/payments", times=1, **how)
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     assert order.confirmation_url is not None
     async with payment_env.sandbox.http.get(f"{payment_env.sandbox.url}/_control/yookassa/payments") as answer:
         assert len(await answer.json()) == 1
@@ -159,11 +161,11 @@ async def test_a_silent_yookassa_leaves_an_order_that_is_looked_after(payment_en
     """No answer at all: the person hears "try later", the row stays, and the poller finishes the creation."""
     payment_env.sandbox.fault("yookassa", "v3/payments", times=2, status=500)
     with pytest.raises(TopUpUnavailable) as caught:
-        await payment_env.order(order_id="slow")
+        await payment_env.open_payment(payment_id="slow")
     assert caught.value.code == "try_later"
     waiting = await payment_env.payment("slow")
     assert (waiting.status, waiting.provider_payment_id) == (PaymentStatus.PENDING, None)
-    again = await payment_env.order(order_id="slow")
+    again = await payment_env.open_payment(payment_id="slow")
     assert again.confirmation_url is not None
 
 
@@ -177,7 +179,7 @@ async def test_a_yookassa_that_asks_for_patience_gets_a_pause(
     """429, and 202 with its `retry_after`: the same request goes again for the person who waits, but not at once."""
     payment_env.sandbox.fault("yookassa", "v3/payments", times=1, **answer)
     began = clock.steady()
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     assert order.confirmation_url is not None
     assert clock.steady() - began >= pause
 
@@ -188,7 +190,7 @@ async def test_nobody_is_kept_waiting_for_a_long_pause(payment_env: PaymentEnv) 
         "yookassa", "v3/payments", times=1, status=429, body={"type": "error", "retry_after": 60_000}
     )
     with pytest.raises(TopUpUnavailable) as caught:
-        await payment_env.order(order_id="slow")
+        await payment_env.open_payment(payment_id="slow")
     assert (caught.value.code, payment_env.sandbox.calls("yookassa", "POST /payments")) == ("try_later", 0)
     assert (await payment_env.payment("slow")).status is PaymentStatus.PENDING
 
@@ -198,7 +200,7 @@ async def test_wrong_credentials_close_the_order_and_tell_the_owner(payment_env:
     gateway = YooKassaGateway("100500", "test_wrong", f"{payment_env.sandbox.url}/yookassa/v3", timeout=(2, 2))
     payments = Payments(payment_env.db, gateway, Texts(), shop_id="100500", test_mode=True, admins=[ADMIN])
     with pytest.raises(TopUpUnavailable) as caught:
-        await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="bad")
+        await payments.open_topup(1, 50_000, chat_id=1, language="ru", payment_id="bad")
     await gateway.close()
     assert caught.value.code == "refused"
     assert (await payment_env.payment("bad")).status is PaymentStatus.CANCELED
@@ -208,7 +210,7 @@ async def test_wrong_credentials_close_the_order_and_tell_the_owner(payment_env:
 
 async def test_a_key_that_stops_working_is_told_though_nobody_orders(payment_env: PaymentEnv) -> None:
     """401 to a look or to a notification's question: the owner hears of it, and what waits goes on waiting."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     assert order.provider_payment_id is not None
     await payment_env.control("/settings", secret_key="test_another")
     for word in ("look", "notification"):
@@ -229,7 +231,7 @@ async def test_without_a_shop_cards_are_off(payment_env: PaymentEnv) -> None:
     payments = Payments(payment_env.db, None, Texts())
     assert not payments.enabled
     with pytest.raises(TopUpUnavailable) as caught:
-        await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
+        await payments.open_topup(1, 50_000, chat_id=1, language="ru", payment_id="x")
     assert caught.value.code == "off"
 
 
@@ -248,7 +250,7 @@ async def test_what_does_not_fit_is_quarantined_and_the_owner_told(
     payment_env: PaymentEnv, quirk: dict[str, object], word: str
 ) -> None:
     """Another sum, currency, order, shop or mode: no credit, the row says why, an alert is owed; later looks too."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     await payment_env.control("/settings", payment_patch=quirk)
     held = await payment_env.payments.settle(order.id)
@@ -261,7 +263,7 @@ async def test_what_does_not_fit_is_quarantined_and_the_owner_told(
 
 async def test_a_late_success_of_a_canceled_payment_is_credited(payment_env: PaymentEnv) -> None:
     """The bank was later than the timeout: the money is there, so it is credited."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     await payment_env.db.write(payment_rows.cancel, order.id, "expired_on_confirmation")
     settled = await payment_env.payments.settle(order.id)
@@ -273,7 +275,7 @@ async def test_a_payment_whose_row_lost_the_providers_id_is_found_by_its_order(p
     """We died between YooKassa's answer and our row: the notification carries the order id."""
     payment_env.sandbox.fault("yookassa", "v3/payments", times=2, drop="after")
     with pytest.raises(TopUpUnavailable):
-        await payment_env.order(order_id="orphan")
+        await payment_env.open_payment(payment_id="orphan")
     async with payment_env.sandbox.http.get(f"{payment_env.sandbox.url}/_control/yookassa/payments") as answer:
         (made,) = await answer.json()
     await payment_env.control(f"/payments/{made['id']}/pay")
@@ -284,7 +286,7 @@ async def test_a_payment_whose_row_lost_the_providers_id_is_found_by_its_order(p
 
 async def test_money_returned_from_the_cabinet_is_taken_back_once(payment_env: PaymentEnv) -> None:
     """A return we never asked for: debit what is there, owe the rest, once however often we are told."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     await payment_env.payments.settle(order.id)
     await payment_env.db.subtract_balance(1, 20_000, key="spent", reason="test")
@@ -305,7 +307,7 @@ async def test_money_returned_from_the_cabinet_is_taken_back_once(payment_env: P
 
 async def test_a_return_told_before_its_payment_credits_first(payment_env: PaymentEnv) -> None:
     """refund.succeeded came before payment.succeeded: the credit, then the take-back; nothing is left."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     refund = await payment_env.control("/refunds", payment_id=order.provider_payment_id)
     await payment_env.notify("refund.succeeded", refund["id"])

@@ -28,7 +28,7 @@ from services.common.keyed_lock import KeyedLock
 from services.errors import BadOrder
 from services.jobs import Jobs
 from services.messaging.telegram import TROUBLE, Screen, change_or_show, remove
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 
 router = Router(name="order")
 

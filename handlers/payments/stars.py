@@ -43,7 +43,7 @@ class StarsUpdateHandler:
             await self._stars.paid(message.from_user.id, message.successful_payment)
             return True
         if message.refunded_payment is not None:
-            await self._stars.returned(message.refunded_payment.telegram_payment_charge_id)
+            await self._stars.refunded(message.refunded_payment.telegram_payment_charge_id)
             return True
         return False
 
@@ -64,7 +64,7 @@ async def pay_in_stars(
         callback_data.amount,
         chat_id=chat_id,
         language=localizer.language,
-        order_id=stars_id(chat_id, message_id or 0, callback_data.amount, query.id),
+        payment_id=stars_id(chat_id, message_id or 0, callback_data.amount, query.id),
         draft_id=callback_data.draft or None,
     )
     await callback.answer()

@@ -23,8 +23,8 @@ from services.errors import TopUpUnavailable
 from services.messaging.notifier import Notifier
 from services.messaging.telegram import Screen, show
 from services.payments.ids import card_id
+from services.payments.payments import Payments
 from services.payments.receipts import BadEmail, parse_email
-from services.payments.topups import Payments
 from services.pricing import BadSum, NotASum, SumTooBig, SumTooSmall, TooPrecise, parse_rubles
 
 router = Router(name="topup")
@@ -165,7 +165,7 @@ async def pay(
         callback_data.amount,
         chat_id=chat_id,
         language=localizer.language,
-        order_id=payment_id,
+        payment_id=payment_id,
         draft_id=callback_data.draft or None,
         message_id=message_id,
     )
@@ -288,7 +288,7 @@ async def _send_link(
             language=localizer.language,
             draft_id=draft or None,
             message_id=None,
-            order_id=card_id(chat_id, message.message_id, amount),
+            payment_id=card_id(chat_id, message.message_id, amount),
         )
     except TopUpUnavailable:
         await answered(state, message)

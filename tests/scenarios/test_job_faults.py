@@ -20,7 +20,7 @@ from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
 from services.common.i18n import Texts
 from services.jobs import message_of
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 from services.queue import Queue
 from tests.support.job_env import JobEnv, until
 from workers import image_worker, video_worker

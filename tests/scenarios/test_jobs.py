@@ -23,7 +23,7 @@ from database.models import Job, JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
 from services.common.i18n import Texts
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 from tests.scenarios.test_kills import SHOP, STEP, change, environment, later
 from tests.support.bot_env import ANYA, open_bot_env, picture
 from tests.support.database_fixture import assert_books, program

@@ -24,7 +24,7 @@ from database.schema import metadata
 from scheduler.sweeper import Sweeper
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 from services.queue import Queue
 from tests.services.test_stars import entries as star_entries
 from tests.services.test_stars import paid as paid_in_stars
@@ -91,7 +91,7 @@ async def test_people_whose_ids_look_like_row_numbers_each_get_their_own_money(p
 
     All are paid at once, told by notification, button and poller.
     """
-    orders = {user: await payment_env.order(user, rubles=100 * user) for user in (5, 4, 3, 2, 1)}
+    orders = {user: await payment_env.open_payment(user, rubles=100 * user) for user in (5, 4, 3, 2, 1)}
     for order in orders.values():
         await payment_env.pay(order)
         await payment_env.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
@@ -111,7 +111,7 @@ async def test_people_whose_ids_look_like_row_numbers_each_get_their_own_money(p
 async def test_a_test_payment_in_a_live_shop_is_refused(payment_env: PaymentEnv) -> None:
     """A shop whose key is a live one: a succeeded payment that cost nobody anything is set aside, not credited."""
     live = Payments(payment_env.db, payment_env.gateway, Texts(), shop_id="100500", test_mode=False, admins=[ADMIN])
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     held = await live.settle(order.id)
     assert held.status is PaymentStatus.PENDING
@@ -123,7 +123,7 @@ async def test_a_test_payment_in_a_live_shop_is_refused(payment_env: PaymentEnv)
 
 async def test_parts_and_the_whole_told_twice_and_before_the_payment_take_back_exactly(payment_env: PaymentEnv) -> None:
     """Two parts and then the rest, each told three times, the parts before anybody saw the payment succeed."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
 
     async def give_back(*amounts: str) -> None:

@@ -16,7 +16,7 @@ from database import inbox, ledger, outbox
 from database import payments as payment_rows
 from database.models import PaymentStatus, Tx
 from services.errors import TopUpUnavailable
-from services.payments.topups import NOTIFICATION_TRIES
+from services.payments.notifications import TRIES
 from tests.support.database_fixture import ROOT, assert_books, program
 from tests.support.job_env import until
 from tests.support.payment_env import PaymentEnv
@@ -62,7 +62,7 @@ async def test_a_payment_returned_before_it_was_seen_is_never_credited_without_i
     payment_env: PaymentEnv,
 ) -> None:
     """The list of returns can't be read: no credit either, else its take-back would be asked for by nobody."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     await payment_env.control("/refunds", payment_id=order.provider_payment_id)
     payment_env.sandbox.fault("yookassa", "v3/refunds", status=500)
@@ -77,7 +77,7 @@ async def test_a_payment_returned_before_it_was_seen_is_never_credited_without_i
 
 async def test_a_return_whose_notification_was_lost_is_found_by_reconciliation(payment_env: PaymentEnv) -> None:
     """Returned in the cabinet long after the credit, and nobody told us: the hourly comparison takes it back, once."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     await payment_env.payments.settle(order.id)
     await payment_env.control("/refunds", payment_id=order.provider_payment_id, amount="200.00")
@@ -92,7 +92,7 @@ async def test_money_that_came_for_a_payment_nobody_looks_at_is_found_by_reconci
     payment_env: PaymentEnv,
 ) -> None:
     """The row is out of the poller's sight and the notification was lost: the comparison credits it."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await change(payment_env, "UPDATE payments SET next_look_at = NULL")
     await payment_env.pay(order)
     await payment_env.reconciliation.run()
@@ -101,7 +101,7 @@ async def test_money_that_came_for_a_payment_nobody_looks_at_is_found_by_reconci
 
 async def test_reconciliation_goes_on_behind_a_payment_that_is_not_ours(payment_env: PaymentEnv) -> None:
     """The shop also sells elsewhere: the owner hears of the strange payment once, ours are settled all the same."""
-    ours, strange = await payment_env.order(), await payment_env.order()
+    ours, strange = await payment_env.open_payment(), await payment_env.open_payment()
     for order in (ours, strange):
         await payment_env.pay(order)
     await change(payment_env, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=strange.id)
@@ -116,7 +116,7 @@ async def test_reconciliation_goes_on_behind_a_payment_that_is_not_ours(payment_
 
 async def test_a_return_is_taken_back_however_long_the_gateway_was_silent(payment_env: PaymentEnv) -> None:
     """YooKassa was told 200 and will not repeat it: the hint is kept until the return is booked."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     await payment_env.payments.settle(order.id)
     refund = await payment_env.control("/refunds", payment_id=order.provider_payment_id)
@@ -131,12 +131,12 @@ async def test_a_return_is_taken_back_however_long_the_gateway_was_silent(paymen
 
 async def test_a_hint_that_is_given_up_is_given_to_the_owner(payment_env: PaymentEnv) -> None:
     """After days of trying nobody looks again by itself, so a person hears of it."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.notify("refund.succeeded", "30c1a7e4-000f-5000-8000-1f0b6c2d9e55")
     await payment_env.acted()
     body = json.dumps({"event": "payment.succeeded", "object": {"id": order.provider_payment_id}})
     await payment_env.db.write(inbox.receive, "yookassa", "x", body)
-    await change(payment_env, "UPDATE inbox SET attempts = :n WHERE key = 'x'", n=NOTIFICATION_TRIES)
+    await change(payment_env, "UPDATE inbox SET attempts = :n WHERE key = 'x'", n=TRIES)
     await hints_due(payment_env)
     payment_env.sandbox.fault("yookassa", "v3/payments", status=500)
     await payment_env.payments.handle_due_notifications()
@@ -166,7 +166,7 @@ async def test_a_return_that_is_told_before_it_can_be_read_is_asked_about_once_m
 
 async def test_sixty_rows_that_can_not_be_sent_do_not_hide_a_paid_one(payment_env: PaymentEnv) -> None:
     """Orders whose stored body is broken stand first in line: each is put off, and the paid one is reached."""
-    paid = await payment_env.order()
+    paid = await payment_env.open_payment()
     await payment_env.pay(paid)
     for number in range(60):
         order = payment_rows.NewPayment(f"bad-{number}", 2, "yookassa", 100, f"key {number} with spaces", "{broken")
@@ -180,8 +180,8 @@ async def test_sixty_rows_that_can_not_be_sent_do_not_hide_a_paid_one(payment_en
 
 async def test_a_look_that_never_ends_does_not_come_first_again(payment_env: PaymentEnv) -> None:
     """Cut off in mid-look (a duty's time limit, a kill): the next round asks about the others."""
-    slow = [await payment_env.order() for _ in range(12)]
-    paid = await payment_env.order()
+    slow = [await payment_env.open_payment() for _ in range(12)]
+    paid = await payment_env.open_payment()
     await payment_env.pay(paid)
     await change(payment_env, "UPDATE payments SET next_look_at = 1")
     await change(payment_env, "UPDATE payments SET next_look_at = 2 WHERE id = :id", id=paid.id)
@@ -201,7 +201,7 @@ async def test_a_look_that_never_ends_does_not_come_first_again(payment_env: Pay
 
 async def test_a_poison_notification_does_not_hold_up_the_others(payment_env: PaymentEnv) -> None:
     """A row that breaks its handler is put off with its reason, and those behind it are acted upon."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     await payment_env.db.write(inbox.receive, "yookassa", "a-poison", "[]", handling_ms=0)
     good = json.dumps({"event": "payment.succeeded", "object": {"id": order.provider_payment_id}})
@@ -212,7 +212,7 @@ async def test_a_poison_notification_does_not_hold_up_the_others(payment_env: Pa
 
 async def test_a_pending_payment_of_version_1_3_settles_like_any_other(payment_env: PaymentEnv) -> None:
     """It was made before our order ids: YooKassa's own id is what it is known by, and the sum is compared."""
-    made = await payment_env.order(order_id="made-by-the-old-bot")
+    made = await payment_env.open_payment(payment_id="made-by-the-old-bot")
     await change(payment_env, "UPDATE payments SET provider_payment_id = NULL, next_look_at = NULL")
     old = payment_rows.NewPayment("v1_3-1", 1, "yookassa", 50_000, "v1_3-1", None)
     await payment_env.db.write(payment_rows.open_payment, old, poll_in_ms=0)
@@ -232,7 +232,7 @@ async def test_a_pending_payment_of_version_1_3_settles_like_any_other(payment_e
 
 async def test_a_payment_that_stays_open_for_weeks_is_still_asked_about(payment_env: PaymentEnv) -> None:
     """Cash and bank transfers may take days: there is no age at which paid money is lost."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await change(payment_env, "UPDATE payments SET created_at = created_at - :age", age=10 * 24 * 3600 * 1000)
     await make_due(payment_env)
     await payment_env.payments.poll_due()
@@ -253,7 +253,7 @@ async def lost(payment_env: PaymentEnv, drop: str, order_id: str = "lost") -> No
     """YooKassa's answer was lost a day ago, `drop` it had the request or after."""
     payment_env.sandbox.fault("yookassa", "v3/payments", times=2, drop=drop)
     with pytest.raises(TopUpUnavailable):
-        await payment_env.order(order_id=order_id)
+        await payment_env.open_payment(payment_id=order_id)
     await change(
         payment_env, "UPDATE payments SET sent_at = sent_at - :age, created_at = created_at - :age", age=LONG_AGO
     )
@@ -321,7 +321,7 @@ async def test_after_the_keys_time_an_order_that_never_arrived_is_closed(payment
 async def test_after_the_keys_time_a_person_who_waits_gets_a_new_key(payment_env: PaymentEnv) -> None:
     """They tap the old message again: looked up first, then one payment under a new key."""
     await lost(payment_env, "before")
-    order = await payment_env.order(order_id="lost")
+    order = await payment_env.open_payment(payment_id="lost")
     assert order.confirmation_url is not None
     assert order.idempotency_key == "topup-lost.1"
     await payment_env.pay(order)
@@ -345,7 +345,7 @@ async def test_after_the_keys_time_a_silent_list_changes_nothing(payment_env: Pa
 
 async def test_success_told_too_early_is_credited_when_it_becomes_true(payment_env: PaymentEnv) -> None:
     """The notification says paid, the gateway says pending: nothing now, the credit later and by itself."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     assert order.provider_payment_id is not None
     await payment_env.notify("payment.succeeded", order.provider_payment_id)
     await payment_env.acted()
@@ -371,7 +371,7 @@ async def test_ten_thousand_abandoned_invoices_do_not_hide_a_paid_one(payment_en
             {"now": tx.now, "look": their_look},
         )
 
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.db.write(abandon)
     await payment_env.pay(order)
     await payment_env.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
@@ -381,9 +381,9 @@ async def test_ten_thousand_abandoned_invoices_do_not_hide_a_paid_one(payment_en
 
 async def test_an_order_keeps_its_sum_whatever_is_asked_for_later(payment_env: PaymentEnv) -> None:
     """The invoice was written down with its sum: another sum under its name is refused, the promised one credited."""
-    order = await payment_env.order(order_id="promised", rubles=500)
+    order = await payment_env.open_payment(payment_id="promised", rubles=500)
     with pytest.raises(Exception, match="another sum"):
-        await payment_env.order(order_id="promised", rubles=100)
+        await payment_env.open_payment(payment_id="promised", rubles=100)
     await payment_env.pay(order)
     await payment_env.payments.settle(order.id)
     assert await entries(payment_env) == [("topup", 50_000)]
@@ -391,7 +391,7 @@ async def test_an_order_keeps_its_sum_whatever_is_asked_for_later(payment_env: P
 
 async def test_a_clock_set_back_by_a_day_does_not_stop_the_poller(payment_env: PaymentEnv) -> None:
     """Due times that lie further ahead than any pause of ours were written under a wrong clock."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     await change(payment_env, "UPDATE payments SET next_look_at = next_look_at + 86400000")
     await payment_env.payments.poll_due()
@@ -404,7 +404,7 @@ PAYING = """
 import asyncio, sys
 from database.models import Database
 from services.common.i18n import Texts
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 from services.payments.yookassa.client import YooKassaGateway
 
 async def main():
@@ -412,7 +412,7 @@ async def main():
     gateway = YooKassaGateway("100500", "test_sandbox_key", sys.argv[2], timeout=(2, 20))
     payments = Payments(db, gateway, Texts(), shop_id="100500", test_mode=True, return_url=sys.argv[2])
     print("ready", flush=True)
-    await payments.open_topup(1, 50000, chat_id=1, language="ru", order_id="dying")
+    await payments.open_topup(1, 50000, chat_id=1, language="ru", payment_id="dying")
 
 asyncio.run(main())
 """

@@ -16,7 +16,7 @@ from database.models import JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import LEASE, Sweeper
 from services.common.i18n import Texts
 from services.jobs import message_of
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 from tests.support.database_fixture import assert_books
 from tests.support.job_env import HandQueue, JobEnv, until
 from workers import image_worker

@@ -23,6 +23,15 @@ async def entries(payment_env: PaymentEnv, user_id: int = 1) -> list[tuple[str, 
     return [(line.reason, line.amount) for line in reversed(lines)]
 
 
+async def change(payment_env: PaymentEnv, statement: str, **values: object) -> None:
+    """What the flow of time or an older backup would have left in the file."""
+
+    def run(tx: Tx) -> None:
+        tx.execute(text(statement), values)
+
+    await payment_env.db.write(run)
+
+
 def theirs(payment_env: PaymentEnv, payment: Payment) -> Any:
     """The simulated shop's own object, to change what it says."""
     return payment_env.sandbox.world.faces["yookassa"].payments[payment.provider_payment_id]
@@ -35,7 +44,7 @@ async def open_ones(payment_env: PaymentEnv) -> list[Difference]:
 
 async def set_aside(payment_env: PaymentEnv) -> tuple[Payment, Difference]:
     """A payment of 500 rubles, of which 400 came: in quarantine, with its difference."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     theirs(payment_env, order).amount -= 100
     await payment_env.payments.settle(order.id)
@@ -45,7 +54,7 @@ async def set_aside(payment_env: PaymentEnv) -> tuple[Payment, Difference]:
 
 async def mended(payment_env: PaymentEnv) -> tuple[Payment, Difference]:
     """Set aside while the shop's settings were wrong; by now all fits."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     object_ = theirs(payment_env, order)
     object_.metadata["order_id"] = "elsewhere"
@@ -80,7 +89,7 @@ async def test_an_accepted_payment_is_credited_by_nobody_else(payment_env: Payme
     payment, difference = await set_aside(payment_env)
     await payment_env.db.write(difference_rows.apply, ADMIN, difference.id)
     theirs(payment_env, payment).amount += 100
-    await payment_env.payments.on_payment_event(str(payment.provider_payment_id))
+    await payment_env.payments.events.on_payment_event(str(payment.provider_payment_id))
     await payment_env.payments.settle(payment.id)
     assert await entries(payment_env) == [("correction", 40_000)]
     (more,) = await open_ones(payment_env)
@@ -95,7 +104,7 @@ async def test_closing_credits_nothing_now_or_later(payment_env: PaymentEnv) -> 
     payment, difference = await set_aside(payment_env)
     await payment_env.db.write(difference_rows.dismiss, ADMIN, difference.id)
     assert (await payment_env.payment(payment.id)).quarantined_reason is None
-    await payment_env.payments.on_payment_event(str(payment.provider_payment_id))
+    await payment_env.payments.events.on_payment_event(str(payment.provider_payment_id))
     assert await open_ones(payment_env) == []
     assert await entries(payment_env) == []
     assert (await payment_env.payment(payment.id)).quarantined_reason is None
@@ -116,7 +125,7 @@ async def test_what_fits_by_now_is_settled_like_any_other(payment_env: PaymentEn
 async def test_a_decision_races_with_everybody_who_settles(payment_env: PaymentEnv, act: Any) -> None:
     """Two administrators and a storm of notifications at once: one decision, at most one credit."""
     payment, difference = await mended(payment_env)
-    hints = [payment_env.payments.on_payment_event(str(payment.provider_payment_id)) for _ in range(5)]
+    hints = [payment_env.payments.events.on_payment_event(str(payment.provider_payment_id)) for _ in range(5)]
     acts = [payment_env.db.write(act, ADMIN, difference.id) for _ in range(3)]
     results = await asyncio.gather(*hints, *acts, *[payment_env.payments.settle(payment.id)], return_exceptions=True)
     assert sorted(type(one).__name__ for one in results if isinstance(one, Exception)) == ["IllegalMove"] * 2
@@ -139,7 +148,7 @@ async def test_a_return_of_decided_money_is_proposed_though_it_was_unpaid_when_f
     payment_env: PaymentEnv,
 ) -> None:
     """Set aside before anybody paid, then paid, accepted and returned: none of it there is news again."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     theirs(payment_env, order).amount -= 100
     await payment_env.payments.settle(order.id)
     (unpaid,) = await open_ones(payment_env)
@@ -169,12 +178,12 @@ async def test_differences_of_one_payment_are_decided_each_for_itself(payment_en
     """An order was paid three times: the second and the third credit are two decisions, and neither bars the other."""
     first = await payment_env.paid()
     for number in (2, 3):
-        more = await payment_env.order()
+        more = await payment_env.open_payment()
         await payment_env.pay(more)
         theirs(payment_env, more).metadata["order_id"] = first.id
-        lost = text("UPDATE payments SET provider_payment_id = :lost WHERE id = :id")
+        lost = "UPDATE payments SET provider_payment_id = :lost WHERE id = :id"
         values = {"lost": f"lost-{number}", "id": more.id}
-        await payment_env.db.write(lambda tx, lost=lost, values=values: tx.execute(lost, values) and None)
+        await change(payment_env, lost, **values)
     for difference in await open_ones(payment_env):
         assert difference.kind == "second-payment"
         await payment_env.db.write(difference_rows.apply, ADMIN, difference.id)
@@ -186,7 +195,7 @@ async def test_differences_of_one_payment_are_decided_each_for_itself(payment_en
 
 async def lost(payment_env: PaymentEnv, order_id: str = "1001-15-50000") -> Payment:
     """An order that was paid, and whose row a restored backup lacks."""
-    order = await payment_env.order(user_id=1001, order_id=order_id)
+    order = await payment_env.open_payment(user_id=1001, payment_id=order_id)
     await payment_env.pay(order)
 
     def forget(tx: Tx) -> None:
@@ -250,10 +259,10 @@ async def test_a_row_that_reappears_after_the_decision_is_credited_no_more(
     (difference,) = await open_ones(payment_env)
     decided = await payment_env.db.write(decide, ADMIN, difference.id)
     before = await entries(payment_env, 1001)
-    again = await payment_env.order(user_id=1001, order_id=order.id)
+    again = await payment_env.open_payment(user_id=1001, payment_id=order.id)
     assert again.provider_payment_id == order.provider_payment_id
     for _ in range(2):
-        await payment_env.payments.on_payment_event(str(order.provider_payment_id))
+        await payment_env.payments.events.on_payment_event(str(order.provider_payment_id))
         await payment_env.payments.settle(order.id)
         await payment_env.reconciliation.run()
     closed = await payment_env.payment(order.id)
@@ -267,7 +276,7 @@ async def test_a_row_that_reappears_before_the_decision_takes_its_money_itself(p
     """The order is known again: it is settled as ever, and the proposal can't be applied any more."""
     order = await lost(payment_env)
     (difference,) = await open_ones(payment_env)
-    await payment_env.order(user_id=1001, order_id=order.id)
+    await payment_env.open_payment(user_id=1001, payment_id=order.id)
     with pytest.raises(IllegalMove):
         await payment_env.db.write(difference_rows.apply, ADMIN, difference.id)
     await payment_env.payments.settle(order.id)
@@ -279,7 +288,7 @@ async def test_a_row_that_reappears_before_the_decision_takes_its_money_itself(p
 async def begun_anew(payment_env: PaymentEnv, order: Payment) -> None:
     """The person taps the old button once YooKassa has forgotten the key: the same order, and another payment there."""
     payment_env.sandbox.world.faces["yookassa"].keys.clear()
-    again = await payment_env.order(user_id=1001, order_id=order.id)
+    again = await payment_env.open_payment(user_id=1001, payment_id=order.id)
     assert again.provider_payment_id != order.provider_payment_id
 
 
@@ -332,7 +341,7 @@ async def test_what_was_returned_meanwhile_is_not_proposed(payment_env: PaymentE
 async def test_an_open_order_stays_open_beside_a_decision_about_another(payment_env: PaymentEnv) -> None:
     """A decision binds its own payment and no other of the person's."""
     payment, difference = await set_aside(payment_env)
-    other = await payment_env.order()
+    other = await payment_env.open_payment()
     await payment_env.db.write(difference_rows.dismiss, ADMIN, difference.id)
     await payment_env.pay(other)
     assert (await payment_env.payments.settle(other.id)).status is PaymentStatus.PAID
@@ -373,7 +382,7 @@ async def test_money_that_is_not_there_is_taken_once_under_whatever_name(payment
 
 async def test_a_return_that_was_taken_back_since_is_not_taken_once_more(payment_env: PaymentEnv) -> None:
     """The list told of a return while the payment still looked unpaid; both are settled by now."""
-    payment = await payment_env.order()
+    payment = await payment_env.open_payment()
     await payment_env.pay(payment)
     await payment_env.control("/refunds", payment_id=payment.provider_payment_id, amount="200.00")
     theirs(payment_env, payment).status = "pending"
@@ -395,11 +404,11 @@ async def test_money_that_was_returned_since_is_not_given(payment_env: PaymentEn
         payment = await lost(payment_env)
         (difference,) = await open_ones(payment_env)
     else:
-        payment, first = await payment_env.order(), await payment_env.paid()
+        payment, first = await payment_env.open_payment(), await payment_env.paid()
         await payment_env.pay(payment)
         theirs(payment_env, payment).metadata["order_id"] = first.id
-        other = text("UPDATE payments SET provider_payment_id = 'other' WHERE id = :id")
-        await payment_env.db.write(lambda tx: tx.execute(other, {"id": payment.id}) and None)
+        other = "UPDATE payments SET provider_payment_id = 'other' WHERE id = :id"
+        await change(payment_env, other, id=payment.id)
         (difference,) = await open_ones(payment_env)
     user_id = int(difference.proposal["user_id"])
     before = await entries(payment_env, user_id)

@@ -38,7 +38,7 @@ class TopUp:
     async def lose_answer(self, payment_env: PaymentEnv) -> None:
         payment_env.sandbox.fault("yookassa", "v3/payments", times=2, drop="after")
         with pytest.raises(TopUpUnavailable):
-            await payment_env.order(order_id="lost")
+            await payment_env.open_payment(payment_id="lost")
 
     async def try_again(self, payment_env: PaymentEnv) -> None:
         await payment_env.payments.settle("lost")

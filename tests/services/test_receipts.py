@@ -18,10 +18,12 @@ from database.models import IllegalMove, PaymentStatus, RefundStatus
 from services.common.i18n import Texts
 from services.errors import TopUpUnavailable
 from services.ops.export import Period, write_csv
+from services.payments.payments import Payments
 from services.payments.receipts import BadEmail, parse_email, terms_of
 from services.payments.reconciliation import Reconciliation
-from services.payments.refunds import Refunds, YooKassaRefunds
-from services.payments.topups import Payments
+from services.payments.refunds import Refunds
+from services.payments.yookassa.client import Receipt
+from services.payments.yookassa_refunds import YooKassaRefunds
 from tests.support.bot_env import ANYA, BotEnv, open_bot_env
 from tests.support.payment_env import PaymentEnv
 from tests.support.sandbox_fixture import ADMIN, Sandbox
@@ -30,18 +32,28 @@ ADDRESS = "anna.k+bot@Example.org"
 KEPT = "anna.k+bot@example.org"
 
 
+def terms(payment_env: PaymentEnv) -> Receipt:
+    """The terms of a shop that sends receipts."""
+    settings = payment_env.sandbox.settings(
+        Path("."),
+        YOOKASSA_RECEIPTS="on",
+        YOOKASSA_VAT_CODE="11",
+        YOOKASSA_TAX_SYSTEM_CODE="2",
+        YOOKASSA_PAYMENT_SUBJECT="payment",
+        YOOKASSA_PAYMENT_MODE="full_prepayment",
+    )
+    receipt = terms_of(settings)
+    assert receipt is not None
+    return receipt
+
+
+def refunds_of(payment_env: PaymentEnv, receipt: Receipt | None) -> Refunds:
+    """Refunds of a shop that sends receipts by these terms."""
+    return Refunds(payment_env.db, {"yookassa": YooKassaRefunds(payment_env.db, payment_env.yookassa, receipt=receipt)})
+
+
 def fiscal(payment_env: PaymentEnv) -> Payments:
     """Payments of a shop that sends receipts."""
-    terms = terms_of(
-        payment_env.sandbox.settings(
-            Path("."),
-            YOOKASSA_RECEIPTS="on",
-            YOOKASSA_VAT_CODE="11",
-            YOOKASSA_TAX_SYSTEM_CODE="2",
-            YOOKASSA_PAYMENT_SUBJECT="payment",
-            YOOKASSA_PAYMENT_MODE="full_prepayment",
-        )
-    )
     return Payments(
         payment_env.db,
         payment_env.gateway,
@@ -49,7 +61,7 @@ def fiscal(payment_env: PaymentEnv) -> Payments:
         shop_id="100500",
         test_mode=True,
         return_url=f"{payment_env.sandbox.url}/",
-        receipt=terms,
+        receipt=terms(payment_env),
     )
 
 
@@ -88,7 +100,7 @@ def test_what_is_no_address_is_refused_without_being_repeated(typed: str) -> Non
 async def test_without_an_address_no_payment_is_opened(payment_env: PaymentEnv) -> None:
     """The shop must send receipts and knows no address: a code for the chat to ask, and nothing is written."""
     with pytest.raises(TopUpUnavailable) as caught:
-        await fiscal(payment_env).open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
+        await fiscal(payment_env).open_topup(1, 50_000, chat_id=1, language="ru", payment_id="x")
     assert caught.value.code == "email"
     assert await payment_env.db.read(payment_rows.get, "x") is None
 
@@ -98,7 +110,7 @@ async def test_the_receipt_fits_the_payment(payment_env: PaymentEnv) -> None:
     await payment_env.control("/settings", fiscalization=True)
     await payment_env.db.write(user_rows.set_email, 1, KEPT)
     payments = fiscal(payment_env)
-    order = await payments.open_topup(1, 49_990, chat_id=1, language="ru", order_id="x")
+    order = await payments.open_topup(1, 49_990, chat_id=1, language="ru", payment_id="x")
     assert order.confirmation_url is not None
     (receipt,) = sold(payment_env.sandbox)
     assert (receipt["customer"], receipt["tax_system_code"]) == ({"email": KEPT}, 2)
@@ -117,9 +129,9 @@ async def test_a_changed_address_does_not_change_what_was_sent(payment_env: Paym
     payments = fiscal(payment_env)
     payment_env.sandbox.fault("yookassa", "v3/payments", times=2, drop="after")
     with pytest.raises(TopUpUnavailable):
-        await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
+        await payments.open_topup(1, 50_000, chat_id=1, language="ru", payment_id="x")
     await payment_env.db.write(user_rows.set_email, 1, "other@example.org")
-    order = await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
+    order = await payments.open_topup(1, 50_000, chat_id=1, language="ru", payment_id="x")
     assert order.confirmation_url is not None
     assert [receipt["customer"]["email"] for receipt in sold(payment_env.sandbox)] == [KEPT]
 
@@ -129,11 +141,10 @@ async def test_a_part_goes_back_with_its_receipt(payment_env: PaymentEnv) -> Non
     await payment_env.control("/settings", fiscalization=True)
     await payment_env.db.write(user_rows.set_email, 1, KEPT)
     payments = fiscal(payment_env)
-    order = await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
+    order = await payments.open_topup(1, 50_000, chat_id=1, language="ru", payment_id="x")
     await payment_env.pay(order)
     assert (await payments.settle("x")).status is PaymentStatus.PAID
-    terms = terms_of(payment_env.sandbox.settings(Path("."), YOOKASSA_RECEIPTS="on"))
-    refunds = Refunds(payment_env.db, {"yookassa": YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=terms)})
+    refunds = refunds_of(payment_env, terms_of(payment_env.sandbox.settings(Path("."), YOOKASSA_RECEIPTS="on")))
     part = await refunds.refund(ADMIN, "x", 10_000, refund_id="r1")
     rest = await refunds.refund(ADMIN, "x", refund_id="r2")
     assert (part.status, rest.status) == (RefundStatus.SUCCEEDED, RefundStatus.SUCCEEDED)
@@ -146,13 +157,11 @@ async def test_the_accountant_gets_a_line_for_each_receipt(payment_env: PaymentE
     await payment_env.db.write(user_rows.set_email, 1, KEPT)
     payments = fiscal(payment_env)
     for order_id in ("x", "unpaid"):
-        await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id=order_id)
+        await payments.open_topup(1, 50_000, chat_id=1, language="ru", payment_id=order_id)
     order = await payment_env.payment("x")
     await payment_env.pay(order)
     await payments.settle("x")
-    refunds = Refunds(
-        payment_env.db, {"yookassa": YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=payments._receipt)}
-    )
+    refunds = refunds_of(payment_env, terms(payment_env))
     for amount, refund_id in ((12_345, "r1"), (None, "r2")):
         await refunds.refund(ADMIN, "x", amount, refund_id=refund_id)
     await payment_env.control("/settings", fiscalization=False)
@@ -173,7 +182,7 @@ async def test_the_accountant_gets_a_line_for_each_receipt(payment_env: PaymentE
 async def bought(payment_env: PaymentEnv, order_id: str, receipts: Payments) -> Any:
     """A paid order with a receipt; the simulated shop's own object of it."""
     await payment_env.db.write(user_rows.set_email, 1, KEPT)
-    order = await receipts.open_topup(1, 50_000, chat_id=1, language="ru", order_id=order_id)
+    order = await receipts.open_topup(1, 50_000, chat_id=1, language="ru", payment_id=order_id)
     await payment_env.pay(order)
     await receipts.settle(order_id)
     return payment_env.sandbox.world.faces["yookassa"].payments[order.provider_payment_id]
@@ -193,9 +202,7 @@ async def test_a_receipt_that_was_refused_is_named_once(payment_env: PaymentEnv)
     """Of a payment and of a return, whole or in part; nothing can be booked for it, a person dismisses it."""
     await payment_env.control("/settings", fiscalization=True, receipt_delay=0, receipt_outcome="canceled")
     receipts = fiscal(payment_env)
-    refunds = Refunds(
-        payment_env.db, {"yookassa": YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=receipts._receipt)}
-    )
+    refunds = refunds_of(payment_env, terms(payment_env))
     await bought(payment_env, "x", receipts)
     await refunds.refund(ADMIN, "x", 10_000, refund_id="r1")
     await refunds.refund(ADMIN, "x", refund_id="r2")
@@ -231,9 +238,7 @@ async def test_a_return_whose_receipt_waits_is_named(payment_env: PaymentEnv) ->
     await payment_env.control("/settings", fiscalization=True, receipt_delay=4 * 86_400)
     receipts = fiscal(payment_env)
     (await bought(payment_env, "x", receipts)).captured_at -= 5 * 86_400
-    refunds = Refunds(
-        payment_env.db, {"yookassa": YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=receipts._receipt)}
-    )
+    refunds = refunds_of(payment_env, terms(payment_env))
     refund = await refunds.refund(ADMIN, "x", refund_id="r1")
     assert await noted(payment_env, receipts) == []
     payment_env.sandbox.world.faces["yookassa"].refunds[refund.provider_refund_id].created_at -= 73 * 3600
@@ -250,10 +255,7 @@ async def test_a_late_receipt_that_is_registered_after_all_closes_by_itself(
     receipts = fiscal(payment_env)
     theirs = await bought(payment_env, "x", receipts)
     if returned:
-        refunds = Refunds(
-            payment_env.db,
-            {"yookassa": YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=receipts._receipt)},
-        )
+        refunds = refunds_of(payment_env, terms(payment_env))
         refund = await refunds.refund(ADMIN, "x", refund_id="r1")
         theirs = payment_env.sandbox.world.faces["yookassa"].refunds[refund.provider_refund_id]
     await payment_env.control("/settings", receipt_delay=90 * 86_400)

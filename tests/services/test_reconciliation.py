@@ -17,7 +17,8 @@ from database import payments as payment_rows
 from database import users as user_rows
 from database.models import Database, Difference, DifferenceState, IllegalMove, NotFound, PaymentStatus, Tx
 from services.ops.metrics import Metrics
-from services.payments.reconciliation import COMPARED, Reconciliation, credited_since, returned_since
+from services.payments.comparison import credited_since, refunded_since
+from services.payments.reconciliation import COMPARED, Reconciliation
 from services.payments.yookassa.client import YooKassaError
 from services.queue import Queue
 from tests.support.payment_env import PaymentEnv
@@ -56,7 +57,7 @@ def theirs(payment_env: PaymentEnv, provider_payment_id: str | None) -> Any:
 async def test_books_that_agree_say_nothing(payment_env: PaymentEnv) -> None:
     """Paid, returned in part, still open: all of it known on both sides."""
     paid = await payment_env.paid()
-    await payment_env.order()
+    await payment_env.open_payment()
     await payment_env.refunds.refund(ADMIN, paid.id, 10_000, refund_id="r1")
     report = await payment_env.reconciliation.run()
     assert (report.payments, report.refunds, report.settled, report.failed, report.new) == (1, 1, 0, 0, [])
@@ -64,7 +65,7 @@ async def test_books_that_agree_say_nothing(payment_env: PaymentEnv) -> None:
 
 async def test_what_was_paid_and_returned_unheard_is_settled(payment_env: PaymentEnv) -> None:
     """Nobody told us of a payment nor of a return: both are booked as ever, once, and counted."""
-    waiting = await payment_env.order()
+    waiting = await payment_env.open_payment()
     await payment_env.pay(waiting)
     paid = await payment_env.paid()
     await payment_env.control("/refunds", payment_id=paid.provider_payment_id, amount="200.00")
@@ -76,7 +77,7 @@ async def test_what_was_paid_and_returned_unheard_is_settled(payment_env: Paymen
 
 async def test_a_longer_window_reaches_further_back(payment_env: PaymentEnv) -> None:
     """The bot was blind for a week: the ordinary window ends after a day, the longer one finds the money."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     theirs(payment_env, order.provider_payment_id).captured_at -= 5 * 86_400
     assert (await payment_env.reconciliation.run()).settled == 0
@@ -86,7 +87,7 @@ async def test_a_longer_window_reaches_further_back(payment_env: PaymentEnv) -> 
 
 async def test_a_strange_payment_is_named_and_nothing_is_proposed(payment_env: PaymentEnv) -> None:
     """Nobody knows whose money it is, so there is no entry to propose; admins hear of it once."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     theirs(payment_env, order.provider_payment_id).metadata["order_id"] = "web-shop-7"
     await change(payment_env, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=order.id)
@@ -99,7 +100,7 @@ async def test_a_strange_payment_is_named_and_nothing_is_proposed(payment_env: P
 
 async def test_an_order_that_was_paid_twice_proposes_the_second_credit(payment_env: PaymentEnv) -> None:
     """Two payments of the shop stand for one order: the second is a person's to credit."""
-    first, second = await payment_env.paid(), await payment_env.order()
+    first, second = await payment_env.paid(), await payment_env.open_payment()
     await payment_env.pay(second)
     theirs(payment_env, second.provider_payment_id).metadata["order_id"] = first.id
     await change(payment_env, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=second.id)
@@ -111,7 +112,7 @@ async def test_an_order_that_was_paid_twice_proposes_the_second_credit(payment_e
 
 async def second_payment(payment_env: PaymentEnv) -> str:
     """Two payments of the shop stand for one order; YooKassa's id of the second, which has no row here."""
-    first, second = await payment_env.paid(), await payment_env.order()
+    first, second = await payment_env.paid(), await payment_env.open_payment()
     await payment_env.pay(second)
     theirs(payment_env, second.provider_payment_id).metadata["order_id"] = first.id
     await change(payment_env, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=second.id)
@@ -136,7 +137,7 @@ async def test_what_a_decision_left_out_is_not_taken_back(payment_env: PaymentEn
     order in which the returns are heard of."""
     second = await second_payment(payment_env)
     await payment_env.control("/refunds", payment_id=second, amount="200.00")
-    await payment_env.payments.on_payment_event(second)
+    await payment_env.payments.events.on_payment_event(second)
     _, (difference,) = await payment_env.db.read(difference_rows.still_open)
     assert difference.proposal == {"user_id": 1, "amount": 30_000}
     await payment_env.reconciliation.apply(ADMIN, difference.id)
@@ -185,7 +186,7 @@ async def test_what_we_credited_and_they_did_not_take(payment_env: PaymentEnv, s
 
 async def test_quarantined_money_is_proposed_as_it_came(payment_env: PaymentEnv) -> None:
     """Paid another sum than ordered: set aside, and the proposal is the sum that really came."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     theirs(payment_env, order.provider_payment_id).amount -= 100
     await payment_env.payments.settle(order.id)
@@ -195,7 +196,7 @@ async def test_quarantined_money_is_proposed_as_it_came(payment_env: PaymentEnv)
 
 async def test_quarantined_money_is_booked_once_whatever_its_sum_becomes(payment_env: PaymentEnv) -> None:
     """A decision stands: more money there proposes only what is missing, and an older proposal is out of date."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     payment = theirs(payment_env, order.provider_payment_id)
     payment.amount -= 100
@@ -216,7 +217,7 @@ async def test_quarantined_money_is_booked_once_whatever_its_sum_becomes(payment
 
 async def test_a_test_payment_in_quarantine_is_no_money(payment_env: PaymentEnv) -> None:
     """Another shop's or a test payment is set aside for ever: nothing is proposed."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     await payment_env.control("/settings", payment_patch={"test": False})
     await payment_env.payments.settle(order.id)
@@ -274,7 +275,7 @@ async def test_a_dismissed_difference_does_not_come_back(payment_env: PaymentEnv
 
 async def test_a_list_that_breaks_off_leaves_the_next_one_its_beginning(payment_env: PaymentEnv) -> None:
     """YooKassa did not answer to the end: the comparison says so and the next one looks at the same time again."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     payment_env.sandbox.fault("yookassa", "v3/payments", times=1, status=500)
     with pytest.raises(YooKassaError):
@@ -285,7 +286,7 @@ async def test_a_list_that_breaks_off_leaves_the_next_one_its_beginning(payment_
 async def test_one_that_can_not_be_looked_at_does_not_hide_the_others(payment_env: PaymentEnv) -> None:
     """The answer about one payment breaks: the rest is compared, the failure is counted, the next time heals it."""
     for _ in range(3):
-        await payment_env.pay(await payment_env.order())
+        await payment_env.pay(await payment_env.open_payment())
     payment_env.sandbox.fault("yookassa", "v3/payments/", times=1, status=500)
     report = await payment_env.reconciliation.run()
     assert (report.settled, report.failed) == (2, 1)
@@ -297,7 +298,7 @@ async def test_what_was_not_compared_is_compared_the_next_time(
     payment_env: PaymentEnv, path: str, days: int | None
 ) -> None:
     """The bot was away for a week and the first comparison did not reach all of it: the next one still does."""
-    order, late = await payment_env.order(), await payment_env.order()
+    order, late = await payment_env.open_payment(), await payment_env.open_payment()
     for one in (order, late):
         await payment_env.pay(one)
     theirs(payment_env, order.provider_payment_id).captured_at -= 5 * 86_400
@@ -359,7 +360,7 @@ async def test_without_a_provider_no_comparison_is_late(payment_env: PaymentEnv,
 async def test_more_than_a_page_is_compared(payment_env: PaymentEnv) -> None:
     """The list goes on behind its first hundred."""
     for number in range(105):
-        await payment_env.pay(await payment_env.order(user_id=2, rubles=100, order_id=f"many-{number}"))
+        await payment_env.pay(await payment_env.open_payment(user_id=2, rubles=100, payment_id=f"many-{number}"))
     report = await payment_env.reconciliation.run()
     assert (report.payments, report.settled) == (105, 105)
     assert await payment_env.db.get_balance(2) == 105 * 10_000
@@ -381,7 +382,7 @@ async def test_no_number_of_rows_is_too_many_to_compare(empty_db: Database) -> N
     await empty_db.write(fill)
     assert len(await empty_db.read(payment_rows.paid_since, "yookassa", 9_000)) < 1_000
     ours = [payment.id async for payment in credited_since(empty_db, "yookassa", 9.0)]
-    gone = [refund.id async for refund in returned_since(empty_db, "yookassa", 9.0)]
+    gone = [refund.id async for refund in refunded_since(empty_db, "yookassa", 9.0)]
     wanted = range(21, 20_041)
     assert sorted(ours) == sorted(f"p{number}" for number in wanted)
     assert sorted(gone) == sorted(f"r{number}" for number in wanted)

@@ -16,8 +16,9 @@ from database import ledger, outbox
 from database import refunds as refund_rows
 from database.models import IllegalMove, KeyReused, NotFound, PaymentStatus, RefundStatus, Tx
 from database.refunds import NewRefund, Undecided
-from services.payments.refunds import Refunds, YooKassaRefunds
+from services.payments.refunds import Refunds
 from services.payments.yookassa.client import Receipt, build_payment_body, build_refund_body
+from services.payments.yookassa_refunds import YooKassaRefunds
 from tests.support.database_fixture import assert_books, program
 from tests.support.job_env import until
 from tests.support.payment_env import PaymentEnv
@@ -58,7 +59,7 @@ async def alerts(payment_env: PaymentEnv) -> list[str]:
 async def begun(payment_env: PaymentEnv, payment_id: str, amount: int, refund_id: str = "r1") -> None:
     """The process died right after the first transaction."""
     payment = await payment_env.payment(payment_id)
-    body = YooKassaRefunds(payment_env.db, payment_env.gateway).body(payment, amount, refund_id)
+    body = YooKassaRefunds(payment_env.db, payment_env.yookassa).body(payment, amount, refund_id)
     new = NewRefund(refund_id, payment_id, amount, ADMIN, f"refund-{refund_id}", json.dumps(body, ensure_ascii=False))
     await payment_env.db.write(refund_rows.begin, new)
 
@@ -161,7 +162,7 @@ async def test_a_pending_return_is_watched_to_its_end(payment_env: PaymentEnv) -
 
 async def test_what_can_not_be_returned_moves_nothing(payment_env: PaymentEnv) -> None:
     """An unknown payment, one that is not paid, a sum below one kopeck: a clear no, nothing written, nobody asked."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     with pytest.raises(NotFound):
         await payment_env.refunds.refund(ADMIN, "nothing", refund_id="r1")
     for amount in (None, 100, 0, -5):
@@ -259,8 +260,7 @@ async def test_a_return_that_a_backup_holds_unsent_is_looked_for_before_it_is_se
     paid = await payment_env.paid()
     await begun(payment_env, paid.id, 20_000)
     unsent = await payment_env.refund("r1")
-    assert payment_env.gateway is not None
-    await payment_env.gateway.create_refund(json.loads(unsent.request_body or ""), idempotency_key="refund-r1")
+    await payment_env.yookassa.create_refund(json.loads(unsent.request_body or ""), idempotency_key="refund-r1")
     await change(payment_env, "UPDATE refunds SET created_at = created_at - :ms", ms=2 * 86_400_000)
     payment_env.sandbox.world.clock.advance(2 * 86_400)
     await sweep(payment_env)
@@ -319,7 +319,8 @@ async def test_wrong_credentials_keep_it_waiting(payment_env: PaymentEnv) -> Non
 RETURNING = """
 import asyncio, sys
 from database.models import Database
-from services.payments.refunds import Refunds, YooKassaRefunds
+from services.payments.refunds import Refunds
+from services.payments.yookassa_refunds import YooKassaRefunds
 from services.payments.yookassa.client import YooKassaGateway
 
 async def main():
@@ -422,7 +423,7 @@ async def test_an_equal_return_without_our_mark_waits_until_ours_is_known(paymen
     paid = await payment_env.paid()
     await begun(payment_env, paid.id, 20_000)
     theirs = await payment_env.control("/refunds", payment_id=paid.provider_payment_id, amount="200.00")
-    returned = refund_rows.Returned(f"yk-{theirs['id']}", theirs["id"], 20_000)
+    returned = refund_rows.RefundFacts(f"yk-{theirs['id']}", theirs["id"], 20_000)
     with pytest.raises(Undecided):
         await payment_env.db.write(refund_rows.take_back, paid.id, **vars(returned))
     await told(payment_env, [theirs["id"]])
@@ -480,7 +481,7 @@ async def test_a_return_undone_too_early_is_taken_again_when_it_turns_up(payment
         description="x",
         metadata={"refund_id": "r1"},
     )
-    theirs = await payment_env.gateway.create_refund(body, idempotency_key="late")
+    theirs = await payment_env.yookassa.create_refund(body, idempotency_key="late")
     await told(payment_env, [theirs.id] * 2)
     assert await payment_env.db.get_balance(1) == 30_000
     assert (await payment_env.payment(paid.id)).refunded_amount == 20_000
@@ -491,7 +492,7 @@ async def test_a_payment_larger_than_any_that_we_begin_goes_back_as_well(
     payment_env: PaymentEnv, amount: int | None
 ) -> None:
     """Version 1.3 took what the shop's contract allowed; what was paid can be returned, whole or in part."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     payment_env.sandbox.world.faces["yookassa"].payments[order.provider_payment_id].amount = Decimal("400000.00")
     await change(payment_env, "UPDATE payments SET provider_payment_id = 'lost'")
@@ -515,8 +516,8 @@ async def test_a_payment_larger_than_any_that_we_begin_goes_back_as_well(
 async def test_a_part_is_returned_by_the_terms_of_its_sale(payment_env: PaymentEnv, now: Receipt | None) -> None:
     """Address, rate and system of the payment's own receipt, whatever was set since; the whole needs no receipt."""
     sale = Receipt(email="anna@example.org", vat_code=4, payment_mode="advance", tax_system_code=2)
-    rail = YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=now)
-    order = await payment_env.order()
+    rail = YooKassaRefunds(payment_env.db, payment_env.yookassa, receipt=now)
+    order = await payment_env.open_payment()
     body = build_payment_body(
         amount_kopecks=order.amount, return_url="https://t.me", description="x", order_id=order.id, receipt=sale
     )
@@ -536,8 +537,8 @@ async def test_a_part_is_returned_by_the_terms_of_its_sale(payment_env: PaymentE
 
 async def test_a_part_of_what_had_no_receipt_is_not_returned_by_a_shop_that_sends_them(payment_env: PaymentEnv) -> None:
     """YooKassa would want a receipt, and nobody knows whom to send it to; the whole goes back."""
-    rail = YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=Receipt(email="", vat_code=4))
-    order = await payment_env.order()
+    rail = YooKassaRefunds(payment_env.db, payment_env.yookassa, receipt=Receipt(email="", vat_code=4))
+    order = await payment_env.open_payment()
     with pytest.raises(IllegalMove):
         rail.body(order, 100, "r1")
     assert "receipt" not in rail.body(order, order.amount, "r2")

@@ -152,7 +152,7 @@ async def test_card_payments_that_were_begun_are_finished_while_cards_are_hidden
     async with open_bot_env(sandbox, tmp_path) as bot_env:
         for rubles in (500, 300):
             await bot_env.shop.payments.open_topup(
-                ANYA, rubles * 100, chat_id=ANYA, language="ru", order_id=f"order-{rubles}"
+                ANYA, rubles * 100, chat_id=ANYA, language="ru", payment_id=f"order-{rubles}"
             )
     async with open_bot_env(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path, card=False))) as bot_env:
         anya, admin = bot_env.person(), bot_env.person(ADMIN)
@@ -160,7 +160,7 @@ async def test_card_payments_that_were_begun_are_finished_while_cards_are_hidden
         order = await bot_env.db.read(payment_rows.get, "order-500")
         assert order is not None
         assert bot_env.shop.payments.enabled
-        await bot_env.shop.payments.on_payment_event(str(order.provider_payment_id))  # as a notification says
+        await bot_env.shop.payments.events.on_payment_event(str(order.provider_payment_id))  # as a notification says
         await anya.sees("Зачислено 500")
         await admin.say("/refund_payment order-500")
         await admin.sees("Вернули 500", new=True)
@@ -418,8 +418,8 @@ async def test_an_unpaid_invoice_ends_and_a_late_charge_is_still_credited(starry
 async def test_only_what_nobody_can_pay_any_more_is_closed(starry: BotEnv) -> None:
     """Cards, paid orders and those in quarantine are not this duty's affair."""
     await paid(starry, starry.person())
-    await starry.shop.payments.open_topup(ANYA, 50_000, chat_id=ANYA, language="ru", order_id="card-1")
-    await starry.shop.stars.send_invoice(ANYA, 10_000, chat_id=ANYA, language="ru", order_id="st-odd")
+    await starry.shop.payments.open_topup(ANYA, 50_000, chat_id=ANYA, language="ru", payment_id="card-1")
+    await starry.shop.stars.send_invoice(ANYA, 10_000, chat_id=ANYA, language="ru", payment_id="st-odd")
     await change(starry, "UPDATE payments SET quarantined_reason = 'odd' WHERE id = 'st-odd'")
     await change(starry, "UPDATE payments SET created_at = created_at - 87100000")
     assert await starry.db.write(payment_rows.close_stale, "stars", before=2**60) == 0
@@ -434,32 +434,32 @@ async def test_a_lost_star_order_proposes_its_pack(
     starry: BotEnv, order_id: str, user_id: int, price: int, amount: int | None
 ) -> None:
     """Person, sum and price must all stand in the order's id and the catalogue; then /fix can give it, once."""
-    assert not await starry.shop.stars._book(user_id, order_id, "stx_lost", price)
+    assert not await starry.shop.stars.book(user_id, order_id, "stx_lost", price)
     _, (difference,) = await starry.db.read(difference_rows.still_open)
     assert difference.proposal.get("amount") == amount
     if amount is not None:
         await starry.db.write(difference_rows.apply, ADMIN, difference.id)
-        await starry.shop.stars.send_invoice(ANYA, amount, chat_id=ANYA, language="ru", order_id=order_id)
-        assert not await starry.shop.stars._book(user_id, order_id, "stx_lost", price)
+        await starry.shop.stars.send_invoice(ANYA, amount, chat_id=ANYA, language="ru", payment_id=order_id)
+        assert not await starry.shop.stars.book(user_id, order_id, "stx_lost", price)
         assert await entries(starry) == [("topup", amount)]
 
 
 async def test_a_lost_star_order_returned_by_telegram_is_taken_back_with_its_credit(starry: BotEnv) -> None:
     """The charge was found, then Telegram gave the Stars back, then an administrator decided: in and out, once."""
-    assert not await starry.shop.stars._book(ANYA, "st-1001-7-10000-aab12", "stx_lost", 90)
-    assert not await starry.shop.stars.returned("stx_lost")
+    assert not await starry.shop.stars.book(ANYA, "st-1001-7-10000-aab12", "stx_lost", 90)
+    assert not await starry.shop.stars.refunded("stx_lost")
     _, (difference, back) = await starry.db.read(difference_rows.still_open)
     await starry.db.write(difference_rows.apply, ADMIN, difference.id)
-    assert not await starry.shop.stars.returned("stx_lost")
+    assert not await starry.shop.stars.refunded("stx_lost")
     assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)]
-    assert (await starry.db.read(difference_rows.get, back.id)).state == "applied"
+    assert (await starry.db.read(difference_rows.get_or_raise, back.id)).state == "applied"
 
 
 async def charge_of_anothers_invoice(bot_env: BotEnv) -> int:
     """A charge that fits its order by the price only, so that /fix would credit it as a plain correction."""
     await invoice(bot_env.person())
     (order,) = await bot_env.db.read(payment_rows.of_user, ANYA)
-    assert not await bot_env.shop.stars._book(BOB, order.id, "stx_bob", 90)
+    assert not await bot_env.shop.stars.book(BOB, order.id, "stx_bob", 90)
     _, (difference,) = await bot_env.db.read(difference_rows.still_open)
     assert difference.proposal == {"user_id": BOB, "amount": 10_000}
     return difference.id
@@ -469,7 +469,7 @@ async def test_a_charge_credited_by_a_decision_can_be_taken_back_when_it_is_retu
     """It has no row that its return could be booked on, so that is a decision as well."""
     await starry.db.write(difference_rows.apply, ADMIN, await charge_of_anothers_invoice(starry))
     for _ in range(2):
-        assert not await starry.shop.stars.returned("stx_bob")
+        assert not await starry.shop.stars.refunded("stx_bob")
     _, (back,) = await starry.db.read(difference_rows.still_open)
     assert (back.kind, back.user_id, back.proposal) == ("refund-of-unknown", BOB, {"user_id": BOB, "amount": -10_000})
     await starry.db.write(difference_rows.apply, ADMIN, back.id)
@@ -480,7 +480,7 @@ async def test_a_charge_credited_by_a_decision_can_be_taken_back_when_it_is_retu
 async def test_a_charge_that_was_returned_before_the_decision_is_not_credited(starry: BotEnv, decide: Any) -> None:
     """Telegram gave all of it back, whatever was decided about that word: there is nothing left to credit."""
     number = await charge_of_anothers_invoice(starry)
-    assert not await starry.shop.stars.returned("stx_bob")
+    assert not await starry.shop.stars.refunded("stx_bob")
     if decide is not None:
         await starry.db.write(decide, ADMIN, number + 1)
     with pytest.raises(IllegalMove):

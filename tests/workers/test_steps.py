@@ -13,7 +13,7 @@ from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
 from services.common.i18n import Texts
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 from services.providers import open_providers
 from tests.support.job_env import JobEnv, until
 from workers import image_worker, video_worker
