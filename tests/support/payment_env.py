@@ -1,4 +1,4 @@
-"""The HTTP edge and its payments, live on a loopback port, with the simulated YooKassa telling what happens."""
+"""The HTTP routes and their payments, live on a loopback port, with the simulated YooKassa behind them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HOOK = "/webhooks/yookassa"
 
 @dataclass
 class PaymentEnv:
-    """A shop that can only be paid: database, payments, routes, and a customer's hands on the checkout page."""
+    """A shop that can only be paid: database, payments, routes, and what a customer does on the checkout page."""
 
     db: Database
     payments: Payments
