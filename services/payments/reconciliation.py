@@ -24,7 +24,7 @@ from services.payments.yookassa_comparison import OVERLAP_SECONDS, YooKassaCompa
 COMPARED = "yookassa_compared_ms"  # up to when the books of all providers were compared with ours
 LATE_SECONDS = 6 * 3600  # without a whole comparison the admins are told
 DAY_SECONDS = 24 * 3600
-MOST_DAYS = 3 * 365  # YooKassa lists the last three years
+MOST_DAYS = 3 * 365  # YooKassa lists the last three years (docs/reference/yookassa.md, section 5)
 
 _log = logging.getLogger(__name__)
 

@@ -269,7 +269,10 @@ class Stars:
 
 
 class StarsRefunds:
-    """A RefundGateway: the whole charge, once; Telegram says so itself when it was done before."""
+    """A RefundGateway: the whole charge, once; Telegram says so itself when it was done before.
+
+    Facts: docs/reference/telegram.md, section 7.
+    """
 
     def __init__(self, bot: Bot) -> None:
         self._bot = bot

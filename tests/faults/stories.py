@@ -307,7 +307,7 @@ async def by_comparison(stage: Stage) -> None:
     theirs, _ = await opened(stage)
     await pay(stage, theirs)
     await stage.admin.say("/reconcile")
-    await stage.admin.sees("Сверили", new=True)
+    await stage.admin.sees("Сверено", new=True)
     await credited(stage)
 
 
@@ -496,7 +496,7 @@ async def starred(stage: Stage) -> str:
 async def in_stars(stage: Stage) -> None:
     await starred(stage)
     await stage.admin.say("/reconcile")
-    await stage.admin.sees("Сверили", new=True)
+    await stage.admin.sees("Сверено", new=True)
 
 
 async def stars_never_paid(stage: Stage) -> None:
@@ -535,7 +535,7 @@ async def administrated(stage: Stage) -> None:
         f"/ban {ANYA}": "закрыт",
         f"/unban {ANYA}": "открыт",
         "/maintenance on": "на паузе",
-        "/maintenance off": "Снова",
+        "/maintenance off": "снова принимаются",
         "/stats": "Магазин",
         f"/user {ANYA}": "Баланс",
         f"/job {job}": "списано",

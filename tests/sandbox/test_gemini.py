@@ -123,7 +123,7 @@ async def sdk(bench: Bench, **asked: Any) -> types.GenerateContentResponse:
 
 
 @SDK_WARNS
-async def test_googles_sdk_gets_a_picture_of_the_sheets_size(bench: Bench) -> None:
+async def test_googles_sdk_gets_a_picture_of_the_promised_size(bench: Bench) -> None:
     """The official SDK parses the answer, and the picture has the pixels that its model and ratio promise."""
     await bench.settings(pixel_scale=1.0)
     answer = await sdk(
@@ -197,8 +197,9 @@ async def test_every_ratio_and_size_of_a_model_is_drawn_true(bench: Bench, model
         assert picture.format == ("PNG" if model.id == FIRST else "JPEG")
 
 
-def test_the_sheets_pixel_table() -> None:
-    """Sizes are the table's, times the factor of the size class; the first generation has its own."""
+def test_the_pixel_table() -> None:
+    """Sizes are those of docs/reference/gemini.md, section 1, times the factor of the size class; the first generation
+    has its own."""
     assert MODELS[BEST].pixels("4:5", "1K") == (928, 1152)
     assert MODELS[BEST].pixels("21:9", "4K") == (6336, 2688)
     assert MODELS["gemini-3.1-flash-image"].pixels("8:1", "512") == (1536, 192)
@@ -253,8 +254,8 @@ async def test_several_photos_are_composed(bench: Bench) -> None:
     assert two.width > two.height
 
     def blue(picture: Image.Image) -> int:
-        pixels = picture.convert("RGB").get_flattened_data()
-        return sum(1 for red, _, blue in pixels if blue > red + 80)
+        data = picture.convert("RGB").tobytes()
+        return sum(1 for red, blue in zip(data[0::3], data[2::3], strict=True) if blue > red + 80)
 
     assert blue(one) == 0
     assert blue(two) > 50, "the second photo lies on the red one as a print"
@@ -391,7 +392,7 @@ async def test_a_tag_may_hold_for_the_first_calls_only(bench: Bench) -> None:
 
 @pytest.mark.parametrize("tag", ["reset_before_headers", "reset_mid_body"])
 async def test_a_cut_line_is_billed_once(bench: Bench, tag: str) -> None:
-    """Whoever loses the answer has paid for it: one call, one picture, one bill (section 7)."""
+    """Whoever loses the answer has paid for it, once: one call, one picture (docs/reference/gemini.md, section 7)."""
     with pytest.raises(httpx.TransportError):
         await bench.generate(f"x #sim:{tag}")
     seen = await until(lambda: _idle(bench))
@@ -401,7 +402,7 @@ async def test_a_cut_line_is_billed_once(bench: Bench, tag: str) -> None:
 
 
 async def test_a_hung_call_is_billed_after_the_client_gave_up(bench: Bench) -> None:
-    """Closing the socket does not stop the generation (section 7)."""
+    """Closing the socket does not stop the generation (docs/reference/gemini.md, section 7)."""
     with pytest.raises(httpx.ReadTimeout):
         await bench.generate("x #sim:hang", timeout=0.3)
     seen = await until(lambda: _idle(bench))
@@ -528,7 +529,7 @@ GOOD = inline(photo())
 async def test_a_wrong_request_is_refused_with_its_field(
     bench: Bench, model: str, body: dict[str, Any], words: str
 ) -> None:
-    """Each rule of the sheet is enforced with 400 INVALID_ARGUMENT, at no cost."""
+    """Each rule of docs/reference/gemini.md, section 3, is enforced with 400 INVALID_ARGUMENT, at no cost."""
     answer = await bench.generate("", model, body=body)
     assert answer.status_code == 400, answer.text[:200]
     assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
@@ -554,7 +555,8 @@ async def test_a_wrong_request_is_refused_with_its_field(
     ],
 )
 async def test_what_google_takes_is_taken(bench: Bench, body: dict[str, Any]) -> None:
-    """Both spellings of names, both Base64 alphabets and every optional field of the sheet pass."""
+    """Both spellings of names, both Base64 alphabets and each optional field of docs/reference/gemini.md, section 3,
+    pass."""
     answer = await bench.generate("", body=body)
     assert answer.status_code == 200, answer.text[:300]
     assert len(pictures(answer)) == 1
@@ -570,7 +572,7 @@ async def test_any_bytes_get_googles_own_error(bench: Bench, raw: bytes) -> None
     assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
 
 
-ODD = (
+ODD: tuple[object, ...] = (
     None,
     True,
     -1,
@@ -662,9 +664,9 @@ async def test_unknown_models_methods_and_paths(bench: Bench) -> None:
 
 
 async def test_a_signature_goes_back_unchanged_or_not_at_all(bench: Bench) -> None:
-    """History with its own signature or without one passes; an altered or foreign one is refused (section 10).
+    """History with its own signature or without one passes; an altered or foreign one is refused.
 
-    The first part that is no thought carries one, and so does each picture."""
+    The first part that is no thought carries one, and so does each picture (docs/reference/gemini.md, section 10)."""
     part = pictures(await bench.generate("x"))[0]
     foreign = pictures(await bench.generate("x", PRO))[0]["thoughtSignature"]
 
@@ -689,7 +691,8 @@ async def test_a_signature_goes_back_unchanged_or_not_at_all(bench: Bench) -> No
 
 
 async def test_the_bill_follows_from_the_usage(bench: Bench) -> None:
-    """A picture costs what section 9 says of its tokens; drafts multiply it; refusals cost text; some cost nothing."""
+    """A picture costs what its tokens cost (docs/reference/gemini.md, section 9); drafts multiply it; a refusal costs
+    text, and some cost nothing."""
     usage = (await bench.generate("x" * 40, PRO)).json()["usageMetadata"]
     image, rest = 1120, usage["candidatesTokenCount"] - 1120
     assert usage["totalTokenCount"] == 10 + image + rest + usage["thoughtsTokenCount"]
@@ -710,7 +713,8 @@ async def test_the_bill_follows_from_the_usage(bench: Bench) -> None:
 
 
 async def test_a_low_cap_ends_without_a_picture(bench: Bench) -> None:
-    """Thinking and image tokens eat `maxOutputTokens`: a low cap gives MAX_TOKENS and no picture (section 3)."""
+    """Thinking and image tokens use up `maxOutputTokens`: a low cap gives MAX_TOKENS and no picture
+    (docs/reference/gemini.md, section 3)."""
     answer = await bench.generate("", body=request("x", maxOutputTokens=800))
     assert answer.json()["candidates"][0] == {"content": {}, "finishReason": "MAX_TOKENS", "index": 0}
 

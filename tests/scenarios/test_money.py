@@ -1,6 +1,6 @@
 """What has gone wrong with money in shops of this kind; each fault must end well here.
 
-The whole list, with the tests of other files, is the table of scenarios in docs/testing.md.
+The whole list, with the tests of other files, is docs/specification.md.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ async def test_a_flushed_redis_moves_no_money(job_env: JobEnv, redis_server: Red
     await job_env.give(1, 100)
     queue = Queue(redis_server.url)
     try:
-        sweeper = Sweeper(job_env.ctx, queue, Payments(job_env.db, None, Texts()))
+        sweeper = Sweeper(job_env.ctx, queue)
         job = await job_env.order()
         await job_env.db.write(lambda tx: tx.execute(text("UPDATE jobs SET due_at = 1")).close())
         await sweeper.resend_lost_steps()

@@ -64,7 +64,8 @@ class SimWire(httpx.AsyncBaseTransport):
                 body = body[: len(body) // 2]
             case 2:
                 raise httpx.ReadTimeout("nothing came")
-            case 3 if self._name == "kling":  # before Gemini a 502 means mostly that nothing was done (its sheet, 5)
+            # Before Gemini a 502 means mostly that nothing was done (docs/reference/gemini.md, section 6).
+            case 3 if self._name == "kling":
                 status, body = 502, b"<html>Bad gateway</html>"
             case 4:
                 await asyncio.sleep(400)  # beyond every deadline
