@@ -40,12 +40,13 @@ from services.ops.auditor import Auditor
 from services.ops.backups import Backups
 from services.ops.disk import DiskWatch
 from services.ops.metrics import Metrics
+from services.payments.payments import Payments
 from services.payments.receipts import terms_of
 from services.payments.reconciliation import Reconciliation
-from services.payments.refunds import RefundGateway, Refunds, YooKassaRefunds
+from services.payments.refunds import RefundGateway, Refunds
 from services.payments.stars import Stars, StarsRefunds
-from services.payments.topups import Payments
 from services.payments.yookassa.client import YooKassaError, expects_test_payments, gateway_of
+from services.payments.yookassa_refunds import YooKassaRefunds
 from services.queue import Queue
 from services.rate_limiter import RateLimiter
 from services.settings import Settings, feature_notes

@@ -31,10 +31,10 @@ from services.jobs import Jobs
 from services.messaging.delivery import Delivery
 from services.messaging.notifier import Notifier
 from services.messaging.photos import Photos
+from services.payments.payments import Payments
 from services.payments.reconciliation import Reconciliation
 from services.payments.refunds import Refunds
 from services.payments.stars import Stars
-from services.payments.topups import Payments
 from services.rate_limiter import RateLimiter, RateLimitMiddleware
 from services.settings import Settings
 from services.storefront import Storefront

@@ -23,7 +23,7 @@ from database import jobs as job_rows
 from database.models import Database, DatabaseError, Tx
 from handlers.updates import Updates, is_about_money
 from services.common.log import event
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 from services.providers.kling_webhook import parse_callback, verify_webhook_signature
 from services.settings import Network, Settings
 

@@ -13,10 +13,10 @@ from services.ops.backups import LIMIT_SECONDS as BACKUP_SECONDS
 from services.ops.backups import Backups
 from services.ops.disk import EVERY_SECONDS as DISK_SECONDS
 from services.ops.disk import DiskWatch
+from services.payments.payments import Payments
 from services.payments.reconciliation import Reconciliation
 from services.payments.refunds import Refunds
 from services.payments.stars import Stars
-from services.payments.topups import Payments
 from services.queue import Queue
 
 HOUR = 3600.0

@@ -25,7 +25,7 @@ from services.catalogue import TopUps
 from services.common.keyed_lock import KeyedLock
 from services.jobs import Jobs
 from services.messaging.telegram import NETWORK_ERRORS, Screen, change_or_show, remove
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 
 router = Router(name="confirm")
 

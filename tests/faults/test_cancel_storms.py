@@ -51,8 +51,8 @@ async def test_a_storm_over_payments_credits_each_once(payment_env: PaymentEnv) 
     chance, cut = random.Random(1), 0
     names = [f"storm-{number}" for number in range(12)]
     for _ in range(ROUNDS):
-        cut += await storm([lambda name=name: payment_env.order(order_id=name) for name in names * 2], chance)  # type: ignore[misc]
-    orders: list[PaymentRow] = [await payment_env.order(order_id=name) for name in names]
+        cut += await storm([lambda name=name: payment_env.open_payment(payment_id=name) for name in names * 2], chance)  # type: ignore[misc]
+    orders: list[PaymentRow] = [await payment_env.open_payment(payment_id=name) for name in names]
     assert len({order.provider_payment_id for order in orders}) == len(names)
     for order in orders:
         await payment_env.pay(order)
@@ -63,7 +63,7 @@ async def test_a_storm_over_payments_credits_each_once(payment_env: PaymentEnv) 
             works += [
                 lambda order=order: payment_env.payments.settle(order.id),  # type: ignore[misc]
                 lambda order=order: payment_env.payments.check(order.id, 1),  # type: ignore[misc]
-                lambda known=known: payment_env.payments.on_payment_event(known),  # type: ignore[misc]
+                lambda known=known: payment_env.payments.events.on_payment_event(known),  # type: ignore[misc]
             ]
         cut += await storm([*works, payment_env.payments.poll_due], chance)
         await assert_books(payment_env.db)

@@ -18,7 +18,7 @@ from database import payments as payment_rows
 from database import refunds as refund_rows
 from database.models import Database, Payment
 from services.common.i18n import Texts
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 from services.payments.yookassa.client import YooKassaError, YooKassaGateway
 from tests.faults.examples import drawn
 from tests.support.database_fixture import assert_books, url_of
@@ -170,7 +170,7 @@ async def test_no_answer_takes_back_more_than_came_or_of_somebody_else(counter: 
         body = bent(refund_body(f"back-{number}", f"pay-{number}"), seed, values)
         counter.answers(status, body)
         for _ in range(2):
-            await counter.quietly(lambda n=number: counter.payments.on_refund_event(f"back-{n}"))  # type: ignore[misc]
+            await counter.quietly(lambda n=number: counter.payments.events.on_refund_event(f"back-{n}"))  # type: ignore[misc]
         returned = await counter.db.read(refund_rows.of_payment, order.id)
         assert len(returned) <= 1
         if returned:

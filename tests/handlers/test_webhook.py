@@ -203,7 +203,7 @@ async def test_money_survives_a_database_that_was_away_when_the_notification_cam
 ) -> None:
     """500 while no row can be written, and the repeat of the notification credits once."""
     async with opened(sandbox, tmp_path) as shop:
-        order = await shop.order()
+        order = await shop.open_payment()
         await shop.pay(order)
 
         def set_full(tx: Tx) -> None:

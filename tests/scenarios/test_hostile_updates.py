@@ -309,7 +309,7 @@ async def test_no_bytes_in_the_secrets_header_get_past_a_401(sandbox: Sandbox, t
 
 async def test_a_database_that_is_away_is_never_acknowledged(payment_env: PaymentEnv) -> None:
     """What could not be written down is a 500, so that it is sent again; afterwards the repeat credits."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     assert order.provider_payment_id is not None
 

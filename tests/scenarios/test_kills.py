@@ -27,7 +27,7 @@ asyncio.run(getattr(importlib.import_module(module), name)(sys.argv[2]))
 SHOP = """
 import asyncio, signal
 from services.common.i18n import Texts
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 from services.queue import Queue
 from services.settings import load_settings
 from services.job_context import JobContext

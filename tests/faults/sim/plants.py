@@ -21,8 +21,9 @@ from database import payments as payment_rows
 from database import refunds as refund_rows
 from database.models import IllegalMove, Job, JobStatus, Tx
 from services.messaging.notifier import Notifier
+from services.payments.events import ProviderEvents
+from services.payments.matching import ShopIdentity
 from services.payments.settlement import Settlement
-from services.payments.topups import Payments
 from tests.faults.sim.people import Owner
 from tests.faults.sim.providers import SimGemini, SimKling
 from tests.faults.sim.telegram import SimTelegram
@@ -48,11 +49,11 @@ def _believes_the_body(patch: Patch) -> None:
     """A notification is enough to credit; nobody asks YooKassa."""
 
     async def believe(self: Any, provider_payment_id: str) -> None:
-        payment = await self._settlement.ours(provider_payment_id)
+        payment = await self.row_of(provider_payment_id)
         if payment is not None:
             await self._db.write(payment_rows.settle, payment.id)
 
-    patch(Payments, "heard_of", believe)
+    patch(ProviderEvents, "on_payment_event", believe)
 
 
 def _sent_before_sending(patch: Patch) -> None:
@@ -76,7 +77,7 @@ def _cabinet_overlooked(patch: Patch) -> None:
 
 def _mismatch_overlooked(patch: Patch) -> None:
     """Another sum than the order's is credited as if it were the order's."""
-    patch(Settlement, "mismatch", lambda self, payment, facts: None)
+    patch(ShopIdentity, "mismatch", lambda self, payment, facts: None)
 
 
 def _returned_twice(patch: Patch) -> None:
