@@ -137,7 +137,7 @@ async def test_fifty_settles_from_two_doors(db: Database) -> None:
     """Two processes' worth of connections settle at once: still one credit."""
     await opened(db)
     other = Database(db.url)
-    answers = await asyncio.gather(*(door.write(payment_rows.settle, "p") for _ in range(25) for door in (db, other)))
+    answers = await asyncio.gather(*(one.write(payment_rows.settle, "p") for _ in range(25) for one in (db, other)))
     await other.close()
     assert sum(new for _, new in answers) == 1
     assert await db.get_balance(ANNA) == 10_000
