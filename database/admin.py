@@ -12,6 +12,7 @@ from database import flags as flag_rows
 from database import jobs as job_rows
 from database import ledger, margin, outbox
 from database import users as user_rows
+from database.clock import DAY_MS
 from database.engine import Tx
 from database.errors import NotFound
 from database.rows import Entry, User
@@ -149,7 +150,7 @@ class Stats:
 
 
 def stats(tx: Tx) -> Stats:
-    day = tx.now - 24 * 3600 * 1000
+    day = tx.now - DAY_MS
     by_status = tx.rows(
         select(job_table.c.status, func.count().label("n"))
         .where(job_table.c.created_at >= day, job_table.c.legacy == 0)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from sqlalchemy import and_, insert, or_, select, update
 
 from database import users as user_rows
+from database.clock import DAY_MS
 from database.engine import Tx
 from database.errors import NotFound
 from database.rows import Asset
 from database.schema import assets
 
-FAR_MS = 3 * 24 * 3600 * 1000  # written so far ahead of now, it was by a wrong clock, not by one that is a day off
+FAR_MS = 3 * DAY_MS  # a time further ahead was written under a wrong clock, not under one that is a day off
 
 
 @dataclass(frozen=True)

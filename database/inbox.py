@@ -8,12 +8,13 @@ from typing import Any
 from sqlalchemy import case, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
+from database.clock import HOUR_MS
 from database.engine import Tx
 from database.errors import BrokenRule
 from database.rows import InboxItem
 from database.schema import inbox
 
-FAR_MS = 2 * 3600 * 1000  # further ahead than any pause of ours: written under a wrong clock
+FAR_MS = 2 * HOUR_MS  # further ahead than any pause of ours: written under a wrong clock
 HANDLING_MS = 30_000  # who writes a row down acts on it at once; only after this the sweeper takes it for lost
 
 

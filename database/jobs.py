@@ -17,6 +17,7 @@ from database import assets as asset_rows
 from database import flags as flag_rows
 from database import ledger, outbox, spending
 from database import users as user_rows
+from database.clock import HOUR_MS
 from database.engine import Tx
 from database.errors import Banned, IllegalMove, KeyReused, NotFound, SpendLimitReached, TooManyJobs, UnderMaintenance
 from database.rows import Job, ProviderCall, RecentCall
@@ -25,7 +26,7 @@ from database.schema import ledger as entries
 from database.states import CallOutcome, EntryKind, JobStatus, JobStep, JobType, Reason, ReservationState
 
 LEASE_MS = 30_000
-FAR_MS = 3_600_000  # further ahead than any lease or pause of ours: written under a wrong clock
+FAR_MS = HOUR_MS  # further ahead than any lease or pause of ours: written under a wrong clock
 RECENT_CALLS = 1_000  # of all models
 RECENT_OF_A_MODEL = 30
 REDISPATCH_MS = 20_000  # a job whose queue message was lost is sent again after this

@@ -9,14 +9,15 @@ from __future__ import annotations
 from sqlalchemy import and_, func, insert, or_, select, update
 
 from database import users as user_rows
+from database.clock import DAY_MS
 from database.engine import Tx
 from database.errors import BooksDisagree, IllegalMove, InsufficientFunds, KeyReused, NotFound
 from database.rows import Debt, Entry, Reservation
 from database.schema import MAX_AMOUNT, balances, debts, jobs, ledger, reservations
 from database.states import OPEN_JOBS, EntryKind, Reason, ReservationState
 
-HOLD_WITHOUT_JOB_MS = 24 * 3600 * 1000
-FAR_MS = 3 * HOLD_WITHOUT_JOB_MS  # further ahead than any hold of ours, also by a clock that is a day off
+HOLD_WITHOUT_JOB_MS = DAY_MS
+FAR_MS = 3 * DAY_MS  # further ahead than any hold of ours, also by a clock that is a day off
 MAX_KEY = 200
 MAX_REASON = 200
 SMALL_ACCOUNT = 1_000  # up to so many entries every read compares the shadow with the sum

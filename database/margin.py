@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from database.clock import DAY_MS
 from database.engine import Tx
 
-DAY_MS = 24 * 3600 * 1000
 LOST = """j.status IN ('failed', 'cancelled') AND EXISTS (
     SELECT 1 FROM provider_calls c WHERE c.job_id = j.id AND c.outcome = 'ok'
       AND (c.cost_micro_usd > 0 OR j.error_code = 'hold_timeout'))"""

@@ -13,12 +13,13 @@ from typing import Any
 from sqlalchemy import and_, delete, exists, not_, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
+from database.clock import HOUR_MS
 from database.engine import Tx
 from database.rows import OutboxItem
 from database.schema import assets, jobs, outbox
 
 LEASE_MS = 120_000
-FAR_MS = 6 * 3600 * 1000  # further ahead than any lease or pause of ours: written under a wrong clock
+FAR_MS = 6 * HOUR_MS  # further ahead than any lease or pause of ours: written under a wrong clock
 
 
 def post(

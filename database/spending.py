@@ -11,12 +11,12 @@ import json
 from sqlalchemy import select
 
 from database import flags as flag_rows
+from database.clock import DAY_MS
 from database.engine import Tx
 from database.schema import IS_OPEN, jobs
 
 BILLED = "provider_spend"  # "day:micro-dollars", the day counted from 1970
 EXPECTED = "provider_cost"  # where an order's expected micro-dollars stand in its params
-DAY_MS = 24 * 3600 * 1000
 
 
 def add(tx: Tx, micro_usd: int) -> None:

@@ -18,7 +18,7 @@ from database import clock
 
 T = TypeVar("T")
 
-MAX_RETRY_AFTER = 86_400.0
+MAX_RETRY_AFTER = float(clock.DAY_SECONDS)
 
 
 class Failure(StrEnum):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, cast
 
 from database import assets as asset_rows
-from database import clock, outbox, spending
+from database import clock, outbox
 from database import jobs as job_rows
 from database.models import Asset, Database, Draft, Job, JobStatus, JobStep, JobType, SpendLimitReached
 from services.base_provider import Failure
@@ -178,7 +178,7 @@ class Jobs:
     async def _tell_of_the_limit(self) -> None:
         """Administrators hear of it once a day; whoever ordered keeps the money and is told by the caller."""
         event(_log, "spend.limit_reached", level=logging.ERROR, micro_usd=self._spend_per_day)
-        day, limit = clock.now_ms() // spending.DAY_MS, (self._spend_per_day or 0) / 1_000_000
+        day, limit = clock.now_ms() // clock.DAY_MS, (self._spend_per_day or 0) / 1_000_000
         await self._db.write(outbox.alert_admins, self._admins, f"spend:{day}", "alert-spend", limit=f"{limit:.2f}")
 
     async def cancel(self, job_id: str, user_id: int) -> Job:

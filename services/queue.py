@@ -42,9 +42,9 @@ TIMEOUTS: Final[dict[StepName, int]] = {"image": 700, "submit": 300, "finish": 9
 """Seconds after which a step is stopped. Each lies above its provider's deadline, so that the step ends itself."""
 
 QUEUE_NAME: Final = "default"
-MESSAGE_TTL: Final = 3600  # seconds a message may wait; by then the sweeper has asked for its row many times
+MESSAGE_TTL: Final = clock.HOUR_SECONDS  # how long a message may wait; by then the sweeper has looked at its row often
 RESULT_TTL: Final = 600
-FAILURE_TTL: Final = 86_400
+FAILURE_TTL: Final = clock.DAY_SECONDS
 
 REDIS_TIMEOUT: Final = 1.5  # seconds for one answer of Redis
 REDIS_PAUSE: Final = 5.0  # seconds for which Redis is left alone after it failed

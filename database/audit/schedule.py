@@ -9,12 +9,11 @@ from typing import Any
 
 from database import flags as flag_rows
 from database import outbox
+from database.clock import DAY_MS, HOUR_MS
 from database.engine import Tx
 
 DUE = "audit_due_ms"
 LAST = "audit_last"  # JSON: what the last audit said
-HOUR_MS = 3600 * 1000
-DAY_MS = 24 * HOUR_MS
 AT_MS = 6 * HOUR_MS  # of the day, UTC: nine in the morning in Moscow
 
 

@@ -18,14 +18,15 @@ from pathlib import Path
 
 from database import flags as flag_rows
 from database.backup_rotation import FOLDER, Outcome, Round
+from database.clock import HOUR_MS, HOUR_SECONDS
 from database.models import Database, Tx
 from database.outbox import alert_admins
 from services.common.log import event
 
-EVERY_MS = 3600 * 1000
+EVERY_MS = HOUR_MS
 AGAIN_MS = 600 * 1000  # after one that failed, or whose process died
 FIRST_MS = 300 * 1000  # a shop that opens for the first time has other things to do
-LIMIT_SECONDS = 3600.0
+LIMIT_SECONDS = float(HOUR_SECONDS)
 DUE = "backup_due_ms"
 LAST = "backup_last"  # how the last one ended
 GOOD = "backup_verified"  # the last one that proved itself

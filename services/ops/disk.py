@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from database.clock import DAY_MS
 from database.models import Database
 from database.outbox import alert_admins
 from services.common.log import event
@@ -18,7 +19,6 @@ LEAST_FREE_PERCENT = 10
 # SQLite folds its log into the database every 4 MB, and the hourly copy reads for a second at most. 64 times that are
 # thousands of orders that could not be folded in: somebody has held the file open for reading for many minutes.
 MOST_WAL_BYTES = 256 * 1024 * 1024
-DAY_MS = 24 * 3600 * 1000
 
 _log = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from database import assets as asset_rows
 from database import flags as flag_rows
 from database import inbox, outbox
 from database import jobs as job_rows
+from database.clock import DAY_MS
 from database.models import CallOutcome, Job, JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
@@ -26,7 +27,6 @@ from workers.runtime import lease
 from workers.step import MAX_ROUNDS
 
 BOUGHT = [("test", 10_000), ("reserve", -1200)]
-DAY_MS = 24 * 3600 * 1000
 
 
 @pytest_asyncio.fixture
