@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from database import assets as asset_rows
 from database import clock
 from database import jobs as job_rows
 from database.models import CallOutcome, Job, JobStep, ProviderCall
-from services.base_provider import Blame, ErrorCode, Failure, ProviderError, VideoProvider, VideoTask
+from services.base_provider import Blame, ErrorCode, Failure, ProviderError, VideoProvider, VideoRequest, VideoTask
 from services.catalogue import UnknownModel, VideoModel
 from services.common.log import event
 from services.job_context import JobContext
 from services.job_failures import fail, fail_for, fail_unmade
 from services.media.inspect import BadMedia, inspect_video
 from workers.image_worker import load_photos
-from workers.step import again_later, asked_pause, complete, recorded, run_step, time_left
+from workers.paid_call import PaidCall
+from workers.step import again_later, asked_pause, complete, run_step, time_left
 
 FIRST_POLL_MS = 10_000
 SEARCH_PAUSES_MS = (2_000, 10_000, 30_000)
@@ -109,10 +111,7 @@ async def _send(ctx: JobContext, job: Job, model: VideoModel, provider: VideoPro
         photo=photos[0] if photos else None,
         callback_url=callback_url(ctx.settings.public_url),
     )
-
-    async def call() -> VideoTask:
-        return await recorded(ctx, job, provider.name, model.key, lambda: provider.submit(request), lambda _: 0)
-
+    call = partial(_submit_task, ctx, job, provider, model, request)
     try:
         task = await provider.generate_with_retry(call, policy=ctx.catalogue.retries.submit.policy)
     except ProviderError as error:
@@ -130,6 +129,20 @@ async def _send(ctx: JobContext, job: Job, model: VideoModel, provider: VideoPro
     await _accepted(ctx, job, task)
 
 
+async def _submit_task(
+    ctx: JobContext, job: Job, provider: VideoProvider, model: VideoModel, request: VideoRequest
+) -> VideoTask:
+    """One paid call. Each try of a retry is one of these, with a row of its own."""
+    paid = await PaidCall.begin(ctx, job, provider.name, model.key)
+    try:
+        task = await provider.submit(request)
+    except ProviderError as error:
+        await paid.failed(error)
+        raise
+    await paid.succeeded(cost_micro_usd=0)  # the bill comes with the finished task
+    return task
+
+
 async def _accepted(ctx: JobContext, job: Job, task: VideoTask) -> None:
     moved = await ctx.db.write(job_rows.submitted, job.id, job.attempt, external_id=task.id, poll_in_ms=FIRST_POLL_MS)
     event(_log, "clip.submitted" if moved else "clip.ownerless", external_id=task.id)
@@ -142,9 +155,8 @@ async def _finish(ctx: JobContext, job: Job) -> None:
         await fail_unmade(ctx, job, ErrorCode.MODEL_GONE if model is None else ErrorCode.KEY_INVALID)
         return
     try:
-        data = await provider.generate_with_retry(
-            lambda: provider.download(url), policy=ctx.catalogue.retries.download.policy
-        )
+        fetch = partial(provider.download, url)
+        data = await provider.generate_with_retry(fetch, policy=ctx.catalogue.retries.download.policy)
     except ProviderError as error:
         await _fetch_again(ctx, job, error, provider.name)
         return
