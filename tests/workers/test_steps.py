@@ -12,8 +12,6 @@ from database import jobs as job_rows
 from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
-from services.common.i18n import Texts
-from services.payments.topups import Payments
 from services.providers import open_providers
 from tests.support.job_env import JobEnv, until
 from workers import image_worker, video_worker
@@ -414,7 +412,7 @@ async def test_a_hold_that_ran_out_pays_back_and_a_later_result_changes_nothing(
     job = await job_env.order(hold_ms=1)
     claimed = await job_env.db.write(job_rows.claim, job.id, JobStep.IMAGE)
     assert claimed is not None
-    sweeper = Sweeper(job_env.ctx, job_env.queue, Payments(job_env.db, None, Texts()))
+    sweeper = Sweeper(job_env.ctx, job_env.queue)
     await until(lambda: _released(job_env, sweeper, job.id), what="the hold is released")
     asset = asset_rows.NewAsset("late", 1, "k" * 8, "0" * 64, "image/png", 1, 1, 1)
     assert await job_env.db.write(job_rows.finish, job.id, claimed.attempt, asset, keep_ms=1000) is None
