@@ -63,7 +63,6 @@ class BotApp:
 
     def __init__(self, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
         self.settings = settings
-        self._stack = stack
         self.stop = asyncio.Event()
         self.ctx = JobContext.open(settings)
         stack.push_async_callback(self.ctx.close)

@@ -210,10 +210,10 @@ class RetryPolicy:
     jitter: float = 1.0
     total_seconds: float = 300.0
 
-    def delay(self, tries_made: int, error: ProviderError, random: Callable[[], float]) -> float:
+    def delay(self, tries_made: int, error: ProviderError) -> float:
         """Seconds to wait after the call number `tries_made`: never less than the provider itself asks for."""
         grown = self.first_delay * self.factor ** min(tries_made - 1, 32)
-        return max(min(grown, self.max_delay), error.retry_after or 0.0) + random() * self.jitter
+        return max(min(grown, self.max_delay), error.retry_after or 0.0) + clock.chance() * self.jitter
 
 
 async def generate_with_retry(
@@ -221,45 +221,31 @@ async def generate_with_retry(
     *,
     policy: RetryPolicy,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    clock: Callable[[], float] = clock.steady,
-    random: Callable[[], float] = clock.chance,
-    before_each: Callable[[], Awaitable[None]] | None = None,
-    after_each: Callable[[ProviderError | None], Awaitable[None]] | None = None,
 ) -> T:
-    """Make the call, and again while it fails temporarily and the policy allows; a wait that cannot fit is not begun.
+    """Make the call, and repeat it while it fails temporarily and the policy allows.
 
-    Permanent and unknown failures pass through at once. `before_each` and `after_each` surround every single call,
-    for writing down the intent and the outcome; a call that ends by anything but a `ProviderError` (a cancelled task,
-    a bug) has no outcome, and its intent stays open on purpose. An error that has used up its own `max_repeats` comes
-    out as permanent, so that nobody up the line begins again.
+    A pause that does not fit into the total time is not begun. Permanent and unknown failures are raised at once. An
+    error that has used up its own `max_repeats` is raised as permanent, so that no caller begins again.
 
     Raises `ProviderError`: the last one.
     """
-    started = clock()
+    started = clock.steady()
     seen: Counter[ErrorCode] = Counter()
     tries = 0
     while True:
         tries += 1
-        if before_each is not None:
-            await before_each()
         try:
-            result = await call()
+            return await call()
         except ProviderError as error:
-            if after_each is not None:
-                await after_each(error)
             seen[error.code] += 1
             if error.failure is not Failure.TEMPORARY or tries >= policy.tries:
                 raise
             if error.max_repeats is not None and seen[error.code] > error.max_repeats:
                 error.failure = Failure.PERMANENT
                 raise
-            delay = policy.delay(tries, error, random)
-            if clock() - started + delay > policy.total_seconds:
+            delay = policy.delay(tries, error)
+            if clock.steady() - started + delay > policy.total_seconds:
                 raise
-        else:
-            if after_each is not None:
-                await after_each(None)
-            return result
         await sleep(delay)
 
 
@@ -276,16 +262,9 @@ class BaseAIProvider(ABC):
     async def check(self) -> None:
         """Ask something free that needs the address, the key and the network to be right. Raises `ProviderError`."""
 
-    async def generate_with_retry(
-        self,
-        call: Callable[[], Awaitable[T]],
-        *,
-        policy: RetryPolicy,
-        before_each: Callable[[], Awaitable[None]] | None = None,
-        after_each: Callable[[ProviderError | None], Awaitable[None]] | None = None,
-    ) -> T:
+    async def generate_with_retry(self, call: Callable[[], Awaitable[T]], *, policy: RetryPolicy) -> T:
         """`generate_with_retry` of this module, for callers that hold a provider."""
-        return await generate_with_retry(call, policy=policy, before_each=before_each, after_each=after_each)
+        return await generate_with_retry(call, policy=policy)
 
 
 class ImageProvider(BaseAIProvider):

@@ -369,12 +369,10 @@ def feature_notes(settings: Settings) -> list[str]:
     return sentences
 
 
-def settings_or_exit(
-    env_file: Path | None = Path(".env"), environ: Mapping[str, str] | None = None, *, needs_token: bool = True
-) -> Settings:
+def settings_or_exit(*, needs_token: bool = True) -> Settings:
     """The settings; when they are faulty, print each fault on a line of its own and exit with status 2."""
     try:
-        return load_settings(env_file, environ, needs_token=needs_token)
+        return load_settings(needs_token=needs_token)
     except SettingsError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)

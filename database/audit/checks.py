@@ -48,11 +48,10 @@ class Finding:
         return ": ".join((self.sentence, ", ".join(self.ids))) if self.ids else self.sentence
 
 
-def run_checks(tx: Tx, *, repeats: Mapping[str, int] | None = None) -> list[Finding]:
-    """Every rule on one snapshot. `repeats`: how many calls of unknown outcome a job of each type may repeat."""
+def run_checks(tx: Tx) -> list[Finding]:
+    """Every rule, on one snapshot."""
     found = [finding for _, check in PIECES for finding in check(tx)]
     found += sealed_entries_stay(tx, seals.chain(tx))
-    found += provider_calls_are_bounded(tx, {**REPEATS_BY_TYPE, **(repeats or {})})
     return sorted(found, key=lambda finding: finding.check)
 
 
@@ -477,8 +476,8 @@ LEAK_SHAPES = (
 """The same, coarser, for the database to sort most rows out by itself."""
 
 
-def provider_calls_are_bounded(tx: Tx, repeats: Mapping[str, int]) -> Iterator[Finding]:
-    """I7: calls that were or may have been billed are at most one, and those that the catalogue lets us repeat."""
+def provider_calls_are_bounded(tx: Tx, repeats: Mapping[str, int] = REPEATS_BY_TYPE) -> Iterator[Finding]:
+    """I7: of each job at most one call was or may have been billed, and those that `repeats` allows for its type."""
     allowed = " ".join(f"WHEN '{JobType(kind)}' THEN {1 + int(count)}" for kind, count in repeats.items())
     yield from _broken(
         tx,
@@ -505,8 +504,9 @@ PIECES: tuple[tuple[str, Callable[[Tx], Iterator[Finding]]], ...] = (
     ("I4", seals_are_chained),
     ("I4", guards_are_in_place),
     ("I6", open_work_has_an_owner),
+    ("I7", provider_calls_are_bounded),
 )
-"""Checks that need nothing but a snapshot, each with its rule, those that take long first. I4 and I7 need more."""
+"""The checks that need only a snapshot, each with its rule; those that take long come first."""
 
 
 def check_file(tx: Tx) -> list[Finding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,7 +44,6 @@ class Books:
     seals: int
     entries: int  # under a seal or not
     unsealed: int
-    unsealed_since: int | None
     balances: int
     held: int
     deep: bool
@@ -63,7 +62,6 @@ def run(
     path: Path,
     *,
     threads: int = THREADS,
-    repeats: Mapping[str, int] | None = None,
     head: str | None = None,
     deep: bool | None = None,
     stop: threading.Event | None = None,
@@ -87,18 +85,17 @@ def run(
         file.close()
     if deep is None:
         deep = path.stat().st_size <= DEEP_BYTES
-    work = deque(enumerate(_work(chain, repeats, head, deep)))
+    work = deque(enumerate(_work(chain, head, deep)))
     found = _share(path, work, max(1, threads), stop)
     if stop.is_set():
         raise Stopped("the audit was stopped")
-    entries, unsealed, since, total, held = books
+    entries, unsealed, total, held = books
     return Books(
         findings=tuple(sorted(checks.merged(found), key=lambda one: (one.check not in checks.RULES, one.check))),
         head=chain[-1] if chain else None,
         seals=len(chain),
         entries=entries,
         unsealed=unsealed,
-        unsealed_since=since,
         balances=total,
         held=held,
         deep=deep,
@@ -128,24 +125,21 @@ def _has_seals(tx: Tx) -> bool:
     return tx.row(text("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'seals'")) is not None
 
 
-def _numbers(tx: Tx) -> tuple[int, int, int | None, int, int]:
-    unsealed, since = seals.unsealed(tx)
+def _numbers(tx: Tx) -> tuple[int, int, int, int]:
+    unsealed = seals.unsealed(tx)
     sealed = tx.execute(text("SELECT COALESCE(SUM(n), 0) FROM seals")).scalar()
     total = tx.execute(select(func.coalesce(func.sum(balances.c.balance), 0))).scalar()
     held = select(func.coalesce(func.sum(reservations.c.amount), 0))
     held = held.where(reservations.c.state == ReservationState.RESERVED)
-    return int(sealed or 0) + unsealed, unsealed, since, int(total or 0), int(tx.execute(held).scalar() or 0)
+    return int(sealed or 0) + unsealed, unsealed, int(total or 0), int(tx.execute(held).scalar() or 0)
 
 
-def _work(
-    chain: list[Seal], repeats: Mapping[str, int] | None, head: str | None, deep: bool
-) -> Iterator[tuple[str, Check]]:
+def _work(chain: list[Seal], head: str | None, deep: bool) -> Iterator[tuple[str, Check]]:
     """All checks, each with the rule it belongs to; the longest come first, so that no thread is left with one."""
     yield "file", partial(checks.check_table, table="ledger", deep=deep)
     for share in seals.shares(chain, SHARES):
         yield "I4", partial(checks.sealed_entries_stay, chain=share)
     yield from checks.PIECES
-    yield "I7", partial(checks.provider_calls_are_bounded, repeats={**checks.REPEATS_BY_TYPE, **(repeats or {})})
     if head is not None:
         yield "I4", partial(checks.head_is_known, head=head)
     for table in metadata.tables:

@@ -139,13 +139,11 @@ def find(tx: Tx, head: str) -> Seal | None:
     return Seal.read(found[0]) if head and len(found) == 1 else None
 
 
-def unsealed(tx: Tx) -> tuple[int, int | None]:
-    """How many entries no seal covers yet, and when the first of them was written (UTC ms)."""
+def unsealed(tx: Tx) -> int:
+    """How many entries no seal covers yet."""
     head = newest(tx)
-    query = select(func.count().label("n"), func.min(ledger.c.id).label("first"))
-    waiting = tx.rows(query.where(ledger.c.id > (head.upto_id if head else 0)))[0]
-    since = tx.execute(select(ledger.c.created_at).where(ledger.c.id == waiting["first"])).scalar()
-    return int(waiting["n"]), since
+    query = select(func.count()).select_from(ledger).where(ledger.c.id > (head.upto_id if head else 0))
+    return int(tx.execute(query).scalar() or 0)
 
 
 def unsealed_ids(tx: Tx) -> int:

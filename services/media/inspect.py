@@ -18,6 +18,9 @@ from PIL import Image, ImageCms, ImageOps
 
 from services.base_provider import Photo
 
+RESULT_BYTES = 48_000_000
+RESULT_PIXELS = 40_000_000
+PHOTO_ASPECT = 50.0  # a photo whose one side is more than so many times the other is refused
 PREVIEW_SIDE = 2560
 # What Telegram takes as a photo and as a thumbnail: docs/reference/telegram.md, section 2.
 PREVIEW_BYTES = 10_000_000
@@ -75,7 +78,7 @@ class VideoInfo:
     has_audio: bool
 
 
-def inspect_image(data: bytes, *, max_bytes: int = 48_000_000, max_pixels: int = 40_000_000) -> ImageInfo:
+def inspect_image(data: bytes, *, max_bytes: int = RESULT_BYTES, max_pixels: int = RESULT_PIXELS) -> ImageInfo:
     """Decode the picture once, whole. Raises `BadMedia`."""
     with _opened(data, max_bytes, max_pixels) as image:
         image.load()
@@ -89,18 +92,15 @@ def prepare_photo(
     max_bytes: int,
     max_input_bytes: int = 20_000_000,
     max_pixels: int = 60_000_000,
-    min_side: int = 1,
-    max_aspect: float = 50.0,
-    keep_alpha: bool = True,
 ) -> Photo:
     """A person's photo upright, in sRGB, without metadata (place, camera), within `max_side` pixels and `max_bytes`.
 
     Transparency stays in a PNG where it fits, else it goes onto white. Raises `BadMedia`.
     """
     with _opened(data, max_input_bytes, max_pixels) as image:
-        check_sides(image.width, image.height, min_side=min_side, max_aspect=max_aspect)
+        check_sides(image.width, image.height, min_side=1, max_aspect=PHOTO_ASPECT)
         upright = _upright(image, max_side)
-    if keep_alpha and upright.mode == "RGBA":
+    if upright.mode == "RGBA":
         png = _encoded(upright, "PNG", optimize=False)
         if len(png) <= max_bytes:
             return Photo(png, "image/png")
@@ -129,12 +129,12 @@ def fit_photos(photos: Sequence[Photo], *, total_bytes: int, max_side: int) -> t
     )
 
 
-def picture_preview(data: bytes, *, max_bytes: int = 48_000_000, max_pixels: int = 40_000_000) -> bytes:
+def picture_preview(data: bytes) -> bytes:
     """A JPEG that Telegram takes as a photo: within 10 MB, 10 000 for both sides together and 20 : 1.
 
     The limits: docs/reference/telegram.md, section 2.
     """
-    with _opened(data, max_bytes, max_pixels) as image:
+    with _opened(data, RESULT_BYTES, RESULT_PIXELS) as image:
         picture = _on_white(_upright(image, PREVIEW_SIDE))
     short = -(-max(picture.size) // PREVIEW_ASPECT)
     if min(picture.size) < short:

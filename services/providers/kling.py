@@ -26,9 +26,6 @@ from services.base_provider import (
 )
 from services.providers.http import Answer, HttpClient
 from services.providers.kling_answer import read_envelope, read_task
-from services.providers.kling_webhook import parse_callback, verify_webhook_signature, webhook_key
-
-__all__ = ["Kling", "parse_callback", "verify_webhook_signature", "webhook_key"]
 
 GLOBAL_URL = "https://api-singapore.klingai.com"
 SUBMIT_SECONDS = 75.0

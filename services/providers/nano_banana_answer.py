@@ -139,16 +139,14 @@ def refusal_cost(usage: dict[str, JSON], rates: TokenRates) -> int:
     return _micro(prompt * rates.prompt + max(total - prompt, 0) * rates.text)
 
 
-def read_error(
-    answer: Answer, scrub: Scrub, *, with_photos: bool = False, now: datetime | None = None
-) -> ProviderError:
+def read_error(answer: Answer, scrub: Scrub, *, with_photos: bool = False) -> ProviderError:
     """What an error answer means: HTTP status first, then details and words (docs/reference/gemini.md, section 6)."""
     try:
         parsed = answer.json()
     except ValueError:
         parsed = None
     error = as_dict(as_dict(_unwrapped(parsed)).get("error"))
-    return _ErrorReader(answer, error, scrub, with_photos, now or datetime.fromtimestamp(clock.now(), UTC)).verdict()
+    return _ErrorReader(answer, error, scrub, with_photos, datetime.fromtimestamp(clock.now(), UTC)).verdict()
 
 
 class _ErrorReader:

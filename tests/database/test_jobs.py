@@ -14,7 +14,7 @@ from database import assets as asset_rows
 from database import flags as flag_rows
 from database import jobs as job_rows
 from database import users as user_rows
-from database.audit.checks import run_checks
+from database.audit.checks import provider_calls_are_bounded, run_checks
 from database.models import (
     Banned,
     BrokenRule,
@@ -350,7 +350,7 @@ async def test_more_calls_than_allowed_are_found(empty_db: Database) -> None:
         assert await empty_db.write(job_rows.put_back, "j", job.attempt, delay_ms=0, cause="lost")
         found = [(one.check, one.ids) for one in await empty_db.read(run_checks)]
         assert found == ([("I7", ("j",))] if job.attempt == 3 else [])
-    assert await empty_db.read(lambda tx: run_checks(tx, repeats={"image": 2})) == []
+    assert await empty_db.read(lambda tx: list(provider_calls_are_bounded(tx, {"image": 2}))) == []
 
 
 # --- the end ----------------------------------------------------------------------------------------

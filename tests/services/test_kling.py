@@ -27,7 +27,8 @@ from services.base_provider import (
 from services.catalogue import shipped_catalogue
 from services.media.inspect import inspect_video
 from services.providers.circuit_breaker import STOPPING
-from services.providers.kling import Kling, parse_callback, verify_webhook_signature, webhook_key
+from services.providers.kling import Kling
+from services.providers.kling_webhook import parse_callback, verify_webhook_signature, webhook_key
 from tests.support.provider_wire import Asked, Reply, reply, sandbox_faces, scripted, until
 
 KEY = "sandbox-kling-key"

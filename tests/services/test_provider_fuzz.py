@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from services.base_provider import Failure, ImageRequest, ProviderError, VideoRequest, VideoTask
 from services.providers.http import Answer, Scrubber, seconds
-from services.providers.kling import Kling, parse_callback
+from services.providers.kling import Kling
 from services.providers.kling_answer import read_envelope, read_task
+from services.providers.kling_webhook import parse_callback
 from services.providers.nano_banana import NanoBanana
 from services.providers.nano_banana_answer import read_error, read_picture
 from tests.support.provider_wire import Reply, scripted

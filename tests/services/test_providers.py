@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from database import clock
 from database.models import CallOutcome, RecentCall
 from services.base_provider import (
     Blame,
@@ -46,9 +47,6 @@ class FakeTime:
         self.now = 0.0
         self.slept: list[float] = []
 
-    def clock(self) -> float:
-        return self.now
-
     async def sleep(self, length: float) -> None:
         self.slept.append(length)
         self.now += length
@@ -72,10 +70,12 @@ def failing(*outcomes: ProviderError | str) -> tuple[Callable[[], Awaitable[str]
     return call, calls
 
 
-async def insist(call: Callable[[], Awaitable[str]], policy: RetryPolicy, time: FakeTime, **more: Any) -> str:
-    return await generate_with_retry(
-        call, policy=policy, sleep=time.sleep, clock=time.clock, random=lambda: 0.5, **more
-    )
+async def insist(call: Callable[[], Awaitable[str]], policy: RetryPolicy, time: FakeTime) -> str:
+    before = clock.use(clock.Source(steady=lambda: time.now, chance=lambda: 0.5))
+    try:
+        return await generate_with_retry(call, policy=policy, sleep=time.sleep)
+    finally:
+        clock.use(before)
 
 
 POLICY = RetryPolicy(tries=4, first_delay=1, factor=2, max_delay=3, jitter=1, total_seconds=100)
@@ -151,52 +151,6 @@ async def test_a_code_may_allow_fewer_repeats() -> None:
         await insist(call, POLICY, time)
     assert len(calls) == 3
     assert caught.value.failure is Failure.PERMANENT
-
-
-async def test_each_call_is_surrounded_by_its_rows() -> None:
-    """Intent before, outcome after, for every single call, in this order."""
-    told: list[Any] = []
-
-    async def before() -> None:
-        told.append("intent")
-
-    async def after(error: ProviderError | None) -> None:
-        told.append(error.code if error else "done")
-
-    call, _ = failing(fault(), "picture")
-    await insist(call, POLICY, FakeTime(), before_each=before, after_each=after)
-    assert told == ["intent", ErrorCode.OVERLOADED, "intent", "done"]
-
-
-async def test_a_cancelled_call_leaves_its_intent_open() -> None:
-    """A call that is cut off has no outcome: nobody may write one."""
-    outcomes: list[Any] = []
-
-    async def after(error: ProviderError | None) -> None:
-        outcomes.append(error)
-
-    async def hanging() -> str:
-        await asyncio.sleep(60)
-        return "never"
-
-    running = asyncio.create_task(insist(hanging, POLICY, FakeTime(), after_each=after))
-    await asyncio.sleep(0)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert outcomes == []
-
-
-async def test_nothing_is_called_when_the_intent_cannot_be_written() -> None:
-    """A failing `before_each` stops the call: no row, no purchase."""
-    call, calls = failing("picture")
-
-    async def before() -> None:
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        await insist(call, POLICY, FakeTime(), before_each=before)
-    assert calls == []
 
 
 @given(st.lists(st.sampled_from(list(Failure)), max_size=12), st.integers(1, 6), st.floats(0, 500), st.floats(0, 300))
