@@ -7,11 +7,11 @@ the late worker changes nothing. Money and job close in the same transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, insert, or_, select, update
+from sqlalchemy import and_, case, func, insert, or_, select, update
 
 from database import assets as asset_rows
 from database import flags as flag_rows
@@ -20,15 +20,13 @@ from database import users as user_rows
 from database.clock import HOUR_MS
 from database.engine import Tx
 from database.errors import Banned, IllegalMove, KeyReused, NotFound, SpendLimitReached, TooManyJobs, UnderMaintenance
-from database.rows import Job, ProviderCall, RecentCall
+from database.rows import Job
 from database.schema import IS_OPEN, job_events, jobs, provider_calls
 from database.schema import ledger as entries
-from database.states import CallOutcome, EntryKind, JobStatus, JobStep, JobType, Reason, ReservationState
+from database.states import EntryKind, JobStatus, JobStep, JobType, Reason, ReservationState
 
 LEASE_MS = 30_000
 FAR_MS = HOUR_MS  # further ahead than any lease or pause of ours: written under a wrong clock
-RECENT_CALLS = 1_000  # of all models
-RECENT_OF_A_MODEL = 30
 REDISPATCH_MS = 20_000  # a job whose queue message was lost is sent again after this
 
 
@@ -92,27 +90,11 @@ def due(tx: Tx, *, limit: int = 200) -> list[Job]:
     """Open jobs whose next look is due, except those the watcher asks about; oldest first."""
     query = (
         select(jobs)
-        .where(IS_OPEN, _past(jobs.c.due_at, tx), jobs.c.step != JobStep.WATCH)
+        .where(IS_OPEN, past(jobs.c.due_at, tx), jobs.c.step != JobStep.WATCH)
         .order_by(jobs.c.due_at)
         .limit(limit)
     )
     return [Job.read(row) for row in tx.rows(query)]
-
-
-def due_to_watch(tx: Tx, *, limit: int = 200) -> list[Job]:
-    """Clips in flight whose next look at the provider is due."""
-    query = (
-        select(jobs)
-        .where(IS_OPEN, _past(jobs.c.due_at, tx), jobs.c.step == JobStep.WATCH)
-        .order_by(jobs.c.due_at)
-        .limit(limit)
-    )
-    return [Job.read(row) for row in tx.rows(query)]
-
-
-def calls(tx: Tx, job_id: str) -> list[ProviderCall]:
-    query = select(provider_calls).where(provider_calls.c.job_id == job_id).order_by(provider_calls.c.id)
-    return [ProviderCall.read(row) for row in tx.rows(query)]
 
 
 def noted(tx: Tx, job_id: str, cause: str, *, after_attempt: int) -> int:
@@ -175,7 +157,7 @@ def start(tx: Tx, new: NewJob, *, max_active: int, spend_per_day: int | None = N
     tx.execute(insert(jobs).values(**values))
     asset_rows.keep_assets(tx, new.inputs, keep_ms=2 * new.hold_ms)
     job = get_or_raise(tx, new.id)
-    _note(tx, job, "confirmed")
+    note_event(tx, job, "confirmed")
     return job, True
 
 
@@ -209,13 +191,13 @@ def claim(tx: Tx, job_id: str, step: JobStep) -> Job | None:
             jobs.c.id == job_id,
             IS_OPEN,
             jobs.c.step == step,
-            or_(jobs.c.lease_until.is_(None), _past(jobs.c.lease_until, tx)),
+            or_(jobs.c.lease_until.is_(None), past(jobs.c.lease_until, tx)),
         )
         .values(
             status=JobStatus.PROCESSING,
             attempt=jobs.c.attempt + 1,
             started_at=func.coalesce(jobs.c.started_at, tx.now),
-            progress=_at_least(jobs.c.progress, 10),
+            progress=at_least(jobs.c.progress, 10),
             lease_until=tx.now + LEASE_MS,
             due_at=tx.now + LEASE_MS,
         )
@@ -223,7 +205,7 @@ def claim(tx: Tx, job_id: str, step: JobStep) -> Job | None:
     if not moved:
         return None
     job = get_or_raise(tx, job_id)
-    _note(tx, job, "claimed")
+    note_event(tx, job, "claimed")
     return job
 
 
@@ -231,7 +213,7 @@ def renew(tx: Tx, job_id: str, attempt: int) -> bool:
     """Hold the lease for another 30 s; False once it is lost or was given up (a late renewal must not take it anew)."""
     return tx.changed(
         update(jobs)
-        .where(_mine(job_id, attempt), jobs.c.lease_until.is_not(None))
+        .where(held_by(job_id, attempt), jobs.c.lease_until.is_not(None))
         .values(lease_until=tx.now + LEASE_MS, due_at=tx.now + LEASE_MS)
     )
 
@@ -240,174 +222,11 @@ def put_back(tx: Tx, job_id: str, attempt: int, *, delay_ms: int, cause: str, fa
     """Give the lease up and have the step tried again after `delay_ms`."""
     moved = tx.changed(
         update(jobs)
-        .where(_mine(job_id, attempt))
+        .where(held_by(job_id, attempt))
         .values(lease_until=None, due_at=tx.now + delay_ms, failures=jobs.c.failures + int(failed))
     )
     if moved:
-        _note(tx, get_or_raise(tx, job_id), cause)
-    return moved
-
-
-# --- calls of providers ---------------------------------------------------------------------------
-
-
-def recent_query(now_ms: int, provider: str, model: str) -> Select[Any]:
-    """The newest calls of a provider's model, newest first, from the end of the table, which it finds at any size: what
-    is older than the last `RECENT_CALLS` calls of all models says nothing any more."""
-    c = provider_calls.c
-    newest = select(func.max(c.id)).scalar_subquery()
-    is_running = and_(
-        c.outcome.is_(None),
-        jobs.c.status == JobStatus.PROCESSING,
-        jobs.c.attempt == c.attempt,
-        jobs.c.lease_until.between(now_ms + 1, now_ms + FAR_MS),
-    )
-    return (
-        select(c.outcome, c.code, c.started_at, c.ended_at, func.coalesce(is_running, 0).label("is_running"))
-        .join_from(provider_calls, jobs, jobs.c.id == c.job_id)
-        .where(c.id > newest - RECENT_CALLS, c.provider == provider, c.model == model)
-        .order_by(c.id.desc())
-        .limit(RECENT_OF_A_MODEL)
-    )
-
-
-def recent_calls(tx: Tx, provider: str, model: str) -> list[RecentCall]:
-    """What the newest calls of a provider's model say of it, newest first."""
-    return [RecentCall.read(row) for row in tx.rows(recent_query(tx.now, provider, model))]
-
-
-def begin_call(
-    tx: Tx,
-    job_id: str,
-    attempt: int,
-    *,
-    provider: str,
-    model: str,
-    open_circuit: Callable[[Sequence[RecentCall], int], Exception | None] | None = None,
-) -> int | None:
-    """Write the intent down before the provider is called; None when the lease is lost and no call may be made.
-
-    Raises what `open_circuit` makes of the newest calls and the time. It is asked in here, so that of two workers at
-    once the second sees the intent of the first.
-    """
-    held = tx.row(select(jobs.c.id).where(_mine(job_id, attempt), jobs.c.lease_until > tx.now))
-    if held is None:
-        return None
-    if open_circuit is not None and (why := open_circuit(recent_calls(tx, provider, model), tx.now)) is not None:
-        raise why
-    values = {"job_id": job_id, "attempt": attempt, "provider": provider, "model": model, "started_at": tx.now}
-    return int(tx.execute(insert(provider_calls).values(**values).returning(provider_calls.c.id)).scalar_one())
-
-
-def end_call(tx: Tx, call_id: int, outcome: CallOutcome, *, code: str | None = None, cost_micro_usd: int = 0) -> None:
-    """Complete the record of a call; the first word stands."""
-    ended = tx.changed(
-        update(provider_calls)
-        .where(provider_calls.c.id == call_id, provider_calls.c.outcome.is_(None))
-        .values(outcome=outcome, code=code, cost_micro_usd=cost_micro_usd, ended_at=tx.now)
-    )
-    if ended:
-        spending.add(tx, cost_micro_usd)
-
-
-def spent_calls(tx: Tx, job_id: str) -> int:
-    """Calls that were, or may have been, done and billed; for an open job their results were lost."""
-    query = select(func.count()).where(
-        provider_calls.c.job_id == job_id,
-        or_(provider_calls.c.outcome.is_(None), provider_calls.c.outcome != CallOutcome.REFUSED),
-    )
-    return int(tx.execute(query).scalar() or 0)
-
-
-def resolve_calls(tx: Tx, job_id: str, outcome: CallOutcome, *, code: str) -> None:
-    """Doubt is over: what became of the calls whose end was not known, learned by asking the provider."""
-    tx.execute(
-        update(provider_calls)
-        .where(
-            provider_calls.c.job_id == job_id,
-            or_(provider_calls.c.outcome.is_(None), provider_calls.c.outcome == CallOutcome.UNKNOWN),
-        )
-        .values(outcome=outcome, code=code, ended_at=tx.now)
-    )
-
-
-def record_cost(tx: Tx, job_id: str, cost_micro_usd: int) -> None:
-    """What the provider billed for the task that was accepted."""
-    accepted = (provider_calls.c.job_id == job_id, provider_calls.c.outcome == CallOutcome.OK)
-    before = tx.rows(select(provider_calls.c.cost_micro_usd).where(*accepted))
-    tx.execute(update(provider_calls).where(*accepted).values(cost_micro_usd=cost_micro_usd))
-    spending.add(tx, sum(cost_micro_usd - int(row["cost_micro_usd"]) for row in before))
-
-
-# --- clips in flight ------------------------------------------------------------------------------
-
-
-def submitted(tx: Tx, job_id: str, attempt: int, *, external_id: str, poll_in_ms: int) -> bool:
-    """The provider has the task; from here on the row, not a process, waits for it."""
-    moved = tx.changed(
-        update(jobs)
-        .where(_mine(job_id, attempt), jobs.c.step == JobStep.SUBMIT)
-        .values(
-            step=JobStep.WATCH,
-            external_id=external_id,
-            lease_until=None,
-            due_at=tx.now + poll_in_ms,
-            progress=_at_least(jobs.c.progress, 25),
-            failures=0,
-        )
-    )
-    if moved:
-        _note(tx, get_or_raise(tx, job_id), "submitted")
-    return moved
-
-
-def schedule_poll(tx: Tx, job_id: str, *, poll_in_ms: int, progress: int | None = None) -> None:
-    """The task is still under way; ask again after `poll_in_ms`."""
-    values: dict[str, Any] = {"due_at": tx.now + poll_in_ms}
-    if progress is not None:
-        values["progress"] = _at_least(jobs.c.progress, min(progress, 90))
-    tx.execute(update(jobs).where(_watched(job_id)).values(**values))
-
-
-def poll_now(tx: Tx, external_id: str | None, external_key: str | None) -> str | None:
-    """A callback hints that something changed: bring the look forward. Answers the job's id, if it is ours."""
-    which = or_(jobs.c.external_id == (external_id or ""), jobs.c.external_key == (external_key or ""))
-    found = tx.row(select(jobs.c.id).where(which, jobs.c.step == JobStep.WATCH).limit(1))
-    if found is None:
-        return None
-    tx.execute(update(jobs).where(_watched(found["id"])).values(due_at=tx.now))
-    return str(found["id"])
-
-
-def ready_to_finish(tx: Tx, job_id: str, *, url: str) -> Job | None:
-    """The clip waits at the provider: the next step is to fetch it. None when the job moved on."""
-    moved = tx.changed(
-        update(jobs)
-        .where(_watched(job_id))
-        .values(
-            step=JobStep.FINISH,
-            external_url=url,
-            progress=_at_least(jobs.c.progress, 90),
-            due_at=tx.now + REDISPATCH_MS,
-            dispatches=jobs.c.dispatches + 1,
-        )
-    )
-    if not moved:
-        return None
-    job = get_or_raise(tx, job_id)
-    _note(tx, job, "rendered")
-    return job
-
-
-def return_to_polling(tx: Tx, job_id: str, attempt: int, *, cause: str) -> bool:
-    """The clip could not be fetched from its address: ask the provider for a fresh one."""
-    moved = tx.changed(
-        update(jobs)
-        .where(_mine(job_id, attempt), jobs.c.step == JobStep.FINISH)
-        .values(step=JobStep.WATCH, lease_until=None, due_at=tx.now + 2_000, failures=jobs.c.failures + 1)
-    )
-    if moved:
-        _note(tx, get_or_raise(tx, job_id), cause)
+        note_event(tx, get_or_raise(tx, job_id), cause)
     return moved
 
 
@@ -424,7 +243,7 @@ def finish(
     cost = job.cost_estimate if price is None else min(price, job.cost_estimate)
     moved = tx.changed(
         update(jobs)
-        .where(_mine(job_id, attempt))
+        .where(held_by(job_id, attempt))
         .values(
             status=JobStatus.COMPLETED,
             progress=100,
@@ -441,7 +260,7 @@ def finish(
     ledger.charge(tx, job_id, cost)
     outbox.post(tx, f"result:{job_id}", job.user_id, "result", job_id=job_id)
     done = get_or_raise(tx, job_id)
-    _note(tx, done, "stored and charged")
+    note_event(tx, done, "stored and charged")
     return done
 
 
@@ -457,12 +276,16 @@ def cancel(tx: Tx, job_id: str, user_id: int) -> Job:
         raise NotFound(f"job {job_id}")
     if job.status is JobStatus.CANCELLED:
         return job
-    if not job.is_open or calls(tx, job_id):
+    if not job.is_open or _was_called(tx, job_id):
         raise IllegalMove(f"job {job_id} can't be cancelled any more")
     cancelled = _close_unpaid(tx, job_id, JobStatus.CANCELLED, "cancelled")
     if cancelled is None:
         raise IllegalMove(f"job {job_id} can't be cancelled any more")
     return cancelled
+
+
+def _was_called(tx: Tx, job_id: str) -> bool:
+    return tx.row(select(provider_calls.c.id).where(provider_calls.c.job_id == job_id).limit(1)) is not None
 
 
 def _close_unpaid(tx: Tx, job_id: str, status: JobStatus, code: str, *, attempt: int | None = None) -> Job | None:
@@ -480,7 +303,7 @@ def _close_unpaid(tx: Tx, job_id: str, status: JobStatus, code: str, *, attempt:
     if status is JobStatus.FAILED:
         outbox.post(tx, f"failed:{job_id}", job.user_id, "failed", job_id=job_id)
     closed = get_or_raise(tx, job_id)
-    _note(tx, closed, code)
+    note_event(tx, closed, code)
     return closed
 
 
@@ -520,7 +343,7 @@ def compensate(tx: Tx, job_id: str, cause: str, *, amount: int | None = None) ->
     entry = ledger.add_entry(tx, job.user_id, EntryKind.REFUND, back, Reason.COMPENSATION, key, job_id=job_id)
     ledger.settle_debts(tx, job.user_id, entry)
     outbox.post(tx, key, job.user_id, "compensated", job_id=job_id, payload={"amount": back, "cause": cause})
-    _note(tx, job, f"compensated: {cause}")
+    note_event(tx, job, f"compensated: {cause}")
     return back
 
 
@@ -558,22 +381,18 @@ def get_or_raise(tx: Tx, job_id: str) -> Job:
     return job
 
 
-def _at_least(column: Any, value: int) -> Any:
+def at_least(column: Any, value: int) -> Any:
     """The greater of a column and a number, in words that both SQLite and PostgreSQL understand."""
     return case((column < value, value), else_=column)
 
 
-def _mine(job_id: str, attempt: int) -> Any:
+def held_by(job_id: str, attempt: int) -> Any:
     return and_(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.status == JobStatus.PROCESSING)
 
 
-def _past(moment: Any, tx: Tx) -> Any:
+def past(moment: Any, tx: Tx) -> Any:
     """The moment is over, or so far ahead that it can't be meant."""
     return or_(moment <= tx.now, moment > tx.now + FAR_MS)
-
-
-def _watched(job_id: str) -> Any:
-    return and_(jobs.c.id == job_id, jobs.c.status == JobStatus.PROCESSING, jobs.c.step == JobStep.WATCH)
 
 
 def _as_seen(job: Job) -> Any:
@@ -581,7 +400,7 @@ def _as_seen(job: Job) -> Any:
     return and_(*(jobs.c[name] == value for name, value in same.items()))
 
 
-def _note(tx: Tx, job: Job, cause: str) -> None:
+def note_event(tx: Tx, job: Job, cause: str) -> None:
     """An event row beside every move, in the same transaction."""
     values = {"job_id": job.id, "status": job.status, "step": job.step, "attempt": job.attempt, "cause": cause[:200]}
     tx.execute(insert(job_events).values(**values, at=tx.now))

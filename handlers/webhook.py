@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from database import clock, inbox
-from database import jobs as job_rows
+from database import video_jobs as video_rows
 from database.models import Database, DatabaseError, Tx
 from handlers.updates import Updates, is_about_money
 from services.common.log import event
@@ -203,7 +203,7 @@ class Routes:
 def _callback(tx: Tx, key: str, task_id: str, external_id: str | None) -> None:
     """Written down, acted upon and done in one transaction: nothing of it can be left over."""
     item = inbox.receive(tx, "kling", key, "{}")
-    job_rows.poll_now(tx, task_id, external_id if external_id and external_id.isascii() else None)
+    video_rows.poll_now(tx, task_id, external_id if external_id and external_id.isascii() else None)
     inbox.done(tx, item.id)
 
 

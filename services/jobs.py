@@ -9,6 +9,7 @@ from typing import Literal, cast
 from database import assets as asset_rows
 from database import clock, outbox
 from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database.models import Asset, Database, Draft, Job, JobStatus, JobStep, JobType, SpendLimitReached
 from services.base_provider import Failure
 from services.catalogue import Catalogue, Limits, UnknownModel
@@ -207,7 +208,7 @@ class Jobs:
         """Nobody pays for what would fail until an administrator has acted. An outage passes: that order may wait."""
         pictures = draft.type.is_image
         model = self._catalogue.image(draft.model) if pictures else self._catalogue.video(draft.model)
-        calls = await self._db.read(job_rows.recent_calls, model.provider, model.key)
+        calls = await self._db.read(call_rows.recent_calls, model.provider, model.key)
         blocked = open_circuit(calls, clock.now_ms())
         if blocked is not None and blocked.failure is Failure.PERMANENT:
             raise BadOrder("provider_off")

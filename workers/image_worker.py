@@ -8,6 +8,7 @@ from functools import partial
 from database import assets as asset_rows
 from database import clock
 from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database.models import Job, JobStep
 from services.base_provider import (
     Blame,
@@ -82,7 +83,7 @@ async def _generate(
 
 async def _may_call(ctx: JobContext, job: Job, repeats: int, seconds: float) -> bool:
     """A first call, or a repeat that is still allowed and can't outlive the hold: then it would be for nobody."""
-    spent = await ctx.db.read(job_rows.spent_calls, job.id)
+    spent = await ctx.db.read(call_rows.spent_calls, job.id)
     return spent == 0 or (spent <= repeats and seconds < await time_left(ctx, job))
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database.models import CallOutcome, DatabaseError, Job
 from services.base_provider import ErrorCode, Failure, ProviderError
 from services.common.log import event
@@ -55,7 +55,7 @@ class PaidCall:
         """
         try:
             call_id = await ctx.db.write(
-                job_rows.begin_call, job.id, job.attempt, provider=provider, model=model, open_circuit=open_circuit
+                call_rows.begin_call, job.id, job.attempt, provider=provider, model=model, open_circuit=open_circuit
             )
         except ProviderError as blocked:
             if blocked.failure is Failure.TEMPORARY:
@@ -89,7 +89,7 @@ class PaidCall:
         The intent then stays without an outcome, which is safe. To lose what the call has brought would not be.
         """
         try:
-            await self.ctx.db.write(job_rows.end_call, self.id, outcome, code=code, cost_micro_usd=cost_micro_usd)
+            await self.ctx.db.write(call_rows.end_call, self.id, outcome, code=code, cost_micro_usd=cost_micro_usd)
         except DatabaseError as error:
             name = type(error).__name__
             event(_log, "provider.outcome_not_written", level=logging.ERROR, call_id=self.id, error=name)

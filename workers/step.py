@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from database import assets as asset_rows
 from database import clock, ledger
 from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database.models import DatabaseError, DatabaseUnavailable, Job, JobStep
 from database.rows import UNREADABLE
 from services.base_provider import ErrorCode, Failure, ProviderError
@@ -91,7 +92,7 @@ async def _held(ctx: JobContext, job: Job, body: Callable[[JobContext, Job], Awa
 
 async def _wait_for_circuit(ctx: JobContext, job: Job, blocked: CircuitOpen) -> None:
     """Wait until the circuit closes; when this step's own refused call opened it, that is the step's failure."""
-    error, calls = blocked.error, await ctx.db.read(job_rows.calls, job.id)
+    error, calls = blocked.error, await ctx.db.read(call_rows.of_job, job.id)
     if calls and calls[-1].attempt == job.attempt and calls[-1].code in OUTAGES:
         own = ErrorCode(calls[-1].code)
         error = ProviderError(own, Failure.TEMPORARY, error.blame, error.detail, retry_after=error.retry_after)

@@ -14,6 +14,8 @@ from functools import partial
 from database import assets as asset_rows
 from database import clock
 from database import jobs as job_rows
+from database import provider_calls as call_rows
+from database import video_jobs as video_rows
 from database.models import CallOutcome, Job, JobStep, ProviderCall
 from services.base_provider import Blame, ErrorCode, Failure, ProviderError, VideoProvider, VideoRequest, VideoTask
 from services.catalogue import UnknownModel, VideoModel
@@ -57,7 +59,7 @@ async def _submit(ctx: JobContext, job: Job) -> None:
         await fail_unmade(ctx, job, ErrorCode.KEY_INVALID)
         return
     # A yes is a doubt as well: its task never came into the row, so it has to be found, never bought again.
-    doubts = [call for call in await ctx.db.read(job_rows.calls, job.id) if call.outcome is not CallOutcome.REFUSED]
+    doubts = [call for call in await ctx.db.read(call_rows.of_job, job.id) if call.outcome is not CallOutcome.REFUSED]
     if doubts and not await _search(ctx, job, provider, doubts):
         return
     await _send(ctx, job, model, provider)
@@ -76,7 +78,7 @@ async def _search(ctx: JobContext, job: Job, provider: VideoProvider, doubts: Se
         await ctx.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=f"search: {error.code.value}")
         return False
     if task is not None:
-        await ctx.db.write(job_rows.resolve_calls, job.id, CallOutcome.OK, code="found")
+        await ctx.db.write(call_rows.resolve_calls, job.id, CallOutcome.OK, code="found")
         await _accepted(ctx, job, task)
         return False
     earlier = await ctx.db.read(job_rows.noted, job.id, NOT_FOUND, after_attempt=last.attempt)
@@ -89,7 +91,7 @@ async def _search(ctx: JobContext, job: Job, provider: VideoProvider, doubts: Se
         # The provider said yes and knows nothing of it: the money goes back, and nothing is bought twice.
         await fail(ctx, job, "unknown_outcome")
         return False
-    await ctx.db.write(job_rows.resolve_calls, job.id, CallOutcome.REFUSED, code="never_arrived")
+    await ctx.db.write(call_rows.resolve_calls, job.id, CallOutcome.REFUSED, code="never_arrived")
     return True
 
 
@@ -144,7 +146,7 @@ async def _submit_task(
 
 
 async def _accepted(ctx: JobContext, job: Job, task: VideoTask) -> None:
-    moved = await ctx.db.write(job_rows.submitted, job.id, job.attempt, external_id=task.id, poll_in_ms=FIRST_POLL_MS)
+    moved = await ctx.db.write(video_rows.submitted, job.id, job.attempt, external_id=task.id, poll_in_ms=FIRST_POLL_MS)
     event(_log, "clip.submitted" if moved else "clip.ownerless", external_id=task.id)
 
 
@@ -186,7 +188,7 @@ async def _fetch_again(ctx: JobContext, job: Job, error: ProviderError, provider
     if job.failures + 1 >= MAX_FETCHES:
         await fail_for(ctx, job, error, provider, job.model)
         return
-    await ctx.db.write(job_rows.return_to_polling, job.id, job.attempt, cause=f"fetch: {error.code.value}")
+    await ctx.db.write(video_rows.return_to_polling, job.id, job.attempt, cause=f"fetch: {error.code.value}")
 
 
 def _model(ctx: JobContext, job: Job) -> tuple[VideoModel, VideoProvider | None] | None:

@@ -241,8 +241,10 @@ ROW_MODULES = {
     "flags": "flag_rows",
     "jobs": "job_rows",
     "payments": "payment_rows",
+    "provider_calls": "call_rows",
     "refunds": "refund_rows",
     "users": "user_rows",
+    "video_jobs": "video_rows",
 }
 """Modules of rows whose plain names services and handlers need for their own things."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
 from tests.support.database_fixture import assert_books, program
 from tests.support.job_env import JobEnv, until
@@ -77,7 +77,7 @@ async def test_a_worker_killed_while_the_picture_is_drawn_costs_the_person_nothi
     with program(STEP, "workers.image_worker.run", job.id, env=environment(job_env, tmp_path)) as worker:
 
         async def calling() -> bool:
-            return bool(await job_env.db.read(job_rows.calls, job.id))
+            return bool(await job_env.db.read(call_rows.of_job, job.id))
 
         async def asked() -> bool:
             return not job_env.sandbox.world.faults.planned()
@@ -86,14 +86,14 @@ async def test_a_worker_killed_while_the_picture_is_drawn_costs_the_person_nothi
         await until(asked, what="the provider is asked")
         worker.send_signal(signal.SIGKILL)
         await asyncio.to_thread(worker.wait, 10)
-    (call,) = await job_env.db.read(job_rows.calls, job.id)
+    (call,) = await job_env.db.read(call_rows.of_job, job.id)
     assert call.outcome is None
     await image_worker.run(job.id)
     assert (await job_env.job(job.id)).status is JobStatus.PROCESSING  # the dead one's lease still stands
     await later(job_env)
     await image_worker.run(job.id)
     assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
-    assert len(await job_env.db.read(job_rows.calls, job.id)) == 2
+    assert len(await job_env.db.read(call_rows.of_job, job.id)) == 2
     assert await job_env.balance() == 8_800
 
 
@@ -120,7 +120,7 @@ async def test_a_worker_killed_after_the_submit_and_before_the_id_is_saved_buys_
             break
     assert (await job_env.job(job.id)).step is JobStep.WATCH
     assert len(kling.store.tasks) == 1
-    outcomes = [call.outcome for call in await job_env.db.read(job_rows.calls, job.id)]
+    outcomes = [call.outcome for call in await job_env.db.read(call_rows.of_job, job.id)]
     assert outcomes.count(CallOutcome.OK) == 1
 
 
@@ -178,7 +178,7 @@ async def test_kills_and_deploys_during_many_running_jobs_end_with_every_sum_rig
     assert len(ids) == len(set(ids)), "a clip was bought twice"
     for job in ordered:
         ended = await job_env.job(job.id)
-        calls = await job_env.db.read(job_rows.calls, job.id)
+        calls = await job_env.db.read(call_rows.of_job, job.id)
         assert ended.status in (JobStatus.COMPLETED, JobStatus.FAILED)
         assert await job_env.balance(job.user_id) == (800 if ended.status is JobStatus.COMPLETED else 2_000)
         if job.type is JobType.IMAGE:

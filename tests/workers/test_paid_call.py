@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database.models import CallOutcome, DatabaseError, Job, JobStep
 from services.base_provider import Blame, ErrorCode, Failure, ProviderError, RetryPolicy, generate_with_retry
 from tests.support.job_env import JobEnv
@@ -38,7 +39,7 @@ async def claimed(job_env: JobEnv) -> Job:
 
 
 async def rows(job_env: JobEnv, job: Job) -> list[tuple[CallOutcome | None, str | None, int]]:
-    calls = await job_env.db.read(job_rows.calls, job.id)
+    calls = await job_env.db.read(call_rows.of_job, job.id)
     return [(call.outcome, call.code, call.cost_micro_usd) for call in calls]
 
 
