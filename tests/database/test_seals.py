@@ -8,7 +8,6 @@ import hashlib
 import sqlite3
 import subprocess
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -22,29 +21,10 @@ from database.errors import BooksDisagree, BrokenRule, UnsupportedDatabase
 from database.models import Database
 from database.schema import NO_SEAL, ledger
 from tests.support.database_fixture import assert_books, program, run_program, snapshot, url_of
+from tests.support.intruder import intruder, other_program
 
 ANNA, BORIS = 7001, 7002
 COLUMNS = "id, user_id, kind, amount, reason, job_id, payment_id, key, created_at"
-
-
-@contextlib.asynccontextmanager
-async def intruder(db: Database) -> AsyncIterator[sqlite3.Connection]:
-    """Another program with its own SQLite: takes the triggers away, does as it likes, puts them back as they were."""
-    async with other_program(db) as connection:
-        guards = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-        for name, _ in guards:
-            connection.execute(f"DROP TRIGGER {name}")
-        yield connection
-        for _, sql in guards:
-            connection.execute(sql)
-
-
-@contextlib.asynccontextmanager
-async def other_program(db: Database) -> AsyncIterator[sqlite3.Connection]:
-    """A connection of another SQLite library. In one process two of them would break each other's locks."""
-    await db.close()
-    with contextlib.closing(sqlite3.connect(db.path, isolation_level=None)) as connection:
-        yield connection
 
 
 def write_entries(connection: sqlite3.Connection, *rows: tuple[object, ...]) -> None:

@@ -15,9 +15,9 @@ from database.models import Payment as PaymentRow
 from services.errors import TopUpUnavailable
 from services.payments.yookassa.client import YooKassaError
 from tests.faults.examples import SOAK
-from tests.scenarios.test_kills import later
 from tests.support.database_fixture import assert_books
 from tests.support.job_env import JobEnv
+from tests.support.job_programs import later
 from tests.support.payment_env import PaymentEnv
 from workers import image_worker
 

@@ -23,6 +23,7 @@ from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
 from services.jobs import message_of
 from services.queue import Queue
+from tests.support.database_fixture import change
 from tests.support.job_env import JobEnv, until
 from workers import image_worker, video_worker
 from workers.runtime import lease
@@ -34,15 +35,6 @@ BOUGHT = [("test", 10_000), ("reserve", -1200)]
 @pytest_asyncio.fixture
 async def sweeper(job_env: JobEnv) -> AsyncIterator[Sweeper]:
     yield Sweeper(job_env.ctx, job_env.queue)
-
-
-async def change(job_env: JobEnv, statement: str, **values: object) -> None:
-    """What time, an operator's shell or an older version would have left in the file."""
-
-    def run(tx: Tx) -> None:
-        tx.execute(text(statement), values)
-
-    await job_env.db.write(run)
 
 
 async def claimed(job_env: JobEnv, job: Job, step: JobStep) -> Job:

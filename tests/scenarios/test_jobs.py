@@ -23,10 +23,10 @@ from database import provider_calls as call_rows
 from database.models import Job, JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
-from tests.scenarios.test_kills import SHOP, STEP, change, environment, later
 from tests.support.bot_env import ANYA, open_bot_env, picture
-from tests.support.database_fixture import assert_books, program
+from tests.support.database_fixture import assert_books, change, program
 from tests.support.job_env import JobEnv, until
+from tests.support.job_programs import SHOP, STEP, environment, later
 from tests.support.sandbox_fixture import TOKEN, Sandbox
 from workers import image_worker, video_worker
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 from pathlib import Path
@@ -13,58 +12,11 @@ from sqlalchemy import text
 
 from database import provider_calls as call_rows
 from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
-from tests.support.database_fixture import assert_books, program
+from tests.support.database_fixture import assert_books, change, program
 from tests.support.job_env import JobEnv, until
+from tests.support.job_programs import SHOP, STEP, environment, later
 from tests.support.sandbox_fixture import SPEED
 from workers import image_worker, video_worker
-
-STEP = """
-import asyncio, importlib, sys
-module, name = sys.argv[1].rsplit(".", 1)
-asyncio.run(getattr(importlib.import_module(module), name)(sys.argv[2]))
-"""
-
-SHOP = """
-import asyncio, signal
-from services.common.i18n import Texts
-from services.payments.topups import Payments
-from services.queue import Queue
-from services.settings import load_settings
-from services.job_context import JobContext
-from workers.runtime import install
-from scheduler.scheduler import Scheduler
-from scheduler.tasks import job_tasks, topup_tasks
-
-async def main():
-    ctx = JobContext.open(load_settings())
-    install(ctx)
-    queue, stop = Queue(None), asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    tasks = [*job_tasks(ctx, queue), *topup_tasks(Payments(ctx.db, None, Texts()))]
-    await Scheduler(ctx.db, tasks).run(stop)
-    await queue.close(0.2)
-    await ctx.close()
-
-asyncio.run(main())
-"""
-
-
-def environment(job_env: JobEnv, folder: Path) -> dict[str, str]:
-    return {**os.environ, **job_env.sandbox.environment(folder)}
-
-
-async def change(job_env: JobEnv, statement: str, **values: object) -> None:
-    def run(tx: Tx) -> None:
-        tx.execute(text(statement), values)
-
-    await job_env.db.write(run)
-
-
-async def later(job_env: JobEnv) -> None:
-    """As if minutes had passed since the process died: leases are over, and what waits is due."""
-    await change(job_env, "UPDATE jobs SET due_at = 1, lease_until = MIN(lease_until, 1) WHERE step IS NOT NULL")
-    await change(job_env, "UPDATE provider_calls SET started_at = started_at - 600000, ended_at = ended_at - 600000")
-    await change(job_env, "DELETE FROM leases")
 
 
 async def test_a_worker_killed_while_the_picture_is_drawn_costs_the_person_nothing(

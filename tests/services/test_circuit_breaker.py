@@ -17,6 +17,7 @@ from services.errors import BadOrder
 from services.job_context import JobContext
 from services.jobs import Jobs
 from services.settings import Settings
+from tests.support.database_fixture import change
 from tests.support.job_env import JobEnv, until
 from workers import image_worker, video_worker
 from workers.runtime import install
@@ -36,13 +37,6 @@ async def apart(settings: Settings, step: Callable[[str], Awaitable[None]], job_
         await step(job_id)
     finally:
         await own.close()
-
-
-async def change(job_env: JobEnv, statement: str) -> None:
-    def run(tx: Tx) -> None:
-        tx.execute(text(statement))
-
-    await job_env.db.write(run)
 
 
 async def pass_time(job_env: JobEnv, seconds: int) -> None:

@@ -19,8 +19,8 @@ from services.ops.export import PAGE, BadPeriod, Period, moment, plain, rubles, 
 from services.ops.margin import BOOKS, last_days, write_book
 from services.payments.reconciliation import Report, credited_since, returned_since
 from services.payments.settlement import PROVIDER
-from tests.app.test_main import command
 from tests.support.bot_env import ADMIN, ANYA, BotEnv
+from tests.support.command_line import command
 from tests.support.database_fixture import busy, url_of
 from tests.support.payment_env import PaymentEnv
 

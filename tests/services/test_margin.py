@@ -17,8 +17,8 @@ from database.models import JobStatus, Tx
 from services.jobs import message_of
 from services.ops.export import Period
 from services.ops.margin import Margin, added_up, kopecks, last_days, margins, write_book
-from tests.app.test_main import command
 from tests.support.bot_env import ADMIN, ANYA, BotEnv, words_of
+from tests.support.command_line import command
 from tests.support.job_env import JobEnv
 
 ALWAYS = Period.parse("2020-01-01", "2090-01-01")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sqlalchemy import text
 
 from database import assets as asset_rows
 from database import jobs as job_rows
 from database import provider_calls as call_rows
 from database import video_jobs as video_rows
-from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
+from database.models import CallOutcome, JobStatus, JobStep, JobType
 from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
 from services.providers import open_providers
+from tests.support.database_fixture import change
 from tests.support.job_env import JobEnv, until
 from workers import image_worker, video_worker
 
@@ -208,13 +208,6 @@ async def test_a_worker_killed_between_intent_and_submit_searches_first(job_env:
     await video_worker.submit(job.id)
     assert job_env.sandbox.calls("kling", "create") == 0
     assert (await job_env.job(job.id)).step is JobStep.SUBMIT
-
-
-async def change(job_env: JobEnv, statement: str) -> None:
-    def run(tx: Tx) -> None:
-        tx.execute(text(statement))
-
-    await job_env.db.write(run)
 
 
 # As if the worker had died between the record of its call and the record of the task's id.
