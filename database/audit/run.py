@@ -17,8 +17,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from database import clock
-from database.audit import checks, seals
-from database.audit.checks import Finding
+from database.audit import append_only, checks, seals
+from database.audit.findings import Finding, merged
 from database.audit.seals import Seal
 from database.engine import SqliteFile, Tx
 from database.errors import DatabaseError, DatabaseUnavailable, UnsupportedDatabase
@@ -91,7 +91,7 @@ def run(
         raise Stopped("the audit was stopped")
     entries, unsealed, total, held = books
     return Books(
-        findings=tuple(sorted(checks.merged(found), key=lambda one: (one.check not in checks.RULES, one.check))),
+        findings=tuple(sorted(merged(found), key=lambda one: (one.check not in checks.RULES, one.check))),
         head=chain[-1] if chain else None,
         seals=len(chain),
         entries=entries,
@@ -138,10 +138,10 @@ def _work(chain: list[Seal], head: str | None, deep: bool) -> Iterator[tuple[str
     """All checks, each with the rule it belongs to; the longest come first, so that no thread is left with one."""
     yield "file", partial(checks.check_table, table="ledger", deep=deep)
     for share in seals.shares(chain, SHARES):
-        yield "I4", partial(checks.sealed_entries_stay, chain=share)
+        yield "I4", partial(append_only.sealed_entries_stay, chain=share)
     yield from checks.PIECES
     if head is not None:
-        yield "I4", partial(checks.head_is_known, head=head)
+        yield "I4", partial(append_only.head_is_known, head=head)
     for table in metadata.tables:
         yield "file", partial(checks.references_lead_somewhere, table=table)
         if table != "ledger":

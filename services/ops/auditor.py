@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from database.audit import run as audit
 from database.audit import schedule as audits
-from database.audit.checks import MOST_IDS
+from database.audit.findings import MOST_IDS
 from database.audit.run import Books
 from database.models import Database
 from services.common.log import event

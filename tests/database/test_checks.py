@@ -13,7 +13,8 @@ from database import outbox
 from database import payments as payment_rows
 from database import provider_calls as call_rows
 from database import refunds as refund_rows
-from database.audit.checks import MOST_IDS, RULES, check_file, run_checks
+from database.audit.checks import RULES, check_file, run_checks
+from database.audit.findings import MOST_IDS
 from database.models import Database, JobStep, JobType
 from tests.support.database_fixture import Clock, assert_books
 

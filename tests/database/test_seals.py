@@ -15,7 +15,8 @@ import pytest
 from database import flags as flag_rows
 from database.audit import run as audit
 from database.audit import seals
-from database.audit.checks import MOST_IDS, Finding, run_checks
+from database.audit.checks import run_checks
+from database.audit.findings import MOST_IDS, Finding
 from database.engine import SqliteFile, Tx
 from database.errors import BooksDisagree, BrokenRule, UnsupportedDatabase
 from database.models import Database
