@@ -1,7 +1,7 @@
-"""The life of a job, each step one transaction: start, claim, call, submit, watch, finish, fail, cancel.
+"""The life of a job, each step one transaction: start, claim, finish, fail, cancel, compensate.
 
-Whoever acts on an open job proves it with the `attempt` of its claim: after a lost lease that number has moved on and
-the late worker changes nothing. Money and job close in the same transaction.
+A worker that changes an open job names the `attempt` of its claim. When it has lost the lease, another attempt has a
+higher number, and the late worker changes nothing. The job and its money are closed in the same transaction.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from database.states import EntryKind, JobStatus, JobStep, JobType, Reason, Rese
 
 LEASE_MS = 30_000
 FAR_MS = HOUR_MS  # further ahead than any lease or pause of ours: written under a wrong clock
-REDISPATCH_MS = 20_000  # a job whose queue message was lost is sent again after this
+REDISPATCH_MS = 20_000  # after this time a job whose queue message was lost is sent again
 
 
 @dataclass(frozen=True)
 class NewJob:
-    """An order as confirmed: the price in kopecks is what the person saw."""
+    """An order as the user confirmed it: the price in kopecks is the one that was shown."""
 
     id: str
     user_id: int
@@ -45,8 +45,8 @@ class NewJob:
     chat_id: int | None = None
     status_message_id: int | None = None
     parent_job_id: str | None = None
-    inputs: tuple[str, ...] = ()  # ids of the photos it works from, in order
-    provider_cost: int = 0  # micro-dollars, as the catalogue expects them
+    inputs: tuple[str, ...] = ()  # ids of the user's photos, in order
+    provider_cost: int = 0  # micro-dollars, by the catalogue
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -57,19 +57,19 @@ def get(tx: Tx, job_id: str) -> Job | None:
 
 
 def of_user(tx: Tx, user_id: int, *, limit: int = 10, offset: int = 0) -> list[Job]:
-    """The newest jobs of a user first."""
+    """The jobs of a user, newest first."""
     query = select(jobs).where(jobs.c.user_id == user_id).order_by(jobs.c.created_at.desc(), jobs.c.id)
     return [Job.read(row) for row in tx.rows(query.limit(limit).offset(offset))]
 
 
 def open_of_user(tx: Tx, user_id: int) -> list[Job]:
-    """Open jobs of a user, oldest first; sorted here, because SQLite would sort by reading all their history."""
+    """Open jobs of a user, oldest first. Sorted here, because for sorting SQLite would read all jobs of the user."""
     query = select(jobs).where(jobs.c.user_id == user_id, IS_OPEN)
     return sorted((Job.read(row) for row in tx.rows(query)), key=lambda job: job.created_at)
 
 
 def open_with_status_message(tx: Tx, *, limit: int = 500) -> list[Job]:
-    """Open jobs that a person watches in a live message."""
+    """Open jobs that have a status message in the chat."""
     query = select(jobs).where(IS_OPEN, jobs.c.status_message_id.is_not(None))
     return [Job.read(row) for row in tx.rows(query.order_by(jobs.c.due_at).limit(limit))]
 
@@ -87,7 +87,7 @@ def pending_times(tx: Tx) -> list[int]:
 
 
 def due(tx: Tx, *, limit: int = 200) -> list[Job]:
-    """Open jobs whose next look is due, except those the watcher asks about; oldest first."""
+    """Open jobs whose next step is due, except videos that are polled; oldest first."""
     query = (
         select(jobs)
         .where(IS_OPEN, past(jobs.c.due_at, tx), jobs.c.step != JobStep.WATCH)
@@ -98,7 +98,7 @@ def due(tx: Tx, *, limit: int = 200) -> list[Job]:
 
 
 def noted(tx: Tx, job_id: str, cause: str, *, after_attempt: int) -> int:
-    """How often this cause was written beside the job in attempts later than that one."""
+    """How many events of the job have this cause and a later attempt."""
     query = select(func.count()).where(
         job_events.c.job_id == job_id, job_events.c.cause == cause, job_events.c.attempt > after_attempt
     )
@@ -109,11 +109,11 @@ def noted(tx: Tx, job_id: str, cause: str, *, after_attempt: int) -> int:
 
 
 def start(tx: Tx, new: NewJob, *, max_active: int, spend_per_day: int | None = None) -> tuple[Job, bool]:
-    """Reserve the price and write the job; answers the job and whether it is new.
+    """Reserve the price and write the job; returns the job and whether it is new.
 
-    `spend_per_day`: micro-dollars that providers may cost in a day, None for no limit. The same id again gives the same
-    job (a double tap). Raises Banned, UnderMaintenance, SpendLimitReached, TooManyJobs, InsufficientFunds, or KeyReused
-    when the id stands for another user's job.
+    `spend_per_day`: micro-dollars that providers may cost in a day, None for no limit. The same id again (a double tap)
+    gives the same job. Raises Banned, UnderMaintenance, SpendLimitReached, TooManyJobs, InsufficientFunds, or KeyReused
+    when the id belongs to another user's job.
     """
     earlier = get(tx, new.id)
     if earlier is not None:
@@ -169,7 +169,7 @@ def set_status_message(tx: Tx, job_id: str, chat_id: int, message_id: int) -> No
 
 
 def redispatch(tx: Tx, job: Job) -> Job | None:
-    """Count one more message to the queue for a due job; None when somebody moved it meanwhile."""
+    """Count one more message to the queue for a due job; None when the job has changed meanwhile."""
     moved = tx.changed(
         update(jobs)
         .where(_as_seen(job), jobs.c.due_at == job.due_at, jobs.c.dispatches == job.dispatches)
@@ -179,12 +179,15 @@ def redispatch(tx: Tx, job: Job) -> Job | None:
 
 
 def still_waiting(tx: Tx, job: Job) -> None:
-    """The job's message still stands in the queue: look again later."""
+    """The job's message is still in the queue: check again later."""
     tx.execute(update(jobs).where(_as_seen(job), jobs.c.due_at == job.due_at).values(due_at=tx.now + REDISPATCH_MS))
 
 
 def claim(tx: Tx, job_id: str, step: JobStep) -> Job | None:
-    """Take the job for one attempt under a 30 s lease; None when it is held, moved on or final (normal, silent)."""
+    """Take the job for one attempt, with a lease of 30 s.
+
+    None when another worker has it, when its next step is another one, or when it is final. All of these are normal.
+    """
     moved = tx.changed(
         update(jobs)
         .where(
@@ -210,7 +213,7 @@ def claim(tx: Tx, job_id: str, step: JobStep) -> Job | None:
 
 
 def renew(tx: Tx, job_id: str, attempt: int) -> bool:
-    """Hold the lease for another 30 s; False once it is lost or was given up (a late renewal must not take it anew)."""
+    """Extend the lease by 30 s; False when it was lost or given up: a late renewal must not take it again."""
     return tx.changed(
         update(jobs)
         .where(held_by(job_id, attempt), jobs.c.lease_until.is_not(None))
@@ -219,7 +222,7 @@ def renew(tx: Tx, job_id: str, attempt: int) -> bool:
 
 
 def put_back(tx: Tx, job_id: str, attempt: int, *, delay_ms: int, cause: str, failed: bool = True) -> bool:
-    """Give the lease up and have the step tried again after `delay_ms`."""
+    """Give the lease up; the step is tried again after `delay_ms`."""
     moved = tx.changed(
         update(jobs)
         .where(held_by(job_id, attempt))
@@ -230,13 +233,13 @@ def put_back(tx: Tx, job_id: str, attempt: int, *, delay_ms: int, cause: str, fa
     return moved
 
 
-# --- the end: money and job in one transaction -----------------------------------------------------
+# --- the end: job and money in one transaction -----------------------------------------------------
 
 
 def finish(
     tx: Tx, job_id: str, attempt: int, asset: asset_rows.NewAsset, *, keep_ms: int, price: int | None = None
 ) -> Job | None:
-    """The result is stored: complete the job, charge, owe the delivery. None when the lease or the hold was lost."""
+    """The result is stored: complete the job, charge, post the delivery. None when the lease or the hold was lost."""
     job = get(tx, job_id)
     if job is None or job.attempt != attempt or job.status is not JobStatus.PROCESSING:
         return None
@@ -265,12 +268,12 @@ def finish(
 
 
 def fail(tx: Tx, job_id: str, code: str, *, attempt: int | None = None) -> Job | None:
-    """No result will come: give the reserve back and say so. With `attempt`, only for who holds the lease."""
+    """No result will come: give the reserve back and post a message. With `attempt`, only if it still has the job."""
     return _close_unpaid(tx, job_id, JobStatus.FAILED, code, attempt=attempt)
 
 
 def cancel(tx: Tx, job_id: str, user_id: int) -> Job:
-    """The person changed their mind. Raises NotFound, or IllegalMove once a provider call was written down."""
+    """The user cancels the job. Raises NotFound, or IllegalMove once a provider call is written down."""
     job = get(tx, job_id)
     if job is None or job.user_id != user_id:
         raise NotFound(f"job {job_id}")
@@ -308,9 +311,9 @@ def _close_unpaid(tx: Tx, job_id: str, status: JobStatus, code: str, *, attempt:
 
 
 def expire_hold(tx: Tx, job_id: str) -> bool:
-    """The hold is over: whatever holds the money gives it back. True if this call did it.
+    """The hold is over: give the money back, and fail the job if there is one. True if this call did it.
 
-    One that ends further ahead than a hold can gets a sensible end instead.
+    A hold that a wrong clock made too long gets its normal length instead.
     """
     ledger.begin_far_hold_anew(tx, job_id)
     held = ledger.get_reservation(tx, job_id)
@@ -324,9 +327,9 @@ def expire_hold(tx: Tx, job_id: str) -> bool:
 
 
 def compensate(tx: Tx, job_id: str, cause: str, *, amount: int | None = None) -> int:
-    """Money back after the charge, once per cause; the job stays completed. Answers the kopecks given back.
+    """Give money back after the charge, once per cause; the job stays completed. Returns the kopecks given back.
 
-    Raises NotFound for an unknown job, IllegalMove when nothing (more) was charged.
+    Raises NotFound for an unknown job, IllegalMove when nothing is left to give back.
     """
     job = get(tx, job_id)
     if job is None:
@@ -355,10 +358,10 @@ def _still_charged(tx: Tx, job: Job) -> int:
 
 
 def asset_deleted(tx: Tx, asset_id: str, *, end: int | None = None) -> bool:
-    """Its file goes. A result that never reached the person is paid back in the same transaction.
+    """Its file is to be deleted. A result that was never delivered is paid back in the same transaction.
 
-    `end`: when its time is over, as it was seen. False where that has changed since, or is of a wrong clock and begins
-    anew: the file stays.
+    `end`: its `expires_at` as the caller read it. False when that has changed since, or was of a wrong clock and is
+    corrected now: then the file stays.
     """
     asset = asset_rows.get_asset(tx, asset_id)
     if end is not None and (asset.expires_at != end or asset_rows.begin_far_anew(tx, asset)):
@@ -371,7 +374,7 @@ def asset_deleted(tx: Tx, asset_id: str, *, end: int | None = None) -> bool:
     return True
 
 
-# --- small parts ----------------------------------------------------------------------------------
+# --- helpers, some of them for the other modules of jobs -------------------------------------------
 
 
 def get_or_raise(tx: Tx, job_id: str) -> Job:
@@ -382,16 +385,17 @@ def get_or_raise(tx: Tx, job_id: str) -> Job:
 
 
 def at_least(column: Any, value: int) -> Any:
-    """The greater of a column and a number, in words that both SQLite and PostgreSQL understand."""
+    """The greater of a column and a number, in SQL that both SQLite and PostgreSQL understand."""
     return case((column < value, value), else_=column)
 
 
 def held_by(job_id: str, attempt: int) -> Any:
+    """The condition that this attempt still has the job."""
     return and_(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.status == JobStatus.PROCESSING)
 
 
 def past(moment: Any, tx: Tx) -> Any:
-    """The moment is over, or so far ahead that it can't be meant."""
+    """The time has come, or lies so far ahead that only a wrong clock can have written it."""
     return or_(moment <= tx.now, moment > tx.now + FAR_MS)
 
 
@@ -401,6 +405,6 @@ def _as_seen(job: Job) -> Any:
 
 
 def note_event(tx: Tx, job: Job, cause: str) -> None:
-    """An event row beside every move, in the same transaction."""
+    """Write an event row for a change of the job, in the same transaction."""
     values = {"job_id": job.id, "status": job.status, "step": job.step, "attempt": job.attempt, "cause": cause[:200]}
     tx.execute(insert(job_events).values(**values, at=tx.now))

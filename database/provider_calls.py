@@ -1,4 +1,4 @@
-"""The calls of providers for jobs: the intent before each call, the outcome after it, and what the newest ones say."""
+"""The calls of providers for jobs: the intent before each call, its outcome, and what the newest calls show."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ def of_job(tx: Tx, job_id: str) -> list[ProviderCall]:
 
 
 def recent_query(now_ms: int, provider: str, model: str) -> Select[Any]:
-    """The newest calls of a provider's model, newest first, from the end of the table, which it finds at any size: what
-    is older than the last `RECENT_CALLS` calls of all models says nothing any more."""
+    """The newest calls of a provider's model, newest first.
+
+    It reads only the last `RECENT_CALLS` calls of all models, so a large table does not slow it down. Older calls say
+    nothing about the provider's present state.
+    """
     c = provider_calls.c
     newest = select(func.max(c.id)).scalar_subquery()
     is_running = and_(
@@ -45,7 +48,7 @@ def recent_query(now_ms: int, provider: str, model: str) -> Select[Any]:
 
 
 def recent_calls(tx: Tx, provider: str, model: str) -> list[RecentCall]:
-    """What the newest calls of a provider's model say of it, newest first."""
+    """The newest calls of a provider's model, newest first."""
     return [RecentCall.read(row) for row in tx.rows(recent_query(tx.now, provider, model))]
 
 
@@ -60,8 +63,8 @@ def begin_call(
 ) -> int | None:
     """Write the intent down before the provider is called; None when the lease is lost and no call may be made.
 
-    Raises what `open_circuit` makes of the newest calls and the time. It is asked in here, so that of two workers at
-    once the second sees the intent of the first.
+    Raises the error that `open_circuit` returns for the newest calls and the time. It is asked in this transaction, so
+    that of two workers at the same time the second one sees the intent of the first.
     """
     held = tx.row(select(jobs.c.id).where(job_rows.held_by(job_id, attempt), jobs.c.lease_until > tx.now))
     if held is None:
@@ -73,7 +76,7 @@ def begin_call(
 
 
 def end_call(tx: Tx, call_id: int, outcome: CallOutcome, *, code: str | None = None, cost_micro_usd: int = 0) -> None:
-    """Complete the record of a call; the first word stands."""
+    """Write the outcome of a call. If it has one already, that one stays."""
     ended = tx.changed(
         update(provider_calls)
         .where(provider_calls.c.id == call_id, provider_calls.c.outcome.is_(None))
@@ -84,7 +87,7 @@ def end_call(tx: Tx, call_id: int, outcome: CallOutcome, *, code: str | None = N
 
 
 def spent_calls(tx: Tx, job_id: str) -> int:
-    """Calls that were, or may have been, done and billed; for an open job their results were lost."""
+    """How many calls were, or may have been, done and billed. For an open job their results were lost."""
     query = select(func.count()).where(
         provider_calls.c.job_id == job_id,
         or_(provider_calls.c.outcome.is_(None), provider_calls.c.outcome != CallOutcome.REFUSED),
@@ -93,7 +96,7 @@ def spent_calls(tx: Tx, job_id: str) -> int:
 
 
 def resolve_calls(tx: Tx, job_id: str, outcome: CallOutcome, *, code: str) -> None:
-    """Doubt is over: what became of the calls whose end was not known, learned by asking the provider."""
+    """Set the outcome of the calls whose outcome was unknown, after the provider was asked about them."""
     tx.execute(
         update(provider_calls)
         .where(
@@ -105,7 +108,7 @@ def resolve_calls(tx: Tx, job_id: str, outcome: CallOutcome, *, code: str) -> No
 
 
 def record_cost(tx: Tx, job_id: str, cost_micro_usd: int) -> None:
-    """What the provider billed for the task that was accepted."""
+    """Write down what the provider billed for the task that it accepted."""
     accepted = (provider_calls.c.job_id == job_id, provider_calls.c.outcome == CallOutcome.OK)
     before = tx.rows(select(provider_calls.c.cost_micro_usd).where(*accepted))
     tx.execute(update(provider_calls).where(*accepted).values(cost_micro_usd=cost_micro_usd))

@@ -1,4 +1,4 @@
-"""Videos at their provider: from the submit to the finished file the row waits, not a process."""
+"""Videos at their provider. From the submit to the finished file the job is only a row; no process waits for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from database.states import JobStatus, JobStep
 
 
 def due(tx: Tx, *, limit: int = 200) -> list[Job]:
-    """Clips in flight whose next look at the provider is due."""
+    """Videos at their provider whose next poll is due."""
     query = (
         select(jobs)
         .where(IS_OPEN, job_rows.past(jobs.c.due_at, tx), jobs.c.step == JobStep.WATCH)
@@ -25,7 +25,7 @@ def due(tx: Tx, *, limit: int = 200) -> list[Job]:
 
 
 def submitted(tx: Tx, job_id: str, attempt: int, *, external_id: str, poll_in_ms: int) -> bool:
-    """The provider has the task; from here on the row, not a process, waits for it."""
+    """The provider has accepted the task; from now on it is polled."""
     moved = tx.changed(
         update(jobs)
         .where(job_rows.held_by(job_id, attempt), jobs.c.step == JobStep.SUBMIT)
@@ -44,7 +44,7 @@ def submitted(tx: Tx, job_id: str, attempt: int, *, external_id: str, poll_in_ms
 
 
 def schedule_poll(tx: Tx, job_id: str, *, poll_in_ms: int, progress: int | None = None) -> None:
-    """The task is still under way; ask again after `poll_in_ms`."""
+    """The task is not finished; poll again after `poll_in_ms`."""
     values: dict[str, Any] = {"due_at": tx.now + poll_in_ms}
     if progress is not None:
         values["progress"] = job_rows.at_least(jobs.c.progress, min(progress, 90))
@@ -52,7 +52,7 @@ def schedule_poll(tx: Tx, job_id: str, *, poll_in_ms: int, progress: int | None 
 
 
 def poll_now(tx: Tx, external_id: str | None, external_key: str | None) -> str | None:
-    """A callback hints that something changed: bring the look forward. Answers the job's id, if it is ours."""
+    """A callback says that something changed: poll now. Returns the job's id if the task is ours."""
     which = or_(jobs.c.external_id == (external_id or ""), jobs.c.external_key == (external_key or ""))
     found = tx.row(select(jobs.c.id).where(which, jobs.c.step == JobStep.WATCH).limit(1))
     if found is None:
@@ -62,7 +62,7 @@ def poll_now(tx: Tx, external_id: str | None, external_key: str | None) -> str |
 
 
 def ready_to_finish(tx: Tx, job_id: str, *, url: str) -> Job | None:
-    """The clip waits at the provider: the next step is to fetch it. None when the job moved on."""
+    """The video is finished at the provider: the next step is to download it. None when the job has changed."""
     moved = tx.changed(
         update(jobs)
         .where(_watched(job_id))
@@ -82,7 +82,7 @@ def ready_to_finish(tx: Tx, job_id: str, *, url: str) -> Job | None:
 
 
 def return_to_polling(tx: Tx, job_id: str, attempt: int, *, cause: str) -> bool:
-    """The clip could not be fetched from its address: ask the provider for a fresh one."""
+    """The video could not be downloaded from its address: poll again for a new address."""
     moved = tx.changed(
         update(jobs)
         .where(job_rows.held_by(job_id, attempt), jobs.c.step == JobStep.FINISH)

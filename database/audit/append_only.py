@@ -37,9 +37,9 @@ def no_id_is_missing(tx: Tx) -> Iterator[Finding]:
 
 
 def seals_are_chained(tx: Tx) -> Iterator[Finding]:
-    """I4: each seal follows the one before and is as it was written; the newest that anybody was told of is there."""
+    """I4: each seal follows the one before and is unchanged, and each head that was sent to admins is still a seal."""
     torn, changed, after, prev = [], [], 0, NO_SEAL
-    chain = seals.chain(tx)  # of the same snapshot as what was noted of it
+    chain = seals.chain(tx)  # read here, so that chain and note are of the same snapshot
     for one in chain:
         if (one.prev, one.first_id) != (prev, after + 1):
             torn.append(_range(one))
@@ -62,7 +62,7 @@ TOLD_HEADS = """SELECT CASE WHEN json_valid(payload) THEN payload ->> '$.head' E
 
 
 def sealed_entries_stay(tx: Tx, chain: Sequence[Seal]) -> Iterator[Finding]:
-    """I4: the entries under each of these seals are those that were sealed; what was changed is named where it can."""
+    """I4: the entries under each of these seals are those that were sealed. Changed entries are named if possible."""
     missing: list[str] = []
     changed: list[str] = []
     unknown: list[str] = []
@@ -73,7 +73,7 @@ def sealed_entries_stay(tx: Tx, chain: Sequence[Seal]) -> Iterator[Finding]:
             if (body.n, body.total) != (one.n, one.total):
                 claims.append(_range(one))
             continue
-        # To find the very entry takes long, and who has rewritten everything is seen by the ranges as well.
+        # To find the single entry takes long; when everything was rewritten, the ranges show it as well.
         gone, other = seals.changes(tx, one) if len(unknown) < MOST_IDS else ([], [])
         missing, changed = missing + _ranges(gone), changed + _ranges(other)
         if (not gone and not other) or len(missing) + len(changed) > MOST_IDS:
@@ -89,7 +89,7 @@ def _range(one: Seal) -> str:
 
 
 def _ranges(ids: Sequence[int]) -> list[str]:
-    """Growing ids with those that follow one another put together: 5, 7-12."""
+    """Ids in ascending order, with neighbours put together: 5, 7-12."""
     runs: list[list[int]] = []
     for number in ids:
         if runs and number == runs[-1][1] + 1:
@@ -100,7 +100,7 @@ def _ranges(ids: Sequence[int]) -> list[str]:
 
 
 def head_is_known(tx: Tx, head: str) -> Iterator[Finding]:
-    """I4: a head that left the machine earlier is still a seal of the chain, so nothing before it was rewritten."""
+    """I4: a head that was sent from this machine earlier is still a seal, so nothing before it was rewritten."""
     if seals.find(tx, head) is None:
         yield Finding("I4", (head,), "no seal has this hash: the ledger was rewritten, cut off, or is another shop's")
 

@@ -1,8 +1,8 @@
-"""The books, checked: each function looks for the rows that break one rule; a sound database answers nothing.
+"""The rules of the books: each function finds the rows that break one rule. Sound books have none.
 
-The queries run set-based on one snapshot, name at most `MOST_IDS` offenders each and need no memory of their own.
-Each function holds by itself on any snapshot, so `database/audit/run.py` runs them side by side on several. Rows that
-came from version 1.3 (`legacy`) stand outside the rules on jobs and payments: the old program settled their money.
+The queries work on whole tables and name at most `MOST_IDS` rows each. Each function needs only one snapshot, so
+`database/audit/run.py` runs several at once. Rows of version 1.3 (`legacy`) are left out of the rules on jobs and
+payments, because the old program had settled their money.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RULES: Mapping[str, str] = {
     "I9": "no row that people or logs are shown holds a secret, a stack trace or a stranger's order",
 }
 REPEATS_BY_TYPE: Mapping[str, int] = {JobType.IMAGE: 1, JobType.EDIT: 1, JobType.VIDEO: 0, JobType.ANIMATE: 0}
-"""How often a provider may be called again for a job when the outcome of a call is not known."""
+"""How often a provider may be called again for a job when the outcome of a call is unknown."""
 
 
 def run_checks(tx: Tx) -> list[Finding]:
@@ -41,7 +41,7 @@ def run_checks(tx: Tx) -> list[Finding]:
 
 
 def no_balance_below_zero(tx: Tx) -> Iterator[Finding]:
-    """I1: no balance below zero; a debt stands beside it, and whoever owes has nothing left to spend."""
+    """I1: no balance is below zero, and a user with a debt has nothing left to spend."""
     yield from broken_rows(
         tx,
         "I1",
@@ -67,7 +67,7 @@ def no_balance_below_zero(tx: Tx) -> Iterator[Finding]:
 
 
 def one_reserve_per_job(tx: Tx) -> Iterator[Finding]:
-    """I2: one reserve a job; what stays taken is its cost, or nothing; job and reservation tell the same story."""
+    """I2: each job has one reserve, and its entries add up to what its reservation says."""
     yield from two_rules(
         tx,
         "I2",
@@ -92,7 +92,7 @@ def one_reserve_per_job(tx: Tx) -> Iterator[Finding]:
 
 
 def jobs_fit_their_money(tx: Tx) -> Iterator[Finding]:
-    """I2: job and reservation tell the same story, and no more is given back than was charged."""
+    """I2: the states of job and reservation fit, and no more is given back than was charged."""
     yield from two_rules(
         tx,
         "I2",
@@ -116,7 +116,7 @@ def jobs_fit_their_money(tx: Tx) -> Iterator[Finding]:
 
 
 def one_credit_per_payment(tx: Tx) -> Iterator[Finding]:
-    """I3: a paid payment is credited once and whole, an unpaid one never; what was returned is taken back or owed."""
+    """I3: a paid payment is credited once and in full, an unpaid one never; each return is taken back or owed."""
     yield from broken_rows(
         tx,
         "I3",
@@ -162,20 +162,20 @@ def one_credit_per_payment(tx: Tx) -> Iterator[Finding]:
 
 
 def entries_come_from_something(tx: Tx) -> Iterator[Finding]:
-    """I3: what we write beside another row has that row: no money comes or goes in the name of nothing.
+    """I3: an entry whose key names another row has that row.
 
-    Entries whose keys are other programs' own, as all of `add_balance` are, have no such row.
+    Entries with a caller's own key, such as those of `add_balance`, need no such row.
     """
-    # S608: the statements here are put together from words of ours alone, never from anything that came from outside.
+    # S608: these statements are built from constants of this module, never from input.
     named = " OR ".join(_named_by(name) for name in OF_JOBS)
     counts = " + ".join(f"(SELECT COUNT(*) FROM ledger WHERE {_named_by(name)})" for name in OF_JOBS)  # noqa: S608
-    # Two counts in indexes tell in nearly every shop that no row has to be looked at.
+    # Two counts in indexes show, for almost all databases, that no row has to be read.
     if tx.execute(text(f"SELECT {counts} <> COUNT(*) FROM ledger WHERE job_id IS NOT NULL")).scalar():  # noqa: S608
         yield from broken_rows(
             tx,
             "I3",
             "these entries are named after a job and belong to none",
-            f"SELECT id FROM ledger WHERE job_id IS NULL AND ({named})",  # noqa: S608 - words of ours
+            f"SELECT id FROM ledger WHERE job_id IS NULL AND ({named})",  # noqa: S608 - our own constants
         )
     for name, origin in ORIGINS.items():
         yield from broken_rows(
@@ -210,7 +210,7 @@ def entries_come_from_something(tx: Tx) -> Iterator[Finding]:
 
 
 OF_JOBS = ("reserve", "refund", "difference", "compensation")
-"""What the keys of entries begin with that move the money of a job."""
+"""What the keys of entries begin with when they move the money of a job."""
 ORIGINS: Mapping[str, str] = {
     "payment": "SELECT 1 FROM payments p WHERE p.id = substr(l.key, 9)",
     "takeback": """SELECT 1 FROM refunds f JOIN payments p ON p.id = f.payment_id
@@ -222,7 +222,7 @@ ORIGINS: Mapping[str, str] = {
     "debt": """SELECT 1 FROM debts d WHERE d.id = CAST(substr(l.key, 6) AS INTEGER) AND d.user_id = l.user_id""",
     "migration": "SELECT 1 WHERE l.key = 'migration:' || l.user_id",
 }
-"""For each kind of entry that has one, the row that it comes from."""
+"""For each kind of entry that needs one: the query for the row that explains it."""
 
 
 def _named_by(name: str, key: str = "key") -> str:
@@ -230,7 +230,7 @@ def _named_by(name: str, key: str = "key") -> str:
 
 
 def sums_agree(tx: Tx) -> Iterator[Finding]:
-    """I5: the ledger and its shadow agree for each user and over all; held money is what open reservations reserved."""
+    """I5: the ledger and its shadow agree, per user and in total; held money is what open reservations reserved."""
     yield from broken_rows(
         tx,
         "I5",
@@ -264,8 +264,8 @@ def sums_agree(tx: Tx) -> Iterator[Finding]:
         yield Finding("I5", (), f"reservations hold {totals['held']} kopecks, the ledger {totals['reserved']}")
 
 
-def open_work_has_an_owner(tx: Tx) -> Iterator[Finding]:
-    """I6: every open job and refund has a time at which somebody looks; every open hold has a job's or its own end."""
+def open_work_has_a_due_time(tx: Tx) -> Iterator[Finding]:
+    """I6: every open job and refund has a due time, and every open hold has an end."""
     yield from broken_rows(
         tx,
         "I6",
@@ -287,7 +287,7 @@ def open_work_has_an_owner(tx: Tx) -> Iterator[Finding]:
 
 
 def completed_jobs_reach_people(tx: Tx) -> Iterator[Finding]:
-    """I8: a completed job has its result, which is delivered, owed to the person, or paid back."""
+    """I8: a completed job has its result, which is delivered, still to be sent, or paid back."""
     yield from broken_rows(
         tx,
         "I8",
@@ -315,11 +315,11 @@ def provider_calls_are_bounded(tx: Tx, repeats: Mapping[str, int] = REPEATS_BY_T
         tx,
         "I7",
         "the provider was called more often for these jobs than is allowed",
-        # Nearly every job has one call at most, which its index tells; only the others are looked at.
+        # Almost every job has at most one call, which the index shows; only the other jobs are read.
         f"""SELECT j.id FROM (SELECT job_id FROM provider_calls GROUP BY job_id HAVING COUNT(*) > 1) more
             JOIN jobs j ON j.id = more.job_id
             WHERE (SELECT COUNT(*) FROM provider_calls c WHERE c.job_id = j.id
-                   AND (c.outcome IS NULL OR c.outcome IN ('ok', 'unknown'))) > CASE j.type {allowed} END""",  # noqa: S608 - words and ints of ours
+                   AND (c.outcome IS NULL OR c.outcome IN ('ok', 'unknown'))) > CASE j.type {allowed} END""",  # noqa: S608 - our own words and ints
     )
 
 
@@ -335,21 +335,21 @@ PIECES: tuple[tuple[str, Callable[[Tx], Iterator[Finding]]], ...] = (
     ("I4", append_only.no_id_is_missing),
     ("I4", append_only.seals_are_chained),
     ("I4", append_only.guards_are_in_place),
-    ("I6", open_work_has_an_owner),
+    ("I6", open_work_has_a_due_time),
     ("I7", provider_calls_are_bounded),
 )
-"""The checks that need only a snapshot, each with its rule; those that take long come first."""
+"""The checks that need only a snapshot, each with its rule. Those that take long come first."""
 
 
 def check_file(tx: Tx) -> list[Finding]:
-    """SQLite's own checks of the file: its pages and indexes, and that no row refers to one that is not there."""
+    """SQLite's own checks of the file: its pages, its indexes and its foreign keys."""
     said = [str(row["integrity_check"]) for row in tx.rows(text(f"PRAGMA integrity_check({MOST_IDS})"))]
     findings = [] if said == ["ok"] else [Finding("file", (), "; ".join(said))]
     return findings + [finding for table in metadata.tables for finding in references_lead_somewhere(tx, table)]
 
 
 def check_table(tx: Tx, table: str, *, deep: bool) -> Iterator[Finding]:
-    """SQLite's own check of one table; `deep` compares every index with it, row by row: many times longer."""
+    """SQLite's own check of one table; `deep` compares every index with it, row by row, which takes much longer."""
     pragma = "integrity_check" if deep else "quick_check"
     said = [str(row[0]) for row in tx.execute(text(f"PRAGMA {pragma}('{table}')"))]
     if said != ["ok"]:
@@ -357,7 +357,7 @@ def check_table(tx: Tx, table: str, *, deep: bool) -> Iterator[Finding]:
 
 
 def references_lead_somewhere(tx: Tx, table: str) -> Iterator[Finding]:
-    """No row of the table refers to one that is not there. Only ours: an old table kept for history may."""
+    """Each foreign key of the table leads to a row. Only our tables: an old table kept for history may break this."""
     lost = tx.rows(text(f"SELECT rowid FROM pragma_foreign_key_check('{table}') LIMIT {MOST_IDS}"))  # noqa: S608
     if lost:
         ids = tuple(str(row["rowid"]) for row in lost)

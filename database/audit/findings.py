@@ -1,4 +1,4 @@
-"""What a check answers: a finding names the broken rule and the rows that break it."""
+"""The answer of a check: each finding names the broken rule and the rows that break it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_IDS = 20
 
 @dataclass(frozen=True)
 class Finding:
-    """One broken rule: which, whose rows (at most 20 of them), and what is wrong in a sentence."""
+    """One broken rule: its name, the ids of the rows (at most 20), and a sentence about what is wrong."""
 
     check: str
     ids: tuple[str, ...]
@@ -25,7 +25,7 @@ class Finding:
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Findings of the same kind as one, with at most `MOST_IDS` of their ids."""
+    """Findings with the same sentence put together, with at most `MOST_IDS` of their ids."""
     ids: dict[tuple[str, str], tuple[str, ...]] = {}
     for one in findings:
         kind = (one.check, one.sentence)
@@ -40,7 +40,7 @@ def broken_rows(tx: Tx, check: str, sentence: str, query: str) -> Iterator[Findi
 
 
 def two_rules(tx: Tx, check: str, sentences: tuple[str, str], query: str) -> Iterator[Finding]:
-    """Two rules about the same rows in one pass: the query answers an id and, for each rule, whether it is broken."""
+    """Two rules about the same rows in one query: it answers an id and, for each rule, whether it is broken."""
     one, other = sentences
     rows = tx.execute(
         text(f"WITH looked(id, one, other) AS ({query}) SELECT * FROM looked WHERE one OR other")  # noqa: S608
@@ -58,7 +58,7 @@ def two_rules(tx: Tx, check: str, sentences: tuple[str, str], query: str) -> Ite
 
 
 def with_ids(check: str, ids: Iterable[object], sentence: str) -> Iterator[Finding]:
-    """A finding over the first of these ids, if there are any."""
+    """A finding about the first of these ids, if there are any."""
     first = tuple(str(one) for one, _ in zip(ids, range(MOST_IDS), strict=False))
     if first:
         yield Finding(check, first, sentence)

@@ -1,4 +1,4 @@
-"""I9: no row that people or logs are shown holds a secret, a stack trace or a stranger's order."""
+"""I9: no row whose text ends in a chat or a log holds a secret, a stack trace or another user's order."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from database.engine import Tx
 
 
 def nothing_leaks(tx: Tx) -> Iterator[Finding]:
-    """I9: what is shown or logged from rows holds no key, token, password or stack trace, and only one's own orders.
+    """I9: shown or logged columns hold no key, token, password or stack trace, and messages are about own orders.
 
-    What was said in chats and written to logs is not in rows; tests of the log and of the routes hold that side.
+    Chats and logs themselves are not in the database; tests of the log and of the routes check those.
     """
     for table, columns in SHOWN.items():
-        # What a person writes to the owner goes on as it was written: the shop did not leak it.
+        # A message that a user writes to the admins is passed on unchanged: that is no leak.
         others = " AND key NOT GLOB 'support:*'" if table == "outbox" else ""
         suspects = " OR ".join(f"{column} GLOB '{shape}'" for column in columns for shape in LEAK_SHAPES)
         rows = tx.execute(text(f"SELECT id, {', '.join(columns)} FROM {table} WHERE ({suspects}){others}"))  # noqa: S608
@@ -50,7 +50,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "differences": ("details",),
     "admin_log": ("details",),
 }
-"""Columns whose words end in a chat or a log, by table."""
+"""Columns whose text is shown in a chat or written to a log, by table."""
 LEAK = re.compile(
     r"Traceback \(most recent call last\)|File \\?\"[^\"]+\", line \d+"  # a stack trace of ours
     r"|(?<!\d)\d{6,12}:[A-Za-z0-9_-]{30,}"  # a bot's token
@@ -72,4 +72,4 @@ LEAK_SHAPES = (
     "*-----BEGIN*",
     "*://*:*@*",
 )
-"""The same, coarser, for the database to sort most rows out by itself."""
+"""Simpler patterns for the same, with which SQLite excludes most rows by itself."""

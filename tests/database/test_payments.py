@@ -95,7 +95,7 @@ async def test_the_providers_id_is_one_payment(db: Database) -> None:
     """A row keeps the first id it was given, and no two rows can share one."""
     await opened(db, "p")
     await opened(db, "q")
-    accept: dict[str, Any] = {"confirmation_url": "https://pay", "look_in_ms": 5_000}
+    accept: dict[str, Any] = {"confirmation_url": "https://pay", "poll_in_ms": 5_000}
     first = await db.write(payment_rows.accepted, "p", provider_payment_id="y1", **accept)
     assert await db.write(payment_rows.accepted, "p", provider_payment_id="y1", **accept) == first
     with pytest.raises(KeyReused):
