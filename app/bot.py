@@ -24,7 +24,7 @@ from handlers.updates import Updates
 from handlers.views.messages import ChatMessages
 from handlers.webhook import WebContext, create_web_app
 from scheduler.scheduler import Scheduler
-from scheduler.tasks import job_tasks, money_tasks, operator_tasks, topup_tasks
+from scheduler.tasks import job_tasks, money_tasks, upkeep_tasks, topup_tasks
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event
@@ -149,7 +149,7 @@ class BotApp:
                 *job_tasks(self.ctx, self.queue),
                 *topup_tasks(self.payments),
                 *money_tasks(self.refunds, self.reconciliation, self.stars),
-                *operator_tasks(self.auditor, self.disk, backups),
+                *upkeep_tasks(self.auditor, self.disk, backups),
             ],
         )
 

@@ -51,7 +51,7 @@ def money_tasks(refunds: Refunds, reconciliation: Reconciliation, stars: Stars) 
     ]
 
 
-def operator_tasks(auditor: Auditor, disk: DiskWatch, backups: Backups) -> list[PeriodicTask]:
+def upkeep_tasks(auditor: Auditor, disk: DiskWatch, backups: Backups) -> list[PeriodicTask]:
     """What proves and copies the books, and watches the disk under them."""
     return [
         PeriodicTask("seals", HOUR_SECONDS, auditor.seal),

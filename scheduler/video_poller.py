@@ -60,7 +60,7 @@ async def _poll(ctx: JobContext, queue: Queue, name: str, jobs: Sequence[Job], s
 async def _ask(ctx: JobContext, name: str, jobs: Sequence[Job]) -> dict[str, VideoTask]:
     provider = ctx.providers.video(name)
     if provider is None:
-        off = ProviderError(ErrorCode.KEY_INVALID, Failure.PERMANENT, Blame.OPERATOR, "no key is set, and clips wait")
+        off = ProviderError(ErrorCode.KEY_INVALID, Failure.PERMANENT, Blame.ADMIN, "no key is set, and clips wait")
         await _alert_admins(ctx, off, name, jobs[0].model)
         return {}
     try:

@@ -1,8 +1,8 @@
-"""What a service may refuse, as one small tree; handlers turn each code into a sentence.
+"""The refusals of services, as one small tree; handlers turn each code into a text.
 
 ServiceError
-├── BadOrder           the order can't be run as it stands: its code says what to change
-└── TopUpUnavailable   money can't be taken now: its code says whether trying again helps
+├── BadOrder           the order can't be run like this: its code says what to change
+└── TopUpUnavailable   a top-up isn't possible now: its code says whether trying again helps
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ServiceError(Exception):
 
 
 class BadOrder(ServiceError):
-    """The order can't be run as it stands; nothing was charged."""
+    """The order can't be run like this; nothing was charged."""
 
     def __init__(self, code: OrderFault) -> None:
         super().__init__(code)

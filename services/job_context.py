@@ -1,5 +1,6 @@
-"""What work on jobs needs: settings, database, providers, assets, catalogue. Workers' steps and the bot's scheduler
-both take it, so it belongs to neither of them.
+"""What work on jobs needs: settings, database, providers, assets, catalogue.
+
+The workers' steps and the bot's scheduler both take it, so it is in `services`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from services.settings import Settings
 
 @dataclass
 class JobContext:
-    """Open connections and what is sold, for one event loop."""
+    """Open connections and the catalogue, for one event loop."""
 
     settings: Settings
     db: Database
@@ -42,13 +43,13 @@ class JobContext:
         return self.settings.assets_ttl_days * clock.DAY_MS
 
     async def alert_admins(self, about: str, text: str, /, **facts: str) -> None:
-        """Owe every admin a message about something, at most once an hour; `text` is an id in locales."""
+        """Post a message to every admin, at most once an hour for the same `about`; `text` is an id in `locales`."""
         key = f"{about}:{clock.now_ms() // clock.HOUR_MS}"
         await self.db.write(outbox.alert_admins, sorted(self.settings.admin_ids), key, text, **facts)
 
     async def alert_provider_fault(self, error: ProviderError, provider: str, model: str) -> None:
-        """Tell the admins what is theirs to mend, at most once an hour for each provider and kind of trouble."""
-        if error.blame is not Blame.OPERATOR:
+        """Tell the admins about faults that they can correct, at most once an hour for each model and code."""
+        if error.blame is not Blame.ADMIN:
             return
         about = f"provider:{provider}:{model}:{error.code}"
         facts = {"provider": provider, "model": model, "code": error.code.value, "detail": error.detail[:300]}

@@ -1,4 +1,4 @@
-"""Closing a job without a result: the money goes back, the person is told, and the admins where they can mend it."""
+"""Close a job without a result: the money goes back, the user is told, and the admins if they can correct the cause."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ _log = logging.getLogger(__name__)
 
 
 async def fail(ctx: JobContext, job: Job, code: str) -> None:
-    """Close the job without a result: the money goes back and the person is told, in one transaction."""
+    """Close the job without a result: the money goes back and a message is posted, in one transaction."""
     failed = await ctx.db.write(job_rows.fail, job.id, code, attempt=job.attempt)
     event(_log, "job.failed" if failed else "job.moved_on", code=code)
 
 
 async def fail_unmade(ctx: JobContext, job: Job, code: ErrorCode) -> None:
-    """Nobody here can make it: the catalogue lost its model, or the provider its key. The owner is told."""
+    """The job can't be run here: its model is not in the catalogue, or its provider has no key. The admins are told."""
     await ctx.alert_admins(f"unmade:{job.model}:{code}", "alert-unmade", model=job.model, code=code.value)
     await fail(ctx, job, code.value)
 
 
 async def fail_interrupted(ctx: JobContext, job: Job) -> None:
-    """A fault of our own stands in the way of this job, again and again."""
+    """A bug of ours stops this job again and again. The admins are told."""
     await ctx.alert_admins("interrupted", "alert-interrupted", job_id=job.id)
     await fail(ctx, job, "interrupted")
 
 
 async def fail_for(ctx: JobContext, job: Job, error: ProviderError, provider: str, model: str) -> None:
-    """A provider's final no: tell the owner when it is theirs to mend, and fail the job."""
+    """The provider refused: fail the job, and tell the admins if they can correct the cause."""
     await ctx.alert_provider_fault(error, provider, model)
     await fail(ctx, job, error.code.value)

@@ -33,7 +33,7 @@ SEARCH_SECONDS = 42.0  # found nothing, again and again, for so long after the c
 ACCEPTED_SECONDS = 600.0  # the same after the provider had said yes
 SUBMIT_SECONDS = 75.0  # a call whose end nobody saw (its worker was killed) may have gone on for so long
 NOT_FOUND = "not found yet"
-SHORTEST_CLIP_SECONDS = 300.0  # a clip ordered later than this before its hold's end would be made for nobody
+SHORTEST_VIDEO_SECONDS = 300.0  # a clip ordered later than this before its hold's end would be made for nobody
 MAX_FETCHES = 8  # tries to get a finished clip, each with a fresh address
 
 _log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ async def _search(ctx: JobContext, job: Job, provider: VideoProvider, doubts: Se
 
 
 async def _send(ctx: JobContext, job: Job, model: VideoModel, provider: VideoProvider) -> None:
-    if await time_left(ctx, job) < min(SHORTEST_CLIP_SECONDS, ctx.catalogue.holds.video / 2):
+    if await time_left(ctx, job) < min(SHORTEST_VIDEO_SECONDS, ctx.catalogue.holds.video / 2):
         await fail(ctx, job, "hold_timeout")
         return
     photos = await load_photos(ctx, job)

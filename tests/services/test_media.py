@@ -24,7 +24,7 @@ from services.media.inspect import (
     fit_photos,
     inspect_image,
     inspect_video,
-    picture_preview,
+    image_preview,
     prepare_photo,
     video_thumbnail,
 )
@@ -235,7 +235,7 @@ def test_many_photos_fit_one_request() -> None:
 @pytest.mark.parametrize("size", [(64, 48), (4000, 3000), (6000, 100), (10, 900), (9000, 1)])
 def test_a_preview_always_fits_telegram(size: tuple[int, int]) -> None:
     """Any picture we store has a JPEG that `sendPhoto` accepts."""
-    preview = open_image(picture_preview(picture("PNG", size)))
+    preview = open_image(image_preview(picture("PNG", size)))
     assert preview.format == "JPEG"
     assert sum(preview.size) <= 10_000
     assert max(preview.size) <= 20 * min(preview.size)
@@ -305,7 +305,7 @@ def test_damaged_bytes_only_ever_raise_bad_media(whole: bytes, damage: list[tupl
     data = bytearray(whole)
     for place, value in damage:
         data[place % len(data)] = value
-    for use in (inspect_image, inspect_video, video_thumbnail, picture_preview):
+    for use in (inspect_image, inspect_video, video_thumbnail, image_preview):
         try:
             use(bytes(data))
         except BadMedia:

@@ -145,7 +145,7 @@ async def test_total_time_counts_the_calls_too() -> None:
 async def test_a_code_may_allow_fewer_repeats() -> None:
     """`max_repeats` caps one code, while others follow the policy; used up, the failure is final."""
     time = FakeTime()
-    glitches = [fault(code=ErrorCode.NO_PICTURE, max_repeats=1) for _ in range(2)]
+    glitches = [fault(code=ErrorCode.NO_IMAGE, max_repeats=1) for _ in range(2)]
     call, calls = failing(glitches[0], fault(), glitches[1], "picture")
     with pytest.raises(ProviderError) as caught:
         await insist(call, POLICY, time)
@@ -227,7 +227,7 @@ def test_an_operator_s_fault_opens_it_at_once(code: ErrorCode) -> None:
     """An empty account is asked again only after a longer pause, and orders fail by the fault's own name meanwhile."""
     blocked = open_circuit(calls((OK, None), (REFUSED, code), (REFUSED, ErrorCode.RATE_LIMITED), ago=299), NOW)
     assert blocked is not None
-    assert (blocked.code, blocked.failure, blocked.blame) == (code, Failure.PERMANENT, Blame.OPERATOR)
+    assert (blocked.code, blocked.failure, blocked.blame) == (code, Failure.PERMANENT, Blame.ADMIN)
     assert open_circuit(calls((REFUSED, code), ago=300), NOW) is None
 
 
@@ -244,7 +244,7 @@ def test_a_clock_that_was_ahead_closes_nothing() -> None:
     assert open_circuit(calls((REFUSED, ErrorCode.FUNDS), ago=-1), NOW) is None
 
 
-@pytest.mark.parametrize("code", [ErrorCode.CONCURRENCY, ErrorCode.RATE_LIMITED, ErrorCode.NO_PICTURE, "never_arrived"])
+@pytest.mark.parametrize("code", [ErrorCode.CONCURRENCY, ErrorCode.RATE_LIMITED, ErrorCode.NO_IMAGE, "never_arrived"])
 def test_busy_is_not_broken(code: str) -> None:
     """A full account or a glitch says nothing about an outage, neither for it nor against it."""
     assert open_circuit(calls(*[(REFUSED, code)] * 10), NOW) is None

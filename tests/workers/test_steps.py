@@ -21,7 +21,7 @@ from workers import image_worker, video_worker
 BOUGHT = [("test", 10_000), ("reserve", -1200)]
 
 
-async def finish_clip(job_env: JobEnv, job_id: str) -> None:
+async def finish_video(job_env: JobEnv, job_id: str) -> None:
     """Let the watcher look until the clip is done, then fetch it."""
 
     async def rendered() -> bool:
@@ -152,7 +152,7 @@ async def test_a_clip_is_submitted_watched_fetched_and_charged_once(job_env: Job
     await video_worker.submit(job.id)
     flying = await job_env.job(job.id)
     assert (flying.step, flying.lease_until) == (JobStep.WATCH, None)
-    await finish_clip(job_env, job.id)
+    await finish_video(job_env, job.id)
     done = await job_env.job(job.id)
     asset = await job_env.db.read(asset_rows.result_of, job.id)
     assert (done.status, done.cost_actual) == (JobStatus.COMPLETED, 1200)
@@ -175,7 +175,7 @@ async def test_a_submit_whose_answer_was_lost_is_found_and_not_sent_again(
     assert (await job_env.job(job.id)).step is JobStep.SUBMIT
     await video_worker.submit(job.id)
     assert (await job_env.job(job.id)).step is JobStep.WATCH
-    await finish_clip(job_env, job.id)
+    await finish_video(job_env, job.id)
     assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
     assert len(job_env.sandbox.world.faces["kling"].store.tasks) == 1
     assert await job_env.entries() == BOUGHT
@@ -223,7 +223,7 @@ async def test_a_worker_killed_before_the_tasks_id_was_written_searches_first(jo
     await video_worker.submit(job.id)
     assert (await job_env.job(job.id)).step is JobStep.WATCH
     assert job_env.sandbox.calls("kling", "create") == 1
-    await finish_clip(job_env, job.id)
+    await finish_video(job_env, job.id)
     assert await job_env.entries() == BOUGHT
 
 
@@ -357,7 +357,7 @@ async def test_a_full_kling_keeps_the_clip_waiting_in_its_row(job_env: JobEnv, n
     waiting = await job_env.job(job.id)
     assert (waiting.status, waiting.step, waiting.lease_until) == (JobStatus.PROCESSING, JobStep.SUBMIT, None)
     await video_worker.submit(job.id)
-    await finish_clip(job_env, job.id)
+    await finish_video(job_env, job.id)
     assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
     assert await job_env.entries() == BOUGHT
 
@@ -370,7 +370,7 @@ async def test_a_clip_that_can_not_be_fetched_ends_in_the_money_back(job_env: Jo
     await video_worker.submit(job.id)
 
     async def over() -> bool:
-        await finish_clip(job_env, job.id)
+        await finish_video(job_env, job.id)
         return not (await job_env.job(job.id)).is_open
 
     await until(over, seconds=60, what="the clip is given up")
@@ -383,7 +383,7 @@ async def test_a_clip_that_fails_at_the_provider_gives_the_money_back(job_env: J
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.VIDEO, prompt="a fox #sim:late_moderation")
     await video_worker.submit(job.id)
-    await finish_clip(job_env, job.id)
+    await finish_video(job_env, job.id)
     assert (await job_env.job(job.id)).status is JobStatus.FAILED
     assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
     assert await job_env.told() == [(1, "failed", job.id)]
@@ -395,7 +395,7 @@ async def test_a_failed_clip_that_was_billed_is_in_the_owners_books(job_env: Job
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.VIDEO, prompt="a fox #sim:fail")
     await video_worker.submit(job.id)
-    await finish_clip(job_env, job.id)
+    await finish_video(job_env, job.id)
     (call,) = await job_env.db.read(call_rows.of_job, job.id)
     assert ((await job_env.job(job.id)).status, call.cost_micro_usd) == (JobStatus.FAILED, 5 * 112_000)
     assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
