@@ -25,7 +25,7 @@ from handlers.updates import Updates
 from handlers.views.messages import ChatMessages
 from handlers.webhook import WebContext, create_web_app
 from scheduler.scheduler import Scheduler
-from scheduler.tasks import job_tasks, money_tasks, operator_tasks, topup_tasks
+from scheduler.tasks import job_tasks, money_tasks, topup_tasks, upkeep_tasks
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event
@@ -65,7 +65,6 @@ class BotApp:
 
     def __init__(self, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
         self.settings = settings
-        self._stack = stack
         self.stop = asyncio.Event()
         self.ctx = JobContext.open(settings)
         stack.push_async_callback(self.ctx.close)
@@ -152,7 +151,7 @@ class BotApp:
                 *job_tasks(self.ctx, self.queue),
                 *topup_tasks(self.payments),
                 *money_tasks(self.refunds, self.reconciliation, self.stars),
-                *operator_tasks(self.auditor, self.disk, backups),
+                *upkeep_tasks(self.auditor, self.disk, backups),
             ],
         )
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from database import clock, inbox
-from database import jobs as job_rows
+from database import video_jobs as video_rows
 from database.models import Database, DatabaseError, Tx
 from handlers.updates import Updates, is_about_money
 from services.common.log import event
@@ -217,7 +217,7 @@ class Routes:
 def _poll_task(tx: Tx, key: str, task_id: str, external_id: str | None) -> None:
     """Write the callback into the inbox, make its job due for a poll, and mark it done, all in one transaction."""
     item = inbox.receive(tx, "kling", key, "{}")
-    job_rows.poll_now(tx, task_id, external_id if external_id and external_id.isascii() else None)
+    video_rows.poll_now(tx, task_id, external_id if external_id and external_id.isascii() else None)
     inbox.done(tx, item.id)
 
 

@@ -12,8 +12,6 @@ from services.media.store import AssetStore, open_assets
 from services.providers import Providers, open_providers
 from services.settings import Settings
 
-HOUR_MS = 3_600_000
-
 
 @dataclass
 class JobContext:
@@ -40,16 +38,16 @@ class JobContext:
     @property
     def keep_ms(self) -> int:
         """How long a result is kept, in milliseconds."""
-        return self.settings.assets_ttl_days * 24 * 3600 * 1000
+        return self.settings.assets_ttl_days * clock.DAY_MS
 
     async def alert_admins(self, about: str, text: str, /, **facts: str) -> None:
         """Write an alert for every admin, at most one an hour for each `about`. `text` is a text id."""
-        key = f"{about}:{clock.now_ms() // HOUR_MS}"
+        key = f"{about}:{clock.now_ms() // clock.HOUR_MS}"
         await self.db.write(outbox.alert_admins, sorted(self.settings.admin_ids), key, text, **facts)
 
     async def alert_provider_fault(self, error: ProviderError, provider: str, model: str) -> None:
         """Alert the admins of an error that only they can fix, at most once an hour for each model and error code."""
-        if error.blame is not Blame.OPERATOR:
+        if error.blame is not Blame.ADMIN:
             return
         about = f"provider:{provider}:{model}:{error.code}"
         facts = {"provider": provider, "model": model, "code": error.code.value, "detail": error.detail[:300]}

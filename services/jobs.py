@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Literal, cast
 
 from database import assets as asset_rows
-from database import clock, outbox, spending
+from database import clock, outbox
 from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database.models import Asset, Database, Draft, Job, JobStatus, JobStep, JobType, SpendLimitReached
 from database.spending import EXPECTED
 from services.base_provider import Failure
@@ -208,7 +209,7 @@ class Jobs:
     async def _alert_spend_limit(self) -> None:
         """Tell the admins, once a day. Nothing was reserved; the caller tells the person."""
         event(_log, "spend.limit_reached", level=logging.ERROR, micro_usd=self._spend_per_day)
-        day, limit = clock.now_ms() // spending.DAY_MS, (self._spend_per_day or 0) / 1_000_000
+        day, limit = clock.now_ms() // clock.DAY_MS, (self._spend_per_day or 0) / 1_000_000
         await self._db.write(outbox.alert_admins, self._admins, f"spend:{day}", "alert-spend", limit=f"{limit:.2f}")
 
     async def cancel(self, job_id: str, user_id: int) -> Job:
@@ -241,7 +242,7 @@ class Jobs:
         """Refuse what would fail until an admin has acted. After a temporary failure the job may wait in the queue."""
         is_image = draft.type.is_image
         model = self._catalogue.image(draft.model) if is_image else self._catalogue.video(draft.model)
-        calls = await self._db.read(job_rows.recent_calls, model.provider, model.key)
+        calls = await self._db.read(call_rows.recent_calls, model.provider, model.key)
         blocked = open_circuit(calls, clock.now_ms())
         if blocked is not None and blocked.failure is Failure.PERMANENT:
             raise BadDraft("provider_off")

@@ -11,6 +11,7 @@ from aiogram.types import Message
 
 from database import admin
 from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database.models import Database, IllegalMove, Job, JobStatus, NotFound, ProviderCall, Tx, User
 from handlers.chat import NO_LIMIT
 from handlers.views.localizer import Localizer
@@ -48,7 +49,7 @@ async def job_story(message: Message, command: CommandObject, person: User, loca
 
     def look(tx: Tx) -> tuple[Job | None, list[tuple[int, str, str]], list[ProviderCall]]:
         admin.log(tx, person.id, "job", wanted[:100])
-        return job_rows.get(tx, wanted), admin.job_events_of(tx, wanted), job_rows.calls(tx, wanted)
+        return job_rows.get(tx, wanted), admin.job_events_of(tx, wanted), call_rows.of_job(tx, wanted)
 
     job, events, calls = await db.write(look)
     if job is None:

@@ -13,7 +13,7 @@ from aiogram.types import BufferedInputFile, Message
 
 from database import assets as asset_rows
 from database.models import Asset, Database, Job
-from services.media.inspect import BadMedia, picture_preview, video_thumbnail
+from services.media.inspect import BadMedia, image_preview, video_thumbnail
 from services.media.store import AssetNotFound, AssetStore
 from services.messaging.renderer import MessageRenderer
 from services.messaging.telegram import UPLOAD_SECONDS, Screen, patience
@@ -119,7 +119,7 @@ class _ResultMessages:
         """Send the preview with caption and buttons; None when Telegram accepts this image only as a file."""
 
         async def upload() -> Message:
-            data = await asyncio.to_thread(picture_preview, await self._bytes())
+            data = await asyncio.to_thread(image_preview, await self._bytes())
             return await send(BufferedInputFile(data, self._name("jpg")))
 
         async def send(photo: str | BufferedInputFile) -> Message:

@@ -30,7 +30,7 @@ from alembic.runtime import migration as alembic_migration
 
 from app import bot as shop
 from database import clock, migrate
-from database.engine import Door, SqliteFile, Tx
+from database.engine import AsyncSqlite, SqliteFile, Tx
 from services.media.store import LocalAssets
 from services.messaging.pace import Pace
 from services.payments.yookassa.client import _Client
@@ -128,9 +128,9 @@ def install() -> None:
 
 
 def _commits() -> None:
-    write, whole = Door.write, SqliteFile.write
+    write, whole = AsyncSqlite.write, SqliteFile.write
 
-    async def named(self: Door, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def named(self: AsyncSqlite, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         name = f"commit {function.__module__}.{function.__qualname__}"
 
         def run(tx: Tx, *args: Any, **kwargs: Any) -> Any:
@@ -144,7 +144,7 @@ def _commits() -> None:
     def committed(self: SqliteFile, function: Callable[[Tx], Any]) -> Any:
         _ctx.name = None
         target = function.func if isinstance(function, functools.partial) else function
-        if target.__module__ != Door.__module__:  # not by way of the door: somebody's own connection
+        if target.__module__ != AsyncSqlite.__module__:  # not by way of the door: somebody's own connection
 
             def run(tx: Tx) -> Any:
                 answer = function(tx)
@@ -159,7 +159,7 @@ def _commits() -> None:
             passes(_ctx.name, AFTER)
         return answer
 
-    Door.write = named  # type: ignore[method-assign]
+    AsyncSqlite.write = named  # type: ignore[method-assign]
     SqliteFile.write = committed  # type: ignore[method-assign]
 
 

@@ -14,11 +14,11 @@ from pysqlite3 import dbapi2 as sqlite
 
 from database import ledger
 from database.engine import SqliteFile
-from tests.database.test_migrations import VERSION_1_3
 from tests.faults.play import GIFT, Story
 from tests.faults.stage import Stage, until
 from tests.support.bot_env import ANYA, Json, Person, picture
 from tests.support.sandbox_fixture import TOKEN
+from tests.support.version_1_3 import VERSION_1_3
 
 PICTURE, CLIP, FILMED = 1_200, 11_000, 11_000
 TOPUP, STARRED = 50_000, 10_000

@@ -8,16 +8,16 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy import text
 
-from database import jobs as job_rows
 from database import ledger
+from database import provider_calls as call_rows
 from database.models import CallOutcome, JobStatus, PaymentStatus
 from database.models import Payment as PaymentRow
 from services.errors import TopUpUnavailable
 from services.payments.yookassa.client import YooKassaError
 from tests.faults.examples import SOAK
-from tests.scenarios.test_kills import later
 from tests.support.database_fixture import assert_books
 from tests.support.job_env import JobEnv
+from tests.support.job_programs import later
 from tests.support.payment_env import PaymentEnv
 from workers import image_worker
 
@@ -93,7 +93,7 @@ async def test_a_storm_over_running_steps_leaves_no_order_half(job_env: JobEnv) 
     for job in ordered:
         ended = await job_env.job(job.id)
         calls = [
-            call for call in await job_env.db.read(job_rows.calls, job.id) if call.outcome is not CallOutcome.REFUSED
+            call for call in await job_env.db.read(call_rows.of_job, job.id) if call.outcome is not CallOutcome.REFUSED
         ]
         assert len(calls) <= 2
         assert ended.status in (JobStatus.COMPLETED, JobStatus.FAILED)

@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from database import inbox
 from database import jobs as job_rows
+from database import video_jobs as video_rows
 from database.models import Database, DatabaseUnavailable, JobStep, JobType, Tx
 from handlers.polling import Polling
 from handlers.updates import MAX_ATTEMPTS, MAX_RUNNING, MAX_WAITING, Updates
@@ -42,7 +43,7 @@ async def test_a_forged_callback_only_brings_the_look_forward(payment_env: Payme
     job = await job_env.order(type=JobType.VIDEO)
     taken = await job_env.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
     assert taken is not None
-    await job_env.db.write(job_rows.submitted, job.id, taken.attempt, external_id="task-1", poll_in_ms=600_000)
+    await job_env.db.write(video_rows.submitted, job.id, taken.attempt, external_id="task-1", poll_in_ms=600_000)
     before = await job_env.job(job.id)
     for status in ("succeed", "failed", "succeed"):
         body = {"id": "task-1", "status": status, "outputs": [{"type": "video", "url": "https://evil.example/x.mp4"}]}

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from sqlalchemy import Text, text
 
 from database import jobs as job_rows
@@ -26,14 +23,13 @@ from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.payments.payments import Payments
 from services.queue import Queue
-from tests.services.test_stars import entries as star_entries
-from tests.services.test_stars import paid as paid_in_stars
-from tests.services.test_stars import with_packs
-from tests.support.bot_env import ANYA, BOT_ID, BotEnv, open_bot_env
+from tests.support.bot_env import ANYA, BOT_ID, BotEnv
 from tests.support.job_env import JobEnv, until
 from tests.support.payment_env import PaymentEnv
 from tests.support.redis_fixture import RedisServer
-from tests.support.sandbox_fixture import ADMIN, Sandbox
+from tests.support.sandbox_fixture import ADMIN
+from tests.support.stars_fixture import entries as star_entries
+from tests.support.stars_fixture import paid as paid_in_stars
 
 PEOPLE_ARE_CALLED = {"user_id", "admin_id", "requested_by", "decided_by"}
 
@@ -144,13 +140,6 @@ async def test_parts_and_the_whole_told_twice_and_before_the_payment_take_back_e
         ("takeback", -30_000), ("takeback", -12_000), ("takeback", -8_000), ("topup", 50_000),
     ]  # fmt: skip
     assert len(await payment_env.db.read(refund_rows.of_payment, payment.id)) == 3
-
-
-@pytest_asyncio.fixture
-async def starry(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[BotEnv]:
-    """The whole bot with packs in Stars in its catalogue."""
-    async with open_bot_env(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path))) as bot_env:
-        yield bot_env
 
 
 async def test_a_redelivered_message_about_stars_makes_one_credit(starry: BotEnv) -> None:

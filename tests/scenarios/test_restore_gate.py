@@ -7,8 +7,8 @@ from pathlib import Path
 
 from database import backup
 from database import payments as payment_rows
-from tests.app.test_main import command
 from tests.support.bot_env import ADMIN, ANYA, BotEnv, open_bot_env, words_of
+from tests.support.command_line import command
 from tests.support.sandbox_fixture import Sandbox
 
 

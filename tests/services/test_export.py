@@ -20,8 +20,8 @@ from services.ops.margin import BOOKS, last_days, write_book
 from services.payments.comparison import Report, credited_since, refunded_since
 from services.payments.matching import PROVIDER
 from services.payments.yookassa_comparison import YooKassaComparison
-from tests.app.test_main import command
 from tests.support.bot_env import ADMIN, ANYA, BotEnv
+from tests.support.command_line import command
 from tests.support.database_fixture import busy, url_of
 from tests.support.payment_env import PaymentEnv
 

@@ -7,7 +7,7 @@ charge without its result, a refund after the charge) is not among them: the mut
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,8 @@ from tests.faults.sim.people import Owner
 from tests.faults.sim.providers import SimGemini, SimKling
 from tests.faults.sim.telegram import SimTelegram
 from tests.faults.sim.yookassa import SimYooKassa
-from workers import image_worker, step, video_worker
+from workers import video_worker
+from workers.paid_call import PaidCall
 
 Patch = Callable[..., None]
 Planting = Callable[[Patch], None]
@@ -37,12 +38,15 @@ Planting = Callable[[Patch], None]
 def _no_intent(patch: Patch) -> None:
     """The provider is called without a word in the database before."""
 
-    async def bare(*given: Any) -> Any:
-        call: Callable[[], Awaitable[Any]] = given[4]
-        return await call()
+    class Unwritten:
+        async def succeeded(self, cost_micro_usd: int) -> None: ...
 
-    patch(step, "recorded", bare)
-    patch(image_worker, "recorded", bare)
+        async def failed(self, error: Exception) -> None: ...
+
+    async def begin(*_: Any) -> Unwritten:
+        return Unwritten()
+
+    patch(PaidCall, "begin", begin)
 
 
 def _believes_the_body(patch: Patch) -> None:
