@@ -11,7 +11,7 @@ from importlib.metadata import packages_distributions
 
 import pytest
 
-from tests.project.test_architecture import ROOT, imports_of, modules_of
+from tests.support.source_tree import ROOT, imports_of, modules_of
 
 RUNNING = ("main", "app", "handlers", "services", "workers", "scheduler", "database", "sandbox")
 DEVELOPING = ("tests", "benchmarks")
