@@ -87,14 +87,20 @@ def build_dispatcher(
         group_notices=Notices(fallback.GROUP_NOTICE_SECONDS),
         album_notices=Notices(fallback.ALBUM_NOTICE_SECONDS),
     )
+    _add_middlewares(dispatcher, settings, db, texts, limiter)
+    dispatcher.include_routers(*_routers(settings.admin_ids))
+    dispatcher.shutdown.register(cards.close)
+    return dispatcher
+
+
+def _add_middlewares(
+    dispatcher: Dispatcher, settings: Settings, db: Database, texts: Texts, limiter: RateLimiter
+) -> None:
     dispatcher.update.outer_middleware(LoadPerson(db, texts, settings.admin_ids))
     limits = RateLimitMiddleware(limiter, RateLimitNotice(db, texts))
     dispatcher.message.middleware(limits)
     dispatcher.callback_query.middleware(limits)
     dispatcher.callback_query.middleware(AnswerCallbacks())
-    dispatcher.include_routers(*_routers(settings.admin_ids))
-    dispatcher.shutdown.register(cards.close)
-    return dispatcher
 
 
 def _routers(admin_ids: frozenset[int]) -> list[Router]:

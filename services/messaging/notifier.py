@@ -83,14 +83,7 @@ def _waiting_draft(tx: Tx, payment: Payment) -> Draft | None:
 class Notifier:
     """The loop over the outbox. `chats` is a lock for each chat, shared with the others that edit the same messages."""
 
-    def __init__(
-        self,
-        bot: Bot,
-        db: Database,
-        delivery: Delivery,
-        renderer: MessageRenderer,
-        chats: KeyedLock,
-    ) -> None:
+    def __init__(self, bot: Bot, db: Database, delivery: Delivery, renderer: MessageRenderer, chats: KeyedLock) -> None:
         self._bot = bot
         self._db = db
         self._delivery = delivery
@@ -108,25 +101,24 @@ class Notifier:
         try:
             while not stop.is_set():
                 try:
-                    await self.round()
+                    await self._round()
                 except DatabaseError as error:
                     event(_log, "notifier.no_database", level=logging.ERROR, error=str(error))
                 await self._pause(stop)
         finally:
             await self._drain()
 
-    async def round(self) -> int:
-        """Take due rows, as many as there are free places, and send them in the background. Returns how many."""
+    async def _round(self) -> None:
+        """Take due rows, as many as there are free places, and send them in the background."""
         free = AT_ONCE - len(self._sending)
         if free <= 0:
-            return 0
+            return
         items = await self._db.write(outbox.claim, limit=free)
         for item in items:
             if item.id not in self._sending:
                 task = asyncio.create_task(self._process(item), name=f"outbox-{item.id}")
                 self._sending[item.id] = task
                 task.add_done_callback(partial(self._processed, item.id))
-        return len(items)
 
     def _processed(self, item_id: int, _: asyncio.Task[None]) -> None:
         self._sending.pop(item_id, None)

@@ -1,4 +1,4 @@
-"""What administrators do in the chat: each act once, with its audit row, and with words that help when mistyped."""
+"""The commands of admins: each acts once and writes its row into the admin log; a mistyped one explains itself."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from tests.support.sandbox_fixture import ADMIN
 NBSP = "\u00a0"
 
 
-async def audit(bot_env: BotEnv) -> list[tuple[str, str, dict[str, Any]]]:
+async def admin_log(bot_env: BotEnv) -> list[tuple[str, str, dict[str, Any]]]:
     rows = await bot_env.db.read(lambda tx: tx.rows(schema.admin_log.select()))
     assert {row["admin_id"] for row in rows} <= {ADMIN}
     return [(row["action"], row["target"], json.loads(row["details"])) for row in rows]
 
 
-async def test_grant_tells_both_and_is_written_down(bot_env: BotEnv) -> None:
-    """/grant gives exactly the sum, answers with the new balance, tells the person, and leaves an audit row."""
+async def test_grant_tells_admin_and_person_and_is_logged(bot_env: BotEnv) -> None:
+    """/grant credits exactly the amount, answers with the new balance, tells the person and writes its row."""
     oleg, anya = bot_env.person(ADMIN), bot_env.person()
     await oleg.say(f"/grant {ANYA} 150,50 за терпение")
     answer = words_of(await oleg.sees("Начислено"))
     assert f"150,50{NBSP}₽" in answer
     assert f"Теперь на балансе 150,50{NBSP}₽" in answer
     await anya.sees(f"Вам начислено 150,50{NBSP}₽")
-    assert await audit(bot_env) == [("grant", str(ANYA), {"amount": 15050, "note": "за терпение"})]
+    assert await admin_log(bot_env) == [("grant", str(ANYA), {"amount": 15050, "note": "за терпение"})]
 
 
-async def test_the_same_grant_message_twice_gives_once(bot_env: BotEnv) -> None:
-    """When the update comes again after a crash, the money is not given again."""
+async def test_a_repeated_update_grants_once(bot_env: BotEnv) -> None:
+    """When the update comes again after a crash, the money is not credited again."""
     oleg = bot_env.person(ADMIN)
     sent = await oleg.say(f"/grant {ANYA} 100")
     await oleg.sees("Начислено")
@@ -44,15 +44,15 @@ async def test_the_same_grant_message_twice_gives_once(bot_env: BotEnv) -> None:
     await oleg.say("/stats")
     await oleg.sees("Магазин", new=True)
     assert await bot_env.db.get_balance(ANYA) == 10_000
-    assert len([one for one in await audit(bot_env) if one[0] == "grant"]) == 1
+    assert len([one for one in await admin_log(bot_env) if one[0] == "grant"]) == 1
 
 
 @pytest.mark.parametrize("mark", [
     {"forward_origin": {"type": "user", "date": 1, "sender_user": {"id": ANYA, "is_bot": False, "first_name": "Аня"}}},
     {"via_bot": {"id": 77, "is_bot": True, "first_name": "helper"}},
-], ids=["forwarded", "by way of another bot"])  # fmt: skip
-async def test_somebody_elses_words_are_no_command(bot_env: BotEnv, mark: dict[str, Any]) -> None:
-    """What an administrator passes on was written by another, who must not rule the shop by it."""
+], ids=["forwarded", "via another bot"])  # fmt: skip
+async def test_a_forwarded_command_is_not_run(bot_env: BotEnv, mark: dict[str, Any]) -> None:
+    """A forwarded message, or one sent via another bot, was written by somebody else: it has no rights of an admin."""
     oleg = bot_env.person(ADMIN)
     sent = await oleg.say("/stats")
     await oleg.sees("Магазин", new=True)
@@ -85,17 +85,17 @@ async def test_somebody_elses_words_are_no_command(bot_env: BotEnv, mark: dict[s
         "/maintenance maybe",
     ],
 )
-async def test_mistyped_commands_say_how(bot_env: BotEnv, command: str) -> None:
-    """A command without its parts, or with wrong ones, answers with an example and does nothing."""
+async def test_a_mistyped_command_answers_with_an_example(bot_env: BotEnv, command: str) -> None:
+    """A command with missing or wrong arguments answers with an example and changes nothing."""
     oleg = bot_env.person(ADMIN)
     await oleg.say(command)
     await oleg.sees(f"Так: {command.split()[0]}", new=True)
-    assert await audit(bot_env) == []
+    assert await admin_log(bot_env) == []
     assert await bot_env.db.get_balance(ANYA) == 0
 
 
 async def test_a_person_is_found_by_id_and_name(bot_env: BotEnv) -> None:
-    """/user shows balance, holds, orders and marks; who does not exist is not found."""
+    """/user finds a person by id or @name and shows balance and state; an unknown id is not found."""
     oleg, anya = bot_env.person(ADMIN), bot_env.person()
     await anya.say("/start")
     await anya.sees("Напишите, что нарисовать")
@@ -107,11 +107,11 @@ async def test_a_person_is_found_by_id_and_name(bot_env: BotEnv) -> None:
         assert "всё в порядке" in card
     await oleg.say("/user 777777")
     await oleg.sees("Не найдено", new=True)
-    assert [action for action, _, _ in await audit(bot_env)] == ["user"] * 3
+    assert [action for action, _, _ in await admin_log(bot_env)] == ["user"] * 3
 
 
-async def test_another_bot_on_the_same_books_gives_too(bot_env: BotEnv) -> None:
-    """Its messages are counted from the first again, and the former bot's grants do not stand in the way."""
+async def test_another_bot_on_the_same_database_can_grant(bot_env: BotEnv) -> None:
+    """Its messages have the same numbers as the earlier bot's; their grants must not count as the same one."""
     oleg = bot_env.person(ADMIN)
     for number in range(1, 30):
         await bot_env.db.add_balance(ANYA, 100, key=f"grant:{ADMIN}:{number}", reason="grant")
@@ -121,7 +121,7 @@ async def test_another_bot_on_the_same_books_gives_too(bot_env: BotEnv) -> None:
 
 
 async def test_ban_and_unban(bot_env: BotEnv) -> None:
-    """/ban closes the shop to a person, /unban opens it."""
+    """/ban bans a person, /unban lifts the ban; both are logged."""
     oleg = bot_env.person(ADMIN)
     await oleg.say(f"/ban {ANYA}")
     await oleg.sees("закрыт")
@@ -130,22 +130,22 @@ async def test_ban_and_unban(bot_env: BotEnv) -> None:
     assert known.is_banned
     await oleg.say(f"/unban {ANYA}")
     await oleg.sees("открыт")
-    assert [action for action, _, _ in await audit(bot_env)] == ["ban", "unban"]
+    assert [action for action, _, _ in await admin_log(bot_env)] == ["ban", "unban"]
 
 
-async def test_a_ban_that_would_close_nothing(bot_env: BotEnv) -> None:
-    """An administrator can't be shut out, and who was never here has nothing to open: neither is written down."""
+async def test_a_ban_without_effect_is_refused(bot_env: BotEnv) -> None:
+    """An admin can't be banned and an unknown person can't be unbanned; neither is logged."""
     oleg = bot_env.person(ADMIN)
     await oleg.say(f"/ban {ADMIN}")
     await oleg.sees("Это администратор")
     await oleg.say("/unban 55")
     await oleg.sees("Не найдено")
     assert await bot_env.db.read(user_rows.get, 55) is None
-    assert await audit(bot_env) == []
+    assert await admin_log(bot_env) == []
 
 
 async def test_maintenance(bot_env: BotEnv) -> None:
-    """/maintenance on pauses new orders, off opens them."""
+    """/maintenance on pauses new jobs, off accepts them again."""
     oleg = bot_env.person(ADMIN)
     await oleg.say("/maintenance on")
     await oleg.sees("на паузе")
@@ -155,8 +155,8 @@ async def test_maintenance(bot_env: BotEnv) -> None:
     assert await bot_env.db.read(flag_rows.get, flag_rows.MAINTENANCE) == ""
 
 
-async def test_the_story_of_a_job_and_its_money_back_once(bot_env: BotEnv) -> None:
-    """/job tells events in words and calls; /refund gives the charge back once, tells the person, and never twice."""
+async def test_a_job_is_shown_and_refunded_once(bot_env: BotEnv) -> None:
+    """/job shows events and provider calls in words; /refund gives the charge back once and tells the person."""
     oleg, anya = bot_env.person(ADMIN), bot_env.person()
     await bot_env.give(ANYA, 100)
     await anya.say("рыжая <лиса>")
@@ -194,7 +194,7 @@ async def test_the_story_of_a_job_and_its_money_back_once(bot_env: BotEnv) -> No
 
 
 async def test_the_panel_and_the_shop_at_a_glance(bot_env: BotEnv) -> None:
-    """/admin lists the commands; /stats shows sums and counts."""
+    """/admin lists the commands; /stats shows amounts and counts."""
     oleg = bot_env.person(ADMIN)
     await oleg.say("/admin")
     assert "ЮKassa и звёздами" in words_of(await oleg.sees("/maintenance"))

@@ -1,31 +1,31 @@
-"""The history: what was ordered, opened again."""
+"""The history: a person's jobs, which can be opened again."""
 
 from __future__ import annotations
 
 from database import assets as asset_rows
 from database import jobs as job_rows
 from database.models import JobType
-from tests.support.bot_env import ANYA, BOB, BotEnv, Person, labels_of, words_of
+from tests.support.bot_env import ANYA, BOB, BotEnv, Person, labels_of, until, words_of
 
 NBSP = "\u00a0"
 
 
-async def ordered(bot_env: BotEnv, anya: Person, words: str) -> None:
-    await anya.say(words)
-    await anya.sees(words, new=True)
+async def start_job(anya: Person, prompt: str) -> None:
+    await anya.say(prompt)
+    await anya.sees(prompt, new=True)
     await anya.press("Создать")
 
 
 async def test_history_lists_and_opens_orders(bot_env: BotEnv) -> None:
-    """Finished, failed and running orders each with their mark; a finished one comes again without an upload."""
+    """Completed and failed jobs have marks; a completed one is sent again by file id, without a provider call."""
     anya = bot_env.person()
     await anya.say("/history")
     await anya.sees("пока пусто")
     await bot_env.give(ANYA, 100)
-    await ordered(bot_env, anya, "рыжая лиса")
+    await start_job(anya, "рыжая лиса")
     await anya.gets("document")
     bot_env.sandbox.fault("gemini", tag="prompt_block")
-    await ordered(bot_env, anya, "серый волк")
+    await start_job(anya, "серый волк")
     await anya.sees("Не получилось")
     await anya.say("🗂 История")
     history = await anya.sees("История", new=True)
@@ -42,11 +42,11 @@ async def test_history_lists_and_opens_orders(bot_env: BotEnv) -> None:
     assert await bot_env.db.get_balance(ANYA) == 8_800
 
 
-async def test_history_comes_from_our_store_when_telegram_forgot(bot_env: BotEnv) -> None:
-    """A file id that Telegram no longer knows is replaced by an upload of the stored bytes."""
+async def test_a_forgotten_file_id_is_replaced_by_an_upload(bot_env: BotEnv) -> None:
+    """When Telegram no longer knows the file id, the stored file is uploaded and its new id is kept."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 100)
-    await ordered(bot_env, anya, "рыжая лиса")
+    await start_job(anya, "рыжая лиса")
     await anya.gets("document")
     await anya.sees("Готово · списано")
     (job,) = await bot_env.db.read(job_rows.of_user, ANYA)
@@ -63,10 +63,10 @@ async def test_history_comes_from_our_store_when_telegram_forgot(bot_env: BotEnv
 
 
 async def test_an_expired_result_says_so(bot_env: BotEnv) -> None:
-    """When neither we nor Telegram have the file any more, the person reads that and may order again."""
+    """When neither we nor Telegram have the file, the person is told and can try again."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 100)
-    await ordered(bot_env, anya, "рыжая лиса")
+    await start_job(anya, "рыжая лиса")
     await anya.gets("document")
     await anya.sees("Готово · списано")
     (job,) = await bot_env.db.read(job_rows.of_user, ANYA)
@@ -81,7 +81,7 @@ async def test_an_expired_result_says_so(bot_env: BotEnv) -> None:
 
 
 async def test_history_has_pages(bot_env: BotEnv) -> None:
-    """Six orders a page; older and newer lead through all of them."""
+    """A page has six jobs; buttons lead to older and newer pages."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 1000)
     for number in range(8):
@@ -106,17 +106,15 @@ async def test_history_has_pages(bot_env: BotEnv) -> None:
         page = await anya.find("История")
         return page is not None and labels_of(page)[-1] == "‹ Новее"
 
-    from tests.support.bot_env import until
-
     await until(second_page, what="the second page")
     assert len(labels_of(await anya.sees("История"))) == 3
 
 
-async def test_nobody_opens_somebody_elses_order(bot_env: BotEnv) -> None:
-    """A tap with another person's job id gets the answer for unknown orders, for every action."""
+async def test_a_job_can_not_be_opened_by_another_person(bot_env: BotEnv) -> None:
+    """Callback data with the job id of another person is answered as an unknown job is, for every action."""
     anya, bob = bot_env.person(), bot_env.person(BOB)
     await bot_env.give(ANYA, 100)
-    await ordered(bot_env, anya, "рыжая лиса")
+    await start_job(anya, "рыжая лиса")
     await anya.gets("document")
     (job,) = await bot_env.db.read(job_rows.of_user, ANYA)
     await bob.say("/start")
@@ -127,16 +125,16 @@ async def test_nobody_opens_somebody_elses_order(bot_env: BotEnv) -> None:
     assert [one for one in await bob.messages() if "photo" in one] == []
 
 
-async def test_a_clip_without_sound_comes_again_from_telegram(bot_env: BotEnv) -> None:
-    """Telegram may keep it as an animation, whose id is none of a video; it outlives our copy all the same."""
+async def test_a_video_without_sound_is_sent_again_as_an_animation(bot_env: BotEnv) -> None:
+    """Telegram may keep it as an animation; its file id still works when our copy is deleted."""
     telegram = bot_env.sandbox.world.faces["telegram"]
     telegram.silent_video_is_animation = True
     anya = bot_env.person()
     await bot_env.give(ANYA, 200)
     await anya.say("/video")
     await anya.sees("Опишите сцену")
-    await ordered(bot_env, anya, "волны на закате")
-    (clip,) = await anya.gets("animation")
+    await start_job(anya, "волны на закате")
+    (video,) = await anya.gets("animation")
     await anya.sees("Готово · списано")
     (job,) = await bot_env.db.read(job_rows.of_user, ANYA)
     asset = await bot_env.db.read(asset_rows.result_of, job.id)
@@ -146,5 +144,5 @@ async def test_a_clip_without_sound_comes_again_from_telegram(bot_env: BotEnv) -
     await anya.sees("История", new=True)
     await anya.press("волны на закате")
     again = (await anya.gets("animation", count=2))[1]
-    assert again["animation"]["file_id"] == clip["animation"]["file_id"]
-    assert (again["caption"], labels_of(again)) == (clip["caption"], labels_of(clip))
+    assert again["animation"]["file_id"] == video["animation"]["file_id"]
+    assert (again["caption"], labels_of(again)) == (video["caption"], labels_of(video))

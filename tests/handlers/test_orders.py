@@ -1,4 +1,4 @@
-"""From words to a picture: the card, its options, the confirmation and what the person sees until it is done."""
+"""From a prompt to a result: the card, its options, the confirmation, the live message, and cancelling."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from database import admin
-from database import drafts as draft_rows
+from database import admin, schema
 from database import jobs as job_rows
 from database import provider_calls as call_rows
 from database.models import JobStatus, JobType
 from database.rows import Job
 from services.catalogue import SHIPPED
-from tests.support.bot_env import ANYA, BOB, BotEnv, Person, buttons_of, labels_of, open_bot_env, until, words_of
+from tests.support.bot_env import ANYA, BOB, BotEnv, Json, Person, buttons_of, labels_of, open_bot_env, until, words_of
 from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 FOX = "рыжая лиса"
@@ -25,13 +24,13 @@ async def jobs_of(bot_env: BotEnv, user_id: int = ANYA) -> list[Job]:
     return await bot_env.db.read(job_rows.of_user, user_id, limit=50)
 
 
-async def card_of(anya: Person, text: str = FOX) -> dict[str, object]:
-    await anya.say(text)
-    return await anya.sees(text, new=True)
+async def card_of(anya: Person, prompt: str = FOX) -> Json:
+    await anya.say(prompt)
+    return await anya.sees(prompt, new=True)
 
 
 async def test_three_taps_to_a_picture(bot_env: BotEnv) -> None:
-    """From the first message to a picture: /start, a sample, Create."""
+    """/start, a sample prompt, Create: a new person gets an image."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 100)
     await anya.say("/start")
@@ -48,16 +47,16 @@ async def test_three_taps_to_a_picture(bot_env: BotEnv) -> None:
     assert await bot_env.db.get_balance(ANYA) == 8_800
 
 
-async def test_words_become_a_card_and_html_in_them_stays_words(bot_env: BotEnv) -> None:
-    """Any text is a prompt, shown as it was written: markup in it is no markup."""
+async def test_html_in_a_prompt_is_shown_as_text(bot_env: BotEnv) -> None:
+    """A prompt is shown on the card as it was written; tags in it are not markup."""
     anya = bot_env.person()
     card = await card_of(anya, "кот <b>в</b> шляпе & <i>очках")
     assert "кот <b>в</b> шляпе & <i>очках" in words_of(card)
-    assert {entity["type"] for entity in card["entities"]} <= {"bold", "expandable_blockquote"}  # type: ignore[attr-defined]
+    assert {entity["type"] for entity in card["entities"]} <= {"bold", "expandable_blockquote"}
 
 
 async def test_options_change_the_card_and_its_price_in_place(bot_env: BotEnv) -> None:
-    """Model, ratio and size are chosen on the one message, and the price on the main button follows."""
+    """Model, ratio and size are chosen in the same message, and the price on its main button changes."""
     anya = bot_env.person()
     card = await card_of(anya)
     await anya.press("🤖")
@@ -72,7 +71,7 @@ async def test_options_change_the_card_and_its_price_in_place(bot_env: BotEnv) -
 
 
 async def test_options_a_model_lacks_are_hidden(bot_env: BotEnv) -> None:
-    """A model with one size shows no choice of sizes, and a choice it lacks comes to the nearest it has."""
+    """A model with one size has no button for sizes, and a size it lacks becomes the nearest it has."""
     anya = bot_env.person()
     await card_of(anya)
     await anya.press("🔍")
@@ -84,26 +83,26 @@ async def test_options_a_model_lacks_are_hidden(bot_env: BotEnv) -> None:
     assert labels_of(card)[0] == f"Создать · 9{NBSP}₽"
 
 
-async def test_a_picture_becomes_a_clip_and_back(bot_env: BotEnv) -> None:
-    """One button turns the words into a clip with options of its own, and back."""
+async def test_a_draft_switches_between_image_and_video(bot_env: BotEnv) -> None:
+    """A button makes the draft a video with its own options, and another makes it an image again."""
     anya = bot_env.person()
     await card_of(anya)
     await anya.press("Сделать клип")
-    clip = await anya.sees("Kling 3.0 Turbo")
-    assert labels_of(clip)[0] == f"Создать · 110{NBSP}₽"
-    assert not [label for label in labels_of(clip) if "звук" in label.lower()]
+    video = await anya.sees("Kling 3.0 Turbo")
+    assert labels_of(video)[0] == f"Создать · 110{NBSP}₽"
+    assert not [label for label in labels_of(video) if "звук" in label.lower()]
     await anya.press("🤖")
     await anya.press("Kling 3.0 ·")
     await anya.press("🔇")
     await anya.press("Со звуком")
-    loud = await anya.sees("🔊 Со звуком")
-    assert labels_of(loud)[0] == f"Создать · 125{NBSP}₽"
+    with_sound = await anya.sees("🔊 Со звуком")
+    assert labels_of(with_sound)[0] == f"Создать · 125{NBSP}₽"
     await anya.press("Сделать картинку")
     assert labels_of(await anya.sees("Nano Banana 2.1"))[0] == f"Создать · 12{NBSP}₽"
 
 
-async def test_a_clips_sharpness_is_written_as_a_pictures(bot_env: BotEnv) -> None:
-    """It is 4K on every button and in every line, whatever a provider calls it."""
+async def test_a_resolution_is_written_like_the_size_of_an_image(bot_env: BotEnv) -> None:
+    """It is 4K on every button and in every line, though Kling writes 4k."""
     anya = bot_env.person()
     await card_of(anya)
     await anya.press("Сделать клип")
@@ -115,21 +114,21 @@ async def test_a_clips_sharpness_is_written_as_a_pictures(bot_env: BotEnv) -> No
     assert [label for label in labels_of(card) if label.endswith("4K")]
 
 
-async def test_new_words_for_a_card(bot_env: BotEnv) -> None:
-    """The text button asks for new words; the card comes below them and the old one goes."""
+async def test_a_draft_gets_a_new_prompt(bot_env: BotEnv) -> None:
+    """The prompt button asks for a new prompt; the card is sent again below it and the old card is deleted."""
     anya = bot_env.person()
     old = await card_of(anya)
     await anya.press("✏️ Текст")
     await anya.sees("Напишите новый текст")
     await anya.say("синий кит")
     new = await anya.sees("синий кит", new=True)
-    assert new["message_id"] > old["message_id"]  # type: ignore[operator]
+    assert new["message_id"] > old["message_id"]
     await anya.loses(old)
     assert len(await bot_env.db.read(job_rows.of_user, ANYA)) == 0
 
 
 async def test_two_taps_start_one_job(bot_env: BotEnv) -> None:
-    """A double tap on Create is one order, one charge, one picture."""
+    """Three taps on Create start one job, with one charge and one image."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 100)
     card = await card_of(anya)
@@ -148,11 +147,11 @@ async def test_two_taps_start_one_job(bot_env: BotEnv) -> None:
     [(500, {}, 4), (429, {"parameters": {"retry_after": 40}}, 1)],
     ids=["server error", "too many requests"],
 )
-async def test_an_order_stands_though_its_tap_can_not_be_answered(
+async def test_a_job_starts_although_its_tap_can_not_be_answered(
     bot_env: BotEnv, status: int, more: dict[str, object], times: int
 ) -> None:
-    """The answer to a tap only stops a wheel that spins: while Telegram does not take it, the order goes on without
-    waiting for long, its card becomes the order's message, and nobody is told to try again."""
+    """The answer to a callback query only stops the loading sign. While Telegram refuses it, the job goes on without a
+    long wait, its card becomes the live message, and the person is not told to try again."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 100)
     card = await card_of(anya)
@@ -166,8 +165,8 @@ async def test_an_order_stands_though_its_tap_can_not_be_answered(
     assert not [one for one in answers if one.get("text")]
 
 
-async def test_an_old_card_answers_politely(bot_env: BotEnv) -> None:
-    """Buttons of an order that is done, dropped or somebody else's explain themselves and change nothing."""
+async def test_buttons_of_an_old_card_explain_themselves(bot_env: BotEnv) -> None:
+    """Buttons of a draft that is done, dropped or another person's are answered with the reason and change nothing."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 100)
     card = await card_of(anya)
@@ -188,14 +187,14 @@ async def test_an_old_card_answers_politely(bot_env: BotEnv) -> None:
 
 
 async def test_another_price_is_asked_for_again(sandbox: Sandbox, tmp_path: Path) -> None:
-    """When the catalogue's price has changed since the card was shown, nothing is taken before a second yes."""
-    dearer = tmp_path / "catalogue.toml"
-    dearer.write_text(SHIPPED.read_text().replace("1K = { price = 1200,", "1K = { price = 1500,", 1))
+    """When the price has changed since the card was shown, nothing is taken before a second confirmation."""
+    higher = tmp_path / "catalogue.toml"
+    higher.write_text(SHIPPED.read_text().replace("1K = { price = 1200,", "1K = { price = 1500,", 1))
     async with open_bot_env(sandbox, tmp_path) as bot_env:
         await bot_env.give(ANYA, 100)
         card = await card_of(bot_env.person())
         assert labels_of(card)[0] == f"Создать · 12{NBSP}₽"
-    async with open_bot_env(sandbox, tmp_path, CATALOGUE_PATH=str(dearer)) as bot_env:
+    async with open_bot_env(sandbox, tmp_path, CATALOGUE_PATH=str(higher)) as bot_env:
         anya = bot_env.person()
         assert "Цена изменилась" in await anya.press("Создать", on=card)
         assert await jobs_of(bot_env) == []
@@ -205,8 +204,8 @@ async def test_another_price_is_asked_for_again(sandbox: Sandbox, tmp_path: Path
         await anya.sees(f"Готово · списано 15{NBSP}₽")
 
 
-async def test_a_draft_outlives_the_bot(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Cards and questions survive a restart: the words still reach the draft that waits for them."""
+async def test_a_draft_survives_a_restart(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Draft and conversation state survive a restart: the prompt reaches the draft that waits for it."""
     async with open_bot_env(sandbox, tmp_path) as bot_env:
         await card_of(bot_env.person())
         await bot_env.person().press("✏️ Текст")
@@ -215,19 +214,19 @@ async def test_a_draft_outlives_the_bot(sandbox: Sandbox, tmp_path: Path) -> Non
         anya = bot_env.person()
         await anya.say("белый медведь")
         await anya.sees("белый медведь", new=True)
-        assert len(await bot_env.db.read(lambda tx: tx.rows(draft_rows.select(draft_rows.drafts)))) == 1
+        assert len(await bot_env.db.read(lambda tx: tx.rows(schema.drafts.select()))) == 1
 
 
-async def test_too_long_words_say_by_how_much(bot_env: BotEnv) -> None:
-    """A prompt above the limit is refused with the number of characters to drop."""
+async def test_a_prompt_too_long_is_refused(bot_env: BotEnv) -> None:
+    """A prompt above the limit is refused with the number of characters that are too many."""
     anya = bot_env.person()
     await anya.say("я" * 2521)
     refusal = await anya.sees("Слишком длинно")
     assert "на 21 символ больше" in words_of(refusal)
 
 
-async def test_limit_of_orders_maintenance_and_switched_off_providers(sandbox: Sandbox, tmp_path: Path) -> None:
-    """What can't be started now is explained, and costs nothing."""
+async def test_a_limit_of_open_jobs_and_maintenance_are_explained(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A job that can't be started now is refused with the reason, and costs nothing."""
     async with open_bot_env(sandbox, tmp_path, MAX_ACTIVE_JOBS_PER_USER="1") as bot_env:
         anya = bot_env.person()
         await bot_env.give(ANYA, 1000)
@@ -245,11 +244,11 @@ async def test_limit_of_orders_maintenance_and_switched_off_providers(sandbox: S
         assert await bot_env.db.get_balance(ANYA) == 97_600
 
 
-async def test_a_day_that_has_cost_enough_takes_no_more_orders(sandbox: Sandbox, tmp_path: Path) -> None:
-    """The owner's limit lets one picture of 0.0336 dollars through: the next is for tomorrow, and the owner is told."""
+async def test_the_daily_spend_limit_refuses_new_jobs(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A limit of 0.05 dollars allows one image of 0.0336. The next is refused, and the admin is told once."""
     async with open_bot_env(sandbox, tmp_path, PROVIDER_SPEND_PER_DAY="0.05") as bot_env:
-        anya, owner = bot_env.person(), bot_env.person(ADMIN)
-        await owner.say("/start")
+        anya, oleg = bot_env.person(), bot_env.person(ADMIN)
+        await oleg.say("/start")
         await bot_env.give(ANYA, 1000)
         await card_of(anya)
         assert await anya.press("Создать") == ""
@@ -257,13 +256,13 @@ async def test_a_day_that_has_cost_enough_takes_no_more_orders(sandbox: Sandbox,
         second = await card_of(anya, "вторая")
         for _ in range(2):
             assert "Лимит на сегодня исчерпан" in await anya.press("Создать", on=second)
-        await owner.sees("Дневной лимит расходов на поставщиков ($0.05) исчерпан")
+        await oleg.sees("Дневной лимит расходов на поставщиков ($0.05) исчерпан")
         assert await bot_env.db.get_balance(ANYA) == 98_800
-        assert sum("Дневной лимит" in words_of(one) for one in await owner.messages()) == 1
+        assert sum("Дневной лимит" in words_of(one) for one in await oleg.messages()) == 1
 
 
-async def test_without_a_key_for_clips_they_are_not_offered(sandbox: Sandbox, tmp_path: Path) -> None:
-    """An installation that makes pictures alone shows no way to a clip, and says so to who asks."""
+async def test_videos_are_not_offered_without_a_key(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Without a key for Kling no button leads to a video, and /video answers that videos are switched off."""
     async with open_bot_env(sandbox, tmp_path, KLING_API_KEY="") as bot_env:
         anya = bot_env.person()
         await anya.say("/start")
@@ -274,8 +273,8 @@ async def test_without_a_key_for_clips_they_are_not_offered(sandbox: Sandbox, tm
         await anya.sees("Это сейчас недоступно")
 
 
-async def test_a_refused_prompt_says_why_and_that_the_money_is_back(bot_env: BotEnv) -> None:
-    """The live message of a failed order tells the reason in plain words and the money line."""
+async def test_a_refused_prompt_is_explained_and_refunded(bot_env: BotEnv) -> None:
+    """The live message of a failed job gives the reason in plain words and says that the money is back."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 100)
     bot_env.sandbox.fault("gemini", tag="prompt_block")
@@ -292,7 +291,7 @@ async def test_a_refused_prompt_says_why_and_that_the_money_is_back(bot_env: Bot
 
 
 async def waiting_job(bot_env: BotEnv, anya: Person, prompt: str = FOX) -> Job:
-    """An order whose message to the queue was lost: it waits, and can be cancelled."""
+    """A job whose message to the queue was lost: it waits, and can be cancelled."""
     live = await card_of(anya, prompt)
     new = job_rows.NewJob(
         id=f"waiting{live['message_id']}",
@@ -304,14 +303,14 @@ async def waiting_job(bot_env: BotEnv, anya: Person, prompt: str = FOX) -> Job:
         price=1200,
         hold_ms=900_000,
         chat_id=ANYA,
-        status_message_id=live["message_id"],  # type: ignore[arg-type]
+        status_message_id=live["message_id"],
     )
     job, _ = await bot_env.db.write(job_rows.start, new, max_active=3)
     return job
 
 
 async def test_an_order_that_waits_can_be_cancelled(bot_env: BotEnv) -> None:
-    """The live message has a cancel button while cancelling works; it says that the money is back."""
+    """The live message has a cancel button as long as cancelling is possible, and then says that the money is back."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 100)
     await waiting_job(bot_env, anya)
@@ -323,8 +322,8 @@ async def test_an_order_that_waits_can_be_cancelled(bot_env: BotEnv) -> None:
     assert (await jobs_of(bot_env))[0].status is JobStatus.CANCELLED
 
 
-async def test_an_order_being_made_cannot_be_cancelled(bot_env: BotEnv) -> None:
-    """After the provider was called a tap on cancel explains what happens to the money, and changes nothing."""
+async def test_a_job_can_not_be_cancelled_after_the_provider_was_called(bot_env: BotEnv) -> None:
+    """A tap on cancel then explains what happens to the money, and changes nothing."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 100)
     bot_env.sandbox.fault("gemini", "generateContent", delay=2.0)
@@ -349,8 +348,8 @@ async def test_an_order_being_made_cannot_be_cancelled(bot_env: BotEnv) -> None:
 
 
 @pytest.mark.parametrize("begun", ["a sample", "again"])
-async def test_cancel_drops_a_card_that_a_button_has_opened(bot_env: BotEnv, begun: str) -> None:
-    """A card without a message of the person's is the last thing begun as well: /cancel drops it and says so."""
+async def test_cancel_drops_a_draft_that_a_button_has_opened(bot_env: BotEnv, begun: str) -> None:
+    """A draft that no message of the person has opened is dropped by /cancel as well."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 100)
     if begun == "again":
@@ -368,8 +367,8 @@ async def test_cancel_drops_a_card_that_a_button_has_opened(bot_env: BotEnv, beg
     await anya.sees("Хорошо, отменено")
 
 
-async def test_cancel_drops_the_card_and_offers_to_stop_what_waits(bot_env: BotEnv) -> None:
-    """/cancel forgets the draft, and lists waiting orders with a button each."""
+async def test_cancel_drops_the_draft_and_lists_the_jobs_that_wait(bot_env: BotEnv) -> None:
+    """/cancel drops the draft, and lists the jobs that wait with a button each."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 100)
     await anya.say("/cancel")
@@ -388,8 +387,8 @@ async def test_cancel_drops_the_card_and_offers_to_stop_what_waits(bot_env: BotE
     assert await bot_env.db.get_balance(ANYA) == 10_000
 
 
-async def test_the_list_of_what_waits_keeps_the_others(bot_env: BotEnv) -> None:
-    """One order stopped from the list: it says so, and the other orders keep their buttons."""
+async def test_a_job_cancelled_from_the_list_leaves_the_others_in_it(bot_env: BotEnv) -> None:
+    """After a job is cancelled from the list, the list says so and keeps the buttons of the other jobs."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 100)
     await waiting_job(bot_env, anya)
@@ -402,8 +401,8 @@ async def test_the_list_of_what_waits_keeps_the_others(bot_env: BotEnv) -> None:
     assert labels_of(left) == ["✖️ рыжая лиса"]
 
 
-async def test_the_live_message_tells_stages(bot_env: BotEnv) -> None:
-    """While it is made the person reads what happens now; what is held is said, and the end is the last word."""
+async def test_the_live_message_shows_the_stage(bot_env: BotEnv) -> None:
+    """The live message shows the stage and the reserved amount; nothing overwrites its last text."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 100)
     bot_env.sandbox.fault("gemini", "generateContent", delay=5.0)
@@ -419,7 +418,7 @@ async def test_the_live_message_tells_stages(bot_env: BotEnv) -> None:
 
 
 async def test_a_clip_from_words(bot_env: BotEnv) -> None:
-    """/video, words, Create: a clip that plays, with size and length told."""
+    """/video, a prompt, Create: the result is sent as a video with its size and length."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 200)
     await anya.say("/video")
@@ -428,15 +427,15 @@ async def test_a_clip_from_words(bot_env: BotEnv) -> None:
     card = await anya.sees("Kling 3.0 Turbo")
     assert "волны на закате" in words_of(card)
     await anya.press("Создать")
-    clip = (await anya.gets("video"))[0]
-    assert clip["video"]["duration"] == 5
-    assert clip["video"]["width"] > 0
-    assert f"110{NBSP}₽" in words_of(clip)
+    video = (await anya.gets("video"))[0]
+    assert video["video"]["duration"] == 5
+    assert video["video"]["width"] > 0
+    assert f"110{NBSP}₽" in words_of(video)
     await anya.sees("Готово · списано")
 
 
 async def test_english_speakers_read_english_and_may_choose_russian(bot_env: BotEnv) -> None:
-    """The language is Telegram's until the person chooses; the menu follows."""
+    """The language is Telegram's until the person chooses one; then the menu is in that language."""
     bob = bot_env.person(BOB)
     await bob.say("/start")
     await bob.sees("Describe a picture")

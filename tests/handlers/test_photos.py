@@ -1,4 +1,4 @@
-"""Photos at any time: alone, with a caption, as a file, as an album, brought to life, and those that can't be used."""
+"""Photos at any time: alone, with a caption, as a file, in an album, animated, and those that can't be used."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from sqlalchemy import select
 from database import assets as asset_rows
 from database import jobs as job_rows
 from database import schema
-from database.models import JobType
+from database.models import Asset, JobType
 from tests.support.bot_env import ANYA, BotEnv, Person, labels_of, picture, words_of
 
 NBSP = "\u00a0"
 
 
-async def larger_pictures(bot_env: BotEnv) -> None:
-    """Let the simulated models draw large enough for a clip to begin with."""
+async def draw_larger(bot_env: BotEnv) -> None:
+    """Make the simulated models draw images that are large enough for a video to begin with."""
     url = f"{bot_env.sandbox.url}/_control/gemini/settings"
     async with bot_env.sandbox.http.post(url, json={"pixel_scale": 0.4}) as answer:
         assert answer.status == 200, await answer.text()
 
 
-async def finished_picture(bot_env: BotEnv, anya: Person) -> None:
-    await larger_pictures(bot_env)
+async def complete_image(bot_env: BotEnv, anya: Person) -> None:
+    await draw_larger(bot_env)
     await bot_env.give(ANYA, 500)
     await anya.say("рыжая лиса")
     await anya.sees("рыжая лиса", new=True)
@@ -34,8 +34,16 @@ async def finished_picture(bot_env: BotEnv, anya: Person) -> None:
     await anya.sees("Готово · списано")
 
 
-async def test_a_double_tap_on_bring_to_life_is_a_clip_all_the_same(bot_env: BotEnv) -> None:
-    """The button says what shall be: handled twice, by a quick finger or after a crash, it means the same."""
+async def pixel_of(bot_env: BotEnv, asset: Asset) -> tuple[int, ...]:
+    """Red, green and blue of a pixel of a stored photo."""
+    with Image.open(io.BytesIO(await bot_env.shop.ctx.assets.get(asset.store_key))) as photo:
+        pixel = photo.convert("RGB").getpixel((10, 10))
+    assert isinstance(pixel, tuple)
+    return pixel
+
+
+async def test_two_taps_on_animate_make_a_video(bot_env: BotEnv) -> None:
+    """The button names the kind that is wanted: handled twice, it does the same as once."""
     anya = bot_env.person()
     await anya.photo(picture())
     question = await anya.sees("Что сделать с фото", new=True)
@@ -61,8 +69,8 @@ async def test_a_photo_with_a_caption_is_an_edit(bot_env: BotEnv) -> None:
     assert len(job.params["inputs"]) == 1
 
 
-async def test_a_photo_alone_asks_what_to_do(bot_env: BotEnv) -> None:
-    """Without words there is no price yet, only the question; the next words are the answer."""
+async def test_a_photo_without_a_caption_asks_what_to_do(bot_env: BotEnv) -> None:
+    """Without a prompt there is no price yet, only a question; the next text is the prompt."""
     anya = bot_env.person()
     await anya.photo(picture())
     question = await anya.sees("Что сделать с фото?")
@@ -74,8 +82,8 @@ async def test_a_photo_alone_asks_what_to_do(bot_env: BotEnv) -> None:
     await anya.loses(question)
 
 
-async def test_a_photo_waits_for_its_words_through_a_topup(bot_env: BotEnv) -> None:
-    """Money is put on the balance between the photo and its words: the words are still about the photo."""
+async def test_a_photo_waits_for_its_prompt_during_a_topup(bot_env: BotEnv) -> None:
+    """After a top-up between the photo and the text, the text is still the prompt for the photo."""
     anya = bot_env.person()
     await anya.photo(picture())
     await anya.sees("Что сделать с фото", new=True)
@@ -86,8 +94,8 @@ async def test_a_photo_waits_for_its_words_through_a_topup(bot_env: BotEnv) -> N
     assert "✏️ Правка фото" in words_of(await anya.sees("сделай ночь", new=True))
 
 
-async def test_words_for_a_photo_that_come_again_begin_no_other_order(bot_env: BotEnv) -> None:
-    """The bot dies when the card is there and the note of it is not: the words were about the photo and still are."""
+async def test_a_prompt_whose_update_comes_again_opens_no_second_draft(bot_env: BotEnv) -> None:
+    """The bot is killed after the card was sent and before that was written: the text still belongs to the photo."""
     anya = bot_env.person()
     await anya.photo(picture())
     await anya.press("✏️ Изменить", on=await anya.sees("Что сделать с фото?"))
@@ -100,8 +108,8 @@ async def test_words_for_a_photo_that_come_again_begin_no_other_order(bot_env: B
     assert [one for one in told if "добавь снег" in one] == [words_of(card)]
 
 
-async def test_a_photo_comes_to_life_without_a_word(bot_env: BotEnv) -> None:
-    """Animate needs no words: one photo, two taps, a clip that begins with it."""
+async def test_a_photo_is_animated_without_a_prompt(bot_env: BotEnv) -> None:
+    """One photo and two taps make a video that begins with the photo."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 200)
     await anya.photo(picture())
@@ -115,8 +123,8 @@ async def test_a_photo_comes_to_life_without_a_word(bot_env: BotEnv) -> None:
     assert job.type is JobType.ANIMATE
 
 
-async def test_an_album_is_one_order_in_the_order_sent(bot_env: BotEnv) -> None:
-    """The photos of an album are gathered into one card, first to last."""
+async def test_an_album_becomes_one_draft(bot_env: BotEnv) -> None:
+    """The photos of an album are collected in one card, in the order in which they were sent."""
     anya = bot_env.person()
     colours = ("red", "green", "blue", "black")
     await anya.photo(*(picture(colour=colour) for colour in colours), caption="собери коллаж")
@@ -129,16 +137,13 @@ async def test_an_album_is_one_order_in_the_order_sent(bot_env: BotEnv) -> None:
     await anya.gets("document")
     (job,) = await bot_env.db.read(job_rows.of_user, ANYA)
     assets = await bot_env.db.read(asset_rows.get_assets, job.params["inputs"])
-    seen = []
-    for asset in assets:
-        with Image.open(io.BytesIO(await bot_env.shop.ctx.assets.get(asset.store_key))) as photo:
-            seen.append(photo.convert("RGB").getpixel((10, 10)))
+    seen = [await pixel_of(bot_env, asset) for asset in assets]
     red, green, blue, black = seen
     assert (red[0] > 200, green[1] > 90, blue[2] > 200, max(black) < 40) == (True,) * 4
 
 
-async def test_more_photos_than_the_model_takes(bot_env: BotEnv) -> None:
-    """What exceeds the model's limit is left out, and the card says how many were taken."""
+async def test_more_photos_than_the_model_takes_are_left_out(bot_env: BotEnv) -> None:
+    """Photos above the model's limit are left out, and the card says how many were taken."""
     anya = bot_env.person()
     await anya.photo(*(picture(64, 64) for _ in range(10)))
     await anya.sees("📎 10 фото")
@@ -149,8 +154,8 @@ async def test_more_photos_than_the_model_takes(bot_env: BotEnv) -> None:
     assert "📎 14 фото" in words_of(card)
 
 
-async def test_another_photo_joins_the_card(bot_env: BotEnv) -> None:
-    """The card's photo button waits for a photo; words meanwhile get a reminder with a way out."""
+async def test_another_photo_is_added_to_the_draft(bot_env: BotEnv) -> None:
+    """After the photo button the bot waits for a photo; a text is answered with a reminder and a button back."""
     anya = bot_env.person()
     await anya.photo(picture(), caption="сделай ночь")
     await anya.sees("сделай ночь", new=True)
@@ -166,15 +171,15 @@ async def test_another_photo_joins_the_card(bot_env: BotEnv) -> None:
     await anya.sees("новая картинка", new=True)
 
 
-async def test_a_picture_sent_as_a_file(bot_env: BotEnv) -> None:
-    """A document that is an image is a photo at full quality; its metadata does not stay."""
+async def test_an_image_file_is_a_photo(bot_env: BotEnv) -> None:
+    """An image sent as a file opens a draft as a photo does."""
     anya = bot_env.person()
     await anya.photo(picture(1200, 900, "PNG"), caption="сделай ночь", kind="document", name="photo.png")
     await anya.sees("📎 1 фото", new=True)
 
 
-async def test_files_that_are_no_pictures(bot_env: BotEnv) -> None:
-    """Each kind of unusable file has its own sentence, and nothing is written."""
+async def test_files_that_are_not_images_are_refused(bot_env: BotEnv) -> None:
+    """Each kind of unusable file has a text of its own, and nothing is stored."""
     anya = bot_env.person()
     for data, name, answer in (
         (b"%PDF-1.7 and so on", "paper.pdf", "Это не картинка"),
@@ -188,16 +193,16 @@ async def test_files_that_are_no_pictures(bot_env: BotEnv) -> None:
     assert await bot_env.db.read(lambda tx: tx.rows(schema.assets.select())) == []
 
 
-async def test_a_file_too_large_for_a_bot(bot_env: BotEnv) -> None:
-    """More than a bot may fetch is refused by its size, without a try."""
+async def test_a_file_too_large_for_a_bot_is_refused(bot_env: BotEnv) -> None:
+    """A file larger than a bot may fetch is refused because of its size, without a download."""
     anya = bot_env.person()
     await anya.photo(b"\xff\xd8" + bytes(21_000_000), kind="document", name="huge.jpg")
     await anya.sees("до 20 МБ", new=True)
     assert bot_env.sandbox.calls("telegram", "getFile") == 0
 
 
-async def test_a_download_that_breaks_off_is_tried_again(bot_env: BotEnv) -> None:
-    """A line that breaks while the photo is fetched costs a retry; one that stays broken, a polite sentence."""
+async def test_a_broken_download_is_repeated(bot_env: BotEnv) -> None:
+    """A download that breaks off is repeated; when all attempts fail, the person is told."""
     anya = bot_env.person()
     bot_env.sandbox.fault("telegram", "file/", truncate=100)
     await anya.photo(picture(), caption="сделай ночь")
@@ -207,8 +212,8 @@ async def test_a_download_that_breaks_off_is_tried_again(bot_env: BotEnv) -> Non
     await anya.sees("Не получилось скачать фото", new=True)
 
 
-async def test_a_photo_unfit_for_a_clip_is_refused_before_any_charge(bot_env: BotEnv) -> None:
-    """Too small or too long a photo can't be animated: the tap says so and the card stays a picture's."""
+async def test_a_photo_unfit_for_a_video_is_refused_before_the_charge(bot_env: BotEnv) -> None:
+    """A photo that is too small or too narrow can't be animated: the tap is refused and the draft stays an image."""
     anya = bot_env.person()
     await anya.photo(picture(200, 200), caption="оживи")
     await anya.sees("оживи", new=True)
@@ -219,10 +224,10 @@ async def test_a_photo_unfit_for_a_clip_is_refused_before_any_charge(bot_env: Bo
     assert "Правка фото" in words_of(await anya.sees("панорама", new=True))
 
 
-async def test_buttons_under_a_result(bot_env: BotEnv) -> None:
-    """Repeat, edit and animate each make a new draft with its own price; nothing is taken by the tap itself."""
+async def test_buttons_under_a_result_open_drafts(bot_env: BotEnv) -> None:
+    """Repeat, edit and animate each open a draft with its own price; the tap itself takes no money."""
     anya = bot_env.person()
-    await finished_picture(bot_env, anya)
+    await complete_image(bot_env, anya)
     balance = await bot_env.db.get_balance(ANYA)
     result = (await anya.gets("photo"))[0]
     await anya.press("Повторить", on=result)
@@ -241,9 +246,9 @@ async def test_buttons_under_a_result(bot_env: BotEnv) -> None:
     assert newest.parent_job_id == first.id
 
 
-async def expired_picture(bot_env: BotEnv, anya: Person) -> None:
-    """A result of which only Telegram has a copy."""
-    await finished_picture(bot_env, anya)
+async def expired_image(bot_env: BotEnv, anya: Person) -> None:
+    """A result of which only Telegram still has a copy."""
+    await complete_image(bot_env, anya)
     (job,) = await bot_env.db.read(job_rows.of_user, ANYA)
     asset = await bot_env.db.read(asset_rows.result_of, job.id)
     assert asset is not None
@@ -251,26 +256,26 @@ async def expired_picture(bot_env: BotEnv, anya: Person) -> None:
     await bot_env.shop.ctx.assets.delete(asset.store_key)
 
 
-async def test_a_result_is_edited_even_when_its_file_has_expired(bot_env: BotEnv) -> None:
-    """When our copy is gone Telegram still has the picture, and the next edit begins with that."""
+async def test_a_result_can_be_edited_after_its_file_has_expired(bot_env: BotEnv) -> None:
+    """When our copy is deleted, the image is fetched from Telegram."""
     anya = bot_env.person()
-    await expired_picture(bot_env, anya)
+    await expired_image(bot_env, anya)
     await anya.press("✏️ Изменить")
     await anya.sees("Что изменить на этой картинке?")
 
 
-async def test_of_a_result_too_big_to_fetch_the_preview_is_edited(bot_env: BotEnv) -> None:
-    """A bot may fetch 20 MB from Telegram: of a larger original that only Telegram has, the preview must do."""
+async def test_the_preview_of_a_result_too_big_to_fetch_is_edited(bot_env: BotEnv) -> None:
+    """A bot may fetch 20 MB from Telegram; of a larger original that only Telegram has, the preview is used."""
     anya = bot_env.person()
-    await expired_picture(bot_env, anya)
+    await expired_image(bot_env, anya)
     body = {"ok": False, "error_code": 400, "description": "Bad Request: file is too big"}
     bot_env.sandbox.fault("telegram", "getFile", status=400, body=body)
     await anya.press("✏️ Изменить")
     await anya.sees("Что изменить на этой картинке?", seconds=15)
 
 
-async def test_repeating_an_edit_whose_photo_is_gone(bot_env: BotEnv) -> None:
-    """When the person's photo is no longer kept, the repeat says so instead of charging."""
+async def test_an_edit_whose_photo_is_gone_can_not_be_repeated(bot_env: BotEnv) -> None:
+    """When the person's photo is no longer stored, the button is answered with that, and nothing is charged."""
     anya = bot_env.person()
     await bot_env.give(ANYA, 100)
     await anya.photo(picture(), caption="сделай ночь")
@@ -282,8 +287,8 @@ async def test_repeating_an_edit_whose_photo_is_gone(bot_env: BotEnv) -> None:
     assert "Фото уже не хранится" in await anya.press("Повторить")
 
 
-async def test_an_update_that_comes_twice_is_one_photo(bot_env: BotEnv) -> None:
-    """After a crash the same photo message may be handled again: one draft, one photo in it."""
+async def test_a_repeated_update_adds_one_photo(bot_env: BotEnv) -> None:
+    """A photo whose update is handled twice is in its draft once."""
     anya = bot_env.person()
     (sent,) = await anya.photo(picture(), caption="сделай ночь")
     await anya.sees("📎 1 фото", new=True)

@@ -1,4 +1,4 @@
-"""Everything a person may send that is no order gets a kind answer, costs nothing and leaks nothing."""
+"""Whatever else people send gets a polite answer, costs nothing, and tells nothing about the inside of the bot."""
 
 from __future__ import annotations
 
@@ -49,35 +49,37 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-async def nothing_was_ordered(bot_env: BotEnv) -> None:
-    for table in (schema.drafts, schema.jobs, schema.ledger):
-        assert await bot_env.db.read(lambda tx, one=table: tx.rows(one.select())) == []
+async def assert_nothing_opened(bot_env: BotEnv) -> None:
+    def rows(tx: Tx) -> list[object]:
+        return [row for table in (schema.drafts, schema.jobs, schema.ledger) for row in tx.rows(table.select())]
+
+    assert await bot_env.db.read(rows) == []
 
 
-async def test_kinds_of_messages_it_cannot_use(bot_env: BotEnv) -> None:
-    """Stickers, voice, video, places, contacts and files each get a sentence of their own."""
+async def test_content_that_can_not_be_used_is_answered(bot_env: BotEnv) -> None:
+    """Stickers, voice messages, videos, places, contacts and files each get a text of their own."""
     anya = bot_env.person()
     for content, answer in KINDS.values():
         await anya.write(**content)
         await anya.sees(answer, new=True)
-    await nothing_was_ordered(bot_env)
+    await assert_nothing_opened(bot_env)
 
 
-@pytest.mark.parametrize("words", ["\u200b\u200d\u2060", "\u2800 \u3164", "\u202e\ufeff"])
-async def test_words_of_which_nothing_can_be_seen(bot_env: BotEnv, words: str) -> None:
-    """Zero-width characters and blank letters are no prompt, alone or under a photo; among words they stay."""
+@pytest.mark.parametrize("text", ["\u200b\u200d\u2060", "\u2800 \u3164", "\u202e\ufeff"])
+async def test_an_invisible_text_is_no_prompt(bot_env: BotEnv, text: str) -> None:
+    """Zero-width characters and blank letters are no prompt, alone or as a caption; inside a text they stay."""
     anya = bot_env.person()
-    await anya.say(words)
+    await anya.say(text)
     await anya.sees("Такое сообщение я не понимаю", new=True)
-    await nothing_was_ordered(bot_env)
-    await anya.photo(picture(), caption=words)
+    await assert_nothing_opened(bot_env)
+    await anya.photo(picture(), caption=text)
     await anya.sees("Что сделать с фото?")
-    await anya.say(f"кот{words}пёс")
-    await anya.sees(f"кот{words}пёс")
+    await anya.say(f"кот{text}пёс")
+    await anya.sees(f"кот{text}пёс")
 
 
-async def test_service_messages_are_passed_over(bot_env: BotEnv) -> None:
-    """What Telegram itself writes into a chat gets no answer, and neither does an edited message."""
+async def test_service_messages_are_ignored(bot_env: BotEnv) -> None:
+    """A service message of Telegram gets no answer, and neither does an edited message."""
     anya = bot_env.person()
     await anya.write(pinned_message={"message_id": 1, "date": 0, "chat": {"id": ANYA, "type": "private"}})
     await anya.write(delete_chat_photo=True)
@@ -88,12 +90,12 @@ async def test_service_messages_are_passed_over(bot_env: BotEnv) -> None:
     assert len([one for one in await anya.messages() if not one.get("outgoing")]) == 1
 
 
-async def test_an_album_it_cannot_use_is_answered_once(bot_env: BotEnv) -> None:
-    """Clips or files that are no pictures, sent together, are one message to the person: they get one answer."""
+async def test_an_album_that_can_not_be_used_is_answered_once(bot_env: BotEnv) -> None:
+    """Videos or files that are not images, sent as an album, get one answer."""
     anya = bot_env.person()
-    clip = {"video": {**FILE, "width": 9, "height": 9, "duration": 3}}
+    video = {"video": {**FILE, "width": 9, "height": 9, "duration": 3}}
     for number in range(4):
-        await anya.write(**clip, media_group_id="77")
+        await anya.write(**video, media_group_id="77")
         heic = {**FILE, "mime_type": "image/heic", "file_name": f"{number}.heic"}
         await anya.write(document=heic, media_group_id="78")
     await anya.say("/balance")
@@ -101,21 +103,21 @@ async def test_an_album_it_cannot_use_is_answered_once(bot_env: BotEnv) -> None:
     told = [words_of(one) for one in await anya.messages() if not one.get("outgoing")]
     assert len([one for one in told if "Из видео пока ничего" in one]) == 1
     assert len(told) == 3, told
-    await anya.write(**clip, media_group_id="79")
+    await anya.write(**video, media_group_id="79")
     await anya.sees("Из видео пока ничего", new=True)
 
 
-async def test_unknown_commands(bot_env: BotEnv) -> None:
-    """A command that does not exist, an administrator's one too, is answered with where the real ones are."""
+async def test_unknown_commands_are_answered(bot_env: BotEnv) -> None:
+    """A command that does not exist, or that only admins may use, is answered with a pointer to /help."""
     anya = bot_env.person()
     for command in ("/foo", "/START_NOW", "/", "/admin", "/stats", "/grant 1001 1000", "/refund x", "/maintenance on"):
         await anya.say(command)
         await anya.sees("Такой команды нет", new=True)
-    await nothing_was_ordered(bot_env)
+    await assert_nothing_opened(bot_env)
 
 
 async def test_every_command_and_menu_button_answers(bot_env: BotEnv) -> None:
-    """All listed commands and all buttons of the main menu lead somewhere, in both languages."""
+    """All listed commands and all buttons of the main menu, in both languages, get an answer."""
     anya = bot_env.person()
     for command in ("start", "image", "video", "balance", "topup", "history", "language", "cancel", "help"):
         await anya.say(f"/{command}")
@@ -123,11 +125,11 @@ async def test_every_command_and_menu_button_answers(bot_env: BotEnv) -> None:
     for word in ("🎨 Картинка", "🎬 Клип", "💰 Баланс", "🗂 История", "❓ Помощь", "🎨 Picture", "❓ Help"):
         await anya.say(word)
         await anya.sees("", new=True)
-    await nothing_was_ordered(bot_env)
+    await assert_nothing_opened(bot_env)
 
 
 async def test_help_names_every_command(bot_env: BotEnv) -> None:
-    """An unknown command is answered with "all commands: /help", so all that the menu lists stand there."""
+    """An unknown command is answered with "all commands: /help", so /help names every command of the menu."""
     anya, bob = bot_env.person(), bot_env.person(BOB)
     await anya.say("/help")
     await bob.say("/help")
@@ -135,15 +137,15 @@ async def test_help_names_every_command(bot_env: BotEnv) -> None:
         assert [name for name in PEOPLE if f"/{name} " not in said] == ["start", "help"]
 
 
-async def test_a_newcomer_is_greeted_by_name(bot_env: BotEnv) -> None:
-    """The name is the person's own text: markup in it is shown, not obeyed."""
+async def test_a_new_person_is_greeted_by_name(bot_env: BotEnv) -> None:
+    """The name is a text of the person: tags in it are shown, not interpreted."""
     ira = await bot_env.newcomer("<b>Ира</b> & Ко")
     await ira.say("/start ref_42")
     assert "<b>Ира</b> & Ко" in words_of(await ira.sees("Здравствуйте"))
 
 
-async def test_a_button_of_another_age(bot_env: BotEnv) -> None:
-    """Data that no button of ours holds gets a polite answer on the tap."""
+async def test_unknown_callback_data_is_answered(bot_env: BotEnv) -> None:
+    """Callback data that no button of ours has is answered politely and changes nothing."""
     anya = bot_env.person()
     await anya.say("/start")
     await anya.sees("Напишите, что нарисовать")
@@ -168,11 +170,11 @@ async def test_a_button_of_another_age(bot_env: BotEnv) -> None:
         answer = await anya.press_raw(data)
         assert "Traceback" not in answer
         assert "Номер ошибки" not in answer, data
-    await nothing_was_ordered(bot_env)
+    await assert_nothing_opened(bot_env)
 
 
-async def test_a_tap_whose_message_is_no_longer_accessible(bot_env: BotEnv) -> None:
-    """Telegram may tell no more of an old message than its number: the answer comes in a new one."""
+async def test_a_tap_on_an_inaccessible_message_is_answered(bot_env: BotEnv) -> None:
+    """Of a very old message Telegram tells only the id: the answer is a new message."""
     anya = bot_env.person()
     await anya.say("рыжая лиса")
     await anya.sees("рыжая лиса", new=True)
@@ -188,8 +190,8 @@ async def test_a_tap_whose_message_is_no_longer_accessible(bot_env: BotEnv) -> N
     assert fresh["message_id"] != card["message_id"]
 
 
-async def test_in_a_group_it_says_where_it_works(bot_env: BotEnv) -> None:
-    """A command in a group gets one pointer to the private chat; other talk there is none of its business."""
+async def test_a_command_in_a_group_gets_a_link_to_the_private_chat(bot_env: BotEnv) -> None:
+    """A command in a group is answered once; other messages there are ignored."""
     chat = {"id": -100500, "type": "supergroup", "title": "Друзья"}
     sender = {"id": BOB, "is_bot": False, "first_name": "Bob", "language_code": "en"}
     for number, text in enumerate(("hello all", "/start", "/image"), start=1):
@@ -207,7 +209,7 @@ async def test_in_a_group_it_says_where_it_works(bot_env: BotEnv) -> None:
 
 
 async def test_too_many_messages_get_one_warning(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Beyond the limit the person is told once how long to wait; options stay comfortable."""
+    """Above the limit the person is told once how long to wait; buttons of options are not limited."""
     async with open_bot_env(sandbox, tmp_path, RATE_LIMIT_PER_MINUTE="3") as bot_env:
         anya = bot_env.person()
         for number in range(6):
@@ -222,8 +224,8 @@ async def test_too_many_messages_get_one_warning(sandbox: Sandbox, tmp_path: Pat
             await anya.press("Назад")
 
 
-async def test_somebody_banned_is_told_once(bot_env: BotEnv) -> None:
-    """A closed shop answers politely, not at every message, and every tap gets its answer."""
+async def test_a_banned_person_is_told_once(bot_env: BotEnv) -> None:
+    """A banned person is told once, not at every message; every tap is answered."""
     anya = bot_env.person()
     await anya.say("/start")
     await anya.sees("Напишите, что нарисовать")
@@ -238,8 +240,8 @@ async def test_somebody_banned_is_told_once(bot_env: BotEnv) -> None:
     assert "Создать" in labels_of(await anya.sees("белая лиса", new=True))[0]
 
 
-async def test_a_fault_of_ours_has_a_number_and_no_details(bot_env: BotEnv, caplog: pytest.LogCaptureFixture) -> None:
-    """What nobody foresaw: an apology with an incident number that stands in the log, and nothing of the inside."""
+async def test_an_error_of_ours_has_a_number_and_no_details(bot_env: BotEnv, caplog: pytest.LogCaptureFixture) -> None:
+    """An unexpected error is answered with an apology, without details of the error, and is logged."""
     anya = bot_env.person()
 
     def spoil(tx: Tx) -> None:
@@ -255,8 +257,8 @@ async def test_a_fault_of_ours_has_a_number_and_no_details(bot_env: BotEnv, capl
     assert [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-async def test_a_flood_of_taps_does_not_stop_others(bot_env: BotEnv) -> None:
-    """One person's hundred taps at once are cut short; somebody else is served meanwhile."""
+async def test_a_flood_of_taps_does_not_delay_others(bot_env: BotEnv) -> None:
+    """Of a hundred taps at once most are refused, and another person is answered meanwhile."""
     anya, bob = bot_env.person(), bot_env.person(BOB)
     await anya.say("рыжая лиса")
     await anya.sees("рыжая лиса", new=True)
@@ -275,30 +277,30 @@ async def test_a_flood_of_taps_does_not_stop_others(bot_env: BotEnv) -> None:
     await anya.sees("Как это работает", new=True)
 
 
-async def test_the_menu_lists_commands_for_people_and_administrators(bot_env: BotEnv) -> None:
-    """Commands are set per language and for administrators; a second start of the bot, or of a chat, sends nothing."""
+async def test_the_command_lists_are_sent_once(bot_env: BotEnv) -> None:
+    """Lists are set for each language and for admins; a second start of the bot, or a second /start, sends nothing."""
     oleg = bot_env.person(ADMIN)
 
-    async def all_sent() -> bool:  # one list after the other; what was sent is noted after the last
+    async def all_sent() -> bool:  # the flag is written after the last list
         return bool(await bot_env.db.read(flag_rows.get, FLAG))
 
     await until(all_sent, what="the commands")
     before = bot_env.sandbox.calls("telegram", "setMyCommands")
     assert not await set_commands(bot_env.shop.bot, {ADMIN}, db=bot_env.db, texts=bot_env.shop.texts)
     assert bot_env.sandbox.calls("telegram", "setMyCommands") == before
-    # The list was sent before Oleg ever wrote, so Telegram did not know his chat: his first word brings it.
+    # When the lists were sent, Oleg had no chat with the bot yet: his first /start sends his list.
     await oleg.say("/start")
 
     async def listed_for_oleg() -> bool:
         listed = {entry["command"] for entry in (await oleg._call("messages", verb="GET"))["commands"]}
         return {"start", "help", "grant", "refund"} <= listed
 
-    await until(listed_for_oleg, what="the administrator's commands")
-    await oleg.say("/help")  # answered when all that the first /start had to send is sent
+    await until(listed_for_oleg, what="the admin's commands")
+    await oleg.say("/help")  # it is answered after everything that the first /start had to send
     await oleg.sees("Как это работает", new=True)
     sent = bot_env.sandbox.calls("telegram", "setMyCommands")
-    for words, answer in (("/start", "на балансе"), ("/help", "Как это работает")):
-        await oleg.say(words)
+    for command, answer in (("/start", "на балансе"), ("/help", "Как это работает")):
+        await oleg.say(command)
         await oleg.sees(answer, new=True)
     assert bot_env.sandbox.calls("telegram", "setMyCommands") == sent
     anya = bot_env.person()
@@ -307,8 +309,8 @@ async def test_the_menu_lists_commands_for_people_and_administrators(bot_env: Bo
     assert "grant" not in {entry["command"] for entry in listed}
 
 
-async def test_nobody_waits_for_the_menu(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Telegram limits the setting of menus hard: a bot that starts answers people instead of waiting for that."""
+async def test_answers_do_not_wait_for_the_command_lists(sandbox: Sandbox, tmp_path: Path) -> None:
+    """When Telegram limits the setting of commands, a bot that has just started answers people all the same."""
     body = {"ok": False, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": 50}}
     sandbox.fault("telegram", "setMyCommands", status=429, body=body, times=9)
     async with open_bot_env(sandbox, tmp_path) as bot_env:

@@ -1,4 +1,4 @@
-"""The routers of the chat: whole copies, so that a process may build two bots."""
+"""The routers are copied, so that a process may build two bots."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_a_copied_router_keeps_its_middlewares_and_filters() -> None:
 
 
 def test_every_router_of_the_chat_can_be_copied() -> None:
-    """Each bot of a process has routers of its own, with every handler, flag and filter of the modules' routers."""
+    """Each bot of a process has its own routers, with every handler, flag and filter of the routers of the modules."""
     first, second = _routers(frozenset({1})), _routers(frozenset({2}))
     for one, other in zip(first, second, strict=True):
         assert one is not other

@@ -1,4 +1,4 @@
-"""Every sentence that the bot may need exists in both languages, takes the same arguments, and fits where it stands."""
+"""Every text that the bot uses exists in both languages, with the same arguments, and is short enough for its place."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def entries(language: str) -> dict[str, str]:
 
 
 def used() -> set[str]:
-    """Text ids written out in the bot's code, and those it builds from names of the domain."""
+    """The text ids in the code: those written out, and those built from the names of kinds, codes and commands."""
     keys: set[str] = set()
     for file in [*(ROOT / "handlers").rglob("*.py"), *(ROOT / "services").rglob("*.py")]:
         source = file.read_text(encoding="utf-8")
@@ -84,20 +84,20 @@ def used() -> set[str]:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_text_in_use_exists(language: str) -> None:
-    """No id of the code, written out or built, is missing in either language."""
+    """No text id of the code, written out or built, is missing in either language."""
     assert used() - set(entries(language)) == set()
 
 
-def test_both_languages_say_the_same_things() -> None:
-    """The same ids with the same arguments in Russian and in English (a plural may leave the number out)."""
+def test_both_languages_have_the_same_ids_and_arguments() -> None:
+    """Russian and English have the same ids with the same arguments."""
     russian, english = entries("ru"), entries("en")
     assert set(russian) == set(english)
     for key, body in russian.items():
         assert set(VARIABLE.findall(body)) == set(VARIABLE.findall(english[key])), key
 
 
-def test_every_failure_has_its_sentence() -> None:
-    """Each way in which a provider or the shop can fail is told in words chosen for it."""
+def test_every_failure_has_a_text() -> None:
+    """Every error code of a provider and of our own code is explained by a text."""
     ours = {"hold_timeout", "refunded_by_admin", "interrupted", "unknown_outcome", "photo_gone", "storage"}
     assert {code.value for code in ErrorCode} | ours == set(FAILURE_OF)
 
@@ -124,7 +124,7 @@ def faults(language: str, text: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_bot_speaks_with_one_voice(language: str) -> None:
-    """The bot is one person without a gender, and one thing has one word: people must not wonder who “we” are."""
+    """The bot writes as one person without a gender, never as “we”, and uses one word for one thing."""
     wrong = {key: found for key, body in entries(language).items() if (found := faults(language, body))}
     assert wrong == {}
 
@@ -145,13 +145,13 @@ def test_the_bot_speaks_with_one_voice(language: str) -> None:
     ],
 )
 def test_a_word_out_of_voice_is_found(language: str, text: str, wrong: set[str]) -> None:
-    """The rule above catches each kind of word that it names, and no other word that holds the same letters."""
+    """The rule finds each kind of word that it names, and no other word that contains the same letters."""
     assert set(faults(language, text)) == wrong
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_markup_is_closed(language: str) -> None:
-    """Every tag is one of Telegram's and is closed in turn: Telegram refuses a message whose markup is broken."""
+    """Every tag is one of Telegram's and is closed in order: Telegram refuses a message whose markup is broken."""
     for key, body in entries(language).items():
         open_tags: list[str] = []
         for closing, tag in TAG.findall(body):
@@ -165,7 +165,7 @@ def test_markup_is_closed(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_is_shown_without_markup_fits(language: str) -> None:
-    """Buttons and answers to taps show no markup; an answer has 200 characters, a button no more than a glance."""
+    """Buttons and answers to taps have no markup; an answer has at most 200 characters, a button far fewer."""
     texts = Texts(strict=True)
     for key in shown_plain():
         body = entries(language)[key]
@@ -175,7 +175,7 @@ def test_what_is_shown_without_markup_fits(language: str) -> None:
 
 
 def shown_plain() -> set[str]:
-    """Text ids that the bot's code shows where Telegram reads no markup."""
+    """Text ids that the code shows in a place without markup."""
     found: set[str] = set()
     for file in (ROOT / "handlers").rglob("*.py"):
         found |= set(re.findall(r"\bplain\(\s*\"([a-z][\w-]*)\"", file.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""The routes over real HTTP, cell by cell: what each answers, in which order it looks, and what it leaves behind."""
+"""The routes over real HTTP: which status each answers, in which order it checks, and what it stores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import gzip
 import json
 import logging
 from pathlib import Path
+from typing import TypedDict
 
 import pytest
 from hypothesis import strategies as st
@@ -37,9 +38,20 @@ from tests.support.route_fixture import (
 )
 from tests.support.sandbox_fixture import Sandbox
 
-STRANGER = {"YOOKASSA_WEBHOOK_CIDRS": "185.71.76.0/27"}
-SIGNED = {"KLING_WEBHOOK_SECRET": "whsec_a2V5"}
-OFF = {"YOOKASSA_SHOP_ID": "", "YOOKASSA_SECRET_KEY": "", "KLING_API_KEY": ""}
+
+class Env(TypedDict, total=False):
+    """Settings that a test changes."""
+
+    YOOKASSA_WEBHOOK_CIDRS: str
+    KLING_WEBHOOK_SECRET: str
+    YOOKASSA_SHOP_ID: str
+    YOOKASSA_SECRET_KEY: str
+    KLING_API_KEY: str
+
+
+ONE_NETWORK: Env = {"YOOKASSA_WEBHOOK_CIDRS": "185.71.76.0/27"}
+WITH_SENDERS: Env = {**ONE_NETWORK, "KLING_WEBHOOK_SECRET": "whsec_a2V5"}
+OFF: Env = {**ONE_NETWORK, "YOOKASSA_SHOP_ID": "", "YOOKASSA_SECRET_KEY": "", "KLING_API_KEY": ""}
 REFUSAL = {"yookassa": 403, "kling": 403, "telegram": 401}
 
 NOT_OF_THE_FORM = {
@@ -97,17 +109,17 @@ BAD_BODIES = [(rail, body) for rail in RAILS for body in [*NOT_JSON_OBJECTS, *NO
 
 
 @pytest.mark.parametrize("rail", RAILS)
-async def test_a_rail_that_is_off_is_not_there(sandbox: Sandbox, tmp_path: Path, rail: str) -> None:
-    """404 comes first: before the size, the sender and the form are looked at."""
-    async with opened(sandbox, tmp_path, **OFF, **STRANGER) as shop:
+async def test_a_webhook_that_is_off_is_404(sandbox: Sandbox, tmp_path: Path, rail: str) -> None:
+    """404 comes first, before size, sender and form are checked."""
+    async with opened(sandbox, tmp_path, **OFF) as shop:
         for body in (good(rail), b"junk", b"x" * (LIMITS[rail] + 1)):
             assert await deliver(shop, rail, body) == 404
         assert await inbox_rows(shop) == []
 
 
 @pytest.mark.parametrize("rail", RAILS)
-async def test_a_body_may_have_the_limit_and_not_a_byte_more(sandbox: Sandbox, tmp_path: Path, rail: str) -> None:
-    """The limit itself passes, one byte more is 413; whether the length was announced or not."""
+async def test_a_body_has_at_most_the_limit(sandbox: Sandbox, tmp_path: Path, rail: str) -> None:
+    """A body of exactly the limit is accepted, one byte more is 413, with and without a Content-Length."""
     async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
         full = padded(good(rail), LIMITS[rail])
         assert await deliver(shop, rail, full) == 200
@@ -119,8 +131,8 @@ async def test_a_body_may_have_the_limit_and_not_a_byte_more(sandbox: Sandbox, t
 
 @pytest.mark.parametrize("rail", RAILS)
 async def test_a_body_too_large_is_refused_before_its_sender(sandbox: Sandbox, tmp_path: Path, rail: str) -> None:
-    """413 before 403 and 401, and a huge length is refused without waiting for a byte of it."""
-    async with opened(sandbox, tmp_path, heard=open_heard(), **STRANGER, **SIGNED) as shop:
+    """413 comes before 403 and 401, and a huge Content-Length is refused without waiting for the body."""
+    async with opened(sandbox, tmp_path, heard=open_heard(), **WITH_SENDERS) as shop:
         assert await deliver(shop, rail, b"x" * (LIMITS[rail] + 1), {}) == 413
         head = f"POST {path(rail)} HTTP/1.1\nHost: x\nContent-Length: 1000000000000\n"
         assert await raw_status(shop, head) == 413
@@ -130,15 +142,15 @@ async def test_a_body_too_large_is_refused_before_its_sender(sandbox: Sandbox, t
 async def test_a_wrong_sender_is_refused_before_the_body_is_read_as_json(
     sandbox: Sandbox, tmp_path: Path, rail: str
 ) -> None:
-    """403 (Telegram: 401) before 400, and nothing is written down."""
-    async with opened(sandbox, tmp_path, heard=open_heard(), **STRANGER, **SIGNED) as shop:
+    """403 (Telegram: 401) comes before 400, and nothing is stored."""
+    async with opened(sandbox, tmp_path, heard=open_heard(), **WITH_SENDERS) as shop:
         for body in (good(rail), b"junk", b""):
             assert await deliver(shop, rail, body, {}) == REFUSAL[rail]
         assert await inbox_rows(shop) == []
 
 
-async def test_a_body_not_of_the_form_is_400_and_leaves_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Arrays, deep nests, broken UTF-8, wrong types, absurd ids: 400 for each, no row, no crash in the log."""
+async def test_a_body_of_a_wrong_form_is_400_and_not_stored(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Arrays, deep nesting, broken UTF-8, wrong types, absurd ids: each is 400, and none is stored."""
     async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
         answers = {(rail, body[:60]): await deliver(shop, rail, body) for rail, body in BAD_BODIES}
         assert {case: status for case, status in answers.items() if status != 400} == {}
@@ -147,10 +159,10 @@ async def test_a_body_not_of_the_form_is_400_and_leaves_nothing(sandbox: Sandbox
 
 @pytest.mark.parametrize("rail", RAILS)
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-async def test_a_body_that_does_not_unpack_is_a_bad_request(
+async def test_a_body_that_can_not_be_decompressed_is_400(
     sandbox: Sandbox, tmp_path: Path, rail: str, encoding: str
 ) -> None:
-    """Content-Encoding over bytes that are none: the sender's fault, told as such."""
+    """A wrong Content-Encoding is an error of the sender and gets 400."""
     async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
         headers = {**right_sender(rail), "Content-Encoding": encoding, "Connection": "close"}
         assert await deliver(shop, rail, b"this is not packed at all", headers) == 400
@@ -158,8 +170,8 @@ async def test_a_body_that_does_not_unpack_is_a_bad_request(
 
 
 @pytest.mark.parametrize("rail", RAILS)
-async def test_a_packed_body_is_counted_unpacked(sandbox: Sandbox, tmp_path: Path, rail: str) -> None:
-    """A small packet that unpacks to more than the limit is refused."""
+async def test_a_compressed_body_is_counted_decompressed(sandbox: Sandbox, tmp_path: Path, rail: str) -> None:
+    """A small body that becomes larger than the limit when decompressed is refused."""
     async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
         headers = {**right_sender(rail), "Content-Encoding": "gzip", "Connection": "close"}
         bomb = gzip.compress(padded(good(rail), LIMITS[rail] * 20))
@@ -170,7 +182,7 @@ async def test_a_packed_body_is_counted_unpacked(sandbox: Sandbox, tmp_path: Pat
 
 @pytest.mark.parametrize("rail", RAILS)
 async def test_what_is_answered_with_200_is_written_down(sandbox: Sandbox, tmp_path: Path, rail: str) -> None:
-    """One committed row for each notification, and a repeat is 200 on the same row."""
+    """Each notification has one committed row, and a repeat is 200 and adds no row."""
     async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
         for number in (1, 2, 1, 1):
             assert await deliver(shop, rail, good(rail, number)) == 200
@@ -183,7 +195,7 @@ async def test_what_is_answered_with_200_is_written_down(sandbox: Sandbox, tmp_p
 async def test_what_can_not_be_written_down_is_500_and_nothing_is_lost(
     sandbox: Sandbox, tmp_path: Path, rail: str
 ) -> None:
-    """While the disk is gone each try is a bare 500; when it is back the same notification is taken."""
+    """While the database is away each attempt is 500 without details; later the same notification is accepted."""
     folder, away = tmp_path / "disk", tmp_path / "away"
     folder.mkdir()
     async with opened(sandbox, folder, heard=open_heard()) as shop:
@@ -203,7 +215,7 @@ async def test_what_can_not_be_written_down_is_500_and_nothing_is_lost(
 async def test_money_survives_a_database_that_was_away_when_the_notification_came(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """500 while no row can be written, and the repeat of the notification credits once."""
+    """The notification is 500 while no row can be written; sent again later, it credits once."""
     async with opened(sandbox, tmp_path) as shop:
         order = await shop.open_payment()
         await shop.pay(order)
@@ -224,16 +236,16 @@ async def test_money_survives_a_database_that_was_away_when_the_notification_cam
 
 
 @pytest.mark.parametrize("event", ["payment.succeeded", "refund.succeeded", "payout.succeeded", "deal.closed", "😀"])
-async def test_unknown_events_and_payments_are_200_and_move_nothing(payment_env: PaymentEnv, event: str) -> None:
-    """What we do not know is acknowledged, so that the sender rests, and changes no row of money."""
+async def test_unknown_events_and_payments_are_200_and_change_nothing(payment_env: PaymentEnv, event: str) -> None:
+    """Unknown events are acknowledged, so that the sender stops, and change no row about money."""
     before = await snapshot(payment_env.db)
     assert await payment_env.notify(event, "00000000-0000-5000-8000-000000000000", amount={"value": "1e9"}) == 200
     await payment_env.acted()
     assert await snapshot(payment_env.db) == before
 
 
-async def test_a_kling_callback_of_an_unknown_task_moves_nothing(payment_env: PaymentEnv) -> None:
-    """Whoever names a task that is not ours is thanked, and no job changes."""
+async def test_a_kling_callback_about_an_unknown_task_changes_nothing(payment_env: PaymentEnv) -> None:
+    """A callback about a task that is not ours is 200, and no job changes."""
     before = await snapshot(payment_env.db)
     body = {"id": "1", "external_id": "\ud800", "status": "succeed", "outputs": [{"url": "https://evil.example/x"}]}
     assert await deliver(payment_env, "kling", json.dumps(body).encode()) == 200
@@ -241,13 +253,13 @@ async def test_a_kling_callback_of_an_unknown_task_moves_nothing(payment_env: Pa
     assert await snapshot(payment_env.db) == before
 
 
-async def test_a_kling_callback_only_brings_our_own_look_forward(payment_env: PaymentEnv) -> None:
-    """The callback says that the clip is done and where: we look sooner, and believe not a word of it."""
+async def test_a_kling_callback_only_makes_the_job_due_for_a_poll(payment_env: PaymentEnv) -> None:
+    """Its status and its address of a result are not used: we poll Kling sooner, and nothing else changes."""
     await payment_env.db.add_balance(1, 100_000, key="a", reason="gift")
-    order = job_rows.NewJob(
+    new_job = job_rows.NewJob(
         id="clip", user_id=1, type=JobType.VIDEO, model="m", prompt="a fox", params={}, price=4_500, hold_ms=600_000
     )
-    await payment_env.db.write(job_rows.start, order, max_active=3)
+    await payment_env.db.write(job_rows.start, new_job, max_active=3)
     job = await payment_env.db.write(job_rows.claim, "clip", JobStep.SUBMIT)
     assert job is not None
     await payment_env.db.write(call_rows.begin_call, "clip", job.attempt, provider="kling", model="m")
@@ -261,10 +273,10 @@ async def test_a_kling_callback_only_brings_our_own_look_forward(payment_env: Pa
         assert (waiting.id, waiting.step, waiting.external_url) == ("clip", JobStep.WATCH, None)
 
 
-async def test_a_sender_who_leaves_in_the_middle_changes_nothing(
+async def test_a_sender_who_hangs_up_changes_nothing(
     sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Half a body and a closed line: no row, no cry in the log, and the next request is served as ever."""
+    """Half a body and a closed connection: no row, no warning in the log, and the next request is served."""
     async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
         port = int(shop.url.rpartition(":")[2])
         for rail in RAILS:
@@ -274,7 +286,7 @@ async def test_a_sender_who_leaves_in_the_middle_changes_nothing(
             head = f"POST {path(rail)} HTTP/1.1\r\nHost: x\r\n{secret}Content-Length: {len(body) + 1}\r\n\r\n"
             writer.write(head.encode() + body)
             await writer.drain()
-            await asyncio.sleep(0.05)  # its route waits for the rest by now
+            await asyncio.sleep(0.05)  # now its route waits for the rest
             writer.close()
             await writer.wait_closed()
         assert await inbox_rows(shop) == []
@@ -282,10 +294,8 @@ async def test_a_sender_who_leaves_in_the_middle_changes_nothing(
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_an_update_is_in_the_inbox_before_its_handler_ends_and_survives_a_crash(
-    sandbox: Sandbox, tmp_path: Path, clock: Clock
-) -> None:
-    """200 means durable: the process dies inside the handler, and the next one handles the update, once."""
+async def test_an_update_survives_a_crash_of_its_handler(sandbox: Sandbox, tmp_path: Path, clock: Clock) -> None:
+    """The update is stored before it is answered: when the process dies, the next one handles it, once."""
     hung = Heard()
     async with opened(sandbox, tmp_path, heard=hung, clock=clock) as shop:
         assert await deliver(shop, "telegram", good("telegram")) == 200
@@ -309,8 +319,8 @@ async def test_an_update_is_in_the_inbox_before_its_handler_ends_and_survives_a_
         assert await inbox_rows(shop) == [("telegram", "1", False)]
 
 
-async def test_a_crowd_at_one_door_keeps_nobody_waiting_at_another(sandbox: Sandbox, tmp_path: Path) -> None:
-    """As many notifications under way as may be: people's updates are handled, and a crowd of those lets buyers by."""
+async def test_notifications_of_one_source_do_not_delay_another(sandbox: Sandbox, tmp_path: Path) -> None:
+    """With all background tasks of YooKassa busy updates are handled; with all of Telegram busy, those about money."""
     heard = open_heard()
     checkout = {"id": "1", "currency": "XTR", "total_amount": 9, "invoice_payload": "st-1"}
     buyer = {"update_id": 9, "pre_checkout_query": {**checkout, "from": {"id": 7, "is_bot": False, "first_name": "A"}}}
@@ -320,11 +330,11 @@ async def test_a_crowd_at_one_door_keeps_nobody_waiting_at_another(sandbox: Sand
         async def hang() -> None:
             await never.wait()
 
-        for rail, said in (("yookassa", b""), ("telegram", json.dumps(buyer).encode())):
+        for source, body in (("yookassa", b""), ("telegram", json.dumps(buyer).encode())):
             for _ in range(MAX_BACKGROUND + 1):
-                shop.context.spawn(rail, hang())
+                shop.context.spawn(source, hang())
             heard.arrived.clear()
-            assert await deliver(shop, "telegram", said or good("telegram")) == 200
+            assert await deliver(shop, "telegram", body or good("telegram")) == 200
             await asyncio.wait_for(heard.arrived.wait(), timeout=10)
         assert len(shop.context.background) == 2 * MAX_BACKGROUND
         never.set()
@@ -341,10 +351,8 @@ async def test_a_crowd_at_one_door_keeps_nobody_waiting_at_another(sandbox: Sand
         b'{"update_id":1}',
     ],
 )
-async def test_an_update_nobody_can_read_is_over_after_one_try(
-    sandbox: Sandbox, tmp_path: Path, clock: Clock, body: bytes
-) -> None:
-    """An update that can't be understood is acknowledged, dropped, and does not come again for ever."""
+async def test_an_unreadable_update_is_dropped(sandbox: Sandbox, tmp_path: Path, clock: Clock, body: bytes) -> None:
+    """An update that can't be parsed is acknowledged and does not come again."""
     async with opened(sandbox, tmp_path, heard=open_heard(), clock=clock) as shop:
         assert await deliver(shop, "telegram", body) == 200
         await shop.acted()
@@ -354,13 +362,13 @@ async def test_an_update_nobody_can_read_is_over_after_one_try(
 
 
 async def test_health_says_that_the_process_lives(payment_env: PaymentEnv) -> None:
-    """/health needs nothing but the process."""
+    """/health answers 200 and asks nothing else."""
     async with payment_env.sandbox.http.get(f"{payment_env.url}/health") as answer:
         assert (answer.status, await answer.json()) == (200, {"status": "ok"})
 
 
-async def test_ready_names_what_does_not_answer(sandbox: Sandbox, tmp_path: Path) -> None:
-    """/ready is 200 when every check is content, and 503 with the reasons of those that are not."""
+async def test_ready_names_the_checks_that_fail(sandbox: Sandbox, tmp_path: Path) -> None:
+    """/ready is 200 when every check passes, else 503 with the reasons."""
 
     async def fine() -> str | None:
         return None
@@ -380,7 +388,7 @@ async def test_ready_names_what_does_not_answer(sandbox: Sandbox, tmp_path: Path
 
 
 async def test_metrics_are_prometheus_text(sandbox: Sandbox, tmp_path: Path) -> None:
-    """/metrics is plain text of the exposition format."""
+    """/metrics is plain text in the format of Prometheus."""
     async with opened(sandbox, tmp_path) as shop, sandbox.http.get(f"{shop.url}/metrics") as answer:
         assert answer.status == 200
         assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -388,7 +396,7 @@ async def test_metrics_are_prometheus_text(sandbox: Sandbox, tmp_path: Path) -> 
 
 
 async def test_other_methods_and_paths_are_refused(payment_env: PaymentEnv) -> None:
-    """A webhook is POST only, and nothing else is there."""
+    """A webhook accepts POST only; other paths are 404."""
     for rail in RAILS:
         async with payment_env.sandbox.http.get(payment_env.url + path(rail)) as answer:
             assert answer.status == 405
@@ -425,7 +433,7 @@ BODIES = (
 
 
 async def test_no_body_whatever_makes_a_500_or_moves_money(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Any bytes, from a trusted sender even: an answer of the contract, no stack trace, no row of money."""
+    """Any bytes, even from a trusted sender, get 200 or 400 without a stack trace, and change no row about money."""
     async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
         before = await snapshot(shop.db)
         bodies = drawn(BODIES, 150)
@@ -445,8 +453,8 @@ async def test_no_body_whatever_makes_a_500_or_moves_money(sandbox: Sandbox, tmp
 EVERY_ROUTE = [("GET", "/health"), ("GET", "/ready"), ("GET", "/metrics"), *(("POST", path(rail)) for rail in RAILS)]
 
 
-async def test_these_are_all_routes(sandbox: Sandbox, tmp_path: Path) -> None:
-    """What the tests below go through is what the bot serves: a new route joins them."""
+async def test_every_route_is_in_the_list(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The list that the tests below go through has every route of the bot."""
     async with opened(sandbox, tmp_path) as shop:
         routes = [
             (one.method, one.resource.canonical)
@@ -468,7 +476,7 @@ MALFORMED = [
 async def test_a_bad_request_to_any_route_is_refused_and_changes_nothing(
     sandbox: Sandbox, tmp_path: Path, verb: str, route: str
 ) -> None:
-    """Another verb, no HTTP at all, heads that lie or never end: a 4xx without a word of ours, and no row."""
+    """Another method, broken HTTP, wrong or endless headers: a 4xx without details, and nothing stored."""
     async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
         before = await snapshot(shop.db)
         for other in {"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"} - {verb}:
@@ -481,8 +489,8 @@ async def test_a_bad_request_to_any_route_is_refused_and_changes_nothing(
 
 
 @pytest.mark.parametrize("route", [route for verb, route in EVERY_ROUTE if verb == "GET"])
-async def test_what_only_tells_is_not_moved_by_a_body(sandbox: Sandbox, tmp_path: Path, route: str) -> None:
-    """A question with a body, huge, endless or broken: answered without waiting for it, nothing written."""
+async def test_a_body_sent_to_a_get_route_is_ignored(sandbox: Sandbox, tmp_path: Path, route: str) -> None:
+    """A GET with a body is answered without waiting for the body, and nothing is stored."""
     async with opened(sandbox, tmp_path) as shop:
         before = await snapshot(shop.db)
         for length in ("5", "10000000000"):
@@ -490,11 +498,11 @@ async def test_what_only_tells_is_not_moved_by_a_body(sandbox: Sandbox, tmp_path
         assert await snapshot(shop.db) == before
 
 
-async def test_a_body_that_drips_is_given_up(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Ten seconds for a body, however its bytes come; nothing of it stays."""
+async def test_a_slow_body_is_408(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A body has ten seconds, however its bytes arrive; nothing of it is stored."""
     async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
 
-        async def dripping(rail: str) -> int:
+        async def send_slowly(rail: str) -> int:
             reader, writer = await asyncio.open_connection("127.0.0.1", int(shop.url.rpartition(":")[2]))
             secret = "".join(f"{name}: {value}\r\n" for name, value in right_sender(rail).items())
             writer.write(f"POST {path(rail)} HTTP/1.1\r\nHost: x\r\n{secret}Content-Length: 500\r\n\r\n".encode())
@@ -506,5 +514,5 @@ async def test_a_body_that_drips_is_given_up(sandbox: Sandbox, tmp_path: Path) -
             writer.close()
             return int((await answer).split()[1])
 
-        assert await asyncio.gather(*map(dripping, RAILS)) == [408, 408, 408]
+        assert await asyncio.gather(*map(send_slowly, RAILS)) == [408, 408, 408]
         assert await inbox_rows(shop) == []

@@ -1,4 +1,4 @@
-"""Who may tell us things: YooKassa by its address, Kling by its signature, Telegram by its secret."""
+"""How the senders of webhooks are known: YooKassa by address, Kling by signature, Telegram by a secret."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ OLD, NEW = ("whsec_" + base64.b64encode(word).decode() for word in (b"the old se
 PROXIES = "127.0.0.1, 10.0.0.0/8, fd00::/8"
 
 
-def standing(address: str | tuple[str, ...]) -> str:
-    """The header lines of a request that came by these hops."""
+def forwarded_for(address: str | tuple[str, ...]) -> str:
+    """The X-Forwarded-For lines of a request that came through these addresses."""
     lines = (address,) if isinstance(address, str) else address
     return "".join(f"X-Forwarded-For: {line}\n" for line in lines)
 
 
-async def hooked(shop: PaymentEnv, lines: str) -> int:
+async def notify(shop: PaymentEnv, lines: str) -> int:
     body = good("yookassa")
     return await raw_status(
         shop, f"POST /webhooks/yookassa HTTP/1.1\nHost: x\n{lines}Content-Length: {len(body)}\n", body
@@ -47,9 +47,9 @@ async def hooked(shop: PaymentEnv, lines: str) -> int:
 async def test_nobody_but_our_proxies_is_believed_about_an_address(
     sandbox: Sandbox, tmp_path: Path, forwarded: str | tuple[str, ...]
 ) -> None:
-    """Without TRUSTED_PROXIES the socket's peer counts, whatever X-Forwarded-For says."""
+    """Without TRUSTED_PROXIES only the socket's peer counts, whatever X-Forwarded-For says."""
     async with opened(sandbox, tmp_path, YOOKASSA_WEBHOOK_CIDRS=YOOKASSA_SENDERS) as shop:
-        assert await hooked(shop, standing(forwarded)) == 403
+        assert await notify(shop, forwarded_for(forwarded)) == 403
         assert await inbox_rows(shop) == []
 
 
@@ -83,18 +83,18 @@ async def test_nobody_but_our_proxies_is_believed_about_an_address(
         ("," * 3000, 403),
     ],
 )
-async def test_behind_our_proxies_the_last_stranger_is_the_sender(
+async def test_with_trusted_proxies_the_last_other_address_is_the_sender(
     sandbox: Sandbox, tmp_path: Path, forwarded: str | tuple[str, ...], status: int
 ) -> None:
-    """The chain is read from its right end; the first address that is no proxy of ours must be on the list."""
+    """The addresses are read from the right end; the first that is not a trusted proxy must be on the list."""
     async with opened(sandbox, tmp_path, YOOKASSA_WEBHOOK_CIDRS=YOOKASSA_SENDERS, TRUSTED_PROXIES=PROXIES) as shop:
-        assert await hooked(shop, standing(forwarded)) == status
+        assert await notify(shop, forwarded_for(forwarded)) == status
 
 
-async def test_an_address_list_of_everybody_lets_everybody_knock(sandbox: Sandbox, tmp_path: Path) -> None:
-    """0.0.0.0/0 and ::/0 switch the list off, for shops behind a service that hides the sender."""
+async def test_a_list_of_all_addresses_accepts_every_sender(sandbox: Sandbox, tmp_path: Path) -> None:
+    """0.0.0.0/0 and ::/0 switch the check off, for a bot behind a service that hides the sender."""
     async with opened(sandbox, tmp_path, YOOKASSA_WEBHOOK_CIDRS="0.0.0.0/0,::/0") as shop:
-        assert await hooked(shop, standing("6.6.6.6")) == 200
+        assert await notify(shop, forwarded_for("6.6.6.6")) == 200
 
 
 def signed(body: bytes, *secrets: str, at: float | None = None, delivery: str = "msg_1") -> dict[str, str]:
@@ -121,8 +121,8 @@ async def signing(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[PaymentEnv]
         yield shop
 
 
-async def test_a_callback_signed_with_the_secret_is_taken(signing: PaymentEnv) -> None:
-    """The right secret, alone or beside the one it replaces, in either order."""
+async def test_a_callback_signed_with_the_secret_is_accepted(signing: PaymentEnv) -> None:
+    """The right signature is accepted, alone or together with one of the old secret, in either order."""
     body = good("kling")
     for headers in (signed(body, NEW), signed(body, OLD, NEW), signed(body, NEW, OLD)):
         assert await deliver(signing, "kling", body, headers) == 200
@@ -147,14 +147,14 @@ FORGERIES: Mapping[str, Callable[[dict[str, str]], dict[str, str]]] = {
 
 @pytest.mark.parametrize("forgery", FORGERIES)
 async def test_a_callback_without_a_good_fresh_signature_is_refused(signing: PaymentEnv, forgery: str) -> None:
-    """No, wrong, borrowed, stale or garbled signature: 403, nothing written."""
+    """A missing, wrong, stolen, old or malformed signature is 403, and nothing is stored."""
     headers = FORGERIES[forgery](signed(good("kling"), NEW))
     assert await deliver(signing, "kling", good("kling"), headers) == 403
     assert await inbox_rows(signing) == []
 
 
-async def test_without_a_secret_callbacks_are_taken_as_hints(sandbox: Sandbox, tmp_path: Path) -> None:
-    """No KLING_WEBHOOK_SECRET: everybody may hint, for a hint only brings our own look forward."""
+async def test_without_a_secret_every_callback_is_accepted(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Without KLING_WEBHOOK_SECRET every sender is accepted: a callback only makes us poll sooner."""
     async with opened(sandbox, tmp_path) as shop:
         assert await deliver(shop, "kling", good("kling"), {}) == 200
 
@@ -174,7 +174,7 @@ async def test_without_a_secret_callbacks_are_taken_as_hints(sandbox: Sandbox, t
     ],
 )
 async def test_an_update_without_the_secret_is_refused(sandbox: Sandbox, tmp_path: Path, line: str) -> None:
-    """A missing or wrong secret is 401, whatever bytes it is made of."""
+    """A missing or wrong secret is 401, whatever bytes it has."""
     async with opened(sandbox, tmp_path, heard=open_heard()) as shop:
         body = good("telegram")
         head = f"POST /webhooks/telegram HTTP/1.1\nHost: x\n{line}Content-Length: {len(body)}\n"
@@ -182,7 +182,7 @@ async def test_an_update_without_the_secret_is_refused(sandbox: Sandbox, tmp_pat
         assert await inbox_rows(shop) == []
 
 
-async def test_the_secret_lets_an_update_in(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_an_update_with_the_secret_is_handled(sandbox: Sandbox, tmp_path: Path) -> None:
     """With the secret the update reaches the handlers."""
     heard = open_heard()
     async with opened(sandbox, tmp_path, heard=heard) as shop:
@@ -193,11 +193,11 @@ async def test_the_secret_lets_an_update_in(sandbox: Sandbox, tmp_path: Path) ->
         assert heard.texts == ["hello 5"]
 
 
-async def test_a_secret_is_made_of_the_token_when_none_is_set(sandbox: Sandbox, tmp_path: Path) -> None:
-    """An empty TELEGRAM_WEBHOOK_SECRET is no open door: one derived from the token is asked for."""
+async def test_a_secret_is_derived_from_the_token_when_none_is_set(sandbox: Sandbox, tmp_path: Path) -> None:
+    """With an empty TELEGRAM_WEBHOOK_SECRET the update must have a secret derived from the token."""
     async with opened(sandbox, tmp_path, heard=open_heard(), TELEGRAM_WEBHOOK_SECRET="") as shop:
-        made = shop.context.settings.telegram_webhook_token
-        assert len(made) >= 32
+        derived = shop.context.settings.telegram_webhook_token
+        assert len(derived) >= 32
         assert await deliver(shop, "telegram", good("telegram"), {SECRET_HEADER: ""}) == 401
         assert await deliver(shop, "telegram", good("telegram"), {SECRET_HEADER: SECRET}) == 401
-        assert await deliver(shop, "telegram", good("telegram"), {SECRET_HEADER: made}) == 200
+        assert await deliver(shop, "telegram", good("telegram"), {SECRET_HEADER: derived}) == 200

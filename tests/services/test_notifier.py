@@ -1,4 +1,4 @@
-"""What people are owed arrives once, in order, whatever Telegram answers; nothing is generated again for it."""
+"""The messages of the outbox arrive once and in order, whatever Telegram answers; nothing is made again for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from database import ledger, outbox, schema
 from database import users as user_rows
 from database.models import Tx
 from database.rows import Job
-from tests.support.bot_env import ANYA, BotEnv, Person, labels_of, open_bot_env, until, words_of
+from tests.support.bot_env import ANYA, BotEnv, Json, Person, labels_of, open_bot_env, until, words_of
 from tests.support.sandbox_fixture import ADMIN, Sandbox
 
 NBSP = "\u00a0"
@@ -26,10 +26,10 @@ def refusal(status: int, description: str, **parameters: Any) -> dict[str, Any]:
     return {"status": status, "body": {**body, **({"parameters": parameters} if parameters else {})}}
 
 
-async def order(bot_env: BotEnv, anya: Person, words: str = "рыжая лиса") -> dict[str, Any]:
+async def start_job(bot_env: BotEnv, anya: Person, prompt: str = "рыжая лиса") -> Json:
     await bot_env.give(ANYA, 200)
-    await anya.say(words)
-    card = await anya.sees(words, new=True)
+    await anya.say(prompt)
+    card = await anya.sees(prompt, new=True)
     await anya.press("Создать", on=card)
     return card
 
@@ -53,7 +53,7 @@ async def delivered(bot_env: BotEnv) -> Job:
 
 
 async def kinds(anya: Person) -> list[str]:
-    """What the bot sent beside words, in order."""
+    """The kinds of the messages from the bot that are not texts, oldest first."""
     return [
         kind
         for message in await anya.messages()
@@ -63,9 +63,9 @@ async def kinds(anya: Person) -> list[str]:
 
 
 async def test_preview_and_original(bot_env: BotEnv) -> None:
-    """A picture comes as a preview with words and buttons, then quietly as the untouched original."""
+    """An image is sent as a preview with caption and buttons, then as the original file without a sound."""
     anya = bot_env.person()
-    await order(bot_env, anya)
+    await start_job(bot_env, anya)
     await delivered(bot_env)
     assert await kinds(anya) == ["photo", "document"]
     (photo,), (file,) = await anya.gets("photo"), await anya.gets("document")
@@ -86,13 +86,13 @@ async def test_preview_and_original(bot_env: BotEnv) -> None:
         refusal(500, "Internal Server Error"),
         refusal(429, "Too Many Requests: retry after 1", retry_after=1),
     ],
-    ids=["bad gateway", "broken line", "server error", "too many requests"],
+    ids=["bad gateway", "lost connection", "server error", "too many requests"],
 )
 async def test_the_original_is_sent_again_and_the_preview_is_not(bot_env: BotEnv, fault: dict[str, Any]) -> None:
-    """When the line breaks between preview and original, only what is missing is sent, and nothing is drawn again."""
+    """When sending fails between preview and original, only the original is sent again, and nothing is made again."""
     anya = bot_env.person()
     bot_env.sandbox.fault("telegram", "sendDocument", **fault)
-    await order(bot_env, anya)
+    await start_job(bot_env, anya)
     await delivered(bot_env)
     assert await kinds(anya) == ["photo", "document"]
     assert bot_env.sandbox.calls("gemini", "generateContent") == 1
@@ -107,34 +107,33 @@ async def test_the_original_is_sent_again_and_the_preview_is_not(bot_env: BotEnv
     ],
     ids=["bad gateway", "too many requests"],
 )
-async def test_a_result_does_not_wait_for_the_word_that_it_is_coming(bot_env: BotEnv, fault: dict[str, Any]) -> None:
-    """ "Sending a photo…" is only a courtesy: whatever Telegram says to it, the result goes out at once, at the first
-    try."""
+async def test_a_result_does_not_wait_for_the_chat_action(bot_env: BotEnv, fault: dict[str, Any]) -> None:
+    """Whatever Telegram answers to "sending a photo…", the result is sent at once, at the first attempt."""
     anya = bot_env.person()
     bot_env.sandbox.fault("telegram", "sendChatAction", **fault)
-    await order(bot_env, anya)
+    await start_job(bot_env, anya)
     await anya.gets("document", seconds=15)
     await delivered(bot_env)
     assert await kinds(anya) == ["photo", "document"]
     assert [row["attempts"] for row in await rows(bot_env) if row["kind"] == "result"] == [1]
 
 
-async def test_a_lost_answer_may_show_the_preview_twice_but_never_charges_twice(bot_env: BotEnv) -> None:
-    """Telegram has the preview but its answer is lost: a second copy is better than none."""
+async def test_a_lost_answer_may_repeat_the_preview_but_not_the_charge(bot_env: BotEnv) -> None:
+    """Telegram has the preview, but its answer is lost: the preview is sent again, and the job is charged once."""
     anya = bot_env.person()
     bot_env.sandbox.fault("telegram", "sendPhoto", drop="after")
-    await order(bot_env, anya)
+    await start_job(bot_env, anya)
     await delivered(bot_env)
     assert await kinds(anya) == ["photo", "photo", "document"]
     assert await bot_env.db.get_balance(ANYA) == 18_800
 
 
-@pytest.mark.parametrize("word", ["PHOTO_INVALID_DIMENSIONS", "IMAGE_PROCESS_FAILED"])
-async def test_a_picture_that_is_no_photo_for_telegram(bot_env: BotEnv, word: str) -> None:
-    """What Telegram does not take as a photo comes as a file alone, with the words and buttons on it."""
+@pytest.mark.parametrize("reason", ["PHOTO_INVALID_DIMENSIONS", "IMAGE_PROCESS_FAILED"])
+async def test_an_image_that_telegram_refuses_as_a_photo(bot_env: BotEnv, reason: str) -> None:
+    """An image that Telegram refuses as a photo is sent as a file only, with caption and buttons."""
     anya = bot_env.person()
-    bot_env.sandbox.fault("telegram", "sendPhoto", **refusal(400, f"Bad Request: {word}"))
-    await order(bot_env, anya)
+    bot_env.sandbox.fault("telegram", "sendPhoto", **refusal(400, f"Bad Request: {reason}"))
+    await start_job(bot_env, anya)
     await delivered(bot_env)
     (file,) = await anya.gets("document")
     assert "🎨 Картинка" in words_of(file)
@@ -143,7 +142,7 @@ async def test_a_picture_that_is_no_photo_for_telegram(bot_env: BotEnv, word: st
 
 
 async def test_a_result_too_large_for_telegram(bot_env: BotEnv) -> None:
-    """413: the person reads where the result is; it counts as not delivered, so the money would come back."""
+    """413: the person is told; the result counts as not delivered, so the money goes back when it expires."""
     anya = bot_env.person()
     bot_env.sandbox.fault("telegram", "sendVideo", **refusal(413, "Request Entity Too Large"))
     await bot_env.give(ANYA, 200)
@@ -163,16 +162,16 @@ async def test_a_result_too_large_for_telegram(bot_env: BotEnv) -> None:
 
 
 async def test_a_closed_chat_keeps_its_result(bot_env: BotEnv) -> None:
-    """Blocked while it was drawn: nothing is lost, and the result comes when the person is back."""
+    """A result for a person who has blocked the bot is kept, and sent when the person comes back."""
     anya = bot_env.person()
     bot_env.sandbox.fault("gemini", "generateContent", delay=1.0)
-    await order(bot_env, anya)
+    await start_job(bot_env, anya)
     await anya.block()
 
     async def given_up() -> bool:
         return any(row["dead_reason"] for row in await rows(bot_env))
 
-    await until(given_up, seconds=40, what="the chat is seen to be closed")
+    await until(given_up, seconds=40, what="the blocked bot is noticed")
     known = await bot_env.db.read(user_rows.get, ANYA)
     assert known is not None
     assert known.is_unreachable
@@ -187,11 +186,13 @@ async def test_a_closed_chat_keeps_its_result(bot_env: BotEnv) -> None:
 
 
 async def test_a_chat_closed_behind_the_result_does_not_undo_the_delivery(bot_env: BotEnv) -> None:
-    """Who has the original and blocks the bot before the last word is written has what was paid for: it counts as
-    delivered, so it is neither paid back when it expires nor sent again."""
+    """A person who blocks the bot after the original was sent has the result: it counts as delivered.
+
+    So it is neither refunded when it expires nor sent again.
+    """
     anya = bot_env.person()
     bot_env.sandbox.fault("telegram", "sendDocument", delay=1.0)
-    await order(bot_env, anya)
+    await start_job(bot_env, anya)
     await anya.gets("photo")
     blocked = refusal(403, "Forbidden: bot was blocked by the user")
     bot_env.sandbox.fault("telegram", "editMessageText", times=9, **blocked)
@@ -204,30 +205,30 @@ async def test_a_chat_closed_behind_the_result_does_not_undo_the_delivery(bot_en
     assert (await the_job(bot_env)).delivered_at is not None
 
 
-async def test_start_and_history_bring_what_did_not_arrive(bot_env: BotEnv) -> None:
-    """A result given up is sent at /start, and the history opens it through the same delivery, counted once."""
+async def test_a_result_given_up_is_sent_when_the_person_writes(bot_env: BotEnv) -> None:
+    """A result that was given up is sent after the next message of the person, once."""
     anya = bot_env.person()
     bot_env.sandbox.fault("telegram", "sendPhoto", **refusal(403, "Forbidden: bot was blocked by the user"))
-    await order(bot_env, anya)
+    await start_job(bot_env, anya)
 
     async def given_up() -> bool:
         return any(row["dead_reason"] for row in await rows(bot_env))
 
     await until(given_up, seconds=40, what="given up")
     await anya.say("/history")
-    await delivered(bot_env)  # any word of the person's shows that the chat is open again
+    await delivered(bot_env)  # every message shows that the person has not blocked the bot
     await anya.sees("История")
     assert await kinds(anya) == ["photo", "document"]
 
 
 async def test_a_result_due_while_the_bot_was_down(sandbox: Sandbox, tmp_path: Path) -> None:
-    """What became due with no bot running is delivered by the next one."""
+    """A result that became due while no bot ran is delivered by the next one."""
     async with open_bot_env(sandbox, tmp_path) as bot_env:
         anya = bot_env.person()
         sandbox.fault(
             "telegram", "sendPhoto", status=500, body={"ok": False, "error_code": 500, "description": "x"}, times=50
         )
-        await order(bot_env, anya)
+        await start_job(bot_env, anya)
 
         async def tried() -> bool:
             return any(row["attempts"] for row in await rows(bot_env) if row["kind"] == "result")
@@ -244,12 +245,12 @@ async def test_a_result_due_while_the_bot_was_down(sandbox: Sandbox, tmp_path: P
         assert await kinds(bot_env.person()) == ["photo", "document"]
 
 
-async def test_the_last_word_is_sent_anew_when_the_card_is_gone(bot_env: BotEnv) -> None:
-    """When the live message was deleted, why the order failed comes as a new message."""
+async def test_the_end_of_a_job_is_a_new_message_when_the_live_message_is_gone(bot_env: BotEnv) -> None:
+    """When the live message was deleted, the reason of a failure is sent as a new message."""
     anya = bot_env.person()
     bot_env.sandbox.fault("gemini", "generateContent", delay=0.7)
     bot_env.sandbox.fault("gemini", tag="prompt_block")
-    card = await order(bot_env, anya)
+    card = await start_job(bot_env, anya)
     telegram = bot_env.sandbox.world.faces["telegram"]
     telegram.chat(telegram.bot(900), ANYA).messages.pop(card["message_id"])
     end = await anya.sees("Не получилось")
@@ -258,27 +259,27 @@ async def test_the_last_word_is_sent_anew_when_the_card_is_gone(bot_env: BotEnv)
 
 
 async def test_messages_of_a_chat_keep_their_order(bot_env: BotEnv) -> None:
-    """What is owed to one person goes out in the order it was owed, even when a first one must be tried again."""
+    """The messages for one person are sent in the order in which they were written."""
     anya = bot_env.person()
     await anya.say("/start")
     await anya.sees("Напишите, что нарисовать")
 
-    def owe(tx: Tx) -> None:
+    def post(tx: Tx) -> None:
         for number in range(1, 7):
             outbox.post(tx, f"test:{number}", ANYA, "granted", payload={"amount": number * 100})
 
-    await bot_env.db.write(owe)
+    await bot_env.db.write(post)
     bot_env.shop.notifier.nudge()
     await anya.sees(f"начислено 6{NBSP}₽")
     given = [words_of(one).split("начислено ")[1][0] for one in await anya.messages() if "начислено" in words_of(one)]
     assert given == list("123456")
 
 
-async def test_every_kind_has_words(bot_env: BotEnv) -> None:
-    """Gifts, take-backs, debts and alerts each say the sum; an unknown kind or alert never stops the rest."""
+async def test_every_kind_of_outbox_item_has_a_text(bot_env: BotEnv) -> None:
+    """Credits, take-backs, debts and alerts have texts; an unknown kind or alert does not stop the others."""
     anya, oleg = bot_env.person(), bot_env.person(ADMIN)
 
-    def owe(tx: Tx) -> None:
+    def post(tx: Tx) -> None:
         outbox.post(tx, "k0", ANYA, "news from the future")
         outbox.post(tx, "k1", ANYA, "took_back", payload={"amount": 5000, "owed": 0})
         outbox.post(tx, "k2", ANYA, "took_back", payload={"amount": 5000, "owed": 2000})
@@ -286,7 +287,7 @@ async def test_every_kind_has_words(bot_env: BotEnv) -> None:
         outbox.alert_admins(tx, [ADMIN], "k4", "alert-from-the-future", code="<odd>")
         ledger.credit(tx, ANYA, 100, reason="test", key="test:k5")
 
-    await bot_env.db.write(owe)
+    await bot_env.db.write(post)
     await anya.sees(f"вернулся туда, откуда пришёл: 50{NBSP}₽ списано")
     await anya.sees(f"долг 20{NBSP}₽")
     await oleg.sees("некуда сохранять")
@@ -298,11 +299,11 @@ async def test_every_kind_has_words(bot_env: BotEnv) -> None:
     await until(all_done, what="all rows are done")
 
 
-async def test_stopping_lets_a_delivery_end(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A stop in the middle of an upload waits for it: the row is done, not left to be sent twice."""
+async def test_a_stop_waits_for_a_delivery(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A stop during an upload waits for it: the row is done, so that it is not sent twice."""
     async with open_bot_env(sandbox, tmp_path) as bot_env:
         sandbox.fault("telegram", "sendDocument", delay=1.0)
-        await order(bot_env, bot_env.person())
+        await start_job(bot_env, bot_env.person())
         await bot_env.person().gets("photo")
     async with open_bot_env(sandbox, tmp_path) as bot_env:
         await delivered(bot_env)

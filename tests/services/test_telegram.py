@@ -1,4 +1,4 @@
-"""The line to Telegram: its pace, its patience, and what is sent again."""
+"""Calls to Telegram: their pace, how long they wait, and which are repeated."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def bot(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Bot]:
 
 
 def test_a_chat_gets_a_burst_and_then_one_a_second() -> None:
-    """Ten messages at once pass, every further one waits for its second; another chat does not."""
+    """Ten messages to a chat go at once, each further one waits a second longer; another chat does not wait."""
     clock = Clock()
     pace = Pace(clock=clock)
     assert [pace.take(ANYA) for _ in range(12)] == pytest.approx([0.0] * 10 + [1.0, 2.0])
@@ -48,7 +48,7 @@ def test_a_chat_gets_a_burst_and_then_one_a_second() -> None:
 
 
 def test_all_chats_together_keep_25_a_second() -> None:
-    """Over any stretch of time no more goes out than 25 a second and one second's worth at once."""
+    """Over all chats 25 messages go at once, then 25 a second."""
     clock = Clock()
     pace = Pace(clock=clock)
     delays = [pace.take(chat) for chat in range(100)]
@@ -57,7 +57,7 @@ def test_all_chats_together_keep_25_a_second() -> None:
 
 
 def test_a_pause_holds_one_chat() -> None:
-    """What Telegram asks for one chat is obeyed there and nowhere else."""
+    """A pause that Telegram asks for holds back one chat only."""
     clock = Clock()
     pace = Pace(clock=clock)
     pace.pause(ANYA, 7)
@@ -67,7 +67,7 @@ def test_a_pause_holds_one_chat() -> None:
 
 
 def test_progress_leaves_room_for_results() -> None:
-    """Half of each burst is kept free: progress stops long before a result would have to wait."""
+    """Half of each burst is kept free: edits of progress stop before a result would have to wait."""
     pace = Pace(clock=Clock())
     sent = 0
     while pace.has_room(ANYA):
@@ -77,8 +77,8 @@ def test_progress_leaves_room_for_results() -> None:
     assert pace.wait(ANYA) == 0.0
 
 
-async def test_429_is_obeyed_with_the_same_call(bot: Bot, sandbox: Sandbox) -> None:
-    """After "retry after 1" the message is sent once more and arrives once."""
+async def test_after_429_the_same_call_is_sent_again(bot: Bot, sandbox: Sandbox) -> None:
+    """After "retry after 1" the message is sent again and arrives once."""
     body = {"ok": False, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": 1}}
     sandbox.fault("telegram", "sendMessage", status=429, body=body)
     await show(bot, ANYA, Screen("hello"))
@@ -86,7 +86,7 @@ async def test_429_is_obeyed_with_the_same_call(bot: Bot, sandbox: Sandbox) -> N
 
 
 async def test_without_patience_nothing_waits(bot: Bot, sandbox: Sandbox) -> None:
-    """Progress does not wait for its turn: 429 comes out at once."""
+    """With a patience of 0 a call does not wait: it raises at once, and the next one is not even sent."""
     body = {"ok": False, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": 30}}
     sandbox.fault("telegram", "editMessageText", status=429, body=body, times=5)
     message = await show(bot, ANYA, Screen("one"))
@@ -99,7 +99,7 @@ async def test_without_patience_nothing_waits(bot: Bot, sandbox: Sandbox) -> Non
 
 @pytest.mark.parametrize("answer", [{"status": 502, "body": "<html>Bad Gateway</html>"}, {"drop": "after"}])
 async def test_edits_are_repeated_and_sends_are_not(bot: Bot, sandbox: Sandbox, answer: dict[str, object]) -> None:
-    """A repeat of an edit is harmless; a message whose answer was lost may be there already."""
+    """An edit can be repeated without harm; a message whose answer was lost may have arrived."""
     message = await show(bot, ANYA, Screen("one"))
     sandbox.fault("telegram", "editMessageText", **answer)
     assert await change(bot, ANYA, message.message_id, Screen("two"))
@@ -109,7 +109,7 @@ async def test_edits_are_repeated_and_sends_are_not(bot: Bot, sandbox: Sandbox, 
 
 
 async def test_repeats_are_bounded(bot: Bot, sandbox: Sandbox) -> None:
-    """A server that stays broken is asked four times, then the error comes out."""
+    """A call that always fails is made four times, then its error is raised."""
     sandbox.fault("telegram", "getMe", status=500, body={"ok": False, "error_code": 500, "description": "x"}, times=99)
     with pytest.raises(TelegramServerError):
         await bot.get_me()
@@ -117,7 +117,7 @@ async def test_repeats_are_bounded(bot: Bot, sandbox: Sandbox) -> None:
 
 
 async def test_an_edit_that_is_not_possible_becomes_a_new_message(bot: Bot) -> None:
-    """Same text: nothing to do. Message gone: sent anew. The answer is the id of what shows it."""
+    """The same text needs no edit; a deleted message is sent again; the id returned is that of the message."""
     message = await show(bot, ANYA, Screen("one"))
     assert await change_or_show(bot, ANYA, message.message_id, Screen("one")) == message.message_id
     await bot.delete_message(ANYA, message.message_id)
@@ -125,8 +125,8 @@ async def test_an_edit_that_is_not_possible_becomes_a_new_message(bot: Bot) -> N
 
 
 @pytest.mark.parametrize("way", ["sent", "edited"])
-async def test_what_telegram_can_not_parse_arrives_plain(bot: Bot, sandbox: Sandbox, way: str) -> None:
-    """Words whose marks are broken by a fault of ours are said once more without any: a result must not stay undone."""
+async def test_broken_markup_is_sent_as_plain_text(bot: Bot, sandbox: Sandbox, way: str) -> None:
+    """A text whose markup Telegram can't parse is sent again without any, so that the person gets it."""
     broken = Screen("<b>2 < 3</b> &amp; <i>so on")
     number = (await show(bot, ANYA, broken if way == "sent" else Screen("one"))).message_id
     if way == "edited":
@@ -135,19 +135,19 @@ async def test_what_telegram_can_not_parse_arrives_plain(bot: Bot, sandbox: Sand
     assert (message["text"], message.get("entities")) == ("2 < 3 & so on", None)
 
 
-async def test_what_an_answer_is_read_with_is_made_once(bot: Bot) -> None:
-    """pydantic forgets the type of an answer that nobody holds; making it again would stop the loop at every call."""
+async def test_the_type_of_an_answer_is_made_once(bot: Bot) -> None:
+    """pydantic drops the type of an answer that nothing refers to; making it again would block the loop."""
     await bot.get_my_short_description()
-    made = weakref.ref(Response[BotShortDescription])
+    kept = weakref.ref(Response[BotShortDescription])
     gc.collect()
-    assert made() is not None
+    assert kept() is not None
     await bot.get_my_short_description()
-    assert made() is Response[BotShortDescription]
+    assert kept() is Response[BotShortDescription]
 
 
 @pytest.mark.parametrize("text", ["короткий", "a" * 50, "🦊" * 25, "е\u0301" * 30, "👩‍👩‍👧" * 9])
 def test_cut_counts_as_telegram_does(text: str) -> None:
-    """At most so many UTF-16 units, whole characters, and an ellipsis exactly when something is missing."""
+    """At most `limit` UTF-16 units, whole characters, and an ellipsis exactly when something was cut."""
     for limit in range(2, 60):
         short = cut(text, limit)
         assert len(short.encode("utf-16-le")) // 2 <= limit
@@ -155,8 +155,8 @@ def test_cut_counts_as_telegram_does(text: str) -> None:
         assert short == text or short.endswith("…")
 
 
-async def test_a_keyed_lock_keeps_order_and_is_forgotten() -> None:
-    """First come, first served for one key; others are not held; a full line is refused; nothing remains."""
+async def test_a_keyed_lock_is_fair_and_leaves_nothing() -> None:
+    """Holders of one key take turns in order; other keys do not wait; a full queue is refused; nothing is left."""
     locks = KeyedLock(most_waiting=2)
     order: list[int] = []
 
