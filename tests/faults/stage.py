@@ -350,7 +350,7 @@ class Stage:
 IDLING = re.compile(
     rb"(before|after) (commit database\.(outbox\.claim|flags\.take_lease|inbox\.due|payments\.take_due|refunds\.due"
     rb"|inbox\.forget_old|drafts\.forget_old|drafts\.forget_conversations|outbox\.forget_old)"
-    rb"|commit services\.backups\._claim|commit database\.audits\.due|telegram (GetUpdates|GetMe))\n"
+    rb"|commit services\.ops\.backups\._claim|commit database\.audit\.schedule\.due|telegram (GetUpdates|GetMe))\n"
 )
 _DUE = """
     SELECT due_at FROM jobs WHERE due_at IS NOT NULL UNION ALL

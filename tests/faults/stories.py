@@ -114,7 +114,7 @@ async def clip(stage: Stage, prompt: str) -> None:
 async def a_clip(stage: Stage) -> None:
     """Kling takes its time until the shop has asked once in vain, however slow or quick this machine is."""
     await begun(stage, "волна у берега #sim:slow")
-    await stage.saw("commit database.jobs.look_later")
+    await stage.saw("commit database.jobs.schedule_poll")
     for task in stage.sandbox.world.faces["kling"].store.tasks:
         await stage.post(f"/_control/kling/tasks/{task}/succeed")
     await stage.job()
@@ -298,7 +298,7 @@ async def by_asking(stage: Stage) -> None:
 async def by_the_poller(stage: Stage) -> None:
     theirs, _ = await opened(stage)
     stage.polls = True
-    await stage.saw("commit database.payments.look_later")
+    await stage.saw("commit database.payments.schedule_poll")
     await pay(stage, theirs)
     await credited(stage)
 
@@ -449,7 +449,7 @@ async def refund_never_arrived(stage: Stage) -> None:
     await stage.admin.say(f"/refund_payment {ours}")
     await stage.until("SELECT 1 FROM refunds WHERE sent_at > 0")
     stage.write("UPDATE refunds SET sent_at = sent_at - 90000000")
-    await stage.saw("commit database.refunds.look_later")
+    await stage.saw("commit database.refunds.schedule_poll")
     stage.sandbox.world.faults.clear()
     await returned(stage, ours)
 

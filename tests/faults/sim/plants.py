@@ -52,7 +52,7 @@ def _believes_the_body(patch: Patch) -> None:
         if payment is not None:
             await self._db.write(payment_rows.settle, payment.id)
 
-    patch(Payments, "heard_of", believe)
+    patch(Payments, "on_payment_event", believe)
 
 
 def _sent_before_sending(patch: Patch) -> None:
