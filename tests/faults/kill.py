@@ -3,7 +3,7 @@
     python -m tests.faults.kill --kills 1000 --seed 7      random deaths; exit status 1 on any violation
     python -m tests.faults.kill --story refund --trap "after yookassa POST /refunds"     one of them again
     python -m tests.faults.kill --story refund --shot 0.8  from outside, 0.8 s after the start
-    python -m tests.faults.kill --record                   which story passes which point, into passes.json
+    python -m tests.faults.kill --record                   which story passes which point, into recorded_passes.json
 
 A violation is printed with the command that plays it again.
 """
@@ -23,11 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults import points
-from tests.faults.play import House, Outcome, Story
-from tests.faults.seams import AFTER, BEFORE, Trap
-from tests.faults.stories import LIST, STORIES
+from tests.faults.harness import House, Outcome, Story
+from tests.faults.instrument import AFTER, BEFORE, Trap
+from tests.faults.scenarios import LIST, STORIES
 
-PASSES = Path(__file__).with_name("passes.json")
+PASSES = Path(__file__).with_name("recorded_passes.json")
 SHOTS = 0.2  # the share of deaths that come from outside, at a moment nobody chose
 LEFT_ALONE = {
     "http services.providers.nano_banana.NanoBanana.models": "check-config alone asks, and it changes nothing",

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 
 from tests.faults import kill, points
-from tests.faults.play import House
-from tests.faults.seams import Trap
-from tests.faults.stories import STORIES
+from tests.faults.harness import House
+from tests.faults.instrument import Trap
+from tests.faults.scenarios import STORIES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CASES = list(kill.cases())
@@ -72,7 +72,7 @@ async def test_story(house: House, story: str) -> None:
         (
             "forgetful_finish",
             "picture",
-            Trap("commit tests.faults.plants.finish_silently", "after"),
+            Trap("commit tests.faults.patches.finish_silently", "after"),
             "I8: the result of these jobs was neither delivered nor is it owed",
         ),
         ("sent_first", "picture", Trap("telegram SendDocument", "before"), "0 of document for 1 delivered results"),
@@ -86,6 +86,6 @@ async def test_story(house: House, story: str) -> None:
 )
 async def test_a_planted_bug_is_seen(house: House, plant: str, story: str, trap: Trap, said: str) -> None:
     """The harness sees a completion in two transactions, a delivery noted too early, a second paid task."""
-    outcome = await house.run(STORIES[story], trap, plant=f"tests.faults.plants.{plant}")
+    outcome = await house.run(STORIES[story], trap, plant=f"tests.faults.patches.{plant}")
     assert outcome.deaths == 1
     assert said in outcome.violation

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.faults.sim.plants import PLANTS
+from tests.faults.sim.planted_bugs import PLANTS
 
 WORLDS = 300 if os.environ.get("CI") else 60
 pytestmark = pytest.mark.timeout(2400)  # a tenth of it on two processors with nothing else to do

@@ -13,8 +13,8 @@ from multiprocessing import get_context
 from multiprocessing.pool import Pool
 from pathlib import Path
 
-from tests.faults.sim.plants import PLANTS, planted
-from tests.faults.sim.story import Outcome, run
+from tests.faults.sim.planted_bugs import PLANTS, planted
+from tests.faults.sim.simulation import Outcome, run
 
 FOUND_WITHIN = 100  # seeds in which a planted bug must show itself
 SOON = 40  # looks after the storm that such a world gets; one that needs more without the bug shows nothing

@@ -17,7 +17,7 @@ from typing import Any
 
 from pysqlite3 import dbapi2 as sqlite
 
-from tests.faults.seams import AFTER, SharedClock, Trap
+from tests.faults.instrument import AFTER, SharedClock, Trap
 from tests.support.bot_env import ANYA, BOT_ID, Person
 from tests.support.database_fixture import ROOT
 from tests.support.process_env import free_port
@@ -59,7 +59,7 @@ class Zygote:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "tests.faults.zygote",
+            "tests.faults.fork_server",
             cwd=ROOT,
             env=kept,
             stdin=asyncio.subprocess.PIPE,

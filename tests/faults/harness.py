@@ -26,8 +26,8 @@ from sandbox.kling import files
 from sandbox.kling.tasks import Task
 from sandbox.world import World
 from tests.faults import points
-from tests.faults.seams import AFTER, BEFORE, Trap
-from tests.faults.stage import PATIENCE, SPEED, Stage, Violation, Zygote, until
+from tests.faults.instrument import AFTER, BEFORE, Trap
+from tests.faults.scenario_env import PATIENCE, SPEED, Stage, Violation, Zygote, until
 from tests.support.bot_env import ANYA
 from tests.support.job_env import impatient_catalogue
 from tests.support.redis_fixture import RedisServer
@@ -258,7 +258,7 @@ def _points() -> frozenset[str]:
 def _unknown(stage: Stage) -> Iterable[str]:
     """The list of points is whole: what is passed at run time was found in the code."""
     strange = {point for _, point in stage.passed if point} - _points()
-    return [f"passed, and not found in the code: {one}" for one in sorted(strange) if ".plants." not in one]
+    return [f"passed, and not found in the code: {one}" for one in sorted(strange) if ".patches." not in one]
 
 
 def _books(stage: Stage) -> Iterable[str]:

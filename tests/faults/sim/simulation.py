@@ -15,7 +15,7 @@ from typing import Any
 
 from database import ledger
 from database.engine import SqliteFile
-from tests.faults.sim import truth
+from tests.faults.sim import checks as truth
 from tests.faults.sim.loop import SimLoop
 from tests.faults.sim.people import Customer, Owner
 from tests.faults.sim.processes import Company, own_pace, slow_down

@@ -1,6 +1,6 @@
 """A process that has everything imported and forks the processes that are killed: a life costs no start.
 
-    python -m tests.faults.zygote
+    python -m tests.faults.fork_server
 
 It reads one order a line (JSON) and writes one word a line: `{"born": pid}`, `{"died": pid, "status": …}` with the
 status negative for a signal. When its input ends it kills what it started and ends; when it dies, they die with it.
@@ -37,8 +37,8 @@ from services.common.log import setup_logging
 from services.payments.yookassa.client import YooKassaGateway
 from services.providers import open_providers
 from services.settings import load_settings
-from tests.faults import seams
-from tests.faults.sim import story
+from tests.faults import instrument as seams
+from tests.faults.sim import simulation as story
 from workers import image_worker, video_worker  # noqa: F401 - imported once for all lives
 from workers.__main__ import work
 

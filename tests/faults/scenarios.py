@@ -15,8 +15,8 @@ from pysqlite3 import dbapi2 as sqlite
 from database import ledger
 from database.engine import SqliteFile
 from tests.database.test_migrations import VERSION_1_3
-from tests.faults.play import GIFT, Story
-from tests.faults.stage import Stage, until
+from tests.faults.harness import GIFT, Story
+from tests.faults.scenario_env import Stage, until
 from tests.support.bot_env import ANYA, Json, Person, picture
 from tests.support.sandbox_fixture import TOKEN
 
@@ -662,7 +662,7 @@ LIST = (
     Story("task never arrived", a_task_that_never_arrived, FILM, ("completed",)),
     Story("stale address", a_stale_address, FILM, ("completed",)),
     Story("failed clip", a_failed_clip, (*FILM, ("refund", CLIP)), ("failed",)),
-    Story("long drawing", a_long_drawing, DRAWN, ("completed",), plant="tests.faults.plants.hasty_renewal"),
+    Story("long drawing", a_long_drawing, DRAWN, ("completed",), plant="tests.faults.patches.hasty_renewal"),
     Story("cancelled", cancelled, (*DRAWN, ("refund", PICTURE)), ("cancelled",), redis=True),
     Story("hold timeout", held_too_long, (*DRAWN, ("refund", PICTURE)), ("failed",), redis=True),
     Story("workers", through_workers, (*DRAWN, *FILM), ("completed", "completed"), worker=True),
