@@ -1,9 +1,10 @@
-"""A process that has everything imported and forks the processes that are killed: a life costs no start.
+"""A process that has everything imported and forks the processes under test, so that a start costs almost nothing.
 
     python -m tests.faults.fork_server
 
-It reads one order a line (JSON) and writes one word a line: `{"born": pid}`, `{"died": pid, "status": …}` with the
-status negative for a signal. When its input ends it kills what it started and ends; when it dies, they die with it.
+It reads one order a line (JSON) and answers one line each: `{"ready": pid}` at first, then `{"started": pid}` and
+`{"ended": pid, "status": …}`, where a negative status is a signal's number. When its input ends it kills what it has
+started and ends. When it is killed, they are killed with it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from aiogram.methods import Response
 from PIL import Image
 
 import handlers
-from app import bot as shop
+from app import bot as bot_app
 from database import clock
 from database.models import Database
 from services.common.i18n import Texts
@@ -37,14 +38,17 @@ from services.common.log import setup_logging
 from services.payments.yookassa.client import YooKassaGateway
 from services.providers import open_providers
 from services.settings import load_settings
-from tests.faults import instrument as seams
-from tests.faults.sim import simulation as story
-from workers import image_worker, video_worker  # noqa: F401 - imported once for all lives
+from tests.faults import instrument
+from tests.faults.instrument import KillPoint
+from tests.faults.override import override
+from tests.faults.shared_clock import SharedClock
+from tests.faults.sim import simulation
+from workers import image_worker, video_worker  # noqa: F401 - imported once for all processes under test
 from workers.__main__ import work
 
 PR_SET_PDEATHSIG = 1
-REHEARSAL = 5  # any world will do: the more happens in it, the less is left for the lives
-SPOKEN = (
+WARM_UP_SEED = 5  # any seed will do: the more happens in its world, the less is left to do for each process
+BOT_METHODS = (
     "AnswerCallbackQuery",
     "DeleteMessage",
     "DeleteWebhook",
@@ -58,12 +62,15 @@ SPOKEN = (
     "SendVideo",
     "SetMyCommands",
 )
-LATE = ("database.migrate", "httpcore", "anyio._backends._asyncio", "encodings.utf_16_le")  # imported at first use
+LATE_IMPORTS = ("database.migrate", "httpcore", "anyio._backends._asyncio", "encodings.utf_16_le")
 _kept: list[Any] = []
 
 
-def live(order: dict[str, Any]) -> int:
-    """One life: `bot`, `migrate`, `verbs` or `worker`, with its own clock, log and trap."""
+# --- in the process under test ----------------------------------------------------------------------
+
+
+def run_program(order: dict[str, Any]) -> int:
+    """Run `bot`, `migrate`, `calls` or `worker`, with a clock, a log and a kill point of its own."""
     settings = load_settings(None, order["environment"])
     os.environ.update(order["environment"])
     folder = Path(order["folder"])
@@ -71,18 +78,18 @@ def live(order: dict[str, Any]) -> int:
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     setup_logging("INFO", "json", settings.secret_values(), stream=log)
-    clock.use(seams.SharedClock(folder / "clock").source())
-    if order.get("plant"):
-        module, _, name = str(order["plant"]).rpartition(".")
+    clock.use(SharedClock(folder / "clock").source())
+    if order.get("patch"):
+        module, _, name = str(order["patch"]).rpartition(".")
         getattr(importlib.import_module(module), name)()
-    seams.poll_videos(folder / "trace", seams.Trap(*order["trap"]) if order.get("trap") else None)
-    match order["what"]:
+    instrument.start_recording(folder / "trace", KillPoint(*order["kill_point"]) if order.get("kill_point") else None)
+    match order["program"]:
         case "bot":
-            return asyncio.run(shop.run_bot(settings))
+            return asyncio.run(bot_app.run_bot(settings))
         case "migrate":
             asyncio.run(Database(settings.database_url).init_db())
-        case "verbs":
-            asyncio.run(verbs(Database(settings.database_url), order["verbs"]))
+        case "calls":
+            asyncio.run(call(Database(settings.database_url), order["calls"]))
         case "worker":
             reading, writing = os.pipe()
             os.dup(writing)  # the supervisor's end: the worker goes on for as long as it is open
@@ -90,24 +97,24 @@ def live(order: dict[str, Any]) -> int:
     return 0
 
 
-async def verbs(db: Database, calls: list[tuple[str, list[Any], dict[str, Any]]]) -> None:
-    """The door's own verbs, as a program outside would call them, one after another."""
+async def call(db: Database, calls: list[tuple[str, list[Any], dict[str, Any]]]) -> None:
+    """The database's own methods, as a program outside would call them, one after another."""
     for name, args, named in calls:
         await getattr(db, name)(*args, **named)
     await db.close()
 
 
-def born(order: dict[str, Any], zygote: int) -> None:
-    """In the child: never comes back."""
+def become_child(order: dict[str, Any], parent: int) -> None:
+    """In the forked process: never returns."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != zygote:
+    if os.getppid() != parent:
         os._exit(1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setpgid(0, 0)
     os.close(0)
     status = 1
     try:
-        status = live(order)
+        status = run_program(order)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
         print(end.code, file=sys.stderr)
@@ -117,60 +124,62 @@ def born(order: dict[str, Any], zygote: int) -> None:
         os._exit(status)
 
 
-def rehearse() -> None:
-    """Live through a simulated world, so that statements are compiled and code has run before a life begins."""
-    with tempfile.TemporaryDirectory() as folder:
-        story.run(REHEARSAL, Path(folder))
+# --- before the first fork --------------------------------------------------------------------------
 
 
-def warm() -> None:
-    """Make once what every life would make anew, as long as it holds no state: words, types, certificates, modules."""
-    rehearse()
+def warm_up() -> None:
+    """Make once what every process would make for itself, as long as it holds no state: texts, types, modules."""
+    with tempfile.TemporaryDirectory() as folder:  # a simulated world compiles statements and runs most of the code
+        simulation.run(WARM_UP_SEED, Path(folder))
     texts = Texts()
-    shop.Texts = lambda: texts  # type: ignore[assignment, misc]
-    ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
-    handlers.deepcopy = lambda router: router  # type: ignore[attr-defined]  # a life builds one bot
-    # Their certificates are read, and the system's name is asked for.
+    override(bot_app, "Texts", lambda: texts)
+    override(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+    override(handlers, "deepcopy", lambda router: router)  # a process builds one bot
+    # Clients read certificates, and ask for the system's name.
     _kept.extend((open_providers(gemini_api_key="k", kling_api_key="k"), YooKassaGateway("1", "test_k", "http://x/v3")))
-    # Held, because pydantic forgets types that nobody holds.
-    _kept.extend(Response[getattr(methods, name).__returning__] for name in SPOKEN)  # type: ignore[misc]
-    for name in LATE:
+    # Pydantic forgets types that nobody holds.
+    response: Any = Response
+    _kept.extend(response[getattr(methods, name).__returning__] for name in BOT_METHODS)
+    for name in LATE_IMPORTS:
         importlib.import_module(name)
     Image.init()
 
 
-def say(**word: Any) -> None:
-    os.write(1, (json.dumps(word) + "\n").encode())
+# --- the server -------------------------------------------------------------------------------------
 
 
-def run() -> int:
+def answer(**line: Any) -> None:
+    os.write(1, (json.dumps(line) + "\n").encode())
+
+
+def serve() -> int:
     children: set[int] = set()
 
-    def reap(*_: object) -> None:
+    def collect_ended(*_: object) -> None:
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 children.discard(ended[0])
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(ended[0], signal.SIGKILL)  # what it had forked itself dies with it
-                say(died=ended[0], status=os.waitstatus_to_exitcode(ended[1]))
+                    os.killpg(ended[0], signal.SIGKILL)  # what it had forked itself ends with it
+                answer(ended=ended[0], status=os.waitstatus_to_exitcode(ended[1]))
 
-    seams.install()
-    seams.quicken()
-    warm()
+    instrument.install()
+    instrument.speed_up_telegram()
+    warm_up()
     gc.collect()
     gc.freeze()
-    signal.signal(signal.SIGCHLD, reap)
+    signal.signal(signal.SIGCHLD, collect_ended)
     own = os.getpid()
-    say(ready=own)
+    answer(ready=own)
     for line in sys.stdin:
         order = json.loads(line)
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # no death is told before its birth
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # no end is told before its start
         pid = os.fork()
         if pid == 0:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-            born(order, own)
+            become_child(order, own)
         children.add(pid)
-        say(born=pid)
+        answer(started=pid)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     for pid in list(children):
@@ -178,9 +187,9 @@ def run() -> int:
             os.kill(pid, signal.SIGKILL)
     while children:
         signal.sigtimedwait({signal.SIGCHLD}, 1)
-        reap()
+        collect_ended()
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(run())
+    raise SystemExit(serve())

@@ -1,88 +1,43 @@
-"""Plays a story with a death in it, sees the shop through to quiet, and checks everything that was promised."""
+"""Runs scenarios: starts the product, kills it, waits until nothing is under way, stops it, and checks the end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import json
 import shutil
 import signal
 import tempfile
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from unittest import mock
 
 import aiohttp
 
-from database.audit.checks import check_file, run_checks
-from database.engine import SqliteFile
 from database.models import Database
 from sandbox.app import serve
 from sandbox.kling import files
 from sandbox.kling.tasks import Task
 from sandbox.world import World
-from tests.faults import points
-from tests.faults.instrument import AFTER, BEFORE, Trap
-from tests.faults.scenario_env import PATIENCE, SPEED, Stage, Violation, Zygote, until
+from tests.faults.end_state import check
+from tests.faults.instrument import KillPoint
+from tests.faults.processes import PATIENCE, ForkServer, Violation, until
+from tests.faults.scenario import GIFT, Outcome, Scenario
+from tests.faults.scenario_env import SPEED, ScenarioEnv
 from tests.support.bot_env import ANYA
 from tests.support.job_env import impatient_catalogue
 from tests.support.redis_fixture import RedisServer
 from tests.support.sandbox_fixture import Sandbox
 
-GIFT = 100_000  # kopecks that Anya has when a story begins
 SETTINGS = {"gemini": {"pixel_scale": 0.1, "delay_scale": 0.01}, "kling": {"delay_scale": 0.01}}
-
-Act = Callable[[Stage], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class Story:
-    """What people do, and what must be true when all is quiet: Anya's entries, each job's and payment's end.
-
-    `entries` are (reason, kopecks) beside the first gift; `jobs` and `payments` the final states, oldest first.
-    """
-
-    name: str
-    act: Act
-    entries: tuple[tuple[str, int], ...] = ()
-    jobs: tuple[str, ...] = ()
-    payments: tuple[str, ...] | None = ()  # None: it depends on where the death was
-    settings: tuple[tuple[str, str], ...] = ()
-    what: str = "bot"
-    redis: bool = False
-    worker: bool = False
-    prepare: Callable[[Stage], None] | None = None
-    check: Callable[[Stage], None] | None = None
-    clips: int | None = None  # tasks at Kling; None: as many as there are clip jobs
-    undelivered: int = 0
-    shown_again: int = 0  # results that the person asks to see once more
-    extra_pictures: int = 0  # drawings whose answers the story itself loses
-    or_given_back: bool = False  # its only job, when a death loses the second drawing, which is the last, too
-    expects: frozenset[str] = frozenset()  # errors that belong into the log
-    plant: str = ""
+LAST_LINES = 25  # of trace and log, beside a violation
 
 
-@dataclass
-class Outcome:
-    """How a run ended: every point it passed, and what broke."""
+class Harness:
+    """What all scenarios of one test process share: the fork server, a fresh database to copy, a queue server."""
 
-    story: str
-    trap: Trap | None
-    passed: list[tuple[str, str]] = field(default_factory=list)
-    deaths: int = 0
-    seconds: float = 0.0
-    violation: str = ""
-
-
-class House:
-    """What all stories of one test process share: the zygote, a fresh database to copy, a queue server."""
-
-    def __init__(self, zygote: Zygote, folder: Path) -> None:
-        self.zygote = zygote
+    def __init__(self, fork_server: ForkServer, folder: Path) -> None:
+        self.fork_server = fork_server
         self.folder = folder
         self.template = folder / "template.db"
         self._redis: RedisServer | None = None
@@ -90,290 +45,157 @@ class House:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls) -> AsyncIterator[House]:
+    async def open(cls) -> AsyncIterator[Harness]:
         folder = Path(tempfile.mkdtemp(prefix="faults-"))
-        zygote = await Zygote.start()
-        house = cls(zygote, folder)
+        harness = cls(await ForkServer.start(), folder)
         try:
-            _one_film()
-            db = Database(f"sqlite:///{house.template}")
-            await db.init_db()
-            await db.add_balance(ANYA, GIFT, key="gift", reason="topup")
-            await db.close()
+            await harness._make_template()
             impatient_catalogue(folder)
-            yield house
+            with mock.patch.object(files, "make", _one_film_each(files.make)):
+                yield harness
         finally:
-            await zygote.close()
-            if house._redis is not None:
-                house._redis.remove()
+            await harness.fork_server.close()
+            if harness._redis is not None:
+                harness._redis.remove()
             shutil.rmtree(folder, ignore_errors=True)
 
+    async def _make_template(self) -> None:
+        db = Database(f"sqlite:///{self.template}")
+        await db.init_db()
+        await db.add_balance(ANYA, GIFT, key="gift", reason="topup")
+        await db.close()
+
     def redis(self) -> RedisServer:
+        """The queue server, empty."""
         if self._redis is None:
             self._redis = RedisServer()
             self._redis.start()
         self._redis.flush()
         return self._redis
 
-    def room(self) -> Path:
-        self._runs += 1
-        room = self.folder / f"run-{self._runs}"
-        room.mkdir()
-        return room
-
     async def run(
-        self, story: Story, trap: Trap | None = None, *, plant: str = "", shots: Callable[[], float] | None = None
+        self,
+        scenario: Scenario,
+        kill_point: KillPoint | None = None,
+        *,
+        patch: str = "",
+        pauses: Callable[[], float] | None = None,
     ) -> Outcome:
-        """Play the story once. What it breaks is in the outcome, with the log's last words."""
-        began, outcome, room = time.monotonic(), Outcome(story.name, trap), self.room()
+        """Run the scenario once. What it breaks is in the outcome, with the end of trace and log."""
+        began, outcome, folder = time.monotonic(), Outcome(scenario.name, kill_point), self._new_folder()
         world = World(speed=SPEED, seed=1, settings=SETTINGS)
         runner, url = await serve(world)
         try:
             async with aiohttp.ClientSession() as http:
-                stage = self._stage(story, Sandbox(world, url, http), room, trap, plant, shots)
+                env = self._env(scenario, Sandbox(world, url, http), folder)
+                env.kill_point, env.pauses, env.patch = kill_point, pauses, patch or scenario.patch
                 try:
-                    await _play(stage, story)
-                    check(stage, story)
+                    await _run(env, scenario)
+                    check(env, scenario)
                 except (AssertionError, TimeoutError) as error:
-                    outcome.violation = f"{type(error).__name__}: {error}\n{_last_words(room)}"
-                outcome.passed, outcome.deaths = stage.passed, stage.deaths
+                    outcome.violation = f"{type(error).__name__}: {error}\n{_last_lines(env)}"
+                outcome.passed, outcome.kills = env.passed, env.kills
         finally:
             await runner.cleanup()
-            shutil.rmtree(room, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
         outcome.seconds = time.monotonic() - began
         return outcome
 
-    def _stage(
-        self,
-        story: Story,
-        sandbox: Sandbox,
-        room: Path,
-        trap: Trap | None,
-        plant: str,
-        shots: Callable[[], float] | None,
-    ) -> Stage:
-        shutil.copy(self.folder / "catalogue.toml", room)
+    def _new_folder(self) -> Path:
+        self._runs += 1
+        folder = self.folder / f"run-{self._runs}"
+        folder.mkdir()
+        return folder
+
+    def _env(self, scenario: Scenario, sandbox: Sandbox, folder: Path) -> ScenarioEnv:
+        shutil.copy(self.folder / "catalogue.toml", folder)
         sandbox.world.faces["telegram"].pace.enabled = False
-        settings = dict(story.settings)
-        if story.redis or story.worker:
+        settings = dict(scenario.settings)
+        if scenario.redis or scenario.worker:
             settings["REDIS_URL"] = self.redis().url
-        stage = Stage(
-            self.zygote,
-            sandbox,
-            room,
-            settings=settings,
-            trap=trap,
-            plant=plant or story.plant,
-            what=story.what,
-            shots=shots,
-        )
-        stage.with_worker = story.worker
-        stage.flush = lambda: self.redis()
-        if story.what == "bot":
-            shutil.copy(self.template, stage.path)
-        if story.prepare is not None:
-            story.prepare(stage)
-        return stage
+        env = ScenarioEnv(self.fork_server, sandbox, folder, settings, program=scenario.program)
+        env.with_worker = scenario.worker
+        env.flush_redis = self.redis
+        if scenario.program == "bot":
+            shutil.copy(self.template, env.path)
+        if scenario.prepare is not None:
+            scenario.prepare(env)
+        return env
 
 
-async def _play(stage: Stage, story: Story) -> None:
-    """Act, wait for quiet, stop in order; whoever breaks first ends it."""
+# --- one run ----------------------------------------------------------------------------------------
+
+
+async def _run(env: ScenarioEnv, scenario: Scenario) -> None:
+    """Act, wait until nothing is under way, stop in order. The first error of any part ends it."""
     try:
         async with asyncio.timeout(PATIENCE):
-            await stage.begin()
+            await env.start()
             async with asyncio.TaskGroup() as group:
-                beside = [group.create_task(work()) for work in (stage.keep, stage.keep_worker, stage.tick)]
-                if stage.shots is not None:
-                    beside.append(group.create_task(stage.shoot()))
-                await group.create_task(_act(stage, story))
-                for task in beside:
+                beside = [env.keep_running(), env.keep_worker_running(), env.move_clock()]
+                if env.pauses is not None:
+                    beside.append(env.kill_from_outside())
+                tasks = [group.create_task(work) for work in beside]
+                await group.create_task(_act(env, scenario))
+                for task in tasks:
                     task.cancel()
-            if story.what == "bot":
-                await _stop(stage, story)
+            if scenario.program == "bot":
+                await _stop(env)
     except* (AssertionError, TimeoutError) as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
+        error = _first(group)
         if isinstance(error, TimeoutError):
-            raise Violation(f"not over after {PATIENCE:g} s; open: {stage.open_rows()}") from None
+            raise Violation(f"not over after {PATIENCE:g} s; open: {env.open_rows()}") from None
         raise error from None
     finally:
-        stage.disconnect()
-        await stage.kill()
+        env.disconnect()
+        await env.kill_all()
 
 
-async def _stop(stage: Stage, story: Story) -> None:
-    """Stop in order. A death in the last moment, or in the stop itself, has its successor as any other."""
-    await stage.settled()
-    status = await _quiet_end(stage, story)
+async def _act(env: ScenarioEnv, scenario: Scenario) -> None:
+    await scenario.act(env)
+    if scenario.program == "bot":
+        await until(env.is_quiet)
+
+
+async def _stop(env: ScenarioEnv) -> None:
+    """Stop in order. After a kill in the last moment, or during the stop itself, another process is started first."""
+    await env.restart_done()
+    status = await _stop_when_quiet(env)
     if status == -signal.SIGKILL:
-        await stage.succeed()
-        status = await _quiet_end(stage, story)
+        await env.restart()
+        status = await _stop_when_quiet(env)
     if status != 0:
         raise Violation(f"the orderly stop ended with status {status}")
 
 
-async def _quiet_end(stage: Stage, story: Story) -> int:
-    ticking = asyncio.create_task(stage.tick())
+async def _stop_when_quiet(env: ScenarioEnv) -> int:
+    moving = asyncio.create_task(env.move_clock())
     try:
-        await until(lambda: stage.is_quiet() or stage.life is None or stage.life.ended.done())
+        await until(lambda: env.is_quiet() or env.process is None or not env.process.runs)
     finally:
-        ticking.cancel()
-    return await stage.stop()
+        moving.cancel()
+    return await env.stop()
 
 
-async def _act(stage: Stage, story: Story) -> None:
-    await story.act(stage)
-    if story.what == "bot":
-        await until(stage.is_quiet)
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
-# --- what was promised ------------------------------------------------------------------------------
-
-
-def check(stage: Stage, story: Story) -> None:
-    """Raises Violation, naming everything that is wrong."""
-    wrong = [
-        *_unknown(stage),
-        *_books(stage),
-        *_ends(stage, story),
-        *_providers(stage, story),
-        *_deliveries(stage, story),
-        *_log(stage, story),
-    ]
-    if story.check is not None:
-        try:
-            story.check(stage)
-        except AssertionError as error:
-            wrong.append(str(error))
-    if wrong:
-        raise Violation("; ".join(wrong))
-
-
-@functools.cache
-def _points() -> frozenset[str]:
-    return frozenset(points.find())
-
-
-def _unknown(stage: Stage) -> Iterable[str]:
-    """The list of points is whole: what is passed at run time was found in the code."""
-    strange = {point for _, point in stage.passed if point} - _points()
-    return [f"passed, and not found in the code: {one}" for one in sorted(strange) if ".patches." not in one]
-
-
-def _books(stage: Stage) -> Iterable[str]:
-    """I1 to I8 by the same checks as `audit`, and the file's own."""
-    file = SqliteFile.open(stage.path, lambda: int(stage.clock.now() * 1000))
+def _last_lines(env: ScenarioEnv) -> str:
     try:
-        found = [*file.read(run_checks), *file.read(check_file)]
-    finally:
-        file.close()
-    return [f"{one.check}: {one.sentence} ({', '.join(one.ids)})" for one in found]
-
-
-def _ends(stage: Stage, story: Story) -> Iterable[str]:
-    if story.what != "bot":
-        return
-    entries = stage.after("SELECT reason, amount FROM ledger WHERE user_id = ? AND id > 1 ORDER BY id", ANYA)
-    jobs = [row[0] for row in stage.after("SELECT status FROM jobs ORDER BY created_at, id")]
-    spent = stage.after("SELECT 1 FROM provider_calls WHERE outcome IS NULL OR outcome <> 'refused'")
-    if story.or_given_back and stage.deaths and jobs == ["failed"] and len(spent) == 2:
-        story = replace(story, jobs=("failed",), entries=(*story.entries, ("refund", -story.entries[0][1])))
-    if sorted(entries) != sorted(story.entries):
-        yield f"Anya's entries are {entries}, not {list(story.entries)}"
-    if sorted(jobs) != sorted(story.jobs):
-        yield f"the jobs ended {jobs}, not {list(story.jobs)}"
-    payments = [row[0] for row in stage.after("SELECT status FROM payments ORDER BY created_at, id")]
-    if story.payments is not None and sorted(payments) != sorted(story.payments):
-        yield f"the payments ended {payments}, not {list(story.payments)}"
-    open_refunds = stage.after("SELECT id, status FROM refunds WHERE status IN ('taken', 'sent')")
-    if open_refunds:
-        yield f"returns without an end: {open_refunds}"
-    held = stage.after("SELECT job_id FROM reservations WHERE state = 'reserved'")
-    if held:
-        yield f"money is still held for {held}"
-
-
-def _providers(stage: Stage, story: Story) -> Iterable[str]:
-    """One paid task an order; a picture once more for each death that may have lost its answer."""
-    if story.what != "bot":
-        return
-    counts = dict(stage.after("SELECT type IN ('image', 'edit'), COUNT(*) FROM jobs GROUP BY 1"))
-    tasks = [task.order.external_id for task in stage.sandbox.world.faces["kling"].store.tasks.values()]
-    clips = counts.get(0, 0) if story.clips is None else story.clips
-    if len(tasks) != len(set(tasks)) or len(tasks) > clips:
-        yield f"Kling was asked for {tasks} though {clips} clips were ordered"
-    drawn = stage.sandbox.world.faces["gemini"].ledger.report()["billed_calls"]
-    lost = in_doubt(
-        stage.passed, "http services.providers.nano_banana.NanoBanana.generate", {"commit database.jobs.finish"}
-    )
-    if drawn > counts.get(1, 0) + lost + story.extra_pictures:
-        yield f"{drawn} pictures were billed for {counts.get(1, 0)} orders and {lost} answers that may be lost"
-
-
-def _deliveries(stage: Stage, story: Story) -> Iterable[str]:
-    """Every completed job's result is in the chat once; a copy only where Telegram's answer was lost."""
-    if story.what != "bot":
-        return
-    telegram = stage.sandbox.world.faces["telegram"]
-    chats = [chat for bot in telegram.bots.values() for chat in bot.chats.values() if chat.person.id == ANYA]
-    there = Counter(
-        _kind_of(message.data) for chat in chats for message in chat.messages.values() if not message.outgoing
-    )
-    more = story.undelivered + story.shown_again * (1 + stage.deaths)  # what a tap asks for is begun anew after a death
-    done = dict(stage.after("SELECT type IN ('image', 'edit'), COUNT(*) FROM jobs WHERE delivered_at > 0 GROUP BY 1"))
-    told = {"commit database.assets.remember_file_ids"}
-    for kind, wanted in {"document": done.get(1, 0), "photo": done.get(1, 0), "video": done.get(0, 0)}.items():
-        lost = in_doubt(stage.passed, f"telegram Send{kind.capitalize()}", told)
-        if not wanted <= there[kind] <= wanted + lost + more:
-            yield f"{there[kind]} of {kind} for {wanted} delivered results and {lost} lost answers"
-    missing = stage.after("SELECT id FROM jobs WHERE status = 'completed' AND delivered_at IS NULL")
-    if len(missing) != story.undelivered:
-        yield f"not delivered: {missing}"
-
-
-def _kind_of(message: dict[str, Any]) -> str:
-    """A clip without sound comes as an animation, which carries a document as well (telegram sheet, section 5)."""
-    kinds = {"animation": "video", "video": "video", "photo": "photo", "document": "document"}
-    return next((kind for name, kind in kinds.items() if name in message), "")
-
-
-def in_doubt(passed: list[tuple[str, str]], call: str, settled: set[str]) -> int:
-    """How many deaths fell between a call's beginning and the commit that remembers its answer."""
-    begun = lost = 0
-    for edge, point in passed:
-        if edge == "died":
-            lost, begun = lost + begun, 0
-        elif (edge, point) == (BEFORE, call):
-            begun = 1
-        elif edge == AFTER and point in settled:
-            begun = 0
-    return lost
-
-
-def _log(stage: Stage, story: Story) -> Iterable[str]:
-    """An error in the log is trouble that nobody planned: a death leaves none behind."""
-    for line in (stage.folder / "log").read_text(encoding="utf-8", errors="replace").splitlines():
-        with contextlib.suppress(ValueError):
-            record = json.loads(line)
-            if record.get("level") in ("ERROR", "CRITICAL") and record.get("event") not in story.expects:
-                yield f"the log says {line[:1500]}"
-
-
-def _last_words(room: Path) -> str:
-    try:
-        trace = (room / "trace").read_text().splitlines()[-25:]
-        log = (room / "log").read_text(errors="replace").splitlines()[-25:]
+        trace = env.trace.read_text().splitlines()[-LAST_LINES:]
+        log = (env.folder / "log").read_text(errors="replace").splitlines()[-LAST_LINES:]
     except FileNotFoundError:
         return "(no log)"
     return "\n".join(["--- passed last:", *trace, "--- logged last:", *(line[:600] for line in log)])
 
 
-def _one_film() -> None:
-    """The simulated clips of one length are one film: what is in them is nobody's matter here, and filming is slow."""
-    if getattr(files.make, "of_faults", False):
-        return
-    make, made = files.make, dict[tuple[str, int], bytes]()
+def _one_film_each(make: Callable[[Task, str, bool], bytes]) -> Callable[[Task, str, bool], bytes]:
+    """Simulated videos of one length are one film: their content plays no part here, and making one is slow."""
+    made: dict[tuple[str, int], bytes] = {}
 
     def once(task: Task, kind: str, real: bool) -> bytes:
         key = (kind, task.order.seconds)
@@ -381,5 +203,4 @@ def _one_film() -> None:
             made[key] = make(task, kind, real)
         return made[key]
 
-    once.of_faults = True  # type: ignore[attr-defined]
-    files.make = once
+    return once

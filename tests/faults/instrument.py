@@ -1,264 +1,251 @@
-"""What a process under test tells of itself: each point it passes, in a file that survives it; and where it dies.
+"""Makes a process record each point that it passes, and kills it at one of them.
 
-The product holds no code for this. The seams every effect goes through are wrapped in the process that is going to be
-killed: the database's door, the providers' and YooKassa's clients, aiogram's session, the store, the queue, fsync.
+The product holds no code for this. What every commit and every effect goes through is wrapped in the process under
+test: the database connection, the clients of the providers and of YooKassa, aiogram's session, the file store, the
+queue, fsync and rename.
 
-`before` a commit: all its statements were executed and nothing is committed. `after`: it is, and nobody was told.
-Before a call nothing was sent; after it the answer is there, and nothing was done about it.
+`before` a commit: its statements were executed and nothing is committed. `after`: it is committed, and nobody knows.
+`before` a call nothing was sent. `after` it the answer is there, and nothing was done about it.
 """
 
 from __future__ import annotations
 
 import functools
-import mmap
 import os
 import signal
-import struct
 import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import rq
 from aiogram import Bot
 from aiogram.client.session.base import BaseSession
 from alembic.runtime import migration as alembic_migration
 
-from app import bot as shop
-from database import clock, migrate
+from app import bot as bot_app
+from database import migrate
 from database.engine import Door, SqliteFile, Tx
+from database.legacy import carry_over
 from services.media.store import LocalAssets
-from services.messaging.telegram import Pace
+from services.messaging.telegram import Pace, make_bot
 from services.payments.yookassa.client import _Client
 from services.providers.http import HttpClient
 from services.queue import Queue
+from services.settings import Settings
+from tests.faults.override import override
 
 BEFORE, AFTER = "before", "after"
+KILLED = "killed"
+"""The line of the trace, and the name of the file, that say that the process was killed."""
 PRODUCT = ("database.", "services.", "workers.", "scheduler.", "handlers.", "app.", "main")
 
+T = TypeVar("T")
 
-class Trap(NamedTuple):
-    """Die at the `turn`-th pass of a point's edge."""
+
+class KillPoint(NamedTuple):
+    """Where a process is killed: at the `nth` pass of this edge of this point."""
 
     point: str
     edge: str
-    turn: int = 1
+    nth: int = 1
 
     def __str__(self) -> str:
-        return f"{self.edge} {self.point}" + (f" ({self.turn})" if self.turn > 1 else "")
+        return f"{self.edge} {self.point}" + (f" ({self.nth})" if self.nth > 1 else "")
 
 
 @dataclass
-class Watch:
-    """Writes down what is passed, and ends the process at the trap, as `kill -9` does, once in a story."""
+class PassRecorder:
+    """Writes each pass into `trace`, and kills its own process at the kill point, as `kill -9` does, once a run."""
 
     trace: int
-    fired: Path
-    trap: Trap | None = None
+    killed: Path
+    kill_point: KillPoint | None = None
 
     def __post_init__(self) -> None:
         self._seen: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
-    def passes(self, point: str, edge: str) -> None:
+    def passed(self, point: str, edge: str) -> None:
         with self._lock:
             self._seen[point, edge] += 1
             os.write(self.trace, f"{edge} {point}\n".encode())
-            if self.trap == (point, edge, self._seen[point, edge]) and self._first():
-                os.write(self.trace, b"died\n")
+            if self.kill_point == (point, edge, self._seen[point, edge]) and self._is_first():
+                os.write(self.trace, f"{KILLED}\n".encode())
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def _first(self) -> bool:
-        """A worker forks a process for each step, and each counts anew: only one of them is to die."""
+    def _is_first(self) -> bool:
+        """A worker forks a process for each step, and each counts from the start: only one of them is to be killed."""
         try:
-            os.close(os.open(self.fired, os.O_CREAT | os.O_EXCL, 0o600))
+            os.close(os.open(self.killed, os.O_CREAT | os.O_EXCL, 0o600))
         except FileExistsError:
             return False
         return True
 
 
-_watch: Watch | None = None
-_ctx = threading.local()
+_recorder: PassRecorder | None = None
+_thread = threading.local()
 
 
-def poll_videos(trace: Path, trap: Trap | None) -> None:
+def start_recording(trace: Path, kill_point: KillPoint | None) -> None:
     """From here on this process writes its passes into `trace`."""
-    global _watch
-    _watch = Watch(os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), trace.with_name("fired"), trap)
+    global _recorder
+    file = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    _recorder = PassRecorder(file, trace.with_name(KILLED), kill_point)
 
 
-def passes(point: str, edge: str) -> None:
-    if _watch is not None:
-        _watch.passes(point, edge)
-
-
-class SharedClock:
-    """Time that the test moves while the process lives: seconds to add, in a file that both have mapped."""
-
-    def __init__(self, path: Path) -> None:
-        if not path.exists():
-            path.write_bytes(struct.pack("d", 0.0))
-        with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), 8)
-
-    @property
-    def ahead(self) -> float:
-        return float(struct.unpack("d", self._map[:8])[0])
-
-    def forward(self, seconds: float) -> None:
-        self._map[:8] = struct.pack("d", self.ahead + seconds)
-
-    def now(self) -> float:
-        return time.time() + self.ahead
-
-    def source(self) -> clock.Source:
-        return clock.Source(wall=self.now, steady=lambda: time.monotonic() + self.ahead)
+def passed(point: str, edge: str) -> None:
+    if _recorder is not None:
+        _recorder.passed(point, edge)
 
 
 def install() -> None:
-    """Wrap the seams, once in a process; nothing is told before `poll_videos`."""
-    _commits()
-    _migration()
-    _calls()
-    _files()
+    """Wrap every commit and effect, once in a process; nothing is recorded before `start_recording`."""
+    _wrap_commits()
+    _wrap_migration()
+    _wrap_calls()
+    _wrap_files()
 
 
-def _commits() -> None:
-    write, whole = Door.write, SqliteFile.write
+# --- commits ----------------------------------------------------------------------------------------
+
+
+def _wrap_commits() -> None:
+    write, write_whole = Door.write, SqliteFile.write
 
     async def named(self: Door, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         name = f"commit {function.__module__}.{function.__qualname__}"
 
         def run(tx: Tx, *args: Any, **kwargs: Any) -> Any:
             answer = function(tx, *args, **kwargs)
-            _ctx.name = name
-            passes(name, BEFORE)
+            _thread.name = name
+            passed(name, BEFORE)
             return answer
 
         return await write(self, run, *args, **kwargs)
 
     def committed(self: SqliteFile, function: Callable[[Tx], Any]) -> Any:
-        _ctx.name = None
+        _thread.name = None
         target = function.func if isinstance(function, functools.partial) else function
-        if target.__module__ != Door.__module__:  # not by way of the door: somebody's own connection
+        if target.__module__ == Door.__module__:  # `named` above has wrapped it
+            answer = write_whole(self, function)
+        else:  # somebody's own connection
 
             def run(tx: Tx) -> Any:
                 answer = function(tx)
-                _ctx.name = f"commit {target.__module__}.{target.__qualname__}"
-                passes(_ctx.name, BEFORE)
+                _thread.name = f"commit {target.__module__}.{target.__qualname__}"
+                passed(_thread.name, BEFORE)
                 return answer
 
-            answer = whole(self, run)
-        else:
-            answer = whole(self, function)
-        if _ctx.name is not None:
-            passes(_ctx.name, AFTER)
+            answer = write_whole(self, run)
+        if _thread.name is not None:
+            passed(_thread.name, AFTER)
         return answer
 
-    Door.write = named  # type: ignore[method-assign]
-    SqliteFile.write = committed  # type: ignore[method-assign]
+    override(Door, "write", named)
+    override(SqliteFile, "write", committed)
 
 
-def _migration() -> None:
+def _wrap_migration() -> None:
     for name in ("_prepare_first_revision", "_upgrade", "_check_books", "migrate"):
-        setattr(migrate, name, _around(f"migration {name}", getattr(migrate, name)))
-    migrate.legacy.back_up = _around("migration back_up", migrate.legacy.back_up)
-    made = alembic_migration.RevisionStep.__init__
+        override(migrate, name, _wrapped(f"migration {name}", getattr(migrate, name)))
+    override(carry_over, "back_up", _wrapped("migration back_up", carry_over.back_up))
+    make_step = alembic_migration.RevisionStep.__init__
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        made(self, *args, **kwargs)
+        make_step(self, *args, **kwargs)
         path = Path(self.revision.path)
-        self.migration_fn = _around(f"migration {path.stem}", self.migration_fn)
+        self.migration_fn = _wrapped(f"migration {path.stem}", self.migration_fn)
 
-    alembic_migration.RevisionStep.__init__ = init  # type: ignore[method-assign]
+    override(alembic_migration.RevisionStep, "__init__", init)
 
 
-def _calls() -> None:
+# --- effects ----------------------------------------------------------------------------------------
+
+
+def _wrap_calls() -> None:
     send, request, call, submit = HttpClient.request, _Client.request, BaseSession.__call__, Queue.submit
 
     async def http(self: HttpClient, *args: Any, **kwargs: Any) -> Any:
         caller = sys._getframe(1)
         name = f"http {caller.f_globals['__name__']}.{caller.f_code.co_qualname}"
-        return await _told(name, send(self, *args, **kwargs))
+        return await _recorded(name, send(self, *args, **kwargs))
 
     def yookassa(self: Any, method: str = "", path: str = "", *args: Any, **kwargs: Any) -> Any:
         first, *rest = path.lstrip("/").split("/")
         name = f"yookassa {method} /{first}" + "/*" * bool(rest)
-        return _around(name, request)(self, method, path, *args, **kwargs)
+        return _wrapped(name, request)(self, method, path, *args, **kwargs)
 
     async def telegram(self: BaseSession, bot: Bot, method: Any, timeout: int | None = None) -> Any:
-        return await _told(f"telegram {type(method).__name__}", call(self, bot, method, timeout))
+        return await _recorded(f"telegram {type(method).__name__}", call(self, bot, method, timeout))
 
     async def submitted(self: Queue, step: Any) -> Any:
-        return await _told("queue submit", submit(self, step))
+        return await _recorded("queue submit", submit(self, step))
 
-    HttpClient.request = http  # type: ignore[method-assign]
-    _Client.request = yookassa  # type: ignore[method-assign]
-    BaseSession.__call__ = telegram  # type: ignore[method-assign]
-    Queue.submit = submitted  # type: ignore[method-assign]
-    rq.Queue.enqueue_call = _around("queue enqueue_call", rq.Queue.enqueue_call)
+    override(HttpClient, "request", http)
+    override(_Client, "request", yookassa)
+    override(BaseSession, "__call__", telegram)
+    override(Queue, "submit", submitted)
+    override(rq.Queue, "enqueue_call", _wrapped("queue enqueue_call", rq.Queue.enqueue_call))
 
 
-def _files() -> None:
+def _wrap_files() -> None:
     for name in ("put", "delete", "sweep"):
-        setattr(LocalAssets, name, _awaited(f"store {name}", getattr(LocalAssets, name)))
+        override(LocalAssets, name, _wrapped_async(f"store {name}", getattr(LocalAssets, name)))
     for name in ("fsync", "replace"):
-        setattr(os, name, _of_product(f"os.{name}", getattr(os, name)))
+        override(os, name, _wrapped_for_product(f"os.{name}", getattr(os, name)))
 
 
-async def _told(name: str, work: Any) -> Any:
-    passes(name, BEFORE)
+# --- small parts ------------------------------------------------------------------------------------
+
+
+async def _recorded(point: str, work: Awaitable[T]) -> T:
+    passed(point, BEFORE)
     answer = await work
-    passes(name, AFTER)
+    passed(point, AFTER)
     return answer
 
 
-def _around(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _wrapped(point: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
-    def told(*args: Any, **kwargs: Any) -> Any:
-        passes(name, BEFORE)
+    def recorded(*args: Any, **kwargs: Any) -> Any:
+        passed(point, BEFORE)
         answer = function(*args, **kwargs)
-        passes(name, AFTER)
+        passed(point, AFTER)
         return answer
 
-    return told
+    return recorded
 
 
-def _awaited(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _wrapped_async(point: str, function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     @functools.wraps(function)
-    async def told(*args: Any, **kwargs: Any) -> Any:
-        return await _told(name, function(*args, **kwargs))
+    async def recorded(*args: Any, **kwargs: Any) -> Any:
+        return await _recorded(point, function(*args, **kwargs))
 
-    return told
+    return recorded
 
 
-def _of_product(call: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A call of the system's that counts where the product makes it, under the name of who does."""
+def _wrapped_for_product(call: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of the system: a pass is recorded where the product calls it, under the caller's name."""
 
     @functools.wraps(function)
-    def told(*args: Any, **kwargs: Any) -> Any:
+    def recorded(*args: Any, **kwargs: Any) -> Any:
         caller = sys._getframe(1)
         module = str(caller.f_globals.get("__name__"))
         if not module.startswith(PRODUCT):
             return function(*args, **kwargs)
-        return _around(f"file {module}.{caller.f_code.co_qualname} {call}", function)(*args, **kwargs)
+        return _wrapped(f"file {module}.{caller.f_code.co_qualname} {call}", function)(*args, **kwargs)
 
-    return told
+    return recorded
 
 
-def quicken() -> None:
-    """The sandbox's clock is quick, and so may the bot be: its pace toward Telegram is the simulated one's."""
-    make = shop.make_bot
+def speed_up_telegram() -> None:
+    """The simulated Telegram allows many messages a second, so the bot may send as many."""
 
-    def made(settings: Any) -> Bot:
-        bot = make(settings)
-        bot.session.middleware[0].pace = Pace(  # type: ignore[attr-defined]
-            per_second=2_000, chat_per_second=200, chat_burst=1_000
-        )
-        return bot
+    def quick(settings: Settings) -> Bot:
+        return make_bot(settings, pace=Pace(per_second=2_000, chat_per_second=200, chat_burst=1_000))
 
-    shop.make_bot = made
+    override(bot_app, "make_bot", quick)
