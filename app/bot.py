@@ -1,7 +1,4 @@
-"""One bot process put together: settings → database → clients → services → dispatcher and routes, and its orderly stop.
-
-Together with `main.py` the one place that knows all layers; nobody else imports it.
-"""
+"""One bot process put together: settings, database, clients, services, dispatcher, routes; and its orderly stop."""
 
 from __future__ import annotations
 
@@ -17,13 +14,17 @@ from aiogram import Bot
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 from aiohttp import web
 
+from app.version import VERSION
 from database.backup import mark_of
 from database.models import DatabaseError
-from handlers import ChatMessages, Storefront, build_dispatcher, set_commands
+from handlers import build_dispatcher
+from handlers.commands import set_commands
 from handlers.payments.stars import StarsUpdateHandler
 from handlers.updates import Updates
+from handlers.views.messages import ChatMessages
 from handlers.webhook import WebContext, create_web_app
-from scheduler.sweeper import PeriodicTask, Sweeper
+from scheduler.scheduler import Scheduler
+from scheduler.tasks import job_tasks, money_tasks, operator_tasks, topup_tasks
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event
@@ -35,9 +36,7 @@ from services.messaging.photos import Photos
 from services.messaging.progress import LiveMessages
 from services.messaging.telegram import make_bot, patience, telegram_fault
 from services.ops.auditor import Auditor
-from services.ops.backups import LIMIT_SECONDS as BACKUP_SECONDS
 from services.ops.backups import Backups
-from services.ops.disk import EVERY_SECONDS as DISK_SECONDS
 from services.ops.disk import DiskWatch
 from services.ops.metrics import Metrics
 from services.payments.receipts import terms_of
@@ -49,6 +48,7 @@ from services.payments.yookassa.client import YooKassaError, expects_test_paymen
 from services.queue import Queue
 from services.rate_limiter import RateLimiter
 from services.settings import Settings, feature_notes
+from services.storefront import Storefront
 from workers.runtime import install
 
 DRAIN_SECONDS = 20.0
@@ -58,16 +58,16 @@ MENU_SECONDS = 5.0
 _log = logging.getLogger("shop")
 
 
-class Shop:
+class BotApp:
     """Everything of one bot process, made in order and closed in the reverse order."""
 
     def __init__(self, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
         self.settings = settings
         self._stack = stack
         self.stop = asyncio.Event()
-        self.runtime = JobContext.open(settings)
-        stack.push_async_callback(self.runtime.close)
-        self.db = self.runtime.db
+        self.ctx = JobContext.open(settings)
+        stack.push_async_callback(self.ctx.close)
+        self.db = self.ctx.db
         self.bot = make_bot(settings)
         stack.push_async_callback(self.bot.session.close)
         self.queue = Queue(settings.redis_url)
@@ -82,10 +82,10 @@ class Shop:
     async def open(self) -> None:
         """Bring the database up to date, learn who the bot is, and put the services together."""
         await self.db.init_db()
-        install(self.runtime)
+        install(self.ctx)
         me = await _me(self.bot)
-        event(_log, "bot.known", username=me)
-        settings, catalogue = self.settings, self.runtime.catalogue
+        event(_log, "bot.known", username=me, version=VERSION)
+        settings, catalogue = self.settings, self.ctx.catalogue
         self.jobs = Jobs(
             self.db,
             self.queue,
@@ -115,12 +115,12 @@ class Shop:
         self.auditor = Auditor(self.db, admins=admins)
         self.disk = DiskWatch(self.db, admins=admins)
         self.refunds = Refunds(self.db, self._gateways(), admins=sorted(settings.admin_ids))
-        photos = Photos(self.db, self.runtime.assets, catalogue.limits)
+        photos = Photos(self.db, self.ctx.assets, catalogue.limits)
         storefront = Storefront(
-            catalogue, self.jobs.quote, pictures=settings.gemini_enabled, clips=settings.kling_enabled
+            catalogue, self.jobs.quote, images=settings.gemini_enabled, videos=settings.kling_enabled
         )
         renderer = ChatMessages(self.texts, storefront)
-        delivery = Delivery(self.db, self.runtime.assets, renderer)
+        delivery = Delivery(self.db, self.ctx.assets, renderer)
         chats = KeyedLock()
         self.notifier = Notifier(self.bot, self.db, delivery, renderer, chats)
         self.live = LiveMessages(self.bot, self.db, renderer, chats)
@@ -143,18 +143,14 @@ class Shop:
             chats=chats,
         )
         self.updates = Updates(self.bot, dispatcher, self.db, StarsUpdateHandler(self.stars))
-        self.sweeper = Sweeper(
-            self.runtime,
-            self.queue,
-            self.payments,
+        backups = Backups(self.db, admins=admins)
+        self.scheduler = Scheduler(
+            self.db,
             [
-                PeriodicTask("refunds", 5.0, self.refunds.poll_due),
-                PeriodicTask("reconciliation", 3600.0, self.reconciliation.hourly, limit=3600.0),
-                PeriodicTask("seals", 3600.0, self.auditor.seal),
-                PeriodicTask("audit", 60.0, self.auditor.daily, limit=3600.0),
-                PeriodicTask("disk", DISK_SECONDS, self.disk.check),
-                PeriodicTask("stale invoices", 3600.0, self.stars.close_stale),
-                PeriodicTask("backups", 30.0, Backups(self.db, admins=admins).work, limit=BACKUP_SECONDS),
+                *job_tasks(self.ctx, self.queue),
+                *topup_tasks(self.payments),
+                *money_tasks(self.refunds, self.reconciliation, self.stars),
+                *operator_tasks(self.auditor, self.disk, backups),
             ],
         )
 
@@ -166,7 +162,7 @@ class Shop:
         return gateways
 
     async def run(self) -> None:
-        """Serve until `stop` is set or a part of the shop breaks; then let what is in hand end."""
+        """Serve until `stop` is set or a part breaks; then let what is in hand end."""
         context = WebContext(
             settings=self.settings,
             db=self.db,
@@ -182,7 +178,7 @@ class Shop:
         await self._compare_after_restore()
         async with self.serving(create_web_app(context)):
             await self._receive_how()
-            parts = [part.run(self.stop) for part in (self.notifier, self.live, self.sweeper)]
+            parts = [part.run(self.stop) for part in (self.notifier, self.live, self.scheduler)]
             parts.append(self._catch_up())
             if self.settings.telegram_mode == "polling":
                 parts.append(self.updates.poll(self.stop))
@@ -259,7 +255,7 @@ class Shop:
                 await self.db.get_balance(0)
         except (DatabaseError, TimeoutError) as error:
             return type(error).__name__
-        return self.sweeper.trouble
+        return self.scheduler.trouble
 
     async def _queue_answers(self) -> str | None:
         return None if await self.queue.healthy() else "Redis does not answer; jobs run inside the bot"
@@ -297,13 +293,13 @@ async def _until_stopped(stop: asyncio.Event, parts: list[Coroutine[Any, Any, No
 async def run_bot(settings: Settings) -> int:
     """The bot, until SIGTERM or Ctrl-C."""
     async with contextlib.AsyncExitStack() as stack:
-        shop = Shop(settings, stack)
+        bot_app = BotApp(settings, stack)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, shop.stop.set)
-        await shop.open()
+            loop.add_signal_handler(number, bot_app.stop.set)
+        await bot_app.open()
         for note in feature_notes(settings):
             _log.info(note)
-        await shop.run()
+        await bot_app.run()
     event(_log, "bot.stopped")
     return 0

@@ -8,9 +8,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from pysqlite3 import dbapi2 as sqlite
-
 from database.errors import DatabaseUnavailable
+from database.sqlite_library import sqlite
 
 UNREADABLE = (sqlite.Error, OSError, UnicodeDecodeError)  # the last: the damage reached SQLite's own words
 

@@ -21,7 +21,6 @@ from urllib.parse import unquote, urlsplit
 
 import aiosqlite
 from dotenv import dotenv_values
-from pysqlite3 import dbapi2 as sqlite
 from sqlalchemy import Connection, CursorResult, Dialect, Engine, Executable, RowMapping, create_engine, make_url
 from sqlalchemy import exc as driver_errors
 from sqlalchemy.pool import NullPool, StaticPool
@@ -30,6 +29,7 @@ from sqlalchemy.util import LRUCache
 from database.clock import now_ms
 from database.errors import BrokenRule, DatabaseError, DatabaseUnavailable, InsufficientFunds, UnsupportedDatabase
 from database.schema import REVISION
+from database.sqlite_library import sqlite
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,7 +38,6 @@ DEFAULT_URL = "sqlite:///data/bot.db"
 DIALECT = "sqlite+pysqlite://"
 COMPILED_KEPT = 500  # statements; the code has fewer
 WAL_KEPT_BYTES = 64 * 1024 * 1024  # a log that had grown gives its room back once it could be folded in
-OLDEST_SQLITE = (3, 51, 3)  # older ones can lose commits when several processes checkpoint (the WAL-reset race)
 BUSY_TIMEOUT_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0  # a process that was stopped inside a transaction keeps writers waiting, but not for ever
 
@@ -83,16 +82,6 @@ def sqlite_path(url: str) -> Path:
     return Path(path)
 
 
-def check_library() -> None:
-    """Refuse a SQLite library whose WAL can lose commits under several processes."""
-    version = tuple(int(part) for part in sqlite.sqlite_version.split("."))
-    if version < OLDEST_SQLITE:
-        raise UnsupportedDatabase(
-            f"SQLite {sqlite.sqlite_version} can lose commits when several processes write; "
-            f"install pysqlite3 from requirements.txt (it brings {'.'.join(map(str, OLDEST_SQLITE))} or newer)"
-        )
-
-
 @functools.cache
 def _common() -> tuple[Dialect, LRUCache[Any, Any]]:
     """What all files of a process share: the dialect, and by it every statement that was compiled so far.
@@ -116,7 +105,6 @@ class SqliteFile:
             raise _in_our_words(error, f"{path}: ") from error
 
     def __init__(self, path: Path, clock: Callable[[], int] = now_ms) -> None:
-        check_library()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._clock = clock
         self.path = path

@@ -46,7 +46,8 @@ def refunds_page(tx: Tx, since: int, until: int, after: Place, limit: int) -> li
 def receipts_page(tx: Tx, since: int, until: int, after: Place, limit: int) -> list[Row]:
     """Receipts of what was paid and returned in [since, until), by the terms that were sent; without the address.
 
-    A whole return repeats the payment's own receipt, so its terms are those of the payment (yookassa sheet, section 6).
+    A whole return repeats the payment's own receipt, so its terms are those of the payment
+    (docs/reference/yookassa.md, section 6).
     """
     sent = payments.c.request_body.like('%"receipt": {%')
     paid = select(

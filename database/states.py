@@ -42,6 +42,11 @@ class JobType(StrEnum):
     VIDEO = "video"  # prompt → clip
     ANIMATE = "animate"  # photo and prompt → clip
 
+    @property
+    def is_image(self) -> bool:
+        """Whether the result is a picture; else it is a video."""
+        return self in (JobType.IMAGE, JobType.EDIT)
+
 
 class JobStatus(StrEnum):
     PENDING = "pending"  # paid for, waits for a worker

@@ -12,15 +12,14 @@ from database.models import Database
 from handlers import errors, fallback, start
 from handlers.admin import money as admin_money
 from handlers.admin import users as admin
-from handlers.commands import set_commands
-from handlers.middlewares import ANSWER_LIMIT, AnswerTaps, KnownPerson, Notices
+from handlers.chat import ANSWER_LIMIT
+from handlers.middlewares import AnswerTaps, KnownPerson, Notices
 from handlers.orders import confirm as order
 from handlers.orders import history, intake, result
 from handlers.orders.drafts import Cards, Drafts
 from handlers.payments import balance, topup
 from handlers.payments import stars as star_payments
 from handlers.storage import DatabaseStorage, OneAtATime
-from handlers.views.draft_card import Storefront
 from handlers.views.messages import ChatMessages
 from services.catalogue import Catalogue
 from services.common.i18n import Texts, pick_language
@@ -35,11 +34,7 @@ from services.payments.stars import Stars
 from services.payments.topups import Payments
 from services.rate_limiter import RateLimiter, RateLimitMiddleware
 from services.settings import Settings
-
-__all__ = ["TASKS_AT_ONCE", "ChatMessages", "Storefront", "build_dispatcher", "set_commands"]
-
-TASKS_AT_ONCE = 200
-"""Updates handled at a time; give it to `start_polling(tasks_concurrency_limit=...)`."""
+from services.storefront import Storefront
 
 
 def build_dispatcher(

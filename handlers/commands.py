@@ -101,7 +101,10 @@ def _described(texts: Texts) -> dict[str, list[tuple[str, str]]]:
 
 
 def _code(language: str) -> str | None:
-    """Telegram's language code; the list without one is for everybody whose language has no list of its own."""
+    """Telegram's language code; the list without one is for everybody whose language has no list of its own.
+
+    How Telegram chooses a list: docs/reference/telegram.md, section 6.
+    """
     return None if language == "en" else language
 
 

@@ -24,7 +24,8 @@ from database.models import (
     TooManyJobs,
     UnderMaintenance,
 )
-from handlers.middlewares import ANSWER_LIMIT, Notices
+from handlers.chat import ANSWER_LIMIT
+from handlers.middlewares import Notices
 from handlers.orders.drafts import Stale
 from handlers.orders.intake import PromptTooLong
 from handlers.views.localizer import Localizer

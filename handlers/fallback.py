@@ -11,7 +11,8 @@ from aiogram.types import CallbackQuery, ChatMemberUpdated, InlineKeyboardButton
 from database import outbox
 from database import users as user_rows
 from database.models import Database, Tx, User
-from handlers.middlewares import CallbackAnswer, Notices
+from handlers.chat import MESSAGE_LIMIT, NO_LIMIT, CallbackAnswer
+from handlers.middlewares import Notices
 from handlers.views.keyboards import keyboard
 from handlers.views.localizer import Localizer
 from services.messaging.notifier import Notifier
@@ -19,8 +20,6 @@ from services.messaging.notifier import Notifier
 router = Router(name="fallback")
 groups = Router(name="groups")
 
-MESSAGE: Final = {"rate_limit": "message"}
-FREE: Final = {"rate_limit": False}
 GROUP_NOTICE_SECONDS: Final = 600.0
 ALBUM_NOTICE_SECONDS: Final = 600.0
 
@@ -44,7 +43,7 @@ _UNSUPPORTED: Final = {
 }
 
 
-@groups.message(F.chat.type != ChatType.PRIVATE, flags=FREE)
+@groups.message(F.chat.type != ChatType.PRIVATE, flags=NO_LIMIT)
 async def group(message: Message, bot: Bot, localizer: Localizer, group_notices: Notices) -> None:
     """In a group: say once in a while where the bot works, and only to who speaks to it."""
     if not (message.text or "").startswith("/") or not group_notices.due(message.chat.id):
@@ -56,17 +55,17 @@ async def group(message: Message, bot: Bot, localizer: Localizer, group_notices:
     await message.answer(localizer.t("private-only"), reply_markup=keyboard([link]))
 
 
-@groups.callback_query(F.message.chat.type != ChatType.PRIVATE, flags=FREE)
+@groups.callback_query(F.message.chat.type != ChatType.PRIVATE, flags=NO_LIMIT)
 async def group_tap(query: CallbackQuery, callback: CallbackAnswer, localizer: Localizer) -> None:
     await callback.answer(localizer.plain("private-only"), alert=True)
 
 
-@router.message(F.text.startswith("/"), flags=MESSAGE)
+@router.message(F.text.startswith("/"), flags=MESSAGE_LIMIT)
 async def unknown_command(message: Message, localizer: Localizer) -> None:
     await message.answer(localizer.t("unknown-command"))
 
 
-@router.message(F.content_type.in_(set(_UNSUPPORTED)), flags=MESSAGE)
+@router.message(F.content_type.in_(set(_UNSUPPORTED)), flags=MESSAGE_LIMIT)
 async def unsupported(message: Message, localizer: Localizer, album_notices: Notices) -> None:
     """Kinds of messages a person may well try, an album answered once; what Telegram itself writes is passed over."""
     text = localizer.t(_UNSUPPORTED[ContentType(message.content_type)])
@@ -74,7 +73,7 @@ async def unsupported(message: Message, localizer: Localizer, album_notices: Not
         await message.answer(text)
 
 
-@router.callback_query(flags=FREE)
+@router.callback_query(flags=NO_LIMIT)
 async def stale_button(query: CallbackQuery, callback: CallbackAnswer, localizer: Localizer) -> None:
     """A button of an older version of the bot, or one that nobody made."""
     await callback.answer(localizer.plain("error-stale-button"), alert=True)

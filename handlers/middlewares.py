@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -10,41 +9,22 @@ from typing import Any, Final
 
 from aiogram import BaseMiddleware, Bot
 from aiogram.enums import ChatType
-from aiogram.exceptions import TelegramBadRequest, TelegramRetryAfter
+from aiogram.exceptions import TelegramBadRequest
 from aiogram.types import CallbackQuery, Chat, Message, TelegramObject, Update, User
 
 from database import clock, outbox
 from database import users as user_rows
 from database.models import Database, Tx
 from database.models import User as Person
+from handlers.chat import ANSWER_LIMIT, CallbackAnswer
 from handlers.views.localizer import Localizer
 from services.common.i18n import Texts, pick_language
 from services.common.log import log_context
-from services.messaging.telegram import TROUBLE
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 BAN_NOTICE_SECONDS: Final = 3600.0
 MOST_NOTICES: Final = 10_000
-ANSWER_LIMIT: Final = 200  # characters of a tap's answer (telegram sheet, section 2)
-ANSWER_SECONDS: Final = 5.0  # an order must not wait longer for a wheel to stop
-
-
-class CallbackAnswer:
-    """A tapped button: answered once, whatever happens, because the client spins until then."""
-
-    def __init__(self, query: CallbackQuery) -> None:
-        self._query = query
-        self.answered = False
-
-    async def answer(self, text: str | None = None, *, alert: bool = False) -> None:
-        """Answer the tap; a second answer, or one that Telegram does not take in time, is dropped: the work goes on."""
-        if self.answered:
-            return
-        self.answered = True
-        with suppress(TelegramBadRequest, TelegramRetryAfter, TimeoutError, *TROUBLE):
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self._query.answer(text and text[:ANSWER_LIMIT], show_alert=alert)
 
 
 class AnswerTaps(BaseMiddleware):

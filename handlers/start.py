@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from aiogram import Bot, F, Router
-from aiogram.filters import Command, CommandStart, Filter
+from aiogram.filters import Command, CommandStart
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message
 
@@ -13,37 +11,23 @@ from database import jobs as job_rows
 from database import outbox
 from database import users as user_rows
 from database.models import Database, JobStatus, JobType, User
+from handlers.chat import MESSAGE_LIMIT, NO_LIMIT, CallbackAnswer, MenuWord, message_ref
 from handlers.commands import greet_admin
-from handlers.middlewares import CallbackAnswer
-from handlers.orders.confirm import message_ref
 from handlers.orders.drafts import Cards, Drafts, Stale, token
 from handlers.states import Waiting, begun
 from handlers.views import keyboards
 from handlers.views.callbacks import GoTap, JobTap, LanguageTap, SampleTap
 from handlers.views.localizer import Localizer
 from handlers.views.messages import title_of
-from services.common.i18n import LANGUAGES, Texts
+from services.common.i18n import Texts
 from services.errors import BadOrder
 from services.messaging.notifier import Notifier
 from services.messaging.telegram import Screen, change, change_or_show, show
 
 router = Router(name="start")
 
-MESSAGE: Final = {"rate_limit": "message"}
-FREE: Final = {"rate_limit": False}
 
-
-class MenuWord(Filter):
-    """A filter: the message is this button of the main menu, in whichever language the keyboard was sent."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    async def __call__(self, message: Message, texts: Texts) -> bool:
-        return message.text in [texts.plain(language, self._key) for language in LANGUAGES]
-
-
-@router.message(CommandStart(), flags=MESSAGE)
+@router.message(CommandStart(), flags=MESSAGE_LIMIT)
 async def start(
     message: Message,
     state: FSMContext,
@@ -85,11 +69,11 @@ async def start_screen(localizer: Localizer, drafts: Drafts, db: Database, user_
         ),
     }
     balance = localizer.rubles(await db.get_balance(user_id))
-    text = localizer.t(key.get((storefront.pictures, storefront.clips), "start-off"), balance=balance, **prices)
-    return Screen(text, keyboards.start(localizer, pictures=storefront.pictures, clips=storefront.clips))
+    text = localizer.t(key.get((storefront.images, storefront.videos), "start-off"), balance=balance, **prices)
+    return Screen(text, keyboards.start(localizer, images=storefront.images, videos=storefront.videos))
 
 
-@router.callback_query(SampleTap.filter(), flags=FREE)
+@router.callback_query(SampleTap.filter(), flags=NO_LIMIT)
 async def sample(
     query: CallbackQuery,
     callback_data: SampleTap,
@@ -112,54 +96,54 @@ async def sample(
     await cards.send(bot, localizer, draft)
 
 
-@router.message(Command("image"), flags=MESSAGE)
-@router.message(MenuWord("menu-image"), flags=MESSAGE)
+@router.message(Command("image"), flags=MESSAGE_LIMIT)
+@router.message(MenuWord("menu-image"), flags=MESSAGE_LIMIT)
 async def ask_image(message: Message, state: FSMContext, localizer: Localizer, drafts: Drafts) -> None:
-    if not drafts.storefront.pictures:
+    if not drafts.storefront.images:
         raise BadOrder("provider_off")
     await state.clear()
     await message.answer(localizer.t("ask-image"))
 
 
-@router.message(Command("video"), flags=MESSAGE)
-@router.message(MenuWord("menu-video"), flags=MESSAGE)
+@router.message(Command("video"), flags=MESSAGE_LIMIT)
+@router.message(MenuWord("menu-video"), flags=MESSAGE_LIMIT)
 async def ask_video(message: Message, state: FSMContext, localizer: Localizer, drafts: Drafts) -> None:
-    if not drafts.storefront.clips:
+    if not drafts.storefront.videos:
         raise BadOrder("provider_off")
     await state.set_state(Waiting.clip)
     await state.set_data({})
     await message.answer(localizer.t("ask-video"))
 
 
-@router.callback_query(GoTap.filter(F.to == "image"), flags=FREE)
+@router.callback_query(GoTap.filter(F.to == "image"), flags=NO_LIMIT)
 async def go_image(query: CallbackQuery, state: FSMContext, bot: Bot, localizer: Localizer, drafts: Drafts) -> None:
-    if not drafts.storefront.pictures:
+    if not drafts.storefront.images:
         raise BadOrder("provider_off")
     await state.clear()
     await show(bot, message_ref(query)[0], Screen(localizer.t("ask-image")))
 
 
-@router.callback_query(GoTap.filter(F.to == "video"), flags=FREE)
+@router.callback_query(GoTap.filter(F.to == "video"), flags=NO_LIMIT)
 async def go_video(query: CallbackQuery, state: FSMContext, bot: Bot, localizer: Localizer, drafts: Drafts) -> None:
-    if not drafts.storefront.clips:
+    if not drafts.storefront.videos:
         raise BadOrder("provider_off")
     await state.set_state(Waiting.clip)
     await state.set_data({})
     await show(bot, message_ref(query)[0], Screen(localizer.t("ask-video")))
 
 
-@router.message(Command("help"), flags=MESSAGE)
-@router.message(MenuWord("menu-help"), flags=MESSAGE)
+@router.message(Command("help"), flags=MESSAGE_LIMIT)
+@router.message(MenuWord("menu-help"), flags=MESSAGE_LIMIT)
 async def help_(message: Message, localizer: Localizer) -> None:
     await message.answer(localizer.t("help"), reply_markup=keyboards.main_menu(localizer))
 
 
-@router.message(Command("language"), flags=MESSAGE)
+@router.message(Command("language"), flags=MESSAGE_LIMIT)
 async def ask_language(message: Message, localizer: Localizer) -> None:
     await message.answer(localizer.t("language-ask"), reply_markup=keyboards.languages())
 
 
-@router.callback_query(LanguageTap.filter(), flags=FREE)
+@router.callback_query(LanguageTap.filter(), flags=NO_LIMIT)
 async def choose_language(
     query: CallbackQuery,
     callback_data: LanguageTap,
@@ -178,7 +162,7 @@ async def choose_language(
     await show(bot, chat_id, Screen(localizer.t("language-chosen"), keyboards.main_menu(localizer)))
 
 
-@router.message(Command("cancel"), flags=MESSAGE)
+@router.message(Command("cancel"), flags=MESSAGE_LIMIT)
 async def cancel(
     message: Message, state: FSMContext, bot: Bot, person: User, localizer: Localizer, drafts: Drafts, db: Database
 ) -> None:

@@ -1,7 +1,8 @@
 """Updates from Telegram, each written down before it counts as received, then given to the handlers.
 
-aiogram's own polling confirms updates before their handlers end, so a kill loses what was in hand. Here an update is
-a row of the inbox first: what a dead process left is handled again by the next one. Handlers bear repeats.
+aiogram's own polling confirms updates before their handlers end, so a kill loses what was in hand
+(docs/reference/telegram.md, section 9). Here an update is a row of the inbox first: what a dead process left is handled
+again by the next one. Handlers bear repeats.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ class Updates:
                 continue
             if not updates:
                 # All below the offset is confirmed. Kept on, it would confirm unread what comes after a week without
-                # updates, when Telegram's numbers begin anew.
+                # updates, when Telegram's numbers begin anew (docs/reference/telegram.md, section 4).
                 offset = None
             for update_id, raw in updates or []:
                 if not await self._received(update_id, raw):

@@ -264,7 +264,7 @@ def _json_object(raw: bytes) -> dict[str, Any]:
 
 
 def _notification(raw: bytes) -> tuple[str, str]:
-    """A YooKassa notification's identity and the little of it we keep (yookassa sheet, section 9)."""
+    """A YooKassa notification's identity and the little of it we keep (docs/reference/yookassa.md, section 9)."""
     value = _json_object(raw)
     subject = value.get("object")
     name, of = value.get("event"), subject.get("id") if isinstance(subject, dict) else None

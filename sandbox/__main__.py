@@ -30,10 +30,10 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (loopback)")
     parser.add_argument("--port", type=int, default=8081, help="port; 0 takes a free one")
     parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds per real second")
-    parser.add_argument("--pace", type=float, default=1.0, help="how many times quicker pictures and clips are made")
-    parser.add_argument("--bot-name", help="how every bot is called in the chat")
-    parser.add_argument("--bot-username", help="its name after the @")
-    parser.add_argument("--notification-url", default="", help="where YooKassa tells of payments and refunds")
+    parser.add_argument("--pace", type=float, default=1.0, help="how many times faster images and videos are made")
+    parser.add_argument("--bot-name", help="name of every bot in the chat")
+    parser.add_argument("--bot-username", help="username of every bot, without the @")
+    parser.add_argument("--notification-url", default="", help="where YooKassa sends its notifications")
     options = parser.parse_args()
     if not options.pace > 0:
         parser.error("--pace must be above zero")
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    """What the faces begin with, and have again after a reset."""
+    """The settings of the simulators at the start and after a reset."""
     named = {"telegram_bot_name": options.bot_name, "telegram_bot_username": options.bot_username}
     models = {"delay_scale": 1 / options.pace}
     return {

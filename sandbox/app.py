@@ -1,4 +1,4 @@
-"""Puts the faces on one aiohttp application and runs it on one loopback port."""
+"""Puts the simulators on one aiohttp application and runs it on one loopback port."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from aiohttp import web
 from sandbox import control
 from sandbox.world import World
 
-FACES = ("sandbox.telegram", "sandbox.yookassa", "sandbox.gemini", "sandbox.kling")
+SIMULATORS = ("sandbox.telegram", "sandbox.yookassa", "sandbox.gemini", "sandbox.kling")
 MAX_BODY = 128 * 1024 * 1024
 
 
 def create_app(world: World) -> web.Application:
-    """The whole sandbox as one application: faults first, then the faces, each mounted by its own module."""
+    """The whole sandbox as one application: faults first, then the simulators, each mounted by its own package."""
     app = web.Application(client_max_size=MAX_BODY, middlewares=[control.fault_middleware(world)])
     control.mount(app, world)
-    for name in FACES:
+    for name in SIMULATORS:
         importlib.import_module(name).mount(app, world)
 
     async def stop(_: web.Application) -> None:
@@ -28,7 +28,7 @@ def create_app(world: World) -> web.Application:
 
 
 async def serve(world: World, host: str = "127.0.0.1", port: int = 0) -> tuple[web.AppRunner, str]:
-    """Start serving; answers the runner (call `cleanup()` to stop) and the base URL. Port 0 takes a free one."""
+    """Start serving; returns the runner (call `cleanup()` to stop) and the base URL. Port 0 takes a free one."""
     runner = web.AppRunner(create_app(world), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     site = web.TCPSite(runner, host, port)

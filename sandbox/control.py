@@ -1,4 +1,4 @@
-"""The simulators' back door, `/_control/…`: faults, clock, call log, reset; and what commits the faults."""
+"""Control routes of the sandbox, `/_control/…`: faults, clock, call log, reset; and what carries the faults out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def face_of(path: str) -> tuple[str, str]:
-    """Which face a path belongs to, and the call's name in it: `/bot1:x/getMe` → `("telegram", "getMe")`."""
+    """The simulator that a path belongs to, and the call's name in it: `/bot1:x/getMe` → `("telegram", "getMe")`."""
     first, _, rest = path.lstrip("/").partition("/")
     if first.startswith("bot") and ":" in first:
         return "telegram", rest
@@ -28,10 +28,10 @@ def face_of(path: str) -> tuple[str, str]:
 
 
 def fault_middleware(world: World) -> Any:
-    """Before a face answers, look whether a fault was planned for this call and commit it."""
+    """Before a simulator answers, look whether a fault was planned for this call and carry it out."""
 
     @web.middleware
-    async def commit(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def carry_out(request: web.Request, handler: Handler) -> web.StreamResponse:
         face, name = face_of(request.path)
         fault = world.faults.take(face, name) if face else None
         if fault is None:
@@ -54,7 +54,7 @@ def fault_middleware(world: World) -> Any:
         assert answer is not None
         return answer
 
-    return commit
+    return carry_out
 
 
 def _answer(fault: Fault) -> web.Response:
@@ -72,7 +72,7 @@ def _hang_up(request: web.Request) -> web.Response:
 
 
 async def _truncated(request: web.Request, answer: web.Response, size: int) -> web.StreamResponse:
-    """Announce the whole length, send the first `size` bytes, then cut the line."""
+    """Announce the whole length, send the first `size` bytes, then close the connection."""
     body = answer.body if isinstance(answer.body, bytes) else b""
     cut = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
     cut.content_length = len(body)
@@ -83,7 +83,7 @@ async def _truncated(request: web.Request, answer: web.Response, size: int) -> w
 
 
 def mount(app: web.Application, world: World) -> None:
-    """Add the routes of the back door that are common to all faces."""
+    """Add the control routes that are common to all simulators."""
 
     async def plan(request: web.Request) -> web.Response:
         try:

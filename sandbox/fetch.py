@@ -1,4 +1,4 @@
-"""Fetching a picture that a request names by URL, as the real services do, with limits on size and time."""
+"""Fetching an image that a request names by URL, as the real services do, with limits on size and time."""
 
 from __future__ import annotations
 

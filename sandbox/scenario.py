@@ -1,8 +1,8 @@
-"""Scenarios: misbehaviour that a face itself knows how to commit, chosen by prompt tag, planned fault or control route.
+"""Scenarios: failures that a simulator itself can play, chosen by prompt tag, planned fault or control route.
 
-In a prompt: `#sim:name`, `#sim:name=value`, `#sim:name=value@2` (the last only for the first two calls with that very
-prompt, so that a repeat gets through). As a fault: `{"face": …, "tag": "name=value", "match": …, "times": …}`, where
-`match` is looked for in the path and in the prompt. The control route of a face plans exactly such a fault.
+In a prompt: `#sim:name`, `#sim:name=value`, `#sim:name=value@2` (the last only for the first two calls with that
+same prompt, so that a third one succeeds). As a fault: `{"face": …, "tag": "name=value", "match": …, "times": …}`;
+`match` is looked for in the path and in the prompt. The control route of a simulator plans exactly such a fault.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Scenario:
     options: dict[str, Any] = field(default_factory=dict)
 
     def number(self, default: float) -> float:
-        """The value as a number between 0 and a million; `default` where it is none."""
+        """The value as a number between 0 and a million; `default` if it is not one."""
         try:
             number = float(self.value)
         except ValueError:
@@ -42,7 +42,7 @@ def without_tags(prompt: str) -> str:
 
 
 class Scenarios:
-    """What was chosen for a call of one face; unknown names are passed over."""
+    """The scenarios chosen for a call of one simulator; unknown names are ignored."""
 
     def __init__(self, world: World, face: str, known: Iterable[str]) -> None:
         self._world = world

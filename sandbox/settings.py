@@ -1,4 +1,4 @@
-"""Settings of a face: a plain dataclass of defaults, changed over its control route with the types checked."""
+"""Settings of a simulator: a plain dataclass of defaults, changed over its control route with the types checked."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _fitting(key: str, current: Any, value: Any) -> Any:
 
 
 async def json_of(request: web.Request, default: Any = None) -> Any:
-    """The object in a control request's body; `default` where the body is empty, ValueError where it is no object."""
+    """The object in a control request's body; `default` if the body is empty, ValueError if it is no object."""
     raw = await request.read()
     if not raw and default is not None:
         return default
@@ -57,7 +57,7 @@ async def json_of(request: web.Request, default: Any = None) -> Any:
 def guarded(
     handler: Callable[[web.Request], Awaitable[web.Response]],
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """The control route with a plain 400 for what it cannot read."""
+    """The control route, answering 400 to what it cannot read."""
 
     async def guard(request: web.Request) -> web.Response:
         try:

@@ -1,4 +1,4 @@
-"""What the four simulated systems share: a clock with a speed knob, planned faults and a log of calls."""
+"""What the four simulated systems share: a clock with a settable speed, planned faults and a log of calls."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Clock:
         return self._base_simulated + (time.monotonic() - self._base_real) * self._speed
 
     def set_speed(self, speed: float) -> None:
-        """Change the pace from now on; `speed` is simulated seconds per real second, above zero."""
+        """Change the speed from now on; `speed` is simulated seconds per real second, above zero."""
         if not speed > 0:
             raise ValueError("speed must be above zero")
         self._rebase(0.0)
@@ -40,7 +40,7 @@ class Clock:
         self._wake()
 
     def advance(self, seconds: float) -> None:
-        """Jump ahead by simulated `seconds`; sleepers whose time has come wake at once."""
+        """Jump ahead by simulated `seconds`; those whose sleep has ended by then wake at once."""
         if seconds < 0:
             raise ValueError("the clock never goes back")
         self._rebase(seconds)
@@ -69,10 +69,10 @@ class Clock:
 class Fault:
     """One planned fault: the next `times` calls of `face` whose name or path contains `match`, after `skip` of them.
 
-    `status`/`body`/`headers` answer instead of the face (no effect) unless `drop == "after"` or `after` is set, where
-    the face acts first; `delay` real seconds pass before anything, with `after` between the effect and the answer;
-    `truncate` cuts the answer's body to that many bytes; `drop` closes the connection "before" or "after" the effect.
-    `tag` names a scenario a face knows itself.
+    `face` names the simulator. `status`/`body`/`headers` answer in its place, and the call has no effect, unless
+    `drop == "after"` or `after` is set: then the simulator acts first. `delay` real seconds pass before anything, with
+    `after` between the effect and the answer. `truncate` cuts the answer's body to that many bytes. `drop` closes the
+    connection "before" or "after" the effect. `tag` names a scenario that the simulator itself knows.
     """
 
     face: str
@@ -92,7 +92,7 @@ class Fault:
 
 
 class Faults:
-    """The faults still to come, in the order they were planned."""
+    """Planned faults that have not happened yet, in the order they were planned."""
 
     def __init__(self) -> None:
         self._planned: list[Fault] = []
@@ -110,7 +110,7 @@ class Faults:
         return list(self._planned)
 
     def take(self, face: str, *names: str, tagged: bool = False) -> Fault | None:
-        """The first fault that fits this call, used up by one; `tagged` asks for scenarios, else for wire faults."""
+        """The first fault that fits this call, counted down; `tagged` asks for scenarios, else for wire faults."""
         for fault in self._planned:
             if fault.face != face or bool(fault.tag) is not tagged:
                 continue
@@ -128,7 +128,7 @@ class Faults:
 
 @dataclass(frozen=True)
 class Call:
-    """One request that a face served: when (simulated seconds), which face, its name and what is worth telling."""
+    """One served request: when (simulated seconds), by which simulator (`face`), the call's name and some details."""
 
     at: float
     face: str
@@ -137,7 +137,7 @@ class Call:
 
 
 class World:
-    """The one object that every face is given."""
+    """The one object that every simulator is given; `faces` holds the state of each by name."""
 
     def __init__(self, *, speed: float = 1.0, seed: int | None = None, settings: dict[str, Any] | None = None) -> None:
         self.clock = Clock(speed)
@@ -152,12 +152,12 @@ class World:
         self._on_reset: list[Callable[[], None]] = []
 
     def record(self, face: str, name: str, **detail: Any) -> None:
-        """Note a served request; counted under `face:name`, kept in a bounded log."""
+        """Log a served request; counted under `face:name`, kept in a bounded log."""
         self.calls.append(Call(self.clock.now(), face, name, detail))
         self.counts[f"{face}:{name}"] += 1
 
     def spawn(self, coroutine: Any) -> asyncio.Task[Any]:
-        """Run something in the background (a notification, a state change); ended when the sandbox stops."""
+        """Run something in the background (a notification, a state change); cancelled when the sandbox stops."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -167,7 +167,7 @@ class World:
         self._on_reset.append(callback)
 
     def reset(self) -> None:
-        """Forget everything that happened: faults, calls, and each face's own state."""
+        """Forget everything that happened: faults, calls, and each simulator's own state."""
         for task in list(self._tasks):
             task.cancel()
         self.faults.clear()

@@ -1,4 +1,4 @@
-"""Clips in flight: one look at the provider for many of them, and the row of each moved by what it says."""
+"""Videos in flight: the provider is asked about many at a time, and the row of each is moved by what it says."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ POLL_MS = 8_000
 LATE_POLL_MS = 30_000
 LATE_SECONDS = 300
 AT_ONCE = 4  # questions to a provider at a time: one that hangs must not keep the others waiting
-TYPICAL_SECONDS = 150  # a clip's usual time, for the bar in the live message (kling sheet, section 12)
+TYPICAL_SECONDS = 150  # a clip's usual time, for the bar in the live message (docs/reference/kling.md, section 12)
 
 _log = logging.getLogger(__name__)
 
 
-async def poll_videos(ctx: JobContext, queue: Queue, *, limit: int = 200) -> int:
-    """Ask about every clip whose look is due; answers how many were asked about."""
+async def poll_videos(ctx: JobContext, queue: Queue, *, limit: int = 200) -> None:
+    """Ask the providers about every video whose poll is due."""
     due = await ctx.db.read(job_rows.due_to_watch, limit=limit)
     by_provider: dict[str, list[Job]] = defaultdict(list)
     for job in due:
@@ -42,11 +42,10 @@ async def poll_videos(ctx: JobContext, queue: Queue, *, limit: int = 200) -> int
         for name, jobs in by_provider.items():
             for start in range(0, len(jobs), size):
                 group.create_task(_poll(ctx, queue, name, jobs[start : start + size], slots))
-    return len(due)
 
 
 async def _poll(ctx: JobContext, queue: Queue, name: str, jobs: Sequence[Job], slots: asyncio.Semaphore) -> None:
-    """One question for a batch. Whatever goes wrong with it or with one of its clips is no other clip's trouble."""
+    """One question for a batch. Whatever goes wrong with it, or with one of its videos, touches no other video."""
     async with slots:
         tasks = await _ask(ctx, name, jobs)
         for job in jobs:
@@ -60,16 +59,17 @@ async def _ask(ctx: JobContext, name: str, jobs: Sequence[Job]) -> dict[str, Vid
     provider = ctx.providers.video(name)
     if provider is None:
         off = ProviderError(ErrorCode.KEY_INVALID, Failure.PERMANENT, Blame.OPERATOR, "no key is set, and clips wait")
-        await _tell_owner(ctx, off, name, jobs[0].model)
+        await _alert_admins(ctx, off, name, jobs[0].model)
         return {}
     try:
         return await provider.poll([job.external_id for job in jobs if job.external_id])
     except ProviderError as error:
         if error.code is ErrorCode.BAD_REQUEST and len(jobs) > 1:
-            return await _ask_in_halves(ctx, name, jobs)  # how many ids one look may carry is not documented
-        # A failed look never means a failed task.
+            # How many ids one question may carry is not known (docs/reference/kling.md, section 3).
+            return await _ask_in_halves(ctx, name, jobs)
+        # A failed poll never means a failed task.
         event(_log, "watch.look_failed", level=logging.WARNING, provider=name, error=str(error))
-        await _tell_owner(ctx, error, name, jobs[0].model)
+        await _alert_admins(ctx, error, name, jobs[0].model)
         return {}
     except ValueError as error:
         # An id that can't be asked for: find out which, so that the others are answered.
@@ -84,8 +84,8 @@ async def _ask_in_halves(ctx: JobContext, name: str, jobs: Sequence[Job]) -> dic
     return {**await _ask(ctx, name, jobs[:half]), **await _ask(ctx, name, jobs[half:])}
 
 
-async def _tell_owner(ctx: JobContext, error: ProviderError, name: str, model: str) -> None:
-    """Clips that can't be looked at are paid for and go back at their hold's end: while it is time, the owner hears."""
+async def _alert_admins(ctx: JobContext, error: ProviderError, name: str, model: str) -> None:
+    """Videos that can't be asked about go back at the end of their hold: the admins hear of it while there is time."""
     try:
         await ctx.alert_provider_fault(error, name, model)
     except DatabaseError as failed:

@@ -9,12 +9,12 @@ from typing import Literal, cast
 from database import assets as asset_rows
 from database import clock, outbox, spending
 from database import jobs as job_rows
-from database.models import Database, Draft, Job, JobStatus, JobStep, JobType, SpendLimitReached
+from database.models import Asset, Database, Draft, Job, JobStatus, JobStep, JobType, SpendLimitReached
 from services.base_provider import Failure
-from services.catalogue import Catalogue, UnknownModel
+from services.catalogue import Catalogue, Limits, UnknownModel
 from services.common.log import event
 from services.errors import BadOrder
-from services.media.inspect import BadMedia, check_sides
+from services.media.inspect import BadMedia, MediaFault, check_sides
 from services.pricing import (
     Quote,
     normalise_image_options,
@@ -27,7 +27,6 @@ from services.queue import Queue, Step, StepName
 
 Stage = Literal["queued", "working", "submitting", "rendering", "saving", "done", "failed", "cancelled"]
 
-PICTURES = (JobType.IMAGE, JobType.EDIT)
 FROM_PHOTOS = (JobType.EDIT, JobType.ANIMATE)
 
 _log = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ def quote(catalogue: Catalogue, draft: Draft) -> Quote:
     options = draft.params
     photos = len(draft.inputs)
     try:
-        if draft.type in PICTURES:
+        if draft.type.is_image:
             image = catalogue.image(draft.model)
             chosen = normalise_image_options(
                 image, ratio=options.get("ratio"), size=options.get("size"), photos=min(photos, image.max_photos)
@@ -89,12 +88,23 @@ def quote(catalogue: Catalogue, draft: Draft) -> Quote:
 
 def prompt_limit(catalogue: Catalogue, draft: Draft) -> int:
     """The most characters a prompt may have for this order."""
-    if draft.type in PICTURES:
+    if draft.type.is_image:
         return catalogue.limits.prompt_chars
     try:
         return min(catalogue.limits.prompt_chars, catalogue.video(draft.model).prompt_chars)
     except UnknownModel:
         return catalogue.limits.prompt_chars
+
+
+def video_photo_fault(photo: Asset, limits: Limits) -> MediaFault | None:
+    """Why a video can't begin with this stored photo (too small, too narrow); None when it can."""
+    try:
+        check_sides(
+            photo.width, photo.height, min_side=limits.video_photo_min_side, max_aspect=limits.video_photo_max_aspect
+        )
+    except BadMedia as error:
+        return error.code
+    return None
 
 
 class Jobs:
@@ -146,7 +156,7 @@ class Jobs:
             prompt=draft.prompt.strip(),
             params=quoted.params,
             price=quoted.price,
-            hold_ms=int(1000 * (holds.image if draft.type in PICTURES else holds.video)),
+            hold_ms=int(1000 * (holds.image if draft.type.is_image else holds.video)),
             chat_id=chat_id,
             status_message_id=status_message_id,
             parent_job_id=draft.parent_job_id,
@@ -179,7 +189,7 @@ class Jobs:
 
     async def _validated_quote(self, draft: Draft) -> Quote:
         quoted = self.quote(draft)
-        if not (self._images_on if draft.type in PICTURES else self._videos_on):
+        if not (self._images_on if draft.type.is_image else self._videos_on):
             raise BadOrder("provider_off")
         await self._check_provider(draft)
         prompt = draft.prompt.strip()
@@ -195,7 +205,7 @@ class Jobs:
 
     async def _check_provider(self, draft: Draft) -> None:
         """Nobody pays for what would fail until an administrator has acted. An outage passes: that order may wait."""
-        pictures = draft.type in PICTURES
+        pictures = draft.type.is_image
         model = self._catalogue.image(draft.model) if pictures else self._catalogue.video(draft.model)
         calls = await self._db.read(job_rows.recent_calls, model.provider, model.key)
         blocked = open_circuit(calls, clock.now_ms())
@@ -211,10 +221,5 @@ class Jobs:
         photos = await self._db.read(asset_rows.get_assets, draft.inputs)
         if len(photos) != len(draft.inputs):
             raise BadOrder("photo_gone")
-        if draft.type is JobType.ANIMATE:
-            limits = self._catalogue.limits
-            min_side, max_aspect = limits.video_photo_min_side, limits.video_photo_max_aspect
-            try:
-                check_sides(photos[0].width, photos[0].height, min_side=min_side, max_aspect=max_aspect)
-            except BadMedia as error:
-                raise BadOrder("photo_unfit") from error
+        if draft.type is JobType.ANIMATE and video_photo_fault(photos[0], self._catalogue.limits) is not None:
+            raise BadOrder("photo_unfit")

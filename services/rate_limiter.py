@@ -202,7 +202,8 @@ class RateLimitMiddleware(BaseMiddleware):
     The action is the handler's flag `rate_limit` (a text shared by several handlers), else the handler itself;
     `flags={"rate_limit": False}` exempts one. What carries money is never held up: a `successful_payment` passes.
     An album counts as one message. The user is told once per window, so that flooding us makes us send next to nothing;
-    a tap is always answered, because Telegram's spinner would turn on otherwise.
+    a tap is always answered, because Telegram's spinner would turn on otherwise
+    (docs/reference/telegram.md, section 5).
     """
 
     _MOST_REMEMBERED = 10_000

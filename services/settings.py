@@ -31,7 +31,7 @@ Network = IPv4Network | IPv6Network
 YOOKASSA_SENDERS = (
     "185.71.76.0/27, 185.71.77.0/27, 77.75.153.0/25, 77.75.156.11/32, 77.75.156.35/32, 77.75.154.128/25, 2a02:5180::/32"
 )
-"""Addresses YooKassa sends notifications from (yookassa sheet, section 9)."""
+"""Addresses YooKassa sends notifications from (docs/reference/yookassa.md, section 9)."""
 
 
 class SettingsError(Exception):

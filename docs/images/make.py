@@ -65,14 +65,14 @@ async def main(url: str) -> None:
     async with aiohttp.ClientSession() as http:
         anya, bob, oleg = (Customer(http, url, user_id) for user_id in (ANYA, BOB, OLEG))
         await anya.say("/start", sees="Здравствуйте")
-        await bob.say("/start", sees="Hello")
+        await bob.say("/start", sees="👋 Hi")
         for user_id in (ANYA, BOB):
             await oleg.say(f"/grant {user_id} 500", sees=f"→ {user_id}")
         await bob.press("A fox on the Moon", sees="Create")
-        await bob.press("Create", sees="The original")
+        await bob.press("Create", sees="Original, uncompressed")
         await anya.say("Рыжая лиса в скафандре смотрит на Землю с Луны", sees="смотрит на Землю")
         await anya.press("📐", sees="формат кадра")
-        await anya.press("16:9", sees="📐 16:9")
+        await anya.press("16:9", sees="📐\u00a016:9")
         await anya.press("Создать", sees="Оригинал")
         await anya.press("Оживить", sees="Клип из фото")
         await anya.say("Лиса машет лапой, звёзды мерцают", sees="звёзды мерцают")

@@ -16,8 +16,7 @@ from aiogram.types import CallbackQuery, FSInputFile, InlineKeyboardMarkup, Mess
 from database import admin, clock
 from database import differences as difference_rows
 from database.models import Database, Difference, IllegalMove, KeyReused, NotFound, Refund, RefundStatus, User
-from handlers.middlewares import CallbackAnswer
-from handlers.orders.confirm import answer_and_edit
+from handlers.chat import NO_LIMIT, CallbackAnswer, answer_and_edit
 from handlers.views import keyboards
 from handlers.views.callbacks import RefundTap
 from handlers.views.localizer import Localizer
@@ -34,7 +33,6 @@ from services.pricing import BadSum, parse_rubles
 
 router = Router(name="admin money")
 
-FREE: Final = {"rate_limit": False}
 LARGEST_SUM: Final = 10_000_000_000
 LONGEST_ID: Final = 200  # as long as a second charge of an invoice makes it
 MOST_SHOWN: Final = 10
@@ -49,7 +47,7 @@ _REFUND: Final = {
 }
 
 
-@router.message(Command("refund_payment"), flags=FREE)
+@router.message(Command("refund_payment"), flags=NO_LIMIT)
 async def refund_payment(
     message: Message,
     command: CommandObject,
@@ -88,7 +86,7 @@ async def refund_payment(
     notifier.nudge()
 
 
-@router.callback_query(RefundTap.filter(), flags=FREE)
+@router.callback_query(RefundTap.filter(), flags=NO_LIMIT)
 async def confirm_refund(
     query: CallbackQuery,
     callback_data: RefundTap,
@@ -154,7 +152,7 @@ def _offered(localizer: Localizer, offer: Offer) -> str:
     return "\n".join(lines)
 
 
-@router.message(Command("reconcile"), flags=FREE)
+@router.message(Command("reconcile"), flags=NO_LIMIT)
 async def reconcile(
     message: Message,
     command: CommandObject,
@@ -189,7 +187,7 @@ async def reconcile(
     notifier.nudge()
 
 
-@router.message(Command("fix"), flags=FREE)
+@router.message(Command("fix"), flags=NO_LIMIT)
 async def fix(
     message: Message,
     command: CommandObject,
@@ -224,7 +222,7 @@ async def fix(
     notifier.nudge()
 
 
-@router.message(Command("export"), flags=FREE)
+@router.message(Command("export"), flags=NO_LIMIT)
 async def export(
     message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database, catalogue: Catalogue
 ) -> None:
@@ -248,7 +246,7 @@ async def export(
         await message.answer_document(FSInputFile(target, filename=target.name), caption=caption)
 
 
-@router.message(Command("margin"), flags=FREE)
+@router.message(Command("margin"), flags=NO_LIMIT)
 async def margin(
     message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database, catalogue: Catalogue
 ) -> None:

@@ -14,6 +14,7 @@ from database import jobs as job_rows
 from database import payments as payment_rows
 from database import users as user_rows
 from database.models import Database, IllegalMove, Job, JobStatus, NotFound, Payment, ProviderCall, Tx, User
+from handlers.chat import NO_LIMIT
 from handlers.views.localizer import Localizer
 from services.common.i18n import Safe
 from services.messaging.telegram import cut
@@ -21,7 +22,6 @@ from services.pricing import BadSum, parse_rubles
 
 router = Router(name="admin")
 
-FREE: Final = {"rate_limit": False}
 MOST_GRANTED: Final = 100_000_000  # kopecks in one act: a million rubles
 MOST_PAYMENTS: Final = 5  # on a person's card
 LARGEST_ID: Final = 2**52
@@ -49,12 +49,12 @@ def is_user_id(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 16 and 0 < int(text) < LARGEST_ID
 
 
-@router.message(Command("admin"), flags=FREE)
+@router.message(Command("admin"), flags=NO_LIMIT)
 async def panel(message: Message, localizer: Localizer) -> None:
     await message.answer(localizer.t("admin-panel"))
 
 
-@router.message(Command("stats"), flags=FREE)
+@router.message(Command("stats"), flags=NO_LIMIT)
 async def stats(message: Message, person: User, localizer: Localizer, db: Database) -> None:
     def note(tx: Tx) -> None:
         admin.log(tx, person.id, "stats", "shop")
@@ -84,7 +84,7 @@ async def stats(message: Message, person: User, localizer: Localizer, db: Databa
     )
 
 
-@router.message(Command("user"), flags=FREE)
+@router.message(Command("user"), flags=NO_LIMIT)
 async def user(message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database) -> None:
     wanted = (command.args or "").strip()
     if not wanted:
@@ -139,7 +139,7 @@ def _payments(localizer: Localizer, payments: list[Payment]) -> str:
     return "\n".join(["", *lines])
 
 
-@router.message(Command("grant"), flags=FREE)
+@router.message(Command("grant"), flags=NO_LIMIT)
 async def grant(
     message: Message, command: CommandObject, bot: Bot, person: User, localizer: Localizer, db: Database
 ) -> None:
@@ -171,7 +171,7 @@ def _goes_on(words: str, note: str) -> bool:
         return False
 
 
-@router.message(Command("ban", "unban"), flags=FREE)
+@router.message(Command("ban", "unban"), flags=NO_LIMIT)
 async def ban(
     message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database, admins: frozenset[int]
 ) -> None:
@@ -189,7 +189,7 @@ async def ban(
     await message.answer(localizer.t("admin-banned" if banned else "admin-unbanned", id=target))
 
 
-@router.message(Command("job"), flags=FREE)
+@router.message(Command("job"), flags=NO_LIMIT)
 async def job_story(
     message: Message, command: CommandObject, bot: Bot, person: User, localizer: Localizer, db: Database
 ) -> None:
@@ -260,7 +260,7 @@ def _story(localizer: Localizer, job: Job, events: list[tuple[int, str, str]], c
     return "\n".join(lines)
 
 
-@router.message(Command("refund"), flags=FREE)
+@router.message(Command("refund"), flags=NO_LIMIT)
 async def refund(message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database) -> None:
     """Money of a job back: an open job fails, a finished one is compensated, once."""
     job_id, _, note = (command.args or "").strip().partition(" ")
@@ -282,7 +282,7 @@ async def refund(message: Message, command: CommandObject, person: User, localiz
             await message.answer(localizer.t("admin-refunded-before", amount=amount, id=job_id, when=when))
 
 
-@router.message(Command("maintenance"), flags=FREE)
+@router.message(Command("maintenance"), flags=NO_LIMIT)
 async def maintenance(
     message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database
 ) -> None:

@@ -14,9 +14,9 @@ from aiogram.types import CallbackQuery
 
 from database import jobs as job_rows
 from database.models import Database, Draft, InsufficientFunds, JobType, User
-from handlers.middlewares import CallbackAnswer
+from handlers.chat import NO_LIMIT, CallbackAnswer, answer_and_edit, message_ref
 from handlers.orders.drafts import Cards, Drafts
-from handlers.orders.intake import clip_fault
+from handlers.orders.intake import animate_fault
 from handlers.states import Waiting
 from handlers.views import keyboards
 from handlers.views.callbacks import CardTap, ChoiceTap, ConfirmTap, MenuTap, ResumeTap
@@ -32,24 +32,10 @@ from services.payments.topups import Payments
 
 router = Router(name="order")
 
-FREE: Final = {"rate_limit": False}  # options cost nothing; Telegram's own pace for the chat is bound enough
 CONFIRM: Final = {"rate_limit": "confirm"}
 
 
-def message_ref(query: CallbackQuery) -> tuple[int, int | None]:
-    """The chat and the message that was tapped; a very old message has no more than these either."""
-    message = query.message
-    return (query.from_user.id, None) if message is None else (message.chat.id, message.message_id)
-
-
-async def answer_and_edit(query: CallbackQuery, callback: CallbackAnswer, bot: Bot, screen: Screen) -> int:
-    """Answer the tap, then make its message show this; the edit may have to wait for its turn, the person must not."""
-    await callback.answer()
-    chat_id, message_id = message_ref(query)
-    return await change_or_show(bot, chat_id, message_id, screen)
-
-
-@router.callback_query(MenuTap.filter(), flags=FREE)
+@router.callback_query(MenuTap.filter(), flags=NO_LIMIT)
 async def open_menu(
     query: CallbackQuery,
     callback_data: MenuTap,
@@ -63,7 +49,7 @@ async def open_menu(
     await answer_and_edit(query, callback, bot, menu(localizer, drafts.storefront, draft, callback_data.option))
 
 
-@router.callback_query(ChoiceTap.filter(), flags=FREE)
+@router.callback_query(ChoiceTap.filter(), flags=NO_LIMIT)
 async def choose(
     query: CallbackQuery,
     callback_data: ChoiceTap,
@@ -80,7 +66,7 @@ async def choose(
     await cards.edit(bot, localizer, draft, message_ref(query)[1])
 
 
-@router.callback_query(CardTap.filter(), flags=FREE)
+@router.callback_query(CardTap.filter(), flags=NO_LIMIT)
 async def card_tap(
     query: CallbackQuery,
     callback_data: CardTap,
@@ -129,7 +115,7 @@ async def _wait(state: FSMContext, waiting: State, draft: Draft) -> None:
 
 
 async def _switch_kind(
-    clip: bool,
+    video: bool,
     draft: Draft,
     state: FSMContext,
     callback: CallbackAnswer,
@@ -140,18 +126,18 @@ async def _switch_kind(
     message_id: int | None,
 ) -> None:
     """A clip, or a picture, with the same words and photos, where the photo allows it."""
-    if not drafts.storefront.offers(JobType.VIDEO if clip else JobType.IMAGE):
+    if not drafts.storefront.offers(JobType.VIDEO if video else JobType.IMAGE):
         raise BadOrder("provider_off")
     limits = drafts.storefront.catalogue.limits
-    if clip and draft.inputs:
+    if video and draft.inputs:
         photos = await drafts.photos(draft)
         if not photos or photos[0].id != draft.inputs[0]:
             raise BadOrder("photo_gone")
-        if fault := clip_fault(photos[0], limits):
+        if fault := animate_fault(photos[0], limits):
             await callback.answer(localizer.plain(fault, pixels=limits.video_photo_min_side), alert=True)
             return
-    note = localizer.t("card-clip-one-photo") if clip and len(draft.inputs) > 1 else None
-    draft = await drafts.save(with_kind(drafts.storefront, draft, clip=clip))
+    note = localizer.t("card-clip-one-photo") if video and len(draft.inputs) > 1 else None
+    draft = await drafts.save(with_kind(drafts.storefront, draft, video=video))
     if draft.inputs and not draft.prompt:
         await _wait(state, Waiting.prompt, draft)
     await callback.answer()
@@ -219,7 +205,7 @@ async def _photo_fault(draft: Draft, drafts: Drafts) -> str | None:
     if draft.type is not JobType.ANIMATE:
         return None
     photos = await drafts.photos(draft)
-    return clip_fault(photos[0], drafts.storefront.catalogue.limits) if photos else "photo-gone"
+    return animate_fault(photos[0], drafts.storefront.catalogue.limits) if photos else "photo-gone"
 
 
 async def _short_of_money(

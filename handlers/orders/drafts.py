@@ -16,13 +16,15 @@ from database import assets as asset_rows
 from database import drafts as draft_rows
 from database import jobs as job_rows
 from database.models import Asset, Database, DatabaseError, Draft, Job, JobType, Tx
-from handlers.views.draft_card import Storefront, card, fitted
+from handlers.views.draft_card import card, fitted
 from handlers.views.localizer import Localizer
 from services.common.log import event
 from services.errors import BadOrder, ServiceError
 from services.messaging.telegram import Screen, change, remove, show
+from services.storefront import Storefront
 
-ALBUM_SECONDS: Final = 1.0  # an album has no end mark: it is over when nothing has come for so long
+# An album has no end mark (docs/reference/telegram.md, section 4): it is over when nothing has come for so long.
+ALBUM_SECONDS: Final = 1.0
 _ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 _log = logging.getLogger(__name__)

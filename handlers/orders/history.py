@@ -10,20 +10,15 @@ from aiogram.types import CallbackQuery, Message
 
 from database import jobs as job_rows
 from database.models import Database, Job, JobStatus, User
-from handlers.middlewares import CallbackAnswer
-from handlers.orders.confirm import answer_and_edit
-from handlers.start import MenuWord
+from handlers.chat import MESSAGE_LIMIT, NO_LIMIT, CallbackAnswer, MenuWord, answer_and_edit
 from handlers.views import keyboards
 from handlers.views.callbacks import JobTap, PageTap
-from handlers.views.draft_card import PICTURES
 from handlers.views.localizer import Localizer
 from handlers.views.messages import title_of
 from services.messaging.telegram import Screen, show
 
 router = Router(name="history")
 
-MESSAGE: Final = {"rate_limit": "message"}
-FREE: Final = {"rate_limit": False}
 PAGE: Final = 6
 FARTHEST: Final = 100_000
 
@@ -45,18 +40,18 @@ async def history_screen(localizer: Localizer, db: Database, user_id: int, offse
 
 def _label(localizer: Localizer, job: Job) -> str:
     mark = localizer.plain(f"history-line-{job.status}")
-    kind = ("🎨 " if job.type in PICTURES else "🎬 ") if job.prompt.strip() else ""  # without words the title names it
+    kind = ("🎨 " if job.type.is_image else "🎬 ") if job.prompt.strip() else ""  # without words the title names it
     label = f"{mark} {kind}{title_of(localizer, job)}"
     return f"{label} · {localizer.rubles(job.cost_actual or 0)}" if job.status is JobStatus.COMPLETED else label
 
 
-@router.message(Command("history"), flags=MESSAGE)
-@router.message(MenuWord("menu-history"), flags=MESSAGE)
+@router.message(Command("history"), flags=MESSAGE_LIMIT)
+@router.message(MenuWord("menu-history"), flags=MESSAGE_LIMIT)
 async def history(message: Message, bot: Bot, person: User, localizer: Localizer, db: Database) -> None:
     await show(bot, message.chat.id, await history_screen(localizer, db, person.id, 0))
 
 
-@router.callback_query(PageTap.filter(F.what == "jobs"), flags=FREE)
+@router.callback_query(PageTap.filter(F.what == "jobs"), flags=NO_LIMIT)
 async def page(
     query: CallbackQuery,
     callback_data: PageTap,

@@ -12,21 +12,21 @@ from aiogram.fsm.context import FSMContext
 from aiogram.types import Document, Message, PhotoSize
 
 from database.models import Asset, Draft, JobType, User
+from handlers.chat import MESSAGE_LIMIT, NO_LIMIT
 from handlers.orders.drafts import Cards, Drafts, Stale, token
 from handlers.states import Waiting, answered, begun, has_answered
 from handlers.views.callbacks import CardTap
-from handlers.views.draft_card import PICTURES, Storefront
 from handlers.views.keyboards import button, keyboard
 from handlers.views.localizer import Localizer
 from services.catalogue import Limits
 from services.errors import BadOrder
-from services.jobs import prompt_limit
+from services.jobs import prompt_limit, video_photo_fault
+from services.media.inspect import MediaFault
 from services.messaging.photos import Photos
+from services.storefront import Storefront
 
 router = Router(name="intake")
 
-MESSAGE: Final = {"rate_limit": "message"}
-FREE: Final = {"rate_limit": False}
 IS_PICTURE_FILE: Final = F.document.mime_type.startswith("image/")
 BLANKS: Final = "\u2800\u3164\uffa0\u115f\u1160"  # letters by Unicode's count, and yet nothing to see
 IS_PHOTO: Final = F.photo | IS_PICTURE_FILE
@@ -48,12 +48,12 @@ def check_length(storefront: Storefront, draft: Draft, prompt: str) -> None:
         raise PromptTooLong(limit, len(prompt) - limit)
 
 
-def clip_fault(photo: Asset, limits: Limits) -> str | None:
-    """Why a clip can't begin with this photo, as a text id; None when it can."""
-    short, long = sorted((photo.width, photo.height))
-    if short < limits.video_photo_min_side:
-        return "photo-for-clip-small"
-    return "photo-for-clip-narrow" if long > limits.video_photo_max_aspect * short else None
+def animate_fault(photo: Asset, limits: Limits) -> str | None:
+    """Why a video can't begin with this photo, as a text id; None when it can."""
+    fault = video_photo_fault(photo, limits)
+    if fault is None:
+        return None
+    return "photo-for-clip-small" if fault is MediaFault.TOO_SMALL else "photo-for-clip-narrow"
 
 
 def seen(words: str | None) -> str:
@@ -100,19 +100,19 @@ async def new_draft_from_words(
     await cards.send(bot, localizer, draft)
 
 
-@router.message(F.text, has_answered, flags=FREE)
+@router.message(F.text, has_answered, flags=NO_LIMIT)
 async def old_answer(message: Message, state: FSMContext) -> None:
     """What it answered is done, so these words are no order of their own."""
     await answered(state, message)
 
 
-@router.message(F.text, _unseen, flags=MESSAGE)
+@router.message(F.text, _unseen, flags=MESSAGE_LIMIT)
 async def nothing_to_read(message: Message, localizer: Localizer) -> None:
     """Nobody means to pay for a picture of that."""
     await message.answer(localizer.t("unsupported-other"))
 
 
-@router.message(StateFilter(Waiting.prompt), F.text, ~F.text.startswith("/"), flags=MESSAGE)
+@router.message(StateFilter(Waiting.prompt), F.text, ~F.text.startswith("/"), flags=MESSAGE_LIMIT)
 async def words_for_draft(
     message: Message, state: FSMContext, bot: Bot, person: User, localizer: Localizer, drafts: Drafts, cards: Cards
 ) -> None:
@@ -131,7 +131,7 @@ async def words_for_draft(
     await answered(state, message)
 
 
-@router.message(StateFilter(Waiting.photo), F.text, ~F.text.startswith("/"), flags=MESSAGE)
+@router.message(StateFilter(Waiting.photo), F.text, ~F.text.startswith("/"), flags=MESSAGE_LIMIT)
 async def words_instead_of_photo(message: Message, state: FSMContext, localizer: Localizer) -> None:
     """We asked for a photo: say so again, with a way out."""
     draft_id = str((await state.get_data()).get("draft", ""))
@@ -139,14 +139,14 @@ async def words_instead_of_photo(message: Message, state: FSMContext, localizer:
     await message.answer(localizer.t("photo-expected"), reply_markup=back)
 
 
-@router.message(StateFilter(Waiting.clip), F.text, ~F.text.startswith("/"), flags=MESSAGE)
+@router.message(StateFilter(Waiting.clip), F.text, ~F.text.startswith("/"), flags=MESSAGE_LIMIT)
 async def words_for_clip(
     message: Message, state: FSMContext, bot: Bot, person: User, localizer: Localizer, drafts: Drafts, cards: Cards
 ) -> None:
     await new_draft_from_words(message, state, bot, person, localizer, drafts, cards, JobType.VIDEO)
 
 
-@router.message(IS_PHOTO, flags=MESSAGE)
+@router.message(IS_PHOTO, flags=MESSAGE_LIMIT)
 async def photo(
     message: Message,
     state: FSMContext,
@@ -197,7 +197,7 @@ async def _waiting_draft(
 
 
 async def _first_photo(message: Message, waiting: str | None, person: User, drafts: Drafts, asset: Asset) -> Draft:
-    clip = waiting == Waiting.clip.state or not drafts.storefront.pictures
+    clip = waiting == Waiting.clip.state or not drafts.storefront.images
     return await drafts.open(
         token(message.chat.id, message.media_group_id or message.message_id),
         person.id,
@@ -210,10 +210,10 @@ async def _first_photo(message: Message, waiting: str | None, person: User, draf
 def _note(localizer: Localizer, drafts: Drafts, draft: Draft, room: bool, asset: Asset) -> str | None:
     limits = drafts.storefront.catalogue.limits
     if not room:
-        if draft.type not in PICTURES:
+        if not draft.type.is_image:
             return localizer.t("card-clip-one-photo")
         return localizer.t("card-too-many-photos", limit=drafts.storefront.most_photos(draft.type, draft.model))
-    fault = clip_fault(asset, limits) if draft.type is JobType.ANIMATE else None
+    fault = animate_fault(asset, limits) if draft.type is JobType.ANIMATE else None
     return localizer.t(fault, pixels=limits.video_photo_min_side) if fault else None
 
 
@@ -225,10 +225,10 @@ def _file_of(message: Message) -> PhotoSize | Document:
     return file
 
 
-@router.message(F.text, ~F.text.startswith("/"), flags=MESSAGE)
+@router.message(F.text, ~F.text.startswith("/"), flags=MESSAGE_LIMIT)
 async def words(
     message: Message, state: FSMContext, bot: Bot, person: User, localizer: Localizer, drafts: Drafts, cards: Cards
 ) -> None:
     """Words without a question of ours: what to draw, or to film where nothing is drawn."""
-    type = JobType.IMAGE if drafts.storefront.pictures else JobType.VIDEO
+    type = JobType.IMAGE if drafts.storefront.images else JobType.VIDEO
     await new_draft_from_words(message, state, bot, person, localizer, drafts, cards, type)

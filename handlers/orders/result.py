@@ -12,10 +12,9 @@ from database import assets as asset_rows
 from database import jobs as job_rows
 from database import outbox
 from database.models import Asset, Database, IllegalMove, Job, JobStatus, JobType, Tx, User
-from handlers.middlewares import CallbackAnswer
-from handlers.orders.confirm import message_ref
+from handlers.chat import NO_LIMIT, CallbackAnswer, message_ref
 from handlers.orders.drafts import Cards, Drafts, Stale, token
-from handlers.orders.intake import clip_fault
+from handlers.orders.intake import animate_fault
 from handlers.start import open_orders
 from handlers.states import Waiting, begun
 from handlers.views.callbacks import JobTap
@@ -31,7 +30,6 @@ from services.messaging.telegram import Screen, change, change_or_show, show
 
 router = Router(name="result")
 
-FREE: Final = {"rate_limit": False}
 RESULT: Final = {"rate_limit": "result"}
 
 
@@ -47,7 +45,7 @@ async def own_job(db: Database, job_id: str, user_id: int) -> tuple[Job, Asset |
     return job, asset
 
 
-@router.callback_query(JobTap.filter(F.act == "stop"), flags=FREE)
+@router.callback_query(JobTap.filter(F.act == "stop"), flags=NO_LIMIT)
 async def stop(
     query: CallbackQuery,
     callback_data: JobTap,
@@ -141,7 +139,7 @@ async def from_result(
     photo = await photos.keep_result(bot, person.id, result)
     limits = drafts.storefront.catalogue.limits
     animate = callback_data.act == "animate"
-    if animate and (fault := clip_fault(photo, limits)):
+    if animate and (fault := animate_fault(photo, limits)):
         await show(bot, message_ref(query)[0], Screen(localizer.t(fault, pixels=limits.video_photo_min_side)))
         return
     draft = await drafts.open(

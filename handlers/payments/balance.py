@@ -11,9 +11,7 @@ from aiogram.types import CallbackQuery, Message
 from database import admin, ledger
 from database import jobs as job_rows
 from database.models import Database, Entry, Job, Reason, Tx, User
-from handlers.middlewares import CallbackAnswer
-from handlers.orders.confirm import answer_and_edit
-from handlers.start import MenuWord
+from handlers.chat import MESSAGE_LIMIT, NO_LIMIT, CallbackAnswer, MenuWord, answer_and_edit
 from handlers.views import keyboards
 from handlers.views.callbacks import GoTap, PageTap
 from handlers.views.localizer import Localizer
@@ -25,8 +23,6 @@ from services.payments.topups import Payments
 
 router = Router(name="balance")
 
-MESSAGE: Final = {"rate_limit": "message"}
-FREE: Final = {"rate_limit": False}
 PAGE: Final = 10
 
 
@@ -44,15 +40,15 @@ async def balance_screen(localizer: Localizer, db: Database, payments: Payments,
     return Screen("\n".join(lines), keyboards.balance(localizer, payments=can_pay))
 
 
-@router.message(Command("balance"), flags=MESSAGE)
-@router.message(MenuWord("menu-balance"), flags=MESSAGE)
+@router.message(Command("balance"), flags=MESSAGE_LIMIT)
+@router.message(MenuWord("menu-balance"), flags=MESSAGE_LIMIT)
 async def balance(
     message: Message, bot: Bot, person: User, localizer: Localizer, db: Database, payments: Payments, stars: Stars
 ) -> None:
     await show(bot, message.chat.id, await balance_screen(localizer, db, payments, stars, person.id))
 
 
-@router.callback_query(GoTap.filter(F.to == "balance"), flags=FREE)
+@router.callback_query(GoTap.filter(F.to == "balance"), flags=NO_LIMIT)
 async def go_balance(
     query: CallbackQuery,
     callback: CallbackAnswer,
@@ -66,7 +62,7 @@ async def go_balance(
     await answer_and_edit(query, callback, bot, await balance_screen(localizer, db, payments, stars, person.id))
 
 
-@router.callback_query(PageTap.filter(F.what == "ledger"), flags=FREE)
+@router.callback_query(PageTap.filter(F.what == "ledger"), flags=NO_LIMIT)
 async def statement(
     query: CallbackQuery,
     callback_data: PageTap,

@@ -1,4 +1,7 @@
-"""Paying in Telegram Stars, and what Telegram wants of every bot that sells: a way to ask, and terms."""
+"""Paying in Telegram Stars, and what Telegram wants of every bot that sells: a way to ask, and terms.
+
+Facts: docs/reference/telegram.md, section 7.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,7 @@ from aiogram.types import CallbackQuery, Message, Update
 
 from database import outbox
 from database.models import Database, User
-from handlers.middlewares import CallbackAnswer
-from handlers.orders.confirm import message_ref
+from handlers.chat import MESSAGE_LIMIT, CallbackAnswer, message_ref
 from handlers.views.callbacks import StarTap
 from handlers.views.localizer import Localizer
 from services.messaging.telegram import cut
@@ -19,7 +21,6 @@ from services.payments.stars import Stars
 
 router = Router(name="stars")
 
-MESSAGE: Final = {"rate_limit": "message"}
 TOP_UP: Final = {"rate_limit": "topup"}
 LONGEST_QUESTION: Final = 1000
 
@@ -70,7 +71,7 @@ async def pay_in_stars(
     await callback.answer()
 
 
-@router.message(Command("paysupport"), flags=MESSAGE)
+@router.message(Command("paysupport"), flags=MESSAGE_LIMIT)
 async def support(
     message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database, stars: Stars
 ) -> None:
@@ -87,6 +88,6 @@ async def support(
     await message.answer(localizer.t("support-sent"))
 
 
-@router.message(Command("terms"), flags=MESSAGE)
+@router.message(Command("terms"), flags=MESSAGE_LIMIT)
 async def terms(message: Message, localizer: Localizer) -> None:
     await message.answer(localizer.t("terms"))

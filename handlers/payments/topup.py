@@ -12,8 +12,7 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 from database import payments as payment_rows
 from database import users as user_rows
 from database.models import Database, Payment, PaymentStatus, User
-from handlers.middlewares import CallbackAnswer
-from handlers.orders.confirm import answer_and_edit, message_ref
+from handlers.chat import MESSAGE_LIMIT, NO_LIMIT, CallbackAnswer, answer_and_edit, message_ref
 from handlers.states import Waiting, answered
 from handlers.views import keyboards
 from handlers.views.callbacks import PayTap, TopUpTap
@@ -28,8 +27,6 @@ from services.pricing import BadSum, NotASum, SumTooBig, SumTooSmall, TooPrecise
 
 router = Router(name="topup")
 
-MESSAGE: Final = {"rate_limit": "message"}
-FREE: Final = {"rate_limit": False}
 TOP_UP: Final = {"rate_limit": "topup"}
 MOST_ORDERS: Final = 50  # of the same sum from one message
 _BAD_SUM: Final = {
@@ -55,7 +52,7 @@ async def choice_screen(
     return Screen(text, keyboards.top_up(localizer, packs, draft=draft, star_packs=stars))
 
 
-@router.message(Command("topup"), flags=MESSAGE)
+@router.message(Command("topup"), flags=MESSAGE_LIMIT)
 async def top_up(
     message: Message,
     bot: Bot,
@@ -68,7 +65,7 @@ async def top_up(
     await show(bot, message.chat.id, await choice_screen(localizer, db, payments, catalogue, person.id))
 
 
-@router.callback_query(TopUpTap.filter(F.amount == 0), flags=FREE)
+@router.callback_query(TopUpTap.filter(F.amount == 0), flags=NO_LIMIT)
 async def choose(
     query: CallbackQuery,
     callback_data: TopUpTap,
@@ -84,7 +81,7 @@ async def choose(
     await answer_and_edit(query, callback, bot, screen)
 
 
-@router.callback_query(TopUpTap.filter(F.amount < 0), flags=FREE)
+@router.callback_query(TopUpTap.filter(F.amount < 0), flags=NO_LIMIT)
 async def ask_sum(
     query: CallbackQuery,
     callback_data: TopUpTap,
@@ -172,7 +169,7 @@ async def pay(
     await db.write(payment_rows.set_message, order.id, chat_id, shown)
 
 
-@router.message(Command("email"), flags=MESSAGE)
+@router.message(Command("email"), flags=MESSAGE_LIMIT)
 async def email(
     message: Message,
     command: CommandObject,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from aiogram.types import InlineKeyboardButton
@@ -12,50 +12,14 @@ from database.models import Draft, JobType
 from handlers.views.callbacks import CardTap, ChoiceTap, MenuTap, Option
 from handlers.views.keyboards import button, create, in_rows, keyboard
 from handlers.views.localizer import Localizer
-from services.catalogue import Catalogue, ImageModel, VideoModel
+from services.catalogue import ImageModel, VideoModel
 from services.common.i18n import Safe
 from services.messaging.telegram import Screen, cut
 from services.pricing import Quote
+from services.storefront import Storefront
 
 PROMPT_SHOWN: Final = 700
 AS_PHOTO: Final = "photo"
-PICTURES: Final = (JobType.IMAGE, JobType.EDIT)
-
-Quoter = Callable[[Draft], Quote]
-
-
-@dataclass(frozen=True)
-class Storefront:
-    """What this installation sells."""
-
-    catalogue: Catalogue
-    quote: Quoter
-    pictures: bool = True
-    clips: bool = True
-
-    def models_for(self, type: JobType, photos: int) -> tuple[ImageModel | VideoModel, ...]:
-        """Visible models that can do this with so many photos."""
-        if type in PICTURES:
-            return tuple(model for model in self.catalogue.images() if model.max_photos >= photos)
-        return self.catalogue.videos(for_photo=type is JobType.ANIMATE)
-
-    def default_model(self, type: JobType, photos: int = 0) -> str:
-        """The usual model where it can do this, else the first that can."""
-        usual = self.catalogue.default_image.key if type in PICTURES else self.catalogue.default_video.key
-        able = [model.key for model in self.models_for(type, photos)]
-        return usual if usual in able or not able else able[0]
-
-    def model_of(self, draft: Draft) -> ImageModel | VideoModel:
-        """Raises `UnknownModel`."""
-        if draft.type in PICTURES:
-            return self.catalogue.image(draft.model)
-        return self.catalogue.video(draft.model)
-
-    def most_photos(self, type: JobType, model: str) -> int:
-        return self.catalogue.image(model).max_photos if type in PICTURES else 1
-
-    def offers(self, type: JobType) -> bool:
-        return self.pictures if type in PICTURES else self.clips
 
 
 def card(
@@ -132,14 +96,14 @@ def with_choice(storefront: Storefront, draft: Draft, option: Option, value: str
     return fitted(storefront, replace(draft, params=params))
 
 
-def with_kind(storefront: Storefront, draft: Draft, *, clip: bool) -> Draft:
+def with_kind(storefront: Storefront, draft: Draft, *, video: bool) -> Draft:
     """The same words and photos as a clip, or as a picture."""
-    if clip:
+    if video:
         type = JobType.ANIMATE if draft.inputs else JobType.VIDEO
         draft = replace(draft, inputs=draft.inputs[:1])
     else:
         type = JobType.EDIT if draft.inputs else JobType.IMAGE
-    if (draft.type in PICTURES) is clip:
+    if draft.type.is_image is video:
         draft = replace(draft, model=storefront.default_model(type, len(draft.inputs)), params={})
     return fitted(storefront, replace(draft, type=type))
 
@@ -179,7 +143,7 @@ def _photo_without_words(localizer: Localizer, storefront: Storefront, draft: Dr
         lines.append(note)
     edit = button(localizer.plain("button-edit-photo"), CardTap(draft=draft.id, act="prompt"), style="primary")
     actions = [] if chosen else [edit]
-    if storefront.clips:
+    if storefront.videos:
         style = None if chosen else "primary"
         actions.append(
             button(localizer.plain("button-animate-photo"), CardTap(draft=draft.id, act="clip"), style=style)
@@ -271,9 +235,9 @@ def _content_buttons(localizer: Localizer, storefront: Storefront, draft: Draft)
 
 def _kind_button(localizer: Localizer, storefront: Storefront, draft: Draft) -> list[InlineKeyboardButton]:
     """Picture into clip and back, where both are made."""
-    if not (storefront.clips and storefront.pictures):
+    if not (storefront.videos and storefront.images):
         return []
-    if draft.type in PICTURES:
+    if draft.type.is_image:
         return [button(localizer.plain("button-to-clip"), CardTap(draft=draft.id, act="clip"))]
     return [button(localizer.plain("button-to-image"), CardTap(draft=draft.id, act="picture"))]
 

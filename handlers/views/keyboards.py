@@ -51,14 +51,14 @@ def main_menu(localizer: Localizer) -> ReplyKeyboardMarkup:
     )
 
 
-def start(localizer: Localizer, *, pictures: bool, clips: bool) -> InlineKeyboardMarkup:
+def start(localizer: Localizer, *, images: bool, videos: bool) -> InlineKeyboardMarkup:
     """The two big actions and, where pictures are drawn, samples to try with one tap."""
     actions = []
-    if pictures:
+    if images:
         actions.append(button(localizer.plain("button-image"), GoTap(to="image"), style="primary"))
-    if clips:
+    if videos:
         actions.append(button(localizer.plain("button-video"), GoTap(to="video"), style="primary"))
-    samples = [[button(localizer.plain(f"sample-{n}-title"), SampleTap(number=n))] for n in SAMPLES] if pictures else []
+    samples = [[button(localizer.plain(f"sample-{n}-title"), SampleTap(number=n))] for n in SAMPLES] if images else []
     return keyboard(actions, *samples)
 
 
@@ -140,12 +140,12 @@ def stop(localizer: Localizer, job_id: str) -> InlineKeyboardMarkup:
     return keyboard([button(localizer.plain("button-stop"), JobTap(job=job_id, act="stop"), style="danger")])
 
 
-def after(localizer: Localizer, job_id: str, *, price: int | None, picture: bool, clips: bool) -> InlineKeyboardMarkup:
+def after(localizer: Localizer, job_id: str, *, price: int | None, image: bool, videos: bool) -> InlineKeyboardMarkup:
     """Under a result: repeat at its present price, and for a picture edit and animate."""
     more = []
-    if picture:
+    if image:
         more.append(button(localizer.plain("button-edit-result"), JobTap(job=job_id, act="edit")))
-        if clips:
+        if videos:
             more.append(button(localizer.plain("button-animate-result"), JobTap(job=job_id, act="animate")))
     return keyboard([_again(localizer, job_id, price)], more)
 

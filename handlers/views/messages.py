@@ -10,15 +10,16 @@ from database.models import Draft, Job, JobType, OutboxItem, Payment
 from database.spending import EXPECTED
 from handlers.views import keyboards
 from handlers.views.audit_report import audit_letter
-from handlers.views.draft_card import PICTURES, Storefront, voice_quote
+from handlers.views.draft_card import voice_quote
 from handlers.views.localizer import Localizer
 from services.common.i18n import MissingText, Safe, Texts
 from services.common.log import event
 from services.errors import BadOrder
 from services.jobs import stage
 from services.messaging.telegram import Screen, cut
+from services.storefront import Storefront
 
-CAPTION_PROMPT: Final = 600  # of the 1024 units a caption may have (telegram sheet, section 2)
+CAPTION_PROMPT: Final = 600  # of the 1024 units a caption may have (docs/reference/telegram.md, section 2)
 LIVE_PROMPT: Final = 200
 TITLE: Final = 40
 USUAL_PICTURE_MS: Final = 40_000  # what `live-working` promises
@@ -161,7 +162,7 @@ class ChatMessages:
         localizer = self._localizer(language)
         title = localizer.t("result", kind=localizer.plain(f"kind-{job.type}"), price=localizer.rubles(_cost(job)))
         buttons = keyboards.after(
-            localizer, job.id, price=self._price(job), picture=job.type in PICTURES, clips=self._storefront.clips
+            localizer, job.id, price=self._price(job), image=job.type.is_image, videos=self._storefront.videos
         )
         return Screen("\n".join([title, *_words(job, CAPTION_PROMPT)]), buttons)
 

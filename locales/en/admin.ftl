@@ -1,133 +1,133 @@
-# What administrators read.
+# What admins read.
 
 admin-panel =
-    🛠 <b>Administration</b>
+    🛠 <b>Admin commands</b>
 
-    /stats — the shop at a glance
-    /user <code>id</code> or <code>@name</code> — a person
-    /grant <code>id rubles [note]</code> — give money
+    /stats — shop overview
+    /user <code>id</code> or <code>@name</code> — user details
+    /grant <code>id rubles [note]</code> — add money to a balance
     /ban <code>id</code> · /unban <code>id</code>
-    /job <code>id</code> — the story of an order
-    /refund <code>id [note]</code> — money back for an order
-    /refund_payment <code>id [rubles]</code> — return a payment to where it came from
+    /job <code>id</code> — order details
+    /refund <code>id [note]</code> — refund an order to the balance
+    /refund_payment <code>id [rubles]</code> — refund a payment to where it came from
     /reconcile <code>[days]</code> — compare payments with YooKassa and Telegram Stars
-    /fix — differences that wait for a decision
-    /margin <code>[days]</code> — the margin by model and day
-    /export <code>ledger from to</code> — the books as CSV (also payments, refunds, receipts, margin)
-    /maintenance <code>on</code> or <code>off</code> — pause new orders
+    /fix — differences waiting for a decision
+    /margin <code>[days]</code> — margin by model and day
+    /export <code>ledger from to</code> — transactions as CSV (also payments, refunds, receipts, margin)
+    /maintenance <code>on</code> or <code>off</code> — pause or resume new orders
 admin-stats =
-    📊 <b>The shop</b>
+    📊 <b>Shop overview</b>
 
-    People: { $users } (+{ $users_today } in 24 h)
+    Users: { $users } (+{ $users_today } in 24 h)
     On balances: { $balances }
-    Held: { $held }
+    On hold: { $held }
     Debts: { $debts }
 
     <b>Last 24 hours</b>
     Top-ups: { $topups }
-    Earned: { $charged }
-    Paid to providers: { $cost }
+    Revenue: { $charged }
+    Provider costs: { $cost }
     Orders: { $jobs }
-    Made at your own cost: { $lost }
+    Made but not charged: { $lost }
 
-    Being made: { $open }
+    In progress: { $open }
     Not delivered: { $undelivered }
-    Payments in doubt: { $quarantined }
-    Pause: { $maintenance }
+    Payments to review: { $quarantined }
+    New orders paused: { $maintenance }
 admin-jobs-none = none
-admin-jobs-pending = waiting
-admin-jobs-processing = being made
+admin-jobs-pending = queued
+admin-jobs-processing = in progress
 admin-jobs-completed = done
 admin-jobs-failed = failed
 admin-jobs-cancelled = cancelled
-admin-on = on
-admin-off = off
+admin-on = yes
+admin-off = no
 admin-user =
     👤 <b>{ $name }</b> { $username }
     <code>{ $id }</code>, language { $language }, since { $since }
 
     Balance: { $balance }
-    Held: { $held }
+    On hold: { $held }
     Debt: { $debt }
-    Paid in all: { $paid }
-    Orders: { $jobs }, being made { $open }
+    Paid in total: { $paid }
+    Orders: { $jobs }, in progress: { $open }
     { $marks }
     { $payments }
-admin-user-banned = 🚫 no access
+admin-user-banned = 🚫 banned
 admin-user-unreachable = 🔕 blocked the bot
-admin-user-fine = ✅ all is well
-admin-granted = { $amount } given → <code>{ $id }</code>. The balance is { $balance } now
-admin-granted-stranger = ⚠️ This person has not written to the bot yet: check the number.
-admin-banned = <code>{ $id }</code> has no access any more.
-admin-ban-admin = This is an administrator: only <code>ADMIN_IDS</code> in the settings takes that access away.
-admin-unbanned = <code>{ $id }</code> has access again.
+admin-user-fine = ✅ active
+admin-granted = { $amount } added to <code>{ $id }</code>. The balance is now { $balance }
+admin-granted-stranger = ⚠️ This user has never written to the bot. Check the id.
+admin-banned = <code>{ $id }</code> is banned.
+admin-ban-admin = This user is an admin. To remove an admin, edit <code>ADMIN_IDS</code> in the settings.
+admin-unbanned = <code>{ $id }</code> is no longer banned.
 admin-not-found = Not found.
 admin-job =
     🧾 <code>{ $id }</code>
     { $kind } · { $model } · { $status }
-    Person: <code>{ $user }</code>
+    User: <code>{ $user }</code>
     Price: { $price }, charged: { $charged }
     Error: { $error }
     Delivered: { $delivered }
     Parameters: <code>{ $params }</code>
     <blockquote expandable>{ $prompt }</blockquote>
 admin-job-events = <b>Events</b>
-job-event-confirmed = order taken, money held
-job-event-claimed = work begun
-job-event-submitted = handed to the studio
-job-event-rendered = clip filmed, fetching it
-job-event-stored = result stored, money charged
-job-event-crashed = a fault of ours, to be tried again
-job-event-cut-off = work interrupted, to be continued
-job-event-not-found = the service does not know the order yet, asking again
-job-event-lost = no answer came back, finding out: { $code }
-job-event-search = could not find out whether the order arrived: { $code }
-job-event-fetch = could not fetch the clip, asking for a fresh address: { $code }
-job-event-compensated = money given back: { $code }
-job-event-cancelled = cancelled by the person
-job-event-refunded = stopped by an administrator, money given back
-job-event-timeout = time ran out, money given back
-job-event-failed = it did not work: { $code }
-job-event-again = the service failed, to be tried again: { $code }
+job-event-confirmed = order confirmed, money on hold
+job-event-claimed = work started
+job-event-submitted = sent to the provider
+job-event-rendered = clip ready, downloading it
+job-event-stored = result saved, money charged
+job-event-crashed = internal error, will retry
+job-event-cut-off = work interrupted, will continue
+job-event-not-found = provider has no such order yet, will check again
+job-event-lost = no answer received, checking: { $code }
+job-event-search = could not check if the order arrived: { $code }
+job-event-fetch = clip not downloaded, getting a new link: { $code }
+job-event-compensated = refunded: { $code }
+job-event-cancelled = cancelled by the user
+job-event-refunded = stopped by an admin, refunded
+job-event-timeout = out of time, refunded
+job-event-failed = failed: { $code }
+job-event-again = provider error, will retry: { $code }
 admin-job-calls = <b>Calls</b>
 admin-job-call = { $model }: { $outcome } { $code } { $cost }
-admin-refunded = { $amount } given back for <code>{ $id }</code>.
-admin-refunded-before = The money for <code>{ $id }</code> was given back on { $when } already: { $amount }. Nothing was given a second time.
-admin-refund-impossible = There is nothing to give back for this order.
-admin-maintenance-on = New orders are paused. Those under way will be finished.
-admin-maintenance-off = We take orders again.
-admin-usage-user = Like this: /user 12345 or /user @name
-admin-usage-grant = Like this: /grant 12345 100 for the help (rubles from 0.01 to 1,000,000)
-admin-usage-ban = Like this: /ban 12345
-admin-usage-unban = Like this: /unban 12345
-admin-usage-job = Like this: /job id
-admin-usage-refund = Like this: /refund id note
-admin-usage-maintenance = Like this: /maintenance on or /maintenance off
+admin-refunded = { $amount } refunded for order <code>{ $id }</code>.
+admin-refunded-before = Order <code>{ $id }</code> was already refunded on { $when }: { $amount }. Nothing was added this time.
+admin-refund-impossible = There is nothing to refund for this order.
+admin-maintenance-on = New orders are paused. Orders in progress will be finished.
+admin-maintenance-off = New orders are accepted again.
+admin-usage-user = Usage: /user 12345 or /user @name
+admin-usage-grant = Usage: /grant 12345 100 thanks for the help (rubles from 0.01 to 1,000,000)
+admin-usage-ban = Usage: /ban 12345
+admin-usage-unban = Usage: /unban 12345
+admin-usage-job = Usage: /job id
+admin-usage-refund = Usage: /refund id note
+admin-usage-maintenance = Usage: /maintenance on or /maintenance off
 
-command-admin = Administration
-command-stats = The shop at a glance
-command-user = A person by id or @name
-command-grant = Give rubles
-command-ban = Close access
-command-unban = Open access
-command-job = The story of an order
-command-refund = Money back for an order
-command-maintenance = Pause new orders
+command-admin = Admin commands
+command-stats = Shop overview
+command-user = User details by id or @name
+command-grant = Add money to a balance
+command-ban = Ban a user
+command-unban = Unban a user
+command-job = Order details
+command-refund = Refund an order
+command-maintenance = Pause or resume new orders
 
-# --- alerts: the shop calls for a person ----------------------------------------------------------------
-alert-quarantine = ⚠️ Payment <code>{ $payment_id }</code> does not match YooKassa’s data and was not credited: { $reason }
-alert-yookassa = ⚠️ YooKassa refuses our requests ({ $code }): { $detail }
-alert-spend = ⚠️ The daily limit of provider costs (${ $limit }) is used up: new orders are refused until midnight UTC. To change it: PROVIDER_SPEND_PER_DAY in .env, then restart.
-alert-refund = ⚠️ Refund <code>{ $refund }</code> of payment <code>{ $payment }</code> could not be booked: look at YooKassa’s cabinet.
-alert-refund-seen = ℹ️ YooKassa returned { $sum } of payment <code>{ $payment }</code>: taken from the balance of <code>{ $user }</code>.
-alert-hint-lost = ⚠️ YooKassa’s message <code>{ $hint }</code> could not be acted upon for days ({ $error }): look at the cabinet.
-alert-provider = ⚠️ The provider { $provider } does not work ({ $code }): { $detail }
-alert-storage = ⚠️ Results cannot be stored: look at the disk.
-alert-unmade = ⚠️ An order for the model <code>{ $model }</code> cannot be made ({ $code }): it is not in the catalogue, or its provider has no key. The person has the money back.
-alert-interrupted = ⚠️ The order <code>{ $job_id }</code> failed because of a fault in the program; the person has the money back. The log of the worker says what happened.
+# --- alerts: something needs an admin -------------------------------------------------------------------
+alert-quarantine = ⚠️ Payment <code>{ $payment_id }</code> does not match YooKassa’s data and was not credited: { $reason }. Check it in the YooKassa dashboard, then decide with /reconcile and /fix.
+alert-yookassa = ⚠️ YooKassa rejects requests ({ $code }): { $detail }
+alert-spend = ⚠️ The daily limit for provider costs (${ $limit }) is reached: new orders are refused until midnight UTC. To change it, set PROVIDER_SPEND_PER_DAY in .env and restart.
+alert-refund = ⚠️ Refund <code>{ $refund }</code> of payment <code>{ $payment }</code> could not be recorded. Check it in the YooKassa dashboard.
+alert-refund-seen = ℹ️ YooKassa refunded { $sum } of payment <code>{ $payment }</code>. The amount was deducted from the balance of <code>{ $user }</code>.
+alert-hint-lost = ⚠️ YooKassa’s notification <code>{ $hint }</code> could not be processed for several days ({ $error }). Check it in the YooKassa dashboard.
+alert-provider = ⚠️ Provider { $provider } is not working ({ $code }): { $detail }
+alert-storage = ⚠️ Results cannot be saved. Check the disk.
+alert-unmade = ⚠️ An order for the model <code>{ $model }</code> could not be made ({ $code }): the model is not in the catalogue, or its provider has no key. The user got the money back.
+alert-interrupted = ⚠️ Order <code>{ $job_id }</code> failed because of a bug. The user got the money back. See the worker’s log for details.
 alert-disk = ⚠️ The disk that holds the database has { $percent } % left ({ $free } MB). Once it is full, the shop can take neither orders nor payments. Make room: RUNBOOK.md, “The disk is full”, says what may be deleted.
 alert-wal = ⚠️ The database’s log <code>{ $file }</code> has grown to { $size } MB: somebody has kept the database open for long. The data is safe; do not delete the file. RUNBOOK.md, “The write-ahead log grows”, says what to do.
 alert-backup-failed = ⚠️ No backup was made: { $detail }. Earlier copies are safe. RUNBOOK.md, “Backup and restore”, says what to do.
-alert-backup-damaged = ⚠️ The backup is damaged: <code>{ $name }</code> was set aside in <code>{ $folder }</code>, earlier ones are safe. Look at the disk and run <code>python main.py audit</code>. { $detail }
-alert-backup-faulty = ⚠️ The books of the backup do not balance: <code>{ $name }</code> was set aside in <code>{ $folder }</code>, earlier ones are safe. Run <code>python main.py audit</code>. { $detail }
-alert-other = ⚠️ The shop needs a person: { $text }
+alert-backup-damaged = ⚠️ The backup is damaged: <code>{ $name }</code> was moved to <code>{ $folder }</code>. Earlier backups are safe. Check the disk and run <code>python main.py audit</code>. { $detail }
+alert-backup-faulty = ⚠️ The books in the backup do not balance: <code>{ $name }</code> was moved to <code>{ $folder }</code>. Earlier backups are safe. Run <code>python main.py audit</code>. { $detail }
+alert-other = ⚠️ Needs attention: { $text }

@@ -1,40 +1,41 @@
-# The bot itself: greeting, menu, help, language, what it does not understand.
+# Greeting, menu, help, language, and messages that the bot cannot use.
 
 # --- main menu (the keyboard under the field) -------------------------------------------------------
+# Keep these labels: people have keyboards with them, and an unknown label would be taken for a description.
 menu-image = 🎨 Picture
 menu-video = 🎬 Clip
 menu-balance = 💰 Balance
 menu-history = 🗂 History
 menu-help = ❓ Help
-menu-placeholder = What shall I draw?
+menu-placeholder = Describe your picture
 
 # --- start ------------------------------------------------------------------------------------------
-welcome = 👋 Hello, { $name }! I draw pictures, edit photos and film short clips from your words.
-welcome-anonymous = 👋 Hello! I draw pictures, edit photos and film short clips from your words.
+welcome = 👋 Hi, { $name }! I draw pictures, edit photos and make short clips from your words.
+welcome-anonymous = 👋 Hi! I draw pictures, edit photos and make short clips from your words.
 start =
-    <b>Tell me what to draw</b>, or send a photo.
+    <b>Describe a picture</b> or send a photo.
 
-    🎨 a picture — from { $image }
-    🎬 a clip — from { $clip }
+    🎨 picture — from { $image }
+    🎬 clip — from { $clip }
     💰 your balance — <b>{ $balance }</b>
 
-    You pay only for a finished result.
+    You only pay for finished results.
 start-image-only =
-    <b>Tell me what to draw</b>, or send a photo.
+    <b>Describe a picture</b> or send a photo.
 
-    🎨 a picture — from { $image }
+    🎨 picture — from { $image }
     💰 your balance — <b>{ $balance }</b>
 
-    You pay only for a finished result.
+    You only pay for finished results.
 start-clip-only =
-    <b>Describe a clip</b>, or send a photo to bring to life.
+    <b>Describe a clip</b> or send a photo to animate.
 
-    🎬 a clip — from { $clip }
+    🎬 clip — from { $clip }
     💰 your balance — <b>{ $balance }</b>
 
-    You pay only for a finished result.
+    You only pay for finished results.
 start-off =
-    Everything is switched off for now. We will be back soon.
+    Pictures and clips are unavailable right now. Please come back later.
 
     💰 your balance — <b>{ $balance }</b>
 button-image = 🎨 Picture
@@ -46,64 +47,64 @@ sample-2 = London in 2125 at sunset: glass towers, roof gardens, flying trams ab
 sample-3-title = ☕️ A cosy café
 sample-3 = A cosy café on a rainy evening, warm light from the window, reflections on the pavement, watercolour
 
-ask-image = 🎨 What shall I draw? Say who or what, where, and in which style. Or send a photo with a caption that says what to change.
-ask-video = 🎬 What shall I film? Describe the scene and the movement. Or send a photo and I will bring it to life.
+ask-image = 🎨 What should I draw? Describe the subject, the place and the style. Or send a photo with a caption that says what to change.
+ask-video = 🎬 What should happen in the clip? Describe the scene and the movement. Or send a photo to animate.
 
 # --- help -------------------------------------------------------------------------------------------
 help =
     <b>How it works</b>
 
-    🎨 <b>A picture.</b> Say what to draw, check the price and press “Create”.
-    ✏️ <b>A photo edited.</b> Send a photo and say what to change. Several photos at once are fine. For the best quality send it as a file.
-    🎬 <b>A clip.</b> Describe the scene, or send a photo and press “Animate”.
+    🎨 <b>Pictures.</b> Describe the picture, check the price and tap “Create”.
+    ✏️ <b>Photo edits.</b> Send one or more photos and say what to change. For the best quality, send them as files.
+    🎬 <b>Clips.</b> Describe the scene, or send a photo and tap “Animate”.
 
-    💰 The price is always on the button. While we work the sum is held. If it does not work out, it returns to your balance at once.
-    🔁 Under each result there are buttons: repeat, edit, animate.
+    💰 The price is always on the button. While your order is in progress, the amount is on hold. If the order fails, the money returns to your balance right away.
+    🔁 Use the buttons under a result to repeat, edit or animate it.
 
-    /image — a picture
-    /video — a clip
-    /balance — balance and all operations
-    /topup — top up
-    /history — what was made
+    /image — create a picture
+    /video — create a clip
+    /balance — balance and transactions
+    /topup — top up your balance
+    /history — your past orders
     /cancel — cancel
-    /language — language
-    /paysupport — a question about a payment
-    /terms — terms
+    /language — change the language
+    /paysupport — ask about a payment
+    /terms — terms of service
 
 # --- language ---------------------------------------------------------------------------------------
-language-ask = Which language shall we speak?
-language-chosen = Done, we speak English now.
+language-ask = Choose a language:
+language-chosen = Language set to English.
 
 # --- commands (the list in Telegram's menu; no markup) ------------------------------------------------
 command-start = Start
-command-image = Draw a picture
-command-video = Film a clip
-command-balance = Balance and operations
-command-topup = Top up the balance
-command-history = What was made
-command-language = Language
+command-image = Create a picture
+command-video = Create a clip
+command-balance = Balance and transactions
+command-topup = Top up your balance
+command-history = Your past orders
+command-language = Change the language
 command-cancel = Cancel
 command-help = How it works
 
-# --- politeness ---------------------------------------------------------------------------------------
-banned = You have no access to this bot. If that is a mistake, write to its owner.
-private-only = I work in a private chat: open it and write to me there.
-private-only-button = Open the private chat
-unknown-command = There is no such command. All commands: /help
-unsupported-sticker = Nice sticker! But I draw from words or photos: tell me what to make.
-unsupported-voice = I do not understand voice messages yet. Please type it.
-unsupported-video = I cannot work with videos yet. Send a photo, or describe the clip in words.
-unsupported-audio = I do not work with music yet. Tell me what to draw.
-unsupported-location = A fine place, but I draw from words: tell me what should be there.
-unsupported-contact = I need nobody’s contacts. Tell me what to draw.
-unsupported-file = This is not a picture. Send a JPEG, PNG or WEBP, also as a file.
-unsupported-other = I do not understand such messages. Tell me what to draw, or send a photo.
+# --- what the bot cannot use ---------------------------------------------------------------------------
+banned = You don’t have access to this bot. If this is a mistake, contact the bot’s admin.
+private-only = I only work in private chats. Open one and write to me there.
+private-only-button = Open a private chat
+unknown-command = Unknown command. All commands: /help
+unsupported-sticker = Nice sticker! But I need words or a photo. Describe what to draw.
+unsupported-voice = Voice messages aren’t supported yet. Please type your message.
+unsupported-video = Videos aren’t supported yet. Send a photo or describe the clip.
+unsupported-audio = Music isn’t supported yet. Describe what to draw.
+unsupported-location = Locations aren’t supported yet. Describe the place in words.
+unsupported-contact = Contacts aren’t supported. Describe what to draw.
+unsupported-file = This isn’t a picture. Send a JPEG, PNG or WEBP. Files work too.
+unsupported-other = This kind of message isn’t supported. Describe what to draw, or send a photo.
 
-error-incident = Something went wrong, and we are looking into it. Your money is safe: we charge only for a finished result. Incident: <code>{ $incident }</code>
-error-incident-plain = Something went wrong, and we are looking into it. Your money is safe. Incident: { $incident }
+error-incident = Something went wrong. The error has been logged. Your money is safe: you only pay for finished results. Error number: <code>{ $incident }</code>
+error-incident-plain = Something went wrong. The error has been logged, and your money is safe. Error number: { $incident }
 
 nothing-to-cancel = There is nothing to cancel.
-cancelled-draft = All right, forgotten. Write when you want something else drawn.
-open-jobs-title = In the making now:
-open-job-waiting = • { $title } — waits in the queue, can be cancelled
-open-job-running = • { $title } — is being made: it cannot be cancelled; if it fails, the money comes back
+cancelled-draft = Cancelled. Send a new description whenever you like.
+open-jobs-title = In progress now:
+open-job-waiting = • { $title } — in the queue, can be cancelled
+open-job-running = • { $title } — in progress, can’t be cancelled. If it fails, the money returns to your balance

@@ -1,20 +1,20 @@
-# Words and sentences that every part of the bot may need.
+# Texts that every part of the bot may need.
 
 # --- errors ---------------------------------------------------------------------------------------
-error-unexpected = Something went wrong, and we are looking into it. Your money is safe: we charge only for a finished result.
-error-try-again = That did not work. Please try again in a minute.
+error-unexpected = Something went wrong. The error has been logged. Your money is safe: you only pay for finished results.
+error-try-again = That didn’t work. Please try again in a minute.
 error-stale-button = This button no longer works. Start again: /start
-error-not-understood = I did not get that. Tell me what to draw, or press /start
-error-maintenance = We are doing maintenance and will be back soon. No new orders for now; the ones you started will be finished.
-error-enough-for-today = We are fully booked for today and take new orders tomorrow. Your money is untouched; the orders you started will be finished.
-error-rate-limited = That is too fast. Please wait { $seconds ->
+error-not-understood = Sorry, I didn’t understand that. Describe what to draw, or tap /start
+error-maintenance = Maintenance is in progress. New orders are paused and will be back soon. Orders in progress will be finished.
+error-enough-for-today = The limit for today is reached. New orders will be accepted tomorrow. Your money is safe, and orders in progress will be finished.
+error-rate-limited = Too many requests. Please wait { $seconds ->
     [one] { $seconds } second
    *[other] { $seconds } seconds
- } and go on.
-error-too-many-jobs = We are already making { $count ->
+ } and try again.
+error-too-many-jobs = You already have { $count ->
     [one] { $count } order
    *[other] { $count } orders
- } for you. You can start another as soon as one is done.
+ } in progress. You can start a new one when one of them is done.
 
 # --- amounts of things ----------------------------------------------------------------------------
 count-seconds = { $count ->

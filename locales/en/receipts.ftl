@@ -1,9 +1,9 @@
-# Receipts: where they go.
+# Receipts and the email address they go to.
 
-email-needed = A receipt needs your e-mail: send /email
-email-ask = 🧾 Where shall the receipt go? The law wants one for each payment. Type your e-mail, we ask only once.
-email-change = 🧾 Receipts go to <code>{ $email }</code>. Type a new address, or /email off to have it forgotten.
-email-bad = This does not look like an e-mail. Type all of it, such as anna@example.org
+email-needed = A receipt needs your email. Send /email
+email-ask = 🧾 What email should the receipts go to? The law requires a receipt for each payment. Enter your email; you’ll only be asked once.
+email-change = 🧾 Receipts go to <code>{ $email }</code>. Enter a new email, or send /email off to delete it.
+email-bad = That doesn’t look like an email. Enter the full address, such as anna@example.org
 email-kept = ✅ Receipts will go to <code>{ $email }</code>. To change it: /email
-email-forgotten = The address is forgotten.
-email-not-needed = No e-mail is needed: this shop sends no receipts.
+email-forgotten = Your email has been deleted.
+email-not-needed = No email is needed: this bot doesn’t send receipts.

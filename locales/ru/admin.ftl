@@ -1,10 +1,10 @@
-# What administrators read.
+# What admins read.
 
 admin-panel =
     🛠 <b>Управление</b>
 
-    /stats — магазин одним взглядом
-    /user <code>id</code> или <code>@имя</code> — человек
+    /stats — сводка по магазину
+    /user <code>id</code> или <code>@имя</code> — пользователь
     /grant <code>id рубли [заметка]</code> — начислить
     /ban <code>id</code> · /unban <code>id</code>
     /job <code>номер</code> — история заказа
@@ -18,7 +18,7 @@ admin-panel =
 admin-stats =
     📊 <b>Магазин</b>
 
-    Людей: { $users } (за сутки +{ $users_today })
+    Пользователей: { $users } (за сутки +{ $users_today })
     На балансах: { $balances }
     Отложено: { $held }
     Долги: { $debts }
@@ -26,7 +26,7 @@ admin-stats =
     <b>За сутки</b>
     Пополнений: { $topups }
     Заработано: { $charged }
-    Расход у поставщиков: { $cost }
+    Расходы на поставщиков: { $cost }
     Заказы: { $jobs }
     Сделано за свой счёт: { $lost }
 
@@ -38,7 +38,7 @@ admin-jobs-none = не было
 admin-jobs-pending = ждёт
 admin-jobs-processing = в работе
 admin-jobs-completed = готово
-admin-jobs-failed = не вышло
+admin-jobs-failed = не получилось
 admin-jobs-cancelled = отменено
 admin-on = включена
 admin-off = выключена
@@ -49,7 +49,7 @@ admin-user =
     Баланс: { $balance }
     Отложено: { $held }
     Долг: { $debt }
-    Пополнил всего: { $paid }
+    Всего пополнено: { $paid }
     Заказов: { $jobs }, в работе { $open }
     { $marks }
     { $payments }
@@ -57,15 +57,15 @@ admin-user-banned = 🚫 доступ закрыт
 admin-user-unreachable = 🔕 бот заблокирован
 admin-user-fine = ✅ всё в порядке
 admin-granted = Начислено { $amount } → <code>{ $id }</code>. Теперь на балансе { $balance }
-admin-granted-stranger = ⚠️ Этот человек ещё не писал боту: проверьте номер.
+admin-granted-stranger = ⚠️ Этот пользователь ещё не писал боту: проверьте id.
 admin-banned = Доступ для <code>{ $id }</code> закрыт.
 admin-ban-admin = Это администратор: его доступ закрывает только <code>ADMIN_IDS</code> в настройках.
 admin-unbanned = Доступ для <code>{ $id }</code> открыт.
-admin-not-found = Не нашёл.
+admin-not-found = Не найдено.
 admin-job =
     🧾 <code>{ $id }</code>
     { $kind } · { $model } · { $status }
-    Человек: <code>{ $user }</code>
+    Пользователь: <code>{ $user }</code>
     Цена: { $price }, списано: { $charged }
     Ошибка: { $error }
     Доставлено: { $delivered }
@@ -74,28 +74,28 @@ admin-job =
 admin-job-events = <b>События</b>
 job-event-confirmed = заказ принят, деньги отложены
 job-event-claimed = взят в работу
-job-event-submitted = передан в съёмку
-job-event-rendered = клип снят, забираем
+job-event-submitted = передан поставщику
+job-event-rendered = клип снят, идёт скачивание
 job-event-stored = результат сохранён, деньги списаны
-job-event-crashed = сбой у нас, попробуем снова
-job-event-cut-off = работа прервана, продолжим
-job-event-not-found = у сервиса такого заказа пока нет, проверим ещё раз
-job-event-lost = ответ не дошёл, разбираемся: { $code }
+job-event-crashed = внутренний сбой, будет повтор
+job-event-cut-off = работа прервана, будет продолжена
+job-event-not-found = у поставщика заказа пока нет, будет ещё проверка
+job-event-lost = ответ не дошёл, идёт проверка: { $code }
 job-event-search = не удалось узнать, дошёл ли заказ: { $code }
-job-event-fetch = не удалось забрать клип, возьмём новый адрес: { $code }
+job-event-fetch = клип не скачался, нужна новая ссылка: { $code }
 job-event-compensated = деньги возвращены: { $code }
-job-event-cancelled = отменён по просьбе
+job-event-cancelled = отменён пользователем
 job-event-refunded = остановлен администратором, деньги возвращены
 job-event-timeout = время вышло, деньги возвращены
 job-event-failed = не получилось: { $code }
-job-event-again = сбой сервиса, попробуем снова: { $code }
+job-event-again = сбой поставщика, будет повтор: { $code }
 admin-job-calls = <b>Вызовы</b>
 admin-job-call = { $model }: { $outcome } { $code } { $cost }
-admin-refunded = Вернули { $amount } за <code>{ $id }</code>.
-admin-refunded-before = За <code>{ $id }</code> деньги уже вернули { $when }: { $amount }. Второй раз ничего не начислено.
+admin-refunded = Возвращено { $amount } за <code>{ $id }</code>.
+admin-refunded-before = За <code>{ $id }</code> деньги уже возвращены { $when }: { $amount }. Второй раз ничего не начислено.
 admin-refund-impossible = За этот заказ возвращать нечего.
 admin-maintenance-on = Новые заказы на паузе. Начатые будут доделаны.
-admin-maintenance-off = Снова принимаем заказы.
+admin-maintenance-off = Новые заказы снова принимаются.
 admin-usage-user = Так: /user 12345 или /user @name
 admin-usage-grant = Так: /grant 12345 100 за помощь (рубли от 0,01 до 1 000 000)
 admin-usage-ban = Так: /ban 12345
@@ -105,8 +105,8 @@ admin-usage-refund = Так: /refund номер заметка
 admin-usage-maintenance = Так: /maintenance on или /maintenance off
 
 command-admin = Управление
-command-stats = Магазин одним взглядом
-command-user = Человек по id или @имени
+command-stats = Сводка по магазину
+command-user = Пользователь по id или @имени
 command-grant = Начислить рубли
 command-ban = Закрыть доступ
 command-unban = Открыть доступ
@@ -114,20 +114,20 @@ command-job = История заказа
 command-refund = Вернуть деньги за заказ
 command-maintenance = Пауза для новых заказов
 
-# --- alerts: the shop calls for a person ----------------------------------------------------------------
-alert-quarantine = ⚠️ Платёж <code>{ $payment_id }</code> не сходится с данными ЮKassa и не зачислен: { $reason }
+# --- alerts: something needs an admin -------------------------------------------------------------------
+alert-quarantine = ⚠️ Платёж <code>{ $payment_id }</code> не сходится с данными ЮKassa и не зачислен: { $reason }. Посмотрите его в кабинете ЮKassa, потом решите: /reconcile и /fix.
 alert-yookassa = ⚠️ ЮKassa отклоняет запросы ({ $code }): { $detail }
-alert-spend = ⚠️ Дневной лимит трат у провайдеров (${ $limit }) выбран: новые заказы не принимаем до полуночи UTC. Изменить: PROVIDER_SPEND_PER_DAY в .env и перезапуск.
-alert-refund = ⚠️ Возврат <code>{ $refund }</code> по платежу <code>{ $payment }</code> не удалось провести: посмотрите в кабинете ЮKassa.
-alert-refund-seen = ℹ️ По платежу <code>{ $payment }</code> в ЮKassa вернули { $sum }: списали с баланса <code>{ $user }</code>.
-alert-hint-lost = ⚠️ Сообщение ЮKassa <code>{ $hint }</code> не удалось обработать несколько дней ({ $error }): посмотрите в кабинете.
+alert-spend = ⚠️ Дневной лимит расходов на поставщиков (${ $limit }) исчерпан: новые заказы не принимаются до полуночи UTC. Изменить: PROVIDER_SPEND_PER_DAY в .env и перезапуск.
+alert-refund = ⚠️ Возврат <code>{ $refund }</code> по платежу <code>{ $payment }</code> не удалось провести: посмотрите его в кабинете ЮKassa.
+alert-refund-seen = ℹ️ По платежу <code>{ $payment }</code> в ЮKassa возвращено { $sum }: сумма списана с баланса <code>{ $user }</code>.
+alert-hint-lost = ⚠️ Уведомление ЮKassa <code>{ $hint }</code> не удалось обработать несколько дней ({ $error }): посмотрите платёж в кабинете ЮKassa.
 alert-provider = ⚠️ Поставщик { $provider } не работает ({ $code }): { $detail }
 alert-storage = ⚠️ Результаты некуда сохранять: проверьте место на диске.
-alert-unmade = ⚠️ Заказ на модель <code>{ $model }</code> выполнить нечем ({ $code }): её нет в каталоге, или не задан ключ её поставщика. Деньги вернули человеку.
-alert-interrupted = ⚠️ Заказ <code>{ $job_id }</code> не выполнен из-за ошибки в программе, деньги вернули человеку. Что случилось, сказано в журнале воркера.
-alert-disk = ⚠️ На диске, где лежит база, осталось { $percent } % места ({ $free } МБ). Когда оно кончится, магазин не сможет принимать ни заказы, ни оплату. Освободите место: что можно удалить, сказано в RUNBOOK.md, «The disk is full».
-alert-wal = ⚠️ Журнал базы <code>{ $file }</code> вырос до { $size } МБ: кто-то долго держит базу открытой. Данные целы; сам файл не удаляйте. Что делать — в RUNBOOK.md, «The write-ahead log grows».
-alert-backup-failed = ⚠️ Резервная копия не сделана: { $detail }. Прежние копии целы. Что делать — в RUNBOOK.md, «Backup and restore».
+alert-unmade = ⚠️ Заказ на модель <code>{ $model }</code> выполнить нечем ({ $code }): её нет в каталоге или не задан ключ её поставщика. Деньги возвращены пользователю.
+alert-interrupted = ⚠️ Заказ <code>{ $job_id }</code> не выполнен из-за ошибки в программе, деньги возвращены пользователю. Что случилось, сказано в журнале воркера.
+alert-disk = ⚠️ На диске, где лежит база, осталось { $percent } % места ({ $free } МБ). Когда оно кончится, магазин не сможет принимать ни заказы, ни оплату. Освободите место: что можно удалить, сказано в RUNBOOK.ru.md, «Диск заполнен».
+alert-wal = ⚠️ Журнал базы <code>{ $file }</code> вырос до { $size } МБ: кто-то долго держит базу открытой. Данные целы; сам файл не удаляйте. Что делать — в RUNBOOK.ru.md, «Журнал базы растёт».
+alert-backup-failed = ⚠️ Резервная копия не сделана: { $detail }. Прежние копии целы. Что делать — в RUNBOOK.ru.md, «Резервные копии и восстановление».
 alert-backup-damaged = ⚠️ Резервная копия повреждена: <code>{ $name }</code> отложена в <code>{ $folder }</code>, прежние целы. Проверьте диск и запустите <code>python main.py audit</code>. { $detail }
-alert-backup-faulty = ⚠️ В резервной копии не сходятся книги: <code>{ $name }</code> отложена в <code>{ $folder }</code>, прежние целы. Запустите <code>python main.py audit</code>. { $detail }
-alert-other = ⚠️ Магазину нужен человек: { $text }
+alert-backup-faulty = ⚠️ В резервной копии не сходится учёт: <code>{ $name }</code> отложена в <code>{ $folder }</code>, прежние целы. Запустите <code>python main.py audit</code>. { $detail }
+alert-other = ⚠️ Нужно внимание администратора: { $text }

@@ -1,4 +1,4 @@
-# What orders bring and what providers take: what administrators read.
+# Revenue from orders less the costs of providers: what admins read.
 
 # --- the margin ---------------------------------------------------------------------------------------
 command-margin = Маржа по моделям и дням
@@ -34,7 +34,7 @@ margin-lost = ⚠️ За свой счёт: { $count ->
     [few] { $count } заказа
     [many] { $count } заказов
    *[other] { $count } заказа
- } (поставщик сделал, человек не платил)
+ } (поставщик работу сделал, пользователь не заплатил)
 margin-open = Ещё в работе: { $count ->
     [one] { $count } заказ
     [few] { $count } заказа

@@ -1,22 +1,22 @@
-# Returning payments: what administrators read, and how it stands in a person's statement.
+# Refunds of payments: what admins read, and the lines in a user's statement.
 
 refund-usage = Так: /refund_payment номер-платежа или /refund_payment номер-платежа 100 (часть, в рублях)
-refund-ask = ↩️ Вернуть <b>{ $amount }</b> по платежу <code>{ $id }</code> (человек <code>{ $user }</code>)? Осталось { $left }, после возврата останется { $rest }.
-refund-earlier = Раньше вернули: { $amount }, { $when }
-refund-earlier-same = ⚠️ Столько же уже возвращали: { $amount }, { $when }. Это ещё один возврат.
+refund-ask = ↩️ Вернуть <b>{ $amount }</b> по платежу <code>{ $id }</code> (пользователь <code>{ $user }</code>)? Осталось { $left }, после возврата останется { $rest }.
+refund-earlier = Возвращено раньше: { $amount }, { $when }
+refund-earlier-same = ⚠️ Столько же уже возвращено: { $amount }, { $when }. Это ещё один возврат.
 refund-yes = Вернуть { $amount }
 refund-no = Не возвращать
-refund-dropped = Ничего не вернули.
-refund-overtaken = По платежу <code>{ $id }</code> за это время вернули что-то ещё, поэтому этот возврат не начат. Посмотрите /user и повторите, если нужно.
-refund-stale = Эта кнопка уже не действует: есть команда новее или возврат отменён. Ничего не вернули.
-refund-done = ✅ Вернули { $amount } по платежу <code>{ $id }</code>: деньги ушли туда, откуда пришли.
-refund-waiting = ⏳ Возврат { $amount } по платежу <code>{ $id }</code> начат: с баланса списано, платёжный сервис ещё не ответил. Доведём до конца сами и напишем.
-refund-canceled = ❌ Возврат { $amount } по платежу <code>{ $id }</code> не прошёл ({ $reason }). На баланс всё вернулось.
+refund-dropped = Ничего не возвращено.
+refund-overtaken = По платежу <code>{ $id }</code> за это время прошёл другой возврат, поэтому этот не начат. Посмотрите /user и повторите, если нужно.
+refund-stale = Эта кнопка уже не действует: есть команда новее или возврат отменён. Ничего не возвращено.
+refund-done = ✅ Возвращено { $amount } по платежу <code>{ $id }</code>: деньги ушли туда, откуда пришли.
+refund-waiting = ⏳ Возврат { $amount } по платежу <code>{ $id }</code> начат: с баланса списано, платёжный сервис ещё не ответил. Возврат завершится сам, и придёт сообщение.
+refund-canceled = ❌ Возврат { $amount } по платежу <code>{ $id }</code> не прошёл ({ $reason }). Деньги снова на балансе.
 refund-impossible = По этому платежу столько вернуть нельзя: он не оплачен, уже возвращён или остаток меньше.
 command-refund_payment = Вернуть платёж или его часть
 
-alert-refund-done = ✅ По платежу <code>{ $payment }</code> вернули { $sum } (человек <code>{ $user }</code>).
-alert-refund-canceled = ❌ Возврат { $sum } по платежу <code>{ $payment }</code> не прошёл ({ $reason }). На баланс <code>{ $user }</code> всё вернулось.
+alert-refund-done = ✅ По платежу <code>{ $payment }</code> возвращено { $sum } (пользователь <code>{ $user }</code>).
+alert-refund-canceled = ❌ Возврат { $sum } по платежу <code>{ $payment }</code> не прошёл ({ $reason }). Деньги снова на балансе <code>{ $user }</code>.
 
 entry-returned = возврат платежа отменён
 entry-correction = исправление администратора

@@ -1,4 +1,4 @@
-"""A scene: what the prompt was read as, laid out as layers that make a still picture or parts of a moving one."""
+"""A scene: what was found in the prompt, as layers that make a still image or the parts of a video."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ SMOOTHING = 2
 
 
 def layout(size: tuple[int, int]) -> float:
-    """How low the horizon lies, as a share of the height: lower in tall pictures."""
+    """How low the horizon is, as a share of the height: lower in tall images."""
     return 0.62 if size[1] > size[0] * 1.2 else 0.52
 
 
 class Scene:
-    """One prompt, read and drawn by lot; `still` and `parts` may be called with any size."""
+    """One prompt; the rest of the scene is chosen at random. `still` and `parts` may be called with any size."""
 
     def __init__(self, prompt: str, chance: random.Random) -> None:
         self.reading = palettes.read(prompt, chance)
         self._seed = chance.randrange(1 << 62)
 
     def still(self, size: tuple[int, int]) -> Image.Image:
-        """The whole scene in one RGB picture, drawn larger and reduced so that edges are smooth."""
+        """The whole scene in one RGB image, drawn larger and reduced so that edges are smooth."""
         large = (size[0] * SMOOTHING, size[1] * SMOOTHING)
         backdrop, layers = self._painted(large)
         for layer in layers:
@@ -32,7 +32,7 @@ class Scene:
         return backdrop.reduce(SMOOTHING)
 
     def parts(self, size: tuple[int, int]) -> tuple[Image.Image, list[tuple[float, Image.Image]]]:
-        """The backdrop (RGB) and the cut-outs before it (RGBA) with their depth, far to near."""
+        """The background (RGB) and the layers before it (RGBA) with their depth, far to near."""
         large = (size[0] * SMOOTHING, size[1] * SMOOTHING)
         backdrop, layers = self._painted(large)
         cut_outs = []
@@ -57,7 +57,7 @@ class Scene:
     def _figure(self, chance: random.Random) -> scenery.Layer | None:
         name = self.reading.subject
         if name is None:
-            # An open foreground looks empty: far birds or a balloon give it a place to rest the eye.
+            # An empty foreground looks unfinished: far birds or a balloon fill it.
             name, scale = chance.choice((("birds", 0.1), ("balloon", 0.09), ("birds", 0.08)))
             spot = (chance.uniform(0.25, 0.75), chance.uniform(0.2, 0.36))
         elif name in subjects.FLOATING:

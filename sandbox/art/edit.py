@@ -1,4 +1,4 @@
-"""Edits that a person sees at once: their own photo, regraded by the prompt, in a frame, with a caption."""
+"""Edits that a person sees at once: their own photo, recoloured by the prompt, in a frame, with a caption."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from sandbox.art import palettes, scenery
+from sandbox.art.canvas import drawn_size, seed_of
 from sandbox.art.palettes import Palette
 from sandbox.art.text import caption
 
@@ -15,25 +16,22 @@ MAX_SIDE = 1_600
 
 
 def opened(data: bytes) -> Image.Image:
-    """The photo upright and in RGB, at most 1600 pixels a side; ValueError when the bytes are no picture."""
+    """The photo upright and in RGB, at most 1600 pixels a side; ValueError if the bytes are not an image."""
     try:
         with Image.open(io.BytesIO(data)) as source:
             source.draft("RGB", (MAX_SIDE, MAX_SIDE))
             photo = ImageOps.exif_transpose(source)
             photo.thumbnail((MAX_SIDE, MAX_SIDE))
             return photo.convert("RGB")
-    except Exception as error:  # Pillow's plugins raise nearly anything on broken files.
+    except Exception as error:  # Pillow's plugins raise nearly any exception on broken files.
         raise ValueError("not a readable picture") from error
 
 
 def edit(photos: list[Image.Image], prompt: str, size: tuple[int, int]) -> Image.Image:
-    """The photos as one picture of exactly `size`: the first fills it, the others lie on it as prints."""
-    from sandbox.art import DRAWN_PIXELS, seed_of
-
+    """The photos as one image of exactly `size`: the first fills it, the others lie on it as small prints."""
     chance = seed_of(prompt)
     palette = palettes.read(prompt, chance).palette
-    shrink = max(1.0, (size[0] * size[1] / DRAWN_PIXELS) ** 0.5)
-    drawn = (max(8, round(size[0] / shrink)), max(8, round(size[1] / shrink)))
+    drawn = drawn_size(size)
     picture = ImageOps.fit(photos[0], drawn, Image.Resampling.BICUBIC)
     picture = graded(picture, prompt, palette)
     for index, photo in enumerate(photos[1:5]):
@@ -44,7 +42,7 @@ def edit(photos: list[Image.Image], prompt: str, size: tuple[int, int]) -> Image
 
 
 def graded(picture: Image.Image, prompt: str, palette: Palette) -> Image.Image:
-    """The mood of the prompt laid over a photo."""
+    """A photo in the colours and the style of the prompt."""
     words = prompt.lower()
     if re.search(r"ч[её]рно-?бел|ч/б|монохром|black and white|b&w|monochrome|grayscale", words):
         return ImageEnhance.Contrast(ImageOps.grayscale(picture).convert("RGB")).enhance(1.25)

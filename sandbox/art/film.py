@@ -1,4 +1,4 @@
-"""Clips: real H.264 mp4 files with a moving picture, drawn from a prompt or from a first frame (and a last one)."""
+"""Videos: real H.264 mp4 files with motion, drawn from a prompt or from a first frame (and a last one)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from PIL import Image, ImageChops, ImageDraw, ImageOps
 from sandbox.art.compose import Scene
 from sandbox.art.text import caption, font
 
-FPS = 24  # (Kling sheet, section 5)
+FPS = 24  # (docs/reference/kling.md, section 5)
 SAMPLE_RATE = 44_100
 Frames = Callable[[float], Image.Image]
 
 
 def even(size: tuple[int, int]) -> tuple[int, int]:
-    """4:2:0 colour needs even sides."""
+    """The size with even sides, which 4:2:0 colour needs."""
     return max(16, size[0] // 2 * 2), max(16, size[1] // 2 * 2)
 
 
@@ -78,7 +78,7 @@ def _encode(
 
 
 def _scenic(scene: Scene, size: tuple[int, int]) -> Frames:
-    """A slow dolly through the layers of a drawn scene: the nearer a layer, the more it moves."""
+    """A slow camera move through the layers of a drawn scene: the nearer a layer, the more it moves."""
     wide = (round(size[0] * 1.24) // 2 * 2, round(size[1] * 1.24) // 2 * 2)
     backdrop, cut_outs = scene.parts(wide)
     groups: list[tuple[float, Image.Image]] = []
@@ -106,7 +106,7 @@ def _scenic(scene: Scene, size: tuple[int, int]) -> Frames:
 
 
 def _animated(first: Image.Image, last: Image.Image | None, size: tuple[int, int]) -> Frames:
-    """A Ken Burns move over the first frame, dissolving into the last one where it is given."""
+    """A slow zoom over the first frame (Ken Burns), dissolving into the last one if it is given."""
     wide = (round(size[0] * 1.2), round(size[1] * 1.2))
     start = ImageOps.fit(first, wide, Image.Resampling.BICUBIC)
     end = ImageOps.fit(last, wide, Image.Resampling.BICUBIC) if last is not None else None
@@ -125,7 +125,7 @@ def _animated(first: Image.Image, last: Image.Image | None, size: tuple[int, int
 
 
 def _sparks(chance: random.Random, size: tuple[int, int]) -> Callable[[Image.Image, float], None]:
-    """Motes of light that drift upwards: movement that is seen at any size."""
+    """Points of light that rise: movement that is seen at any size."""
     motes = [
         (chance.random(), chance.random(), chance.uniform(0.3, 1.0), chance.random() * math.tau) for _ in range(26)
     ]
@@ -169,7 +169,7 @@ def _changed_box(one: Image.Image, other: Image.Image) -> tuple[int, int, int, i
 
 
 def _chord(seconds: float) -> list[av.AudioFrame]:
-    """A quiet chord, so that a clip ordered with sound has sound."""
+    """A quiet chord, so that a video ordered with sound has sound."""
     period = SAMPLE_RATE // 10  # All tones are multiples of 10 Hz, so a tenth of a second repeats without a click.
     wave = array.array(
         "h",

@@ -141,7 +141,7 @@ def _first(rules: tuple[tuple[str, str], ...], words: str) -> str | None:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a prompt asks to see: light, place, subject (may be none), and what falls from the sky."""
+    """What a prompt asks for: light, place, subject (may be none), and rain or snow."""
 
     palette: Palette
     place: str
@@ -150,7 +150,7 @@ class Reading:
 
 
 def read(prompt: str, chance: random.Random) -> Reading:
-    """Look for the hints of `prompt`; what it leaves open is drawn by lot from `chance`."""
+    """Look for known words in `prompt`; what it does not say is chosen at random by `chance`."""
     words = prompt[:4_000].lower()
     light = _first(LIGHTS, words) or chance.choice(("day", "sunset", "dawn", "mint", "violet", "autumn"))
     place = _first(PLACES, words) or chance.choice(("hills", "mountains", "sea", "desert", "meadow", "hills"))

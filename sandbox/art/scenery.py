@@ -17,7 +17,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Layer:
-    """Something to paint; `depth` 0 is the horizon and 1 stands before the eye."""
+    """Something to paint; `depth` 0 is the horizon and 1 is nearest."""
 
     depth: float
     paint: Callable[[Image.Image], None]
@@ -33,7 +33,7 @@ def mix(one: Colour, other: Colour, share: float) -> Colour:
 
 
 def gradient(size: Size, *stops: Colour) -> Image.Image:
-    """A vertical run of colours, smooth at any size."""
+    """A vertical gradient of colours, smooth at any size."""
     ramp = Image.new("RGB", (1, 64))
     for row in range(64):
         place = row / 63 * (len(stops) - 1)
@@ -50,12 +50,12 @@ def glow(canvas: Image.Image, centre: tuple[float, float], radius: float, colour
 
 
 def _falloff(strength: float) -> list[int]:
-    """From full in the middle to nothing at the rim: Pillow's gradient reads about 180 at the middle of an edge."""
+    """From full in the middle to nothing at the edge: Pillow's gradient is about 180 at the middle of an edge."""
     return [round(max(0.0, 1 - value / 178) ** 2 * 255 * strength) for value in range(256)]
 
 
 def sky(reading: Reading, chance: random.Random, size: Size, horizon: float) -> Image.Image:
-    """The backdrop, opaque: gradient, stars, sun or moon with its light, clouds."""
+    """The background, opaque: gradient, stars, sun or moon with its light, clouds."""
     width, height = size
     palette = reading.palette
     canvas = gradient(size, *palette.sky, palette.sky[2])
@@ -144,7 +144,7 @@ def land(reading: Reading, chance: random.Random, horizon: float) -> list[Layer]
 
 
 def _ridge(canvas: Image.Image, line: Callable[[float], float], top: Colour, foot: Colour) -> None:
-    """Fill below `line` (x and y as shares of the canvas) with a run from `top` to `foot`."""
+    """Fill below `line` (x and y as shares of the canvas) with a gradient from `top` to `foot`."""
     width, height = canvas.size
     steps = 160
     edge = [(index / steps * width, line(index / steps) * height) for index in range(steps + 1)]
@@ -163,7 +163,7 @@ def _waves(chance: random.Random, base: float, swing: float, sharp: bool = False
         total = 0.0
         for frequency, phase, size in terms:
             angle = x * frequency * math.pi * 1.6 + phase
-            # A triangle wave has the peaks of rock; a sine has the shoulders of grass.
+            # A triangle wave looks like rocky peaks, a sine wave like grassy hills.
             total += size * (2 / math.pi * math.asin(math.sin(angle)) if sharp else math.sin(angle))
         return base + total
 

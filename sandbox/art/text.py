@@ -1,4 +1,4 @@
-"""The words of a prompt on a picture: a font that knows Cyrillic, and the caption card at the foot."""
+"""The words of a prompt on an image: a font with Cyrillic letters, and the caption at the bottom."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-# The font Pillow brings has no Cyrillic, and a small container has no fonts at all.
+# Pillow's own font has no Cyrillic letters, and a small container has no fonts at all.
 FONT = Path(__file__).with_name("fonts") / "caption.ttf"
 DRAWABLE = ((0x20, 0x7E), (0xA0, 0x17F), (0x400, 0x45F), (0x490, 0x491), (0x2010, 0x2026))
 MAX_CAPTION = 160
@@ -20,13 +20,13 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def readable(text: str) -> str:
-    """One line of what the font can draw: emoji and other scripts are left out."""
+    """The text in one line, without characters that the font lacks: emoji and other scripts."""
     kept = "".join(sign if any(low <= ord(sign) <= high for low, high in DRAWABLE) else " " for sign in text[:2_000])
     return " ".join(kept.split())[:MAX_CAPTION]
 
 
 def wrap(text: str, face: ImageFont.FreeTypeFont, width: float, lines: int) -> list[str]:
-    """At most `lines` lines no wider than `width` pixels, the last with an ellipsis where words are left."""
+    """At most `lines` lines no wider than `width` pixels; the last ends with an ellipsis if words are left."""
     rows: list[str] = []
     words = text.split()
     while words and len(rows) < lines:
@@ -49,7 +49,7 @@ def _cut(row: str, face: ImageFont.FreeTypeFont, width: float) -> str:
 
 
 def caption(picture: Image.Image, text: str) -> None:
-    """Set `text` on a card of frosted glass at the foot of `picture` (RGB, changed in place)."""
+    """Draw `text` on a blurred panel at the bottom of `picture` (RGB, changed in place)."""
     text = readable(text)
     width, height = picture.size
     if not text or min(width, height) < 96:

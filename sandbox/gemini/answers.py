@@ -1,4 +1,7 @@
-"""Bodies of 200: pictures, drafts, refusals and the oddities of gateways (Nano Banana sheet, sections 4, 5, 12)."""
+"""Bodies of 200: images, drafts, refusals and the strange answers of gateways.
+
+Facts: docs/reference/gemini.md, sections 4, 5, 12.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,13 @@ REFUSAL_TEXT = (
     "Unable to show the generated image. The model could not generate the image based on the prompt provided. "
     "You will not be charged for this request. Try rephrasing the prompt."
 )
-GENEROUS = frozenset({"IMAGE_OTHER"})  # Its own message says that the call is free (section 5).
+# Its own message says that the call is free (docs/reference/gemini.md, section 5).
+GENEROUS = frozenset({"IMAGE_OTHER"})
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A 200 with what it costs. `cost` is in millionths of a US dollar, `images` counts the billed pictures."""
+    """A 200 with what it costs. `cost` is in millionths of a US dollar, `images` counts the billed images."""
 
     body: bytes
     cost: int
@@ -38,7 +42,7 @@ class Answer:
 
 @dataclass
 class Draft:
-    """An answer in the making."""
+    """An answer that is being put together."""
 
     order: Order
     response_id: str
@@ -56,7 +60,7 @@ class Draft:
 
 
 def ratio_of(order: Order) -> str:
-    """The asked ratio; else that of the last input picture; else square (section 3)."""
+    """The asked ratio; else that of the last input image; else square (docs/reference/gemini.md, section 3)."""
     if order.ratio is not None:
         return order.ratio
     if not order.photos:
@@ -66,7 +70,7 @@ def ratio_of(order: Order) -> str:
 
 
 def pixels(order: Order, scale: float) -> tuple[int, int]:
-    """Width and height to draw; `scale` below 1 makes small pictures of the same ratio."""
+    """Width and height to draw; `scale` below 1 makes small images of the same ratio."""
     width, height = order.model.pixels(ratio_of(order), order.size)
     return max(16, round(width * scale)), max(16, round(height * scale))
 
@@ -95,7 +99,7 @@ def _text(draft: Draft) -> Part:
 
 
 def compose(draft: Draft) -> Answer:
-    """The answer that the chosen scenarios ask for; an ordinary picture where there is none. CPU-bound."""
+    """The answer that the chosen scenarios ask for; an ordinary image if there are none. CPU-bound."""
     order, chosen = draft.order, draft.scenarios
     if "prompt_block" in chosen:
         return _blocked(draft, draft.value("prompt_block", "PROHIBITED_CONTENT"))
@@ -168,7 +172,7 @@ def _thoughts(draft: Draft) -> int:
 
 
 def _usage(draft: Draft, images: int, *, blocked: bool = False) -> tuple[dict[str, Any], int]:
-    """usageMetadata and the cost in millionths of a dollar (sections 4 and 9)."""
+    """usageMetadata and the cost in millionths of a dollar (docs/reference/gemini.md, sections 4 and 9)."""
     order, model = draft.order, draft.order.model
     text, photos = max(1, order.text_length // 4), order.inputs * model.photo_tokens
     thoughts = 0 if blocked else _thoughts(draft)

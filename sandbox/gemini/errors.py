@@ -1,4 +1,4 @@
-"""Refusals in the shape of Google's API (Nano Banana sheet, section 6)."""
+"""Refusals in the shape of Google's API (docs/reference/gemini.md, section 6)."""
 
 from __future__ import annotations
 

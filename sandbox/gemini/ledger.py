@@ -1,4 +1,4 @@
-"""Every generate call and what it was billed, whoever hung up meanwhile: the proof against double charges."""
+"""Every generate call and what it was billed, also if the client hung up: it shows whether a call was paid twice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Entry:
     disconnected: bool = False
 
     def bill(self, images: int, tokens: int, cost: int, finish: str) -> None:
-        """The generation ran to its end: it is paid from here on, also when nobody listens any more."""
+        """The generation ran to its end: from here on it is billed, also if the client has gone."""
         self.images, self.tokens, self.cost_microusd, self.finish = images, tokens, cost, finish
 
 

@@ -1,4 +1,4 @@
-"""The image models as data: what each takes, its latency and its price (Nano Banana sheet, sections 1, 7, 9)."""
+"""The image models as data: what each takes, its latency and its price (docs/reference/gemini.md, sections 1, 7, 9)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Model:
         return tuple(self.image_tokens)
 
     def pixels(self, ratio: str, size: str) -> tuple[int, int]:
-        """Width and height of a picture of that ratio and size class."""
+        """Width and height of an image of that ratio and size class."""
         if self.fixed_size:
             return PIXELS_FIRST[ratio]
         width, height = PIXELS_1K[ratio]

@@ -1,4 +1,4 @@
-"""Names of every scenario and the refusals among them (Nano Banana sheet, sections 6 and 13)."""
+"""Names of every scenario and the refusals among them (docs/reference/gemini.md, sections 6 and 13)."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ REFUSALS: dict[str, Maker] = {
         429, "Your project has exceeded its spend limit for the last 10 minutes. Please retry later."
     ),
     "429_plain": lambda model, s: ApiError(429, "Resource has been exhausted (e.g. check quota)."),
-    "429_credits": lambda model, s: ApiError(429, NO_CREDITS),  # how it was told before there was the 402
+    "429_credits": lambda model, s: ApiError(429, NO_CREDITS),  # the form of this error before the 402 existed
     "499": lambda model, s: ApiError(499, "The operation was cancelled."),
     "500": lambda model, s: ApiError(
         500,
@@ -110,7 +110,7 @@ def refusal(chosen: dict[str, Scenario], model: str) -> ApiError | None:
 
 
 def wrapped(chosen: dict[str, Scenario], model: str) -> tuple[int, object] | None:
-    """Status and body of an error in foreign packing; `=name` picks the error inside, 503 or 402 by default."""
+    """Status and body of an error in another format; `=name` chooses the error inside, 503 or 402 by default."""
     for name in WRAPPED & chosen.keys():
         inner = chosen[name].value or ("503_overloaded" if name == "array_wrapped_error" else "402")
         error = REFUSALS.get(inner, REFUSALS["500"])(model, Scenario(inner))

@@ -1,4 +1,4 @@
-"""The request's form: which names are known, of which kind. Both camelCase and snake_case are read, as Google does."""
+"""The schema of a request: known names and their types. Both camelCase and snake_case are read, as Google does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.gemini.errors import bad_field
 
-# A leaf is a JSON kind; a dict is an object with known names; a list of one is an array of that; None is anything.
+# A string is a JSON type; a dict is an object with known names; a list of one is an array of that; None is anything.
 IMAGE_CONFIG = {"aspectRatio": "string", "imageSize": "string"}
 BLOB = {"mimeType": "string", "data": "string"}
 PART = {
@@ -77,11 +77,11 @@ def snake(name: str) -> str:
 
 
 def read(value: Any, form: Any, path: str = "") -> Any:
-    """`value` with its names in camelCase; ApiError 400 in Google's words for an unknown name or a wrong kind."""
+    """`value` with its names in camelCase; ApiError 400 in Google's words for an unknown name or a wrong type."""
     if form is None or value is None:
         return value
     if isinstance(form, list):
-        # A lone element stands for an array of one, as in protobuf's JSON.
+        # A single element stands for an array of one, as in protobuf's JSON.
         values = value if isinstance(value, list) else [value]
         return [read(one, form[0], f"{path}[{index}]") for index, one in enumerate(values)]
     if isinstance(form, dict):

@@ -1,4 +1,7 @@
-"""Thought signatures: opaque to the client, bound to the model, refused when altered (section 10)."""
+"""Thought signatures: opaque to the client, bound to the model, refused when altered.
+
+Facts: docs/reference/gemini.md, section 10.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ def issue(model: str) -> str:
 
 
 def genuine(signature: str, model: str) -> bool:
-    """Whether this sandbox issued `signature` for `model`; the alphabet and the padding may have changed on the way."""
+    """Whether this sandbox issued `signature` for `model`; alphabet and padding of the Base64 do not matter."""
     text = signature.replace("-", "+").replace("_", "/").rstrip("=")
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)

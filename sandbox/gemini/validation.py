@@ -1,4 +1,4 @@
-"""From the bytes of a request to an order the drawing can fill, or a refusal (Nano Banana sheet, section 3)."""
+"""From the bytes of a request to an order the drawing can fill, or a refusal (docs/reference/gemini.md, section 3)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TIERS = frozenset({"standard", "flex", "priority"})
 
 @dataclass(frozen=True)
 class Order:
-    """A valid request. `photos` are the input pictures in order, `file_uris` those still to be fetched."""
+    """A valid request. `photos` are the input images in order, `file_uris` those still to be fetched."""
 
     model: Model
     prompt: str
@@ -46,7 +46,7 @@ class Order:
 
 
 def prompt_in(raw: bytes) -> tuple[Any, str]:
-    """The JSON of a request and the text of its last user turn; ApiError 400 when it is no JSON object."""
+    """The JSON of a request and the text of its last user turn; ApiError 400 if it is not a JSON object."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -64,7 +64,7 @@ def prompt_in(raw: bytes) -> tuple[Any, str]:
 
 
 def check(body: Any, prompt: str, model: Model) -> Order:
-    """The order in `body`; ApiError 400 with Google's wording where it is known and ours where not. CPU-bound."""
+    """The order in `body`; ApiError 400 in Google's words where they are known, else in ours. CPU-bound."""
     request = schema.read(body, schema.REQUEST)
     contents = request.get("contents") or []
     if not contents:
@@ -160,7 +160,7 @@ def _blob(blob: dict[str, Any], where: str, model: Model) -> Image.Image | None:
 
 
 def photo_from(data: bytes) -> Image.Image:
-    """The picture in `data`; ApiError 400 with the words that mean "the user's file"."""
+    """The image in `data`; ApiError 400 with the message that means "the user's file is bad"."""
     try:
         return opened(data)
     except ValueError as error:
@@ -172,7 +172,7 @@ def photo_from(data: bytes) -> Image.Image:
 
 
 def decoded(text: str, path: str) -> bytes:
-    """Base64 of either alphabet, padded or not, without line breaks."""
+    """The bytes of Base64 in either alphabet, padded or not, without line breaks."""
     if BASE64.match(text):
         body = text.rstrip("=").replace("-", "+").replace("_", "/")
         try:

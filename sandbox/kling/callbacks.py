@@ -1,4 +1,7 @@
-"""Callbacks on every change of state, signed as Standard Webhooks, and the ways in which they go wrong (section 6)."""
+"""Callbacks on every change of state, signed as Standard Webhooks, and the ways in which they go wrong.
+
+Facts: docs/reference/kling.md, section 6.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def headers(signers: Sequence[str], delivery: str, timestamp: int, body: bytes) 
 
 
 class Sender:
-    """Posts callbacks and keeps a log of what became of them."""
+    """Posts callbacks and keeps a log of the answers."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -85,7 +88,7 @@ class Sender:
             )
 
     async def _forge(self, url: str, task: dict[str, Any]) -> None:
-        """What somebody without the secret would send: a success that never was, at a price of zero."""
+        """What somebody without the secret would send: a success that did not happen, at a price of zero."""
         lie = {
             **task,
             "status": "succeeded",
@@ -114,7 +117,7 @@ class Sender:
         for attempt in range(retries + 1):
             if attempt:
                 await self._world.clock.sleep(5.0 * 2**attempt)
-            # Real time: the receiver compares with its own clock, whatever the speed of ours.
+            # Real time: the receiver compares with its own clock, whatever the speed of ours is.
             timestamp = int(time.time()) - (STALE_SECONDS if mode == "stale" else 0)
             status = await self._post(url, task, body, headers(signers, delivery, timestamp, body), mode)
             if status == 200:

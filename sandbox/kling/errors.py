@@ -1,4 +1,4 @@
-"""Refusals by service code (Kling sheet, section 8)."""
+"""Refusals by service code (docs/reference/kling.md, section 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Results at signed addresses that expire; a clip is drawn when first asked for (Kling sheet, section 5)."""
+"""Results at signed addresses that expire; a video is drawn when it is first asked for.
+
+Facts: docs/reference/kling.md, section 5.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +32,12 @@ def seal(task_id: str, expires: int, kind: str) -> str:
 
 
 def address(base: str, task_id: str, expires: int, kind: str = "v") -> str:
-    """The address of a clip; `kind` `v` is the clean one, `w` carries the watermark."""
+    """The address of a video; `kind` `v` is the clean one, `w` has the watermark."""
     return f"{base}/kling/files/{task_id}.mp4?kind={kind}&expires={expires}&sig={seal(task_id, expires, kind)}"
 
 
 def size_of(task: Task, real: bool) -> tuple[int, int]:
-    """Width and height of the clip: of the asked ratio or of the first frame; small unless `real`."""
+    """Width and height of the video, in the asked ratio or in that of the first frame; small unless `real`."""
     order = task.order
     if not task.frames:
         ratio = order.ratio or "16:9"
@@ -66,7 +69,7 @@ def make(task: Task, kind: str, real: bool) -> bytes:
 
 
 class Clips:
-    """Made clips, within a limit of bytes; two who ask at once wait for the same work."""
+    """A cache of videos, limited in bytes; two requests at once wait for the same work."""
 
     def __init__(self) -> None:
         self._made: OrderedDict[tuple[str, str], bytes] = OrderedDict()
@@ -80,7 +83,7 @@ class Clips:
         if key not in self._making:
             self._making[key] = asyncio.ensure_future(work())
             self._making[key].add_done_callback(lambda _: self._making.pop(key, None))
-        # The work goes on when the one who asked first hangs up: the next one wants it as well.
+        # The work continues if the first client hangs up: the next one waits for it as well.
         clip = await asyncio.shield(self._making[key])
         self._made[key] = clip
         while len(self._made) > 1 and sum(map(len, self._made.values())) > CACHE_BYTES:

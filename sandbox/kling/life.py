@@ -1,4 +1,7 @@
-"""The life of a task: its states in time, what is told of it, and to whom (Kling sheet, sections 3, 4, 6)."""
+"""The life of a task: its states in time, and the callbacks and answers that show them.
+
+Facts: docs/reference/kling.md, sections 3, 4, 6.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ QUEUED_SECONDS = 4.0
 
 
 def chosen_number(chosen: dict[str, Scenario], name: str, default: float, *, given: float) -> float:
-    """The scenario's number, `given` where it has none, and `default` without the scenario."""
+    """The scenario's number, `given` if it has none, `default` without the scenario."""
     return chosen[name].number(given) if name in chosen else default
 
 
@@ -38,7 +41,7 @@ class Life:
         self._told.clear()
 
     async def run(self, task: Task, chosen: dict[str, Scenario]) -> None:
-        """submitted → processing → succeeded or failed, each told to the callback address."""
+        """submitted → processing → succeeded or failed, each sent to the callback address."""
         order = task.order
         median = order.model.latency(order.resolution, order.seconds, order.audio)
         total = self._world.random.lognormvariate(math.log(median), 0.25) * self.settings.delay_scale
@@ -57,7 +60,7 @@ class Life:
         self.finish(task, reason)
 
     def finish(self, task: Task, failure: str | None = None) -> bool:
-        """End a task now; False when it has ended before."""
+        """End a task now; False if it has ended already."""
         status = "succeeded" if failure is None else "failed"
         moved = self._store.move(task, status, failure or "", bill_failures=self.settings.bill_failures)
         if moved:
@@ -65,7 +68,7 @@ class Life:
         return moved
 
     def tell(self, task: Task, mode: str | None = None) -> None:
-        """Send the callback of the present state, after those before it."""
+        """Send the callback of the current state, after the earlier ones."""
         url = task.order.callback_url
         if url is None:
             return
@@ -84,7 +87,7 @@ class Life:
             sending.add_done_callback(lambda _: self._told.pop(task.id, None))
 
     def shown(self, task: Task, base: str, *, asked: bool = False) -> dict[str, Any]:
-        """The task as `/tasks` and callbacks tell it; `asked` by a query, which is what renews an address."""
+        """The task as `/tasks` and callbacks show it; `asked`: by a query, which renews the addresses of results."""
         body: dict[str, Any] = {
             "id": task.id,
             "status": task.status,

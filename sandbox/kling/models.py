@@ -1,4 +1,7 @@
-"""The video models as data: what each accepts, costs and how long it takes (Kling sheet, sections 2, 11, 12)."""
+"""The video models as data: what each accepts, costs and how long it takes.
+
+Facts: docs/reference/kling.md, sections 2, 11, 12.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,12 @@ class Model:
     prompt_optional: bool = False
 
     def price(self, resolution: str, seconds: int, audio: str) -> int:
-        """Tenths of a unit for a whole clip (section 11); billed on the requested seconds."""
+        """Tenths of a unit for a whole video (docs/reference/kling.md, section 11); billed on the requested seconds."""
         table = self.native_prices if audio == "native" else self.prices
         return table[resolution] * seconds
 
     def latency(self, resolution: str, seconds: int, audio: str) -> float:
-        """Median seconds from submission to the end (section 12: no official figures)."""
+        """Median seconds from submission to the end (docs/reference/kling.md, section 12: no official figures)."""
         slower = {"720p": 1.0, "1080p": 1.9, "4k": 3.0}[resolution] * (1.4 if audio == "native" else 1.0)
         return self.median * slower * (0.6 + 0.4 * seconds / 5)
 

@@ -1,4 +1,7 @@
-"""Names of every scenario: what goes wrong at the create call, and what later in the task's life (section 14)."""
+"""Names of every scenario: what goes wrong at the create call, and what goes wrong later.
+
+Facts: docs/reference/kling.md, section 14.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from sandbox.kling.callbacks import MODES
 
 @dataclass(frozen=True)
 class Settings:
-    """Seconds are simulated; `units` is the size of the prepaid pack; `secrets` are valid side by side."""
+    """Seconds are simulated; `units` is the size of the prepaid pack; all `secrets` are valid at the same time."""
 
     key: str = "sandbox-kling-key"
     concurrency: int = 20
@@ -29,7 +29,7 @@ class Settings:
 
 
 def checked(settings: Settings) -> Settings:
-    """The settings themselves; ValueError where a secret or a mode is none."""
+    """The settings themselves; ValueError for a bad secret or an unknown mode."""
     if settings.callbacks not in MODES:
         raise ValueError(f"callbacks: one of {', '.join(sorted(MODES))}")
     for secret in settings.secrets:

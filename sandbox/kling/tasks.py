@@ -1,4 +1,4 @@
-"""Tasks, their slots and units, and the lists they are found in (Kling sheet, sections 3, 4, 9, 10)."""
+"""Tasks, their slots and units, and the lists they are found in (docs/reference/kling.md, sections 3, 4, 9, 10)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Task:
 
 
 class Store:
-    """All tasks by id and by external id; bounded, the oldest finished ones go first."""
+    """All tasks by id and by external id; limited in number, the oldest finished ones are dropped first."""
 
     def __init__(self, now: Callable[[], float], units_total: int) -> None:
         self._now = now
@@ -92,7 +92,7 @@ class Store:
         return task
 
     def keep_frames(self, task: Task, frames: list[bytes]) -> None:
-        """Frames are kept for the latest tasks; an older clip, if it is still to be made, is drawn from its words."""
+        """Frames are kept for the latest tasks; an older video that is not made yet is drawn from its prompt."""
         if not frames:
             return
         task.frames = frames
@@ -101,7 +101,7 @@ class Store:
             self._with_frames.popleft().frames = []
 
     def move(self, task: Task, status: str, message: str = "", *, bill_failures: bool = False) -> bool:
-        """A state change; False when the task has ended already. Failure costs nothing, unless it is billed too."""
+        """A state change; False if the task has ended already. A failure costs nothing, unless it is billed too."""
         if task.final:
             return False
         task.status, task.message, task.updated = status, message, self._now()
@@ -119,12 +119,15 @@ class Store:
         return [self.tasks[one] for one in ids if one in self.tasks]
 
     def by_external(self, ids: list[str]) -> list[Task]:
-        """Those found by external id; a task may show up there only after its lag."""
+        """Those found by external id; a task may be found there only after a delay."""
         found = (self.tasks.get(one) for external in ids for one in self._external.get(external, ()))
         return [task for task in found if task is not None and task.visible_at <= self._now()]
 
     def page(self, body: dict[str, Any]) -> dict[str, Any]:
-        """`POST /tasks`: newest first, by cursor; `result` is missing where nothing is found (section 3)."""
+        """`POST /tasks`: newest first, by cursor; `result` is missing if nothing is found.
+
+        Facts: docs/reference/kling.md, section 3.
+        """
         query = _query(body, self._now())
         found: list[Task] = []
         more = False
@@ -148,7 +151,7 @@ class Store:
         return page
 
     def remaining(self, lag: float) -> int:
-        """Tenths of units left as the account page tells it: what was spent within `lag` seconds is not known yet."""
+        """Tenths of units left, as the account page shows them: the spending of the last `lag` seconds is missing."""
         known = self._early + sum(amount for at, amount in self.deductions if at <= self._now() - lag)
         return max(0, self.units_total - known)
 
@@ -168,7 +171,7 @@ class Store:
         for task in itertools.islice(self.tasks.values(), 100):
             if task.final:
                 del self.tasks[task.id]
-                # Its external id stays taken: one may be used once in an account's life.
+                # Its external id stays in use: an account may use each one once.
                 return
 
 

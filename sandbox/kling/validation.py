@@ -1,6 +1,7 @@
-"""From a request body to an order, or 400 in the service's words (Kling sheet, section 2).
+"""From a request body to an order, or 400 in the service's words (docs/reference/kling.md, section 2).
 
-Unknown keys are passed over without a word, as the service does (section 2.5); known ones are of strict type.
+Unknown keys are ignored silently, as the service does (docs/reference/kling.md, section 2.5); known ones are
+of strict type.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ SHOT = re.compile(r"\s*shot\s+(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*([^;]*);?\s*", re.
 
 @dataclass(frozen=True)
 class Order:
-    """A valid request. Frames are raw Base64 or URLs until `frame` makes pictures of them."""
+    """A valid request. Frames are raw Base64 or URLs until `frame` makes images of them."""
 
     kind: str
     model: Model
@@ -50,7 +51,7 @@ class Order:
 
 
 def parsed(raw: bytes) -> dict[str, Any]:
-    """The body as an object; 400/1200 when it is none."""
+    """The body as an object; 400/1200 if it is not one."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -61,7 +62,7 @@ def parsed(raw: bytes) -> dict[str, Any]:
 
 
 def prompt_of(body: dict[str, Any]) -> str:
-    """The prompt wherever it stands, for choosing a scenario before anything is checked."""
+    """The prompt, wherever it is in the body, to choose a scenario before anything is checked."""
     if isinstance(body.get("prompt"), str):
         return str(body["prompt"])
     contents = body.get("contents")
@@ -190,7 +191,10 @@ def _contents(contents: Any, model: Model, resolution: str, audio: str) -> tuple
 
 
 def _shots(prompt: str, seconds: int) -> None:
-    """`shot 1, 2, words; shot 2, 3, words;`: one to six shots whose seconds make up the clip (section 2.1)."""
+    """`shot 1, 2, words; shot 2, 3, words;`: one to six shots whose seconds add up to the duration.
+
+    The grammar: docs/reference/kling.md, section 2.1.
+    """
     if not SHOT.match(prompt):
         return
     position, total, number = 0, 0, 0
@@ -215,13 +219,13 @@ def decoded(value: str) -> bytes:
 
 
 def frame(data: bytes) -> Image.Image:
-    """The picture of a frame, checked for format, size and sides, reduced for keeping; ApiError 1201. CPU-bound."""
+    """The image of a frame, checked for format, size and sides, and reduced; ApiError 1201. CPU-bound."""
     if len(data) > MAX_IMAGE:
         raise invalid("Image size exceeds the limit of 50MB")
     try:
         with Image.open(io.BytesIO(data)) as source:
             kind, (width, height) = source.format, source.size
-    except Exception as error:  # Pillow's plugins raise nearly anything on broken files.
+    except Exception as error:  # Pillow's plugins raise nearly any exception on broken files.
         raise invalid("Image format is not supported, only jpg, jpeg and png are") from error
     if kind not in ("JPEG", "PNG", "MPO"):
         raise invalid("Image format is not supported, only jpg, jpeg and png are")

@@ -36,7 +36,7 @@ def ok(result: Any) -> web.Response:
 
 
 def refused(error: ApiError) -> web.Response:
-    """The Bot API's error object; the HTTP status is the error code (telegram sheet, section 1)."""
+    """The Bot API's error object; the HTTP status is the error code (docs/reference/telegram.md, section 1)."""
     body: dict[str, Any] = {"ok": False, "error_code": error.status, "description": error.description}
     headers = {}
     if error.retry_after is not None:
@@ -56,7 +56,7 @@ def bot_of(telegram: Telegram, token: str) -> Bot:
 
 
 def mount(app: web.Application, world: World) -> None:
-    """Add the Bot API, the people's API and the knobs of this face."""
+    """Add the Bot API, the people's API and the settings route."""
     telegram = Telegram(world)
     world.faces["telegram"] = telegram
     world.on_reset(telegram.reset)
@@ -110,7 +110,7 @@ def mount(app: web.Application, world: World) -> None:
 
 
 def told(values: dict[str, Any]) -> dict[str, Any]:
-    """The part of the parameters worth keeping in the call log: short and never a file."""
+    """The parameters as the call log keeps them: shortened, and without files."""
     return {
         name: (value if isinstance(value, (int, float)) else str(value)[:200])
         for name, value in list(values.items())[:20]
@@ -118,11 +118,12 @@ def told(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings_of(telegram: Telegram) -> Any:
-    """`/_control/telegram/settings`: GET shows the knobs of this face, POST changes those it names.
+    """`/_control/telegram/settings`: GET shows the settings of this simulator, POST changes those it names.
 
     `rate_limits`: true, false or an object with `enabled`, `overall_per_second`, `overall_burst`, `chat_per_second`,
     `chat_burst`; `must_start`: a bot may only write to those who wrote to it; `revoked`: tokens that get 401;
-    `strangers`: ids of people who left every channel; `silent_video_is_animation`: clips without sound change kind.
+    `strangers`: ids of people who left every channel; `silent_video_is_animation`: a video without sound is sent as an
+    animation.
     """
 
     async def settings(request: web.Request) -> web.Response:
@@ -145,7 +146,7 @@ def settings_of(telegram: Telegram) -> Any:
 
 
 def apply_settings(telegram: Telegram, wanted: dict[str, Any]) -> None:
-    """Raises ValueError or TypeError on what makes no sense, having changed nothing."""
+    """Change the named settings, all or none. Raises ValueError or TypeError on a bad value."""
     limits = wanted.get("rate_limits", {})
     pace = {"enabled": limits} if isinstance(limits, bool) else dict(limits)
     changed = dataclasses.replace(telegram.pace, **pace)

@@ -1,4 +1,4 @@
-"""Plain text with entities in the making, measured in UTF-16 units as Telegram does."""
+"""Builds plain text with entities, measured in UTF-16 units as Telegram does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 def units(text: str) -> int:
-    """Length in UTF-16 code units, Telegram's measure of everything."""
+    """Length in UTF-16 code units, in which Telegram measures all texts."""
     return len(text) + sum(char > "\uffff" for char in text)
 
 

@@ -14,7 +14,7 @@ from sandbox.telegram.state import Bot, Chat, Json, Message, Telegram
 
 TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
-SOURCE_LIMIT = 32_768  # with its mark-up, before parsing
+SOURCE_LIMIT = 32_768  # with its markup, before parsing
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Call:
         return self.telegram.world.clock.now()
 
     def chat(self) -> Chat:
-        """The chat the call speaks to. Raises ApiError 400 or 403."""
+        """The chat that the call names. Raises ApiError 400 or 403."""
         return self.telegram.chat_for_bot(self.bot, self.chat_id())
 
     def chat_id(self) -> int:
@@ -100,7 +100,7 @@ NAMES: dict[str, str] = {}
 
 
 def method(*names: str) -> Callable[[Method], Method]:
-    """Put a function into the table under these names, whatever their case."""
+    """Put a function into the table under these names; their case does not matter."""
 
     def put(function: Method) -> Method:
         for name in names:

@@ -76,7 +76,7 @@ def _given(text: str, entities: Any) -> list[Json]:
 
 
 def _trimmed(text: str, entities: list[Json]) -> tuple[str, list[Json]]:
-    """Without white space around; entities shrink along."""
+    """Without white space at both ends; the entities are shortened as well."""
     left = units(text) - units(text.lstrip())
     stripped = text.strip()
     end = units(stripped)

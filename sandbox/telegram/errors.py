@@ -1,10 +1,10 @@
-"""The Bot API's way to say no: a status, a description and sometimes a number of seconds."""
+"""Errors of the Bot API: a status, a description and sometimes a number of seconds to wait."""
 
 from __future__ import annotations
 
 
 class ApiError(Exception):
-    """An answer with `ok: false` (telegram sheet, section 3).
+    """An answer with `ok: false` (docs/reference/telegram.md, section 3).
 
     `status` is the HTTP status and the `error_code`, `retry_after` is in seconds.
     """

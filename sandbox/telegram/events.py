@@ -1,4 +1,4 @@
-"""Tells the people's pages what happens in their chats; slow pages are cut off, never waited for."""
+"""Tells the people's pages what happens in their chats; slow pages are disconnected, never waited for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Listener:
 
 
 class Events:
-    """Who listens, and a pulse for those who wait for any change at all."""
+    """Who listens, and a wake-up for those who wait for any change."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -37,7 +37,7 @@ class Events:
 
     @contextmanager
     def listen(self, bot_id: int | None, user_id: int) -> Iterator[Listener]:
-        """`bot_id` None listens to whichever bot there is (a page opened before the bot came)."""
+        """`bot_id` None listens to all bots (a page that was opened before a bot connected)."""
         listener = Listener(bot_id, user_id)
         self._listeners.add(listener)
         try:

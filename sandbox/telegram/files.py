@@ -1,4 +1,4 @@
-"""The files Telegram keeps: by file_id, by path, bounded by their total size."""
+"""The files Telegram keeps: by file_id, by path, limited in total size."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class FileStore:
         return stored
 
     def get(self, bot_id: int, file_id: str) -> StoredFile | None:
-        """The bot's file; a file_id is worth nothing to another bot."""
+        """The bot's file; a file_id of another bot is not valid."""
         stored = self._by_id.get(file_id)
         if stored is None or stored.bot_id != bot_id:
             return None

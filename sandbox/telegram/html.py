@@ -39,7 +39,7 @@ class Tag:
 
 @dataclass(frozen=True)
 class Place:
-    """A place in the source, told in bytes; counted only when an error tells it."""
+    """A position in the source, shown in bytes; the bytes are counted only when an error shows them."""
 
     source: str
     at: int
@@ -130,7 +130,7 @@ def _close(source: str, at: int, opened: list[Tag], out: Builder) -> int:
 
 
 def _emit(tag: Tag, opened: list[Tag], out: Builder) -> None:
-    """Write down the entity that the tag stood for."""
+    """Add the entity that the tag stands for."""
     given = tag.attributes
     if tag.name == "a":
         url = given.get("href") or ""

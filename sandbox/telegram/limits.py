@@ -1,4 +1,7 @@
-"""Telegram's pace: about 30 messages a second over all chats and one a second in one, short bursts pass."""
+"""Telegram's rate limits: about 30 messages a second over all chats and one a second in one; short bursts pass.
+
+The figures: docs/reference/telegram.md, section 2.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class Bucket:
     at: float
 
     def wait(self, now: float, tokens: int) -> float:
-        """Seconds until so many tokens are there (0 when they are)."""
+        """Seconds until so many tokens are there (0 if they are there now)."""
         self.level = min(self.size, self.level + (now - self.at) * self.rate)
         self.at = now
         return max(0.0, (min(tokens, self.size) - self.level) / self.rate)
@@ -33,7 +36,7 @@ class Bucket:
 
 @dataclass
 class Pace:
-    """The knobs, settable through `/_control/telegram/settings` (telegram sheet, section 2)."""
+    """The limits, settable through `/_control/telegram/settings` (docs/reference/telegram.md, section 2)."""
 
     enabled: bool = True
     overall_per_second: float = 30.0
@@ -43,7 +46,7 @@ class Pace:
 
 
 class RateLimits:
-    """One bot's buckets: one over all chats and one a chat, the idlest forgotten first."""
+    """One bot's buckets: one over all chats and one for each chat; those unused the longest are forgotten first."""
 
     def __init__(self, clock: Clock, pace: Pace) -> None:
         self._clock = clock
@@ -52,12 +55,12 @@ class RateLimits:
         self._chats: OrderedDict[int, Bucket] = OrderedDict()
 
     def forget(self) -> None:
-        """Start afresh, with full buckets of the present pace."""
+        """Start again with full buckets of the current limits."""
         self._overall = None
         self._chats.clear()
 
     def spend(self, chat_id: int, messages: int = 1) -> None:
-        """Count messages or edits; raises ApiError 429 with the seconds to wait, and then counts nothing."""
+        """Count messages or edits. Raises ApiError 429 with the seconds to wait; then nothing is counted."""
         pace, now = self._pace, self._clock.now()
         if not pace.enabled:
             return

@@ -1,4 +1,4 @@
-"""MarkdownV2, in which every reserved character must be escaped, and the old Markdown, which forgives more."""
+"""MarkdownV2, in which every reserved character must be escaped, and the old Markdown, which is less strict."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAMES = {"*": "Bold", "_": "Italic", "__": "Underline", "~": "Strikethrough", "|
 
 
 class _Reader:
-    """Walks through MarkdownV2 once; `opened` is the stack of (mark, offset of its text, byte offset)."""
+    """Reads MarkdownV2 once from start to end; `opened` is the stack of (mark, offset of its text, byte offset)."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -135,7 +135,7 @@ def parse_markdown(source: str) -> tuple[str, list[Json]]:
 
 
 def parse_legacy_markdown(source: str) -> tuple[str, list[Json]]:
-    """Plain text and entities of the old Markdown, which knows no nesting. Raises ApiError 400."""
+    """Plain text and entities of the old Markdown, which has no nesting. Raises ApiError 400."""
     out = Builder()
     at = 0
     while at < len(source):

@@ -1,4 +1,4 @@
-"""Keyboards, checked as Telegram checks them (telegram sheet, sections 2, 3 and 8)."""
+"""Keyboards, checked as Telegram checks them (docs/reference/telegram.md, sections 2, 3 and 8)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_markup(value: Any) -> Json | None:
 
 
 def read_inline(value: Any) -> Json | None:
-    """Markup for an edit, where only inline keyboards may stand."""
+    """Markup for an edit, where only inline keyboards are allowed."""
     markup = read_markup(value)
     if markup is not None and "inline_keyboard" not in markup:
         raise bad_request("inline keyboard expected")
@@ -56,7 +56,7 @@ def read_inline(value: Any) -> Json | None:
 
 
 def check_pay_button(markup: Json | None, *, invoice: bool) -> None:
-    """A Pay button belongs on invoices only, as the very first button."""
+    """A Pay button is allowed on invoices only, as the first button."""
     buttons = [button for row in (markup or {}).get("inline_keyboard", []) for button in row]
     for place, button in enumerate(buttons):
         if button.get("pay") and (not invoice or place > 0):
@@ -106,7 +106,7 @@ def _action(action: str, value: Any) -> Any:
 
 
 def checked_url(value: Any) -> str:
-    """The button's address. Raises ApiError 400 for what is no link."""
+    """The button's address. Raises ApiError 400 if it is not a link."""
     try:
         if not isinstance(value, str) or set(value) & set(" \n\t"):
             raise ValueError

@@ -1,4 +1,4 @@
-"""Looks into pictures and clips: sizes, previews, thumbnails. Runs in a thread, for decoding takes a while."""
+"""Reads images and videos: sizes, previews, thumbnails. Runs in a thread because decoding takes time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ THUMBNAIL_SIDE = 320
 
 @dataclass(frozen=True)
 class Picture:
-    """An encoded picture and its size in pixels."""
+    """An encoded image and its size in pixels."""
 
     data: bytes
     width: int
@@ -27,7 +27,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Clip:
-    """What a video file says of itself; `duration` in whole seconds."""
+    """The properties of a video file; `duration` is in whole seconds."""
 
     width: int
     height: int
@@ -39,7 +39,7 @@ class Clip:
 def photo_sizes(data: bytes) -> list[Picture]:
     """The JPEG previews of an uploaded photo, smallest first, the largest at most 1280 px a side.
 
-    Raises ApiError 400 for what Telegram takes for no photo (telegram sheet, sections 2 and 5).
+    Raises ApiError 400 for what Telegram does not accept as a photo (docs/reference/telegram.md, sections 2 and 5).
     """
     if len(data) > PHOTO_LIMIT:
         raise bad_request(
@@ -60,7 +60,7 @@ def photo_sizes(data: bytes) -> list[Picture]:
 
 
 def thumbnail_of(data: bytes) -> Picture | None:
-    """A small JPEG of a picture file, None when it is no picture."""
+    """A small JPEG of an image file, None if it is not an image."""
     try:
         with Image.open(io.BytesIO(data)) as opened:
             if opened.width + opened.height > 20_000:
@@ -72,7 +72,7 @@ def thumbnail_of(data: bytes) -> Picture | None:
 
 
 def probe_clip(data: bytes) -> Clip | None:
-    """What PyAV finds in a clip, with its first frame as thumbnail; None when it is no video."""
+    """What PyAV finds in a video file, with the first frame as thumbnail; None if it is not a video."""
     try:
         with av.open(io.BytesIO(data), "r") as container:
             if not container.streams.video:

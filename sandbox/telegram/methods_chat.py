@@ -1,4 +1,4 @@
-"""Methods around the messages: answers to taps, chat actions, drafts, reactions, pins and dice."""
+"""Methods beside the messages: answers to button presses, chat actions, drafts, reactions, pins and dice."""
 
 from __future__ import annotations
 

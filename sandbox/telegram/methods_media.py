@@ -1,4 +1,4 @@
-"""Methods that send files: pictures, clips, documents, albums; and getFile."""
+"""Methods that send files: photos, videos, documents, albums; and getFile."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ DEFAULT_MIME = {
 async def media_content(call: Call, kind: str, value: Any, given: Json) -> Json:
     """The message content for one file: an upload, a file_id or a URL. Raises ApiError 400.
 
-    `given` holds what the sender says of the file (width, height, duration, thumbnail, file name …).
+    `given` holds what the sender says about the file (width, height, duration, thumbnail, file name …).
     """
     upload = call.params.files.get(value.removeprefix("attach://")) if isinstance(value, str) else None
     if upload is None and isinstance(value, str) and value.startswith("attach://"):
@@ -69,7 +69,7 @@ def _reused(call: Call, kind: str, value: Any) -> Json:
 
 
 def _as_content(kind: str, public: Any) -> Json:
-    """An animation shows up as a document too, for clients of old."""
+    """An animation is shown as a document as well, for old clients."""
     if kind == "animation":
         plain = ("file_id", "file_unique_id", "file_size", "file_name", "mime_type", "thumbnail")
         return {"animation": public, "document": {key: public[key] for key in plain if key in public}}
@@ -99,8 +99,8 @@ async def _downloaded(url: str, limit: int) -> Upload:
 async def stored(call: Call, kind: str, upload: Upload, given: Json, *, measured: bool = False) -> Json:
     """Keep an uploaded file and describe it as the Bot API does.
 
-    A clip is as large and as long as its sender says (telegram sheet, section 5). It is `measured` for those who can't
-    say: a person, whose app looks into the file, and a document that turned into a clip.
+    A video is as large and as long as its sender says (docs/reference/telegram.md, section 5). It is `measured` for
+    those who can't say: a person, whose app reads the file, and a document that turned out to be a video.
     """
     if kind == "photo":
         return {"photo": await _photo(call, upload)}
@@ -138,7 +138,7 @@ async def stored(call: Call, kind: str, upload: Upload, given: Json, *, measured
 
 
 async def _photo(call: Call, upload: Upload) -> list[Json]:
-    """The previews of a photo; the file_id of any of them stands for the whole."""
+    """The previews of a photo; the file_id of any of them names the whole photo."""
     pictures = await asyncio.to_thread(media.photo_sizes, upload.data)
     kept = [_picture(call, "photo", picture) for picture in pictures]
     public = [described for _, described in kept]
@@ -183,7 +183,7 @@ def _number(value: Any) -> int:
 
 
 def own_file(call: Call, kind: str) -> str:
-    """Where the call's main file is: a part of the field's own name, or what the field says."""
+    """Where the call's main file is: the part with the field's own name, or what the field says."""
     if kind in call.params.files:
         return kind
     value = call.params.text(kind).strip()

@@ -1,4 +1,4 @@
-"""Methods that send, edit, copy and delete messages of text."""
+"""Methods that send, edit, copy and delete text messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def markup_of(call: Call, *, invoice: bool = False) -> Json | None:
 
 
 def reply_of(call: Call, chat: Chat) -> Json:
-    """What a message says it answers to. Raises ApiError 400 when that is gone."""
+    """The message that this one replies to. Raises ApiError 400 if it no longer exists."""
     wanted = call.params.object("reply_parameters")
     if isinstance(wanted, dict):
         number, anyway = wanted.get("message_id"), bool(wanted.get("allow_sending_without_reply"))
@@ -50,7 +50,7 @@ def reply_of(call: Call, chat: Chat) -> Json:
 
 
 def options_of(call: Call) -> Json:
-    """The small print of a message that comes back in the Message object."""
+    """The options of a message that come back in the Message object."""
     options: Json = {}
     if call.params.flag("protect_content"):
         options["has_protected_content"] = True
@@ -60,7 +60,7 @@ def options_of(call: Call) -> Json:
 
 
 def deliver(call: Call, chat: Chat, content: Json, *, invoice: bool = False) -> Message:
-    """Check everything that stands around the content, count the message and post it."""
+    """Check everything besides the content, count the message and post it."""
     reply, options = reply_of(call, chat), options_of(call)
     markup = markup_of(call, invoice=invoice)
     call.sent(chat)
@@ -91,7 +91,7 @@ def own_message(call: Call, chat: Chat) -> Message:
 def apply_edit(call: Call, chat: Chat, message: Message, content: Json, *, drop: tuple[str, ...]) -> Json:
     """Replace what `drop` names by `content`, and the keyboard by the call's, in place.
 
-    Raises ApiError 400 when that changes nothing.
+    Raises ApiError 400 if that changes nothing.
     """
     markup = read_inline(call.params.object("reply_markup", "reply keyboard markup"))
     check_pay_button(markup, invoice="invoice" in message.data)

@@ -18,7 +18,7 @@ STARS = "XTR"
 
 
 def invoice_of(call: Call) -> Invoice:
-    """The call's invoice, checked (telegram sheet, sections 2 and 7). Raises ApiError 400."""
+    """The call's invoice, checked (docs/reference/telegram.md, sections 2 and 7). Raises ApiError 400."""
     params = call.params
     title, description, payload = params.text("title"), params.text("description"), params.text("payload")
     currency = params.text("currency")

@@ -1,4 +1,4 @@
-"""The bot's face: commands, name, descriptions, menu button; and what it may know of chats."""
+"""The bot's profile: commands, name, descriptions, menu button; and what it may know about chats."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def language_of(call: Call) -> str:
 
 
 def commands_for(bot: Bot, person: Person) -> list[Json]:
-    """What the person's menu shows: the narrowest scope wins, within it the person's language."""
+    """The commands in the person's menu: the narrowest scope wins, within it the person's language."""
     for scope in (f"chat:{person.id}", "all_private_chats", "default"):
         for language in (person.language_code[:2].lower(), ""):
             if commands := bot.commands.get((scope, language)):
@@ -183,7 +183,7 @@ async def get_chat(call: Call) -> Any:
 
 
 def channel_id(name: str) -> int:
-    """A steady id for any public channel: all of them exist here."""
+    """An id for any public channel, always the same for the same name: all channels exist here."""
     return -1_000_000_000_000 - int.from_bytes(name.lower().encode()[-4:], "big") % 10**10
 
 

@@ -74,7 +74,7 @@ class Params:
 
 
 def load_json(text: str | bytes) -> Any:
-    """Strict JSON: no NaN, no half surrogates, no towers. Raises ValueError."""
+    """Strict JSON: no NaN, no lone surrogates, no deep nesting. Raises ValueError."""
     try:
         value = json.loads(text, parse_constant=_no_constant)
         if "\\u" in text if isinstance(text, str) else b"\\u" in text:
@@ -85,7 +85,7 @@ def load_json(text: str | bytes) -> Any:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _refuse(name: str) -> int:

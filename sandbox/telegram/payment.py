@@ -1,4 +1,4 @@
-"""What happens when a person taps Pay: the pre-checkout question, ten seconds, then the money and its message."""
+"""What happens when a person presses Pay: the pre-checkout question, ten seconds, then the money and its message."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def pay(call: Call, chat: Chat, invoice: Invoice, *, once: bool) -> Json:
 
 
 async def _asked(call: Call, chat: Chat, invoice: Invoice) -> Query:
-    """Put the question to the bot and wait for its word, 10 s at most (telegram sheet, section 7)."""
+    """Ask the bot and wait for its answer, 10 s at most (docs/reference/telegram.md, section 7)."""
     clock, events = call.telegram.world.clock, call.telegram.events
     query = Query(call.bot.next_query_id(), chat.person.id, clock.now())
     call.bot.queries[query.id] = query

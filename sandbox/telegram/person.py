@@ -1,4 +1,4 @@
-"""The person's side, `/_chat/…`: what the chat page and the tests do in a person's name."""
+"""The person's side, `/_chat/…`: what the chat page and the tests do on behalf of a person."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from sandbox.telegram import payment
+from sandbox.telegram import payment, stream
 from sandbox.telegram.call import Call
 from sandbox.telegram.entities import formatted
 from sandbox.telegram.errors import ApiError
 from sandbox.telegram.methods_media import stored
 from sandbox.telegram.methods_profile import commands_for
 from sandbox.telegram.params import Params, read_params
-from sandbox.telegram.person_input import Refused, body_of, fields_of, message_of, reply_to, text_of
+from sandbox.telegram.person_input import (
+    Refused,
+    body_of,
+    bot_or_none,
+    chat_of,
+    fields_of,
+    message_of,
+    person_of,
+    reply_to,
+    text_of,
+)
 from sandbox.telegram.state import Bot, Chat, Json, Person, Query, Telegram
-from sandbox.telegram.stream import add_streams
 
 ALBUM_LIMIT = 10
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -27,35 +36,10 @@ class PersonApi:
     def __init__(self, telegram: Telegram) -> None:
         self.telegram = telegram
 
-    # --- whose chat with which bot ---------------------------------------------------------------
-
-    def bot_or_none(self, request: web.Request) -> Bot | None:
-        wanted = request.query.get("bot", "")
-        if wanted.isascii() and wanted.isdigit() and len(wanted) < 19:
-            return self.telegram.bot(int(wanted))
-        return self.telegram.last_bot
-
-    def bot(self, request: web.Request) -> Bot:
-        bot = self.bot_or_none(request)
-        if bot is None:
-            raise Refused("no bot has called the sandbox yet", 409)
-        return bot
-
-    def person(self, request: web.Request) -> Person:
-        uid = request.match_info["uid"]
-        person = self.telegram.people.get(int(uid)) if uid.isascii() and uid.isdigit() and len(uid) < 19 else None
-        if person is None:
-            raise Refused("no such user", 404)
-        return person
-
-    def chat(self, request: web.Request) -> tuple[Bot, Chat]:
-        bot = self.bot(request)
-        return bot, self.telegram.chat(bot, self.person(request).id)
-
     # --- people ----------------------------------------------------------------------------------
 
     async def state(self, request: web.Request) -> web.Response:
-        bot = self.bot_or_none(request)
+        bot = bot_or_none(self.telegram, request)
         about = {"id": bot.id, "username": bot.username, "first_name": bot.first_name} if bot else None
         users = [self.described(person, bot) for person in self.telegram.people.values()]
         return web.json_response({"bot": about, "users": users})
@@ -85,14 +69,14 @@ class PersonApi:
             person = self.telegram.add_person(user_id=user_id, **fields)
         except ValueError as error:
             raise Refused(str(error)) from None
-        return web.json_response(self.described(person, self.bot_or_none(request)))
+        return web.json_response(self.described(person, bot_or_none(self.telegram, request)))
 
     async def change(self, request: web.Request) -> web.Response:
-        person = self.person(request)
+        person = person_of(self.telegram, request)
         for name, value in fields_of(await body_of(request)).items():
             setattr(person, name, value)
         self.telegram.events.broadcast("users", {})
-        bot = self.bot_or_none(request)
+        bot = bot_or_none(self.telegram, request)
         if bot is not None:
             commands = {"commands": commands_for(bot, person)}
             self.telegram.events.publish(bot.id, person.id, "commands", commands)
@@ -101,7 +85,7 @@ class PersonApi:
     # --- the chat --------------------------------------------------------------------------------
 
     async def messages(self, request: web.Request) -> web.Response:
-        person, bot = self.person(request), self.bot_or_none(request)
+        person, bot = person_of(self.telegram, request), bot_or_none(self.telegram, request)
         if bot is None:
             return web.json_response({"messages": [], "reply_keyboard": None, "commands": [], "blocked": False})
         chat = self.telegram.chat(bot, person.id)
@@ -122,7 +106,7 @@ class PersonApi:
             self.telegram.events.broadcast("users", {})
 
     async def send(self, request: web.Request) -> web.Response:
-        bot, chat = self.chat(request)
+        bot, chat = chat_of(self.telegram, request)
         if chat.blocked:
             raise Refused("the bot is blocked: unblock it first")
         params = await read_params(request)
@@ -154,7 +138,7 @@ class PersonApi:
         return contents
 
     async def press(self, request: web.Request) -> web.Response:
-        bot, chat = self.chat(request)
+        bot, chat = chat_of(self.telegram, request)
         wanted = await body_of(request)
         message = message_of(chat, wanted)
         data = wanted.get("data")
@@ -181,7 +165,7 @@ class PersonApi:
         return self.set_blocked(request, False)
 
     def set_blocked(self, request: web.Request, blocked: bool) -> web.Response:
-        bot, chat = self.chat(request)
+        bot, chat = chat_of(self.telegram, request)
         if chat.blocked != blocked:
             chat.blocked = blocked
             member: Json = {"status": "member", "user": bot.as_user()}
@@ -198,7 +182,7 @@ class PersonApi:
         return web.json_response({"blocked": blocked})
 
     async def pay(self, request: web.Request) -> web.Response:
-        bot, chat = self.chat(request)
+        bot, chat = chat_of(self.telegram, request)
         wanted = await body_of(request)
         key = wanted["link"] if isinstance(wanted.get("link"), str) else (chat.person.id, wanted.get("message_id"))
         try:
@@ -214,8 +198,8 @@ class PersonApi:
         return web.json_response(outcome, status=200 if outcome["ok"] else 402)
 
     async def stop(self, request: web.Request) -> web.Response:
-        """Tap Stop on the draft that the bot streams."""
-        bot, chat = self.chat(request)
+        """Press Stop on the draft that the bot streams."""
+        bot, chat = chat_of(self.telegram, request)
         draft, chat.draft = chat.draft, None
         if draft is None or not draft.can_stop or self.telegram.world.clock.now() > draft.until:
             raise Refused("there is no draft to stop")
@@ -259,5 +243,5 @@ def mount(app: web.Application, telegram: Telegram) -> None:
 
         return answer
 
-    for verb, path, handler in [*api.routes(), *add_streams(api)]:
+    for verb, path, handler in [*api.routes(), *stream.routes(telegram)]:
         app.router.add_route(verb, path, guarded(handler))

@@ -1,4 +1,4 @@
-"""What a person's request says, checked: bodies, names, texts and the messages they speak of."""
+"""What a person's request says, checked: the bot, the person and the chat it names, its body, texts and messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aiohttp import web
 
 from sandbox.telegram.entities import formatted
 from sandbox.telegram.params import Params, load_json
-from sandbox.telegram.state import Chat, Json, Message
+from sandbox.telegram.state import Bot, Chat, Json, Message, Person, Telegram
 
 LANGUAGE = re.compile(r"[a-zA-Z]{2,3}(-[a-zA-Z0-9]{2,8})?")
 
@@ -19,6 +19,37 @@ class Refused(Exception):
     def __init__(self, reason: str, status: int = 400) -> None:
         super().__init__(reason)
         self.status = status
+
+
+def bot_or_none(telegram: Telegram, request: web.Request) -> Bot | None:
+    """The bot that the query names, else the one that called last, else None."""
+    wanted = request.query.get("bot", "")
+    if wanted.isascii() and wanted.isdigit() and len(wanted) < 19:
+        return telegram.bot(int(wanted))
+    return telegram.last_bot
+
+
+def bot_of(telegram: Telegram, request: web.Request) -> Bot:
+    """The same bot. Raises Refused when there is none."""
+    bot = bot_or_none(telegram, request)
+    if bot is None:
+        raise Refused("no bot has called the sandbox yet", 409)
+    return bot
+
+
+def person_of(telegram: Telegram, request: web.Request) -> Person:
+    """The person in the path. Raises Refused when there is none."""
+    uid = request.match_info["uid"]
+    person = telegram.people.get(int(uid)) if uid.isascii() and uid.isdigit() and len(uid) < 19 else None
+    if person is None:
+        raise Refused("no such user", 404)
+    return person
+
+
+def chat_of(telegram: Telegram, request: web.Request) -> tuple[Bot, Chat]:
+    """The person's chat with the bot. Raises Refused when one of them does not exist."""
+    bot = bot_of(telegram, request)
+    return bot, telegram.chat(bot, person_of(telegram, request).id)
 
 
 def fields_of(wanted: Json) -> Json:

@@ -1,4 +1,4 @@
-"""Everything the simulated Telegram remembers: people, bots, their private chats and messages. All of it is bounded."""
+"""All that the simulated Telegram remembers: people, bots, their private chats and messages, all limited in number."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Person:
 class Message:
     """A message of a chat; `data` is the Bot API object.
 
-    `made` and `changed` are places in the bot's order of events, `at` is when it came in simulated seconds.
+    `made` and `changed` are positions in the bot's order of events, `at` is the time in simulated seconds.
     """
 
     id: int
@@ -71,7 +71,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Draft:
-    """A text that the bot streams; it fades at `until` (simulated seconds)."""
+    """A text that the bot streams; it disappears at `until` (simulated seconds)."""
 
     id: int
     can_stop: bool
@@ -100,7 +100,7 @@ class Chat:
 
 @dataclass
 class Query:
-    """A tapped button or a payment about to happen, waiting for the bot's answer."""
+    """A pressed button or a payment before it happens, waiting for the bot's answer."""
 
     id: str
     user_id: int
@@ -149,7 +149,7 @@ class Bounded(OrderedDict[Any, Any]):
 
 
 class Bot:
-    """One bot: whatever token `<id>:<anything>` names it."""
+    """One bot: all tokens `<id>:<anything>` with its id name it."""
 
     def __init__(self, bot_id: int, world: World, pace: Pace) -> None:
         self.id = bot_id
@@ -168,7 +168,7 @@ class Bot:
         self.forget()
 
     def forget(self) -> None:
-        """Drop what was said and paid. The bot's program runs on, so its settings stay and its numbers keep rising."""
+        """Drop messages and payments. The bot's program keeps running, so its settings stay and its numbers go on."""
         self.chats: dict[int, Chat] = {}
         self.kept: deque[tuple[Chat, int]] = deque()
         self.queries: Bounded = Bounded(QUERIES_LIMIT)
@@ -202,7 +202,7 @@ class Telegram:
         self.reset()
 
     def reset(self) -> None:
-        """Back to the beginning: three people, nothing said; the bots that called stay known."""
+        """Back to the start: three people, no messages; the bots that have called stay known."""
         fresh = Pace(enabled=bool(self.world.settings.get("telegram_rate_limits", True)))
         self.pace.__dict__.update(vars(fresh))
         for bot in self.bots.values():
@@ -223,7 +223,7 @@ class Telegram:
         self.events.broadcast("reset", {})
 
     def bot(self, bot_id: int) -> Bot:
-        """The bot with this id, made at its first call."""
+        """The bot with this id, created at its first call."""
         if bot_id not in self.bots:
             if len(self.bots) >= BOTS_LIMIT:
                 raise ApiError(500, "Internal Server Error: the sandbox holds no more bots")
@@ -251,7 +251,7 @@ class Telegram:
         return bot.chats[user_id]
 
     def chat_for_bot(self, bot: Bot, user_id: int) -> Chat:
-        """The chat a bot writes to. Raises ApiError as Telegram refuses (telegram sheet, section 3)."""
+        """The chat a bot writes to. Raises ApiError as Telegram refuses (docs/reference/telegram.md, section 3)."""
         if user_id not in self.people:
             raise bad_request("chat not found")
         chat = self.chat(bot, user_id)
@@ -262,7 +262,7 @@ class Telegram:
         return chat
 
     def post(self, bot: Bot, chat: Chat, content: Json, *, editable: bool = True) -> Message:
-        """Put a message of the bot's into the chat and show it to the person."""
+        """Put a message of the bot into the chat and show it to the person."""
         message = self._message(bot, chat, content, outgoing=False)
         message.editable = editable
         chat.draft = None
@@ -273,7 +273,7 @@ class Telegram:
         return message
 
     def receive(self, bot: Bot, chat: Chat, content: Json) -> Message:
-        """Put a message of the person's into the chat and tell the bot."""
+        """Put a message of the person into the chat and send the update to the bot."""
         message = self._message(bot, chat, content, outgoing=True)
         chat.started = True
         self.events.publish(bot.id, chat.person.id, "message", {"message": message.for_person()})
@@ -293,6 +293,6 @@ class Telegram:
         return message
 
     def edited(self, bot: Bot, chat: Chat, message: Message) -> None:
-        """Tell the person that a message of the bot's has changed."""
+        """Show the person that a message of the bot has changed."""
         message.changed = bot.next_place()
         self.events.publish(bot.id, chat.person.id, "edit", {"message": message.data})

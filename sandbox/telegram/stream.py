@@ -1,4 +1,4 @@
-"""The person's view in motion: the event stream, waiting for a message, media bytes and the page's own files."""
+"""What a person's page loads and waits for: the event stream, the next message, media bytes, its own files."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ import mimetypes
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from sandbox.telegram.state import Chat, Message
-
-if TYPE_CHECKING:
-    from sandbox.telegram.person import PersonApi
+from sandbox.telegram.person_input import bot_or_none, chat_of
+from sandbox.telegram.state import Chat, Message, Telegram
 
 KEEP_ALIVE_SECONDS = 15.0
 LONGEST_WAIT = 300.0
@@ -24,17 +21,17 @@ WEB = Path(__file__).resolve().parent.parent / "web"
 Route = tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]]
 
 
-def add_streams(api: PersonApi) -> list[Route]:
-    """The routes of this module, for the person's API."""
+def routes(telegram: Telegram) -> list[Route]:
+    """The routes of this module; the person's API adds them to its own."""
 
     async def events(request: web.Request) -> web.StreamResponse:
         wanted = request.query.get("user", "")
-        bot = api.bot_or_none(request)
+        bot = bot_or_none(telegram, request)
         bot_id = bot.id if bot is not None and "bot" in request.query else None
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         user_id = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 19 else 0
         await answer.prepare(request)
-        with api.telegram.events.listen(bot_id, user_id) as listener, contextlib.suppress(ConnectionError):
+        with telegram.events.listen(bot_id, user_id) as listener, contextlib.suppress(ConnectionError):
             await answer.write(b": hello\n\n")
             while not listener.lost and not _closing(request):
                 try:
@@ -46,7 +43,7 @@ def add_streams(api: PersonApi) -> list[Route]:
         return answer
 
     async def wait(request: web.Request) -> web.StreamResponse:
-        bot, chat = api.chat(request)
+        bot, chat = chat_of(telegram, request)
         after, contains = _number(request, "after", 0), request.query.get("contains", "")
         until = time.monotonic() + min(LONGEST_WAIT, _number(request, "timeout", 10))
         while True:
@@ -54,12 +51,12 @@ def add_streams(api: PersonApi) -> list[Route]:
             if found is not None:
                 return web.json_response(found.for_person())
             left = until - time.monotonic()
-            if left <= 0 or api.telegram.events.closed:
+            if left <= 0 or telegram.events.closed:
                 return web.json_response({"error": "no such message came"}, status=408)
-            await api.telegram.events.changed(bot.id, chat.person.id, left)
+            await telegram.events.changed(bot.id, chat.person.id, left)
 
     async def file(request: web.Request) -> web.StreamResponse:
-        found = api.telegram.files.find(request.match_info["file_id"])
+        found = telegram.files.find(request.match_info["file_id"])
         if found is None:
             return web.json_response({"error": "no such file"}, status=404)
         return ranged(request, found.data, found.mime_type)
@@ -88,7 +85,7 @@ def add_streams(api: PersonApi) -> list[Route]:
 
 
 def first_after(chat: Chat, after: int, contains: str) -> Message | None:
-    """The bot's first message newer than `after`, or edited since that one came, whose words contain the text."""
+    """The bot's first message newer than `after`, or edited since then, whose words contain the text."""
     known = chat.messages.get(after)
     since = known.made if known is not None else None
     fitting = [
@@ -102,7 +99,7 @@ def first_after(chat: Chat, after: int, contains: str) -> Message | None:
 
 
 def ranged(request: web.Request, data: bytes, mime_type: str) -> web.Response:
-    """The bytes, or the part of them that the Range header asks for."""
+    """All the bytes, or the part that the Range header asks for."""
     headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
     if not mime_type.startswith(("image/", "video/", "audio/")) or mime_type == "image/svg+xml":
         headers["Content-Disposition"] = "attachment"

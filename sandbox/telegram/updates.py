@@ -1,4 +1,4 @@
-"""One bot's queue of updates and long polling over it (telegram sheet, section 4)."""
+"""One bot's queue of updates and long polling over it (docs/reference/telegram.md, section 4)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sandbox.world import Clock
 
 QUEUE_LIMIT = 10_000
 DAY = 86_400.0
-QUIET_SECONDS = 7 * DAY  # after so long without an update the numbers begin anew, anywhere
+QUIET_SECONDS = 7 * DAY  # after so long without an update the numbers start again at any value
 SHELF_LIFE = {"callback_query": 150.0, "pre_checkout_query": 150.0, "inline_query": 30.0}
 LEFT_OUT_BY_DEFAULT = frozenset(
     {"chat_member", "message_reaction", "message_reaction_count", "stopped_message_generation"}
@@ -52,7 +52,7 @@ KINDS = frozenset(
 
 @dataclass(frozen=True)
 class Pending:
-    """An update not yet confirmed; `expires` in simulated seconds."""
+    """An update that is not confirmed yet; `expires` in simulated seconds."""
 
     update_id: int
     kind: str
@@ -75,7 +75,7 @@ class UpdateQueue:
     """Updates in the order they happened, dropped when confirmed, too old or too many."""
 
     def __init__(self, clock: Clock, first_id: Callable[[], int]) -> None:
-        """`first_id` draws the number that a row of updates begins with."""
+        """`first_id` returns the number that a series of updates starts with."""
         self._clock = clock
         self._first_id = first_id
         self._next_id = first_id()
@@ -107,7 +107,7 @@ class UpdateQueue:
         self.allowed = known or None
 
     def push(self, kind: str, payload: dict[str, Any], user_id: int) -> int | None:
-        """Add an update unless the bot does not want its kind; answers its id."""
+        """Add an update unless the bot does not want its kind; returns its id."""
         if not self.wants(kind):
             return None
         now = self._clock.now()
@@ -139,7 +139,7 @@ class UpdateQueue:
         self._by_user.clear()
 
     def users(self) -> list[int]:
-        """Whose updates are waiting, the longest waiting first."""
+        """The people whose updates are waiting, the longest wait first."""
         return list(dict.fromkeys(pending.user_id for pending in self._items.values()))
 
     def first_of(self, user_id: int) -> Pending | None:
@@ -148,7 +148,7 @@ class UpdateQueue:
         return line[0] if line else None
 
     def end_poll(self, reason: str) -> None:
-        """Make the waiting getUpdates, if there is one, fail with 409 and this reason."""
+        """Make the waiting getUpdates, if there is one, fail with 409 for this reason."""
         if self._poll is not None:
             self._poll.ended_by = reason
             self._poll = None
@@ -181,7 +181,7 @@ class UpdateQueue:
                 self._poll = None
 
     def _confirm(self, offset: int) -> None:
-        """Forget what lies below `offset`; a negative one keeps only the newest `-offset`."""
+        """Drop the updates below `offset`; a negative one keeps only the newest `-offset`."""
         self._expire()
         if offset < 0:
             done = list(self._items.values())[:offset]
@@ -218,7 +218,7 @@ class UpdateQueue:
 
 
 async def first_of(waits: Iterable[Any]) -> None:
-    """Wait for whichever ends first and end the others."""
+    """Wait for the first one that ends and cancel the others."""
     tasks = [asyncio.ensure_future(one) for one in waits]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -25,7 +25,7 @@ SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
 
 
 class Webhook:
-    """One setWebhook, until the next or deleteWebhook (telegram sheet, section 4)."""
+    """The result of one setWebhook, until the next one or deleteWebhook (docs/reference/telegram.md, section 4)."""
 
     def __init__(self, telegram: Telegram, bot: Bot, url: str, secret: str, max_connections: int) -> None:
         self.url = url
@@ -81,7 +81,7 @@ class Webhook:
                 self._serve_next(user_id)
 
     def _serve_next(self, last: int) -> None:
-        """Somebody who waits, else the last one again if more came for them meanwhile."""
+        """Serve a person who waits, and the last one again if more updates came for them."""
         if self._waiting:
             waiting = next(iter(self._waiting))
             del self._waiting[waiting]
@@ -90,7 +90,7 @@ class Webhook:
             self._serve(last)
 
     async def _deliver(self, pending: Pending) -> None:
-        """Post one update until it is taken or its shelf life ends."""
+        """Post one update until it is accepted or expires."""
         failures = 0
         while self._bot.updates.first_of(pending.user_id) is pending:
             asked_to_wait = await self._post(pending)
@@ -104,7 +104,7 @@ class Webhook:
             await self._telegram.world.clock.sleep(min(wait, left))
 
     async def _post(self, pending: Pending) -> float | None:
-        """One try. None: taken. Else the seconds the receiver asked to wait, 0 when it did not say."""
+        """One attempt. None: accepted. Else the seconds the receiver asked to wait, 0 if it did not say."""
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=self.max_connections)
             timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
@@ -136,7 +136,7 @@ class Webhook:
         self._last_error = (int(self._telegram.world.clock.now()), message)
 
     def _note_gone(self, status: int) -> None:
-        """A receiver that says 410 for 23 hours loses its webhook."""
+        """A receiver that answers 410 for 23 hours loses its webhook."""
         now = self._telegram.world.clock.now()
         if status != 410:
             self._gone_since = None
@@ -146,7 +146,7 @@ class Webhook:
             self._telegram.world.spawn(self.stop())
 
     async def _act_on(self, body: bytes) -> None:
-        """A 2xx body may hold one call; its result goes nowhere."""
+        """A 2xx body may contain one call; its result is not sent anywhere."""
         try:
             wanted = json.loads(body) if body.strip() else None
         except (ValueError, RecursionError):

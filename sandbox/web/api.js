@@ -47,8 +47,8 @@ const KINDS = ["message", "edit", "delete", "callback_answer", "action", "comman
 const RETRY_MS = 1000;
 
 /**
- * Listens to one person's events until stopped; reconnects by itself. `opened` is told of every new connection.
- * A browser opens six connections to one address for all its tabs, so a tab that nobody sees gives its own back.
+ * Listens to one person's events until stopped; reconnects by itself. `opened` is called at every new connection.
+ * A browser opens at most six connections to one address for all its tabs, so a hidden tab closes its own.
  */
 export function listen(uid, { event, opened, lost }) {
   let source = null;

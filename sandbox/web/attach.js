@@ -1,4 +1,4 @@
-// Files on their way to the bot: chosen, dropped or pasted; previewed with a caption before they leave.
+// Files for the bot: chosen, dropped or pasted; shown with a caption before they are sent.
 
 import { $, h, icon, openDialog, toast } from "./dom.js";
 import { formatSize, t } from "./i18n.js";
@@ -7,7 +7,7 @@ const MOST = 10;
 const PHOTO_TYPES = new Set(["image/jpeg", "image/png", "image/webp"]);
 const PHOTO_BYTES = 10 * 1024 * 1024;
 
-/** Lets files be dropped on the chat and pasted anywhere on the page. `attach(files)` is given them. */
+/** Lets a person drop files on the chat and paste them anywhere on the page; calls `attach(files)`. */
 export function acceptFiles(attach) {
   const zone = $("drop-zone");
   const hint = $("drop-hint");
@@ -21,7 +21,7 @@ export function acceptFiles(attach) {
   };
   zone.addEventListener("dragenter", over(1));
   zone.addEventListener("dragleave", over(-1));
-  // Beside the chat a dropped file would replace the page: nowhere is it left to the browser.
+  // Outside the chat too: a file dropped there would otherwise replace the page.
   document.addEventListener("dragover", (event) => carries(event) && event.preventDefault());
   document.addEventListener("drop", (event) => {
     if (!carries(event)) return;
@@ -38,7 +38,7 @@ export function acceptFiles(attach) {
   });
 }
 
-/** Asks for caption and manner; answers the forms to post one after another, or an empty list when dismissed. */
+/** Asks for the caption and how to send; returns the forms to post one after another, none when dismissed. */
 export async function askAttachment(files) {
   let chosen = [];
   const urls = new Map();
@@ -106,7 +106,7 @@ function preview(file, asFile, urls, remove) {
     h("span", { class: "file-text" }, h("span", { class: "file-name" }, file.name), h("span", { class: "file-size" }, formatSize(file.size))), close);
 }
 
-/** Photos go together as one album, everything else one by one; the caption stands on the first. */
+/** Photos go together as one album, everything else one by one; the first carries the caption. */
 function toForms(files, asFile, caption) {
   const photos = files.filter((one) => kindOf(one, asFile) === "photo");
   const batches = photos.length > 0 ? [["photo", photos]] : [];

@@ -1,5 +1,5 @@
-// One message (or one album) as a bubble. Parts are redrawn only when they change, so that an edit of the text leaves
-// a playing clip and a spinning button alone.
+// One message (or one album) as a bubble. Parts are redrawn only when they change, so that an edit of the text does
+// not disturb a playing video or a waiting button.
 
 import { h, icon } from "./dom.js";
 import { renderText } from "./entities.js";
@@ -18,7 +18,7 @@ export function createRow() {
 export function updateRow(view, group, actions) {
   const { messages } = group;
   const [message] = messages;
-  // Most rows are as they were: a chat of hundreds must not be compared word by word at every edit.
+  // Most rows have not changed: hundreds of messages must not be compared word by word at every edit.
   const made = [...messages, group.outgoing, group.first, group.last, group.answered, currentLanguage()];
   if (view.made?.length === made.length && made.every((one, index) => one === view.made[index])) return;
   view.made = made;

@@ -1,4 +1,4 @@
-// The page as a whole: whose chat is open, what the server says, which part of the page shows it.
+// The whole page: whose chat is open, what the server sends, which part of the page shows it.
 
 import { api, listen } from "./api.js";
 import { acceptFiles, askAttachment } from "./attach.js";
@@ -39,7 +39,7 @@ function draw() {
   composer.setState({ blocked: state.blocked, empty, ready: user !== null && Boolean(state.bot), settled: state.loaded });
 }
 
-// ---- what the server says ----
+// ---- what the server sends ----
 
 async function loadState() {
   const { bot, users } = await api.state();
@@ -62,7 +62,7 @@ async function loadMessages() {
     timeline.replace(chat.messages);
     composer.setCommands(chat.commands);
     composer.offerKeyboard(chat.reply_keyboard);
-    // What happened while the answer was on its way may be missing in it.
+    // Events that came while the answer was on its way may be missing in it.
     for (const [kind, data] of missed) apply(kind, data);
   } finally {
     if (early === missed) early = null;
@@ -122,7 +122,7 @@ function openChat(uid) {
   composer.switchTo(uid);
   head.show("");
   draw();
-  // A question about one chat is not answered in another, and over the list of people the panel has nobody to tell of.
+  // A question about one chat must not be answered in another, and without an open chat the panel has no person to show.
   for (const dialog of document.querySelectorAll("dialog")) dialog.close("");
   if (uid === null) return drawer.show(false);
   drawer.draw();
@@ -138,7 +138,7 @@ function setOnline(online) {
   draw();
 }
 
-/** Runs a step that needs the server; when it fails, the event stream or the poll tries again. */
+/** Runs a step that needs the server; if it fails, the event stream or the poll tries again. */
 async function guarded(step) {
   try {
     await step();
@@ -150,7 +150,7 @@ async function guarded(step) {
 
 // ---- what the person does ----
 
-/** Runs a step on the person's behalf; says what went wrong. Answers whether it went well. */
+/** Runs a step on behalf of the person; shows what went wrong. Returns whether it succeeded. */
 async function attempt(step) {
   try {
     await step();
@@ -161,7 +161,7 @@ async function attempt(step) {
   }
 }
 
-/** Posts in the order of the taps; answers whether it went out. */
+/** Posts in the order of the clicks; returns whether it was sent. */
 function post(call) {
   const { uid } = state;
   outbox = outbox.then(() => attempt(async () => {
@@ -211,7 +211,7 @@ function settle(invoice) {
   });
 }
 
-/** Links to this bot's own Start and to invoices act in the chat; answers whether this was one. */
+/** Links to this bot's own Start and to invoices work inside the chat; returns whether this was one. */
 function isOwnLink(url) {
   const payload = startPayload(url, state.bot?.username);
   if (payload !== null) sendText(`/start ${payload}`.trim());
@@ -278,11 +278,11 @@ async function begin() {
   WIDE.addEventListener("change", route);
   translate();
   await guarded(loadState);
-  // A payment returns to the page's bare address, without a word on whose it was.
+  // After a payment the browser returns to the page's plain address, which does not name the person.
   const last = localStorage.getItem(LAST);
   if (last && WIDE.matches && !location.hash) history.replaceState(null, "", `#${last}`);
   route();
-  // Without an open chat there is no event stream, and a bot that connects makes no event: ask now and then.
+  // Without an open chat there is no event stream, and a bot that connects causes no event: ask from time to time.
   setInterval(() => {
     if (document.hidden || (state.uid !== null && state.bot && state.online)) return;
     guarded(async () => {

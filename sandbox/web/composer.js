@@ -8,7 +8,7 @@ const MAX_HEIGHT = 180;
 const MESSAGE_LIMIT = 4096;
 
 export class Composer {
-  /** `actions`: `send(text)` answers whether it went out, `attach(files)`, `unblock()`. */
+  /** `actions`: `send(text)` returns whether it was sent, `attach(files)`, `unblock()`. */
   constructor(actions) {
     this.actions = actions;
     this.field = $("text");
@@ -47,7 +47,7 @@ export class Composer {
     $("keyboard-toggle").addEventListener("click", () => this.showKeyboard($("reply-keyboard").hidden));
   }
 
-  /** Another chat: keep what was being written in the old one, bring back what was begun in the new one. */
+  /** Another chat: keep the unfinished text of the old one, bring back that of the new one. */
   switchTo(uid) {
     if (this.uid !== undefined) this.drafts.set(this.uid, this.field.value);
     this.uid = uid;
@@ -63,7 +63,7 @@ export class Composer {
     $("start").hidden = blocked || !empty || !ready;
     $("unblock").hidden = !blocked || !ready;
     $("reply-keyboard").classList.toggle("off", blocked || empty);
-    // With a mouse one types at once; on a phone the keyboard would cover the chat.
+    // With a mouse the person can type at once; on a phone the keyboard would cover the chat.
     if (this.fresh && settled && !$("composer").hidden && matchMedia("(pointer: fine)").matches) this.field.focus({ preventScroll: true });
     if (settled && ready) this.fresh = false;
   }
@@ -74,7 +74,7 @@ export class Composer {
     $("menu").hidden = this.commands.length === 0;
   }
 
-  /** The keyboard as loaded with the chat: one that is known already stays shown or hidden as it is. */
+  /** The keyboard as loaded with the chat: if it is the same as before, it stays shown or hidden. */
   offerKeyboard(markup) {
     if (JSON.stringify(markup ?? null) !== JSON.stringify(this.markup)) this.setKeyboard(markup);
   }
@@ -121,7 +121,7 @@ export class Composer {
       if (!(await this.actions.send(part))) break;
       text = text.slice(part.length).trimStart();
     }
-    // Nothing that was written is lost: it comes back, before whatever was typed since.
+    // Text that was not sent is not lost: it comes back, before what was typed since.
     if (!text) return;
     if (this.uid !== uid) this.drafts.set(uid, text);
     else this.fill([text, this.field.value].filter(Boolean).join("\n"));
@@ -139,7 +139,7 @@ export class Composer {
     else this.closeMenu();
   }
 
-  /** After a tap on a button one types on: as in Telegram's apps, keys that nothing else takes are written down. */
+  /** After a click on a button a person can go on typing: as in Telegram's apps, unused keys go to the text field. */
   typed({ key, code, target, ctrlKey, metaKey, altKey }) {
     const shortcut = ctrlKey || metaKey || altKey;
     const writes = shortcut ? code === "KeyV" && !altKey : key.length === 1 && key !== " ";
@@ -204,7 +204,7 @@ export class Composer {
   }
 }
 
-/** As much of a text as one message takes, up to a blank if there is one; as Telegram's apps do, the rest follows. */
+/** As much of a text as one message can hold, up to a space if there is one; as in Telegram's apps, the rest follows. */
 function firstMessage(text) {
   if (text.length <= MESSAGE_LIMIT) return text;
   const blank = Math.max(text.lastIndexOf(" ", MESSAGE_LIMIT), text.lastIndexOf("\n", MESSAGE_LIMIT));

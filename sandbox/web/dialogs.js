@@ -3,7 +3,7 @@
 import { h, openDialog } from "./dom.js";
 import { formatMoney, t } from "./i18n.js";
 
-/** A dialog with a text and buttons at its foot; answers the value of the pressed one, `""` when dismissed. */
+/** A dialog with a text and buttons below it; returns the value of the pressed one, `""` when dismissed. */
 function ask(label, content, ...buttons) {
   return openDialog(h("dialog", { class: "modal", "aria-label": label },
     h("form", { method: "dialog", class: "sheet" }, content, h("div", { class: "sheet-buttons" }, h("span", { class: "grow" }), buttons))));
@@ -16,7 +16,7 @@ export function showAlert(text) {
   return ask(text, h("p", {}, text), button(t("ok"), "", "solid-button", "alert-ok"));
 }
 
-/** Whether the person agrees to pay; `bill` may be null when all that is known is a link. */
+/** Whether the person agrees to pay; `bill` is null when only a link is known. */
 export async function confirmPay(bill) {
   const sum = bill ? formatMoney(bill.total_amount, bill.currency) : "";
   const content = [h("h2", {}, t("payTitle")), bill && h("p", {}, `${bill.title}: ${sum}`), h("p", { class: "hint" }, t("payHint"))].filter(Boolean);
@@ -28,7 +28,7 @@ export async function confirmReset() {
   return (await ask(t("reset"), content, cancel(), button(t("reset"), "reset", "solid-button danger", "confirm-reset"))) === "reset";
 }
 
-/** Opening a page needs the person's own tap: one that the bot asks for is offered as a link. */
+/** Only a person's own click may open a page: one that the bot asks for is offered as a link. */
 export function offerLink(url) {
   const open = h("a", { class: "solid-button", href: url, target: "_blank", rel: "noopener noreferrer" }, t("openLink"));
   open.addEventListener("click", () => open.closest("dialog").close(""));

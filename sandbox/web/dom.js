@@ -28,7 +28,7 @@ export function icon(name, extra = "") {
   return svg;
 }
 
-/** The address as a link may carry it, or null when its scheme is not one a chat may open. */
+/** The address in the form for a link, or null if its scheme is not one that a chat may open. */
 export function safeUrl(address) {
   const text = String(address ?? "").trim();
   try {
@@ -50,36 +50,36 @@ export function startPayload(address, botName) {
   }
 }
 
-/** Puts the initial of a name on an avatar, with a colour that stays the same for the same id. */
+/** Puts the first letter of a name on an avatar, with a colour that is always the same for the same id. */
 export function fillAvatar(node, name, id) {
   node.textContent = ([...String(name || "?").trim()][0] ?? "?").toUpperCase();
   node.dataset.hue = String(Math.abs(Number(id) || 0) % 6);
   return node;
 }
 
-/** The link itself when it is an invoice of Telegram's (`https://t.me/$…`), else null. */
+/** The link itself if it is a Telegram invoice (`https://t.me/$…`), else null. */
 export const invoiceLink = (address) => (/^https:\/\/t\.me\/(\$|%24)[\w-]+$/.test(address) ? address.replace("%24", "$") : null);
 
-/** Says something for a few seconds at the foot of the page. */
+/** Shows a text for a few seconds at the bottom of the page. */
 export function toast(text, kind = "") {
   const node = h("div", { class: `toast ${kind}`.trim() }, text);
   const box = $("toasts");
   while (box.childElementCount >= 3) box.firstElementChild.remove();
   box.append(node);
-  // Shown anew, it comes to lie above a dialog that was opened since.
+  // Shown again, it lies above a dialog that was opened since.
   box.hidePopover?.();
   box.showPopover?.();
   setTimeout(() => node.remove(), 3500 + Math.min(text.length * 30, 4000));
 }
 
-/** A modal dialog that is removed once closed; answers its value (`""` when dismissed). */
+/** A modal dialog that is removed once closed; returns its value (`""` when dismissed). */
 export function openDialog(node) {
   document.body.append(node);
   node.addEventListener("click", (event) => event.target === node && node.close(""));
   const closed = new Promise((resolve) => {
     node.addEventListener("close", () => {
       node.remove();
-      // Chromium gives a text field its focus back without a caret, and typed keys would go nowhere.
+      // Chromium returns the focus to a text field without a caret, and typed keys would be lost.
       const back = document.activeElement;
       back.blur();
       back.focus({ preventScroll: true });

@@ -1,4 +1,4 @@
-// The sandbox's own panel: the person, the clock, planned faults, starting over.
+// The settings panel of the sandbox: the person, the clock, planned faults, starting over.
 
 import { api } from "./api.js";
 import { confirmReset } from "./dialogs.js";
@@ -12,7 +12,7 @@ const JUMPS = [[60, "1", "minutes"], [15 * 60, "15", "minutes"], [3600, "1", "ho
 const REFRESH_MS = 3000;
 
 export class Drawer {
-  /** `host`: `user()` answers the open person or null, `changed()` is called after the person was changed. */
+  /** `host`: `user()` returns the open person or null, `changed()` is called after the person was changed. */
   constructor(host) {
     this.host = host;
     this.node = $("drawer");
@@ -32,7 +32,7 @@ export class Drawer {
     this.node.focus();
   }
 
-  /** Draws the panel anew when it is open (another person, another language of the page). */
+  /** Draws the panel again if it is open (another person, another language of the page). */
   draw() {
     if (this.node.hidden) return;
     this.node.replaceChildren(
@@ -102,7 +102,7 @@ export class Drawer {
     await this.refresh();
   }
 
-  /** What the server says now; silent when it is gone, the banner of the page tells that already. */
+  /** The current state of the server; no error if it is gone, because the banner of the page shows that already. */
   async refresh() {
     if (this.node.hidden) return;
     try {

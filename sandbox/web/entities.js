@@ -22,13 +22,13 @@ function renderRange(text, start, end, entities, actions) {
     const [entity, ...others] = rest;
     const from = Math.max(entity.offset, at);
     const to = Math.min(entity.offset + entity.length, end);
-    // What begins inside belongs inside; an overlap past the end is cut there, so that the tree stays a tree.
+    // An entity that begins inside another belongs to it; it is cut at the end of the other, so that the tree stays a tree.
     const inner = others.filter((one) => one.offset < to);
     rest = others.filter((one) => one.offset >= to);
     if (to <= from) continue;
     if (from > at) nodes.push(text.slice(at, from));
     nodes.push(wrap(entity, text.slice(from, to), renderRange(text, from, to, inner, actions), actions));
-    // A block ends its own line: the line feed that follows it would show as an empty one.
+    // A block ends its own line: the line feed after it would be shown as an empty line.
     at = BLOCKS.has(entity.type) && text[to] === "\n" && to < end ? to + 1 : to;
   }
   if (at < end) nodes.push(text.slice(at, end));
@@ -98,7 +98,7 @@ function expandable(children) {
   toggle.addEventListener("click", () => {
     toggle.setAttribute("aria-expanded", String(node.classList.toggle("open")));
   });
-  // Only what is cut needs unfolding, and whether it is cut depends on the width.
+  // Only a quote that is cut needs a way to show it whole, and whether it is cut depends on the width.
   new ResizeObserver(() => {
     if (!node.classList.contains("open")) toggle.hidden = body.scrollHeight <= body.clientHeight + 1;
   }).observe(body);

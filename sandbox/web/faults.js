@@ -1,5 +1,5 @@
-// Faults a person can plan by hand, grouped by the system that commits them. A `tag` names misbehaviour that the
-// simulator of that system knows itself; the rest is said here, in the shape the real system would use.
+// Faults a person can plan by hand, grouped by the system in which they happen. A `tag` names a failure that the
+// simulator of that system knows itself; the others are written out here, in the form the real system would use.
 
 const telegram = (code, description, parameters) => ({ ok: false, error_code: code, description, ...(parameters && { parameters }) });
 const yookassa = (code, description) => ({ type: "error", id: "sandbox-fault", code, description });
@@ -18,9 +18,9 @@ export const FAULTS = [
     { name: { ru: "503: модель перегружена", en: "503: model overloaded" }, fault: { face: "gemini", tag: "503_overloaded" } },
     { name: { ru: "429: квота на минуту", en: "429: quota per minute" }, fault: { face: "gemini", tag: "429_minute=5" } },
     { name: { ru: "отказ: запрос запрещён", en: "refusal: prompt blocked" }, fault: { face: "gemini", tag: "prompt_block" } },
-    { name: { ru: "отказ: картинка небезопасна", en: "refusal: unsafe picture" }, fault: { face: "gemini", tag: "finish=IMAGE_SAFETY" } },
+    { name: { ru: "отказ: картинка небезопасна", en: "refusal: unsafe image" }, fault: { face: "gemini", tag: "finish=IMAGE_SAFETY" } },
     { name: { ru: "обрыв посреди ответа", en: "connection lost mid-answer" }, fault: { face: "gemini", tag: "reset_mid_body" } },
-    { name: { ru: "битая картинка", en: "broken picture" }, fault: { face: "gemini", tag: "broken_image" } },
+    { name: { ru: "битая картинка", en: "broken image" }, fault: { face: "gemini", tag: "broken_image" } },
     { name: { ru: "ответ через 20 с", en: "answers after 20 s" }, fault: { face: "gemini", match: "generateContent", delay: 20 } },
   ] },
   { group: "Kling", faults: [
@@ -28,8 +28,8 @@ export const FAULTS = [
     { name: { ru: "отказ: не прошло проверку", en: "refusal: content safety" }, fault: { face: "kling", tag: "1301" } },
     { name: { ru: "500 при заказе клипа", en: "500 on submit" }, fault: { face: "kling", tag: "5000" } },
     { name: { ru: "принято, но ответ потерян", en: "accepted, answer lost" }, fault: { face: "kling", tag: "drop_after" } },
-    { name: { ru: "клип не получился", en: "the clip fails" }, fault: { face: "kling", tag: "fail" } },
-    { name: { ru: "клип завис навсегда", en: "the clip never ends" }, fault: { face: "kling", tag: "stuck" } },
+    { name: { ru: "клип не получился", en: "the video fails" }, fault: { face: "kling", tag: "fail" } },
+    { name: { ru: "клип завис навсегда", en: "the video never finishes" }, fault: { face: "kling", tag: "stuck" } },
     { name: { ru: "ответ через 20 с", en: "answers after 20 s" }, fault: { face: "kling", delay: 20 } },
   ] },
   { group: "ЮKassa", faults: [
@@ -37,14 +37,14 @@ export const FAULTS = [
       fault: { face: "yookassa", match: "payments", status: 500, body: yookassa("internal_server_error", "Internal server error") } },
     { name: { ru: "создано, но ответ потерян", en: "created, answer lost" },
       fault: { face: "yookassa", match: "payments", drop: "after" } },
-    { name: { ru: "уведомление придёт дважды", en: "notification comes twice" },
+    { name: { ru: "уведомление придёт дважды", en: "notification sent twice" },
       fault: { face: "yookassa", match: "notification:payment", tag: "notification", options: { notifications_duplicates: 1 } } },
     { name: { ru: "уведомление опоздает на 10 мин", en: "notification 10 min late" },
       fault: { face: "yookassa", match: "notification:payment", tag: "notification", options: { notifications_delay: 600 } } },
     { name: { ru: "подделка: чужая сумма в уведомлении", en: "forged: another sum in the notification" },
       fault: { face: "yookassa", match: "notification:payment", tag: "notification",
         options: { notifications_forged: { amount: { value: "99999.00" } } } } },
-    { name: { ru: "подделка: отказ выдан за оплату", en: "forged: a refusal told as paid" },
+    { name: { ru: "подделка: отказ выдан за оплату", en: "forged: a refusal shown as paid" },
       fault: { face: "yookassa", match: "notification:payment.canceled", tag: "notification",
         options: { notifications_forged: { status: "succeeded", paid: true } } } },
   ] },

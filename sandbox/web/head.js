@@ -1,4 +1,4 @@
-// What stands around the messages: the chat's head, the banner over it and the card of an empty chat.
+// What is around the messages: the header of the chat, the banner above it and the card of an empty chat.
 
 import { $, fillAvatar, h } from "./dom.js";
 import { t } from "./i18n.js";

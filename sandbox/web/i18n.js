@@ -1,4 +1,4 @@
-// The page's own words in Russian and English; what the bot says is the bot's business.
+// The page's own texts in Russian and English; the bot's messages are shown as they come.
 
 const RU = {
   sandbox: "Песочница", people: "Люди", messages: "Сообщения", commands: "Команды бота", message: "Сообщение",
@@ -43,7 +43,7 @@ const RU = {
 
 const EN = {
   sandbox: "Sandbox", people: "People", messages: "Messages", commands: "Bot commands", message: "Message",
-  peopleHint: "Write to the bot as any of these people. Money and tokens are make-believe.",
+  peopleHint: "Write to the bot as any of these people. Money and tokens are not real.",
   switchLanguage: "Переключить на русский", otherLanguage: "Русский", newUser: "New user", back: "Back to people",
   openSandbox: "Sandbox settings", attach: "Attach a photo, video or file", send: "Send",
   toggleKeyboard: "Show or hide buttons", dropHere: "Drop to attach", start: "Start",
@@ -53,18 +53,18 @@ const EN = {
   offline: "The sandbox does not answer. The connection will come back by itself.",
   emptyTitle: "Nothing here yet", emptyText: "Press “Start” to begin.",
   waitingTitle: "Waiting for the bot", waitingText: "The chat begins as soon as the bot connects to the sandbox.",
-  choose: "Choose whom to write as",
+  choose: "Choose who you write as",
   today: "Today", yesterday: "Yesterday", edited: "edited", thinking: "Thinking…", delivered: "delivered", answered: "the bot answered",
   newMessages: (n) => (n === 1 ? "1 new message" : `${n} new messages`),
   unread: (n) => `${n} unread`, toBottom: "To the latest messages",
   photo: "Photo", video: "Video", file: "File", audio: "Audio", voice: "Voice message", sticker: "Sticker", animation: "Animation",
   unsupported: "The sandbox does not show messages of this kind", download: "Download", openPhoto: "Open photo", play: "Play",
   close: "Close", previous: "Previous", next: "Next", ok: "OK", cancel: "Cancel", openLink: "Open link",
-  noMedia: "Could not be loaded", code: "Code", showSpoiler: "Show hidden text", unfold: "Unfold the quote", copied: "Copied",
+  noMedia: "Could not be loaded", code: "Code", showSpoiler: "Show hidden text", unfold: "Show the whole quote", copied: "Copied",
   pay: "Pay", paid: (sum) => `You paid ${sum}`, refunded: (sum) => `You were refunded ${sum}`, invoice: "Invoice",
-  payTimeout: "The bot did not confirm the payment within 10 seconds. Nothing was taken.",
-  payTitle: "Pay this invoice?", payHint: "The money is make-believe: sandbox stars will be spent.",
-  notHere: "The sandbox cannot do this", noAnswer: "The bot did not answer the press",
+  payTimeout: "The bot did not confirm the payment within 10 seconds. You were not charged.",
+  payTitle: "Pay this invoice?", payHint: "The money is not real: sandbox stars will be spent.",
+  notHere: "The sandbox cannot do this", noAnswer: "The bot did not answer the button press",
   blockedSend: "You have blocked the bot", serverGone: "The sandbox does not answer", failed: "That did not work",
   attachTitle: (n) => (n === 1 ? "Send file" : `Send ${n} files`), asFile: "Send as a file, uncompressed",
   caption: "Caption", addMore: "Add more", remove: "Remove", tooMany: "At most 10 files at once",
@@ -72,13 +72,13 @@ const EN = {
   action: { typing: "typing", upload_photo: "sending a photo", record_video: "recording a video", upload_video: "sending a video",
     upload_document: "sending a file", choose_sticker: "choosing a sticker", record_voice: "recording voice", upload_voice: "sending voice" },
   actionOther: "busy",
-  thisPerson: "This person", block: "Block the bot", blockHint: "The bot gets 403 whatever it sends",
+  thisPerson: "This person", block: "Block the bot", blockHint: "The bot gets 403 for everything it sends",
   language: "Telegram language", name: "Name", create: "Create", role: "Role",
-  time: "Time", speed: "Clock speed", advance: "Move the clock ahead", seconds: "s", minutes: "min", hours: "h", days: "d",
-  faults: "Faults", faultsHint: "A fault strikes the bot's next matching call.", planFault: "Plan", times: "times",
+  time: "Time", speed: "Clock speed", advance: "Move the clock forward", seconds: "s", minutes: "min", hours: "h", days: "d",
+  faults: "Faults", faultsHint: "A fault happens at the bot's next matching call.", planFault: "Plan", times: "times",
   planned: (n) => `Planned: ${n}`, noFaults: "No faults planned", clearFaults: "Cancel all",
-  reset: "Start over", resetHint: "Wipe the sandbox's chats, payments and jobs. The bot's database stays as it is.",
-  resetAsk: "Wipe everything in the sandbox?", faultPlanned: "Fault planned", clockSet: (n) => `The clock runs ×${n}`, clockMoved: "Clock moved",
+  reset: "Start over", resetHint: "Delete the sandbox's chats, payments and jobs. The bot's database does not change.",
+  resetAsk: "Delete everything in the sandbox?", faultPlanned: "Fault planned", clockSet: (n) => `The clock runs ×${n}`, clockMoved: "Clock moved",
   units: ["B", "KB", "MB", "GB"],
 };
 
@@ -92,7 +92,7 @@ let language = localStorage.getItem(KEY) === "en" ? "en" : "ru";
 
 export const currentLanguage = () => language;
 
-/** The words for `key`; texts that depend on a value are functions and take it as the second argument. */
+/** The text for `key`; texts that depend on a value are functions and get it as the second argument. */
 export function t(key, value) {
   const entry = (language === "en" ? EN : RU)[key];
   return typeof entry === "function" ? entry(value) : entry ?? key;
@@ -103,7 +103,7 @@ export function setLanguage(next) {
   localStorage.setItem(KEY, next);
 }
 
-/** Writes the words into the static page, wherever `data-i18n` or `data-i18n-label` asks for them. */
+/** Writes the texts into the static page, wherever `data-i18n` or `data-i18n-label` asks for them. */
 export function translatePage() {
   document.documentElement.lang = language;
   for (const node of document.querySelectorAll("[data-i18n]")) node.textContent = t(node.dataset.i18n);
@@ -140,7 +140,7 @@ export function formatDuration(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
-/** A sum in the currency's smallest unit; Stars (`XTR`) have none smaller than one. */
+/** `amount` is in the currency's smallest unit; for Stars (`XTR`) that is one star. */
 export function formatMoney(amount, currency) {
   if (currency === "XTR") return `${new Intl.NumberFormat(language).format(amount)} ⭐`;
   try {

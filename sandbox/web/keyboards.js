@@ -13,7 +13,7 @@ export class Presses {
     this.early = new Set();
   }
 
-  /** Spins the button until the bot answers the query that `send()` opens, or until the limit. */
+  /** Shows the button as waiting until the bot answers the query that `send()` opens, or until the limit. */
   async start(button, send) {
     if (button.getAttribute("aria-busy") === "true") return;
     spin(button, true);
@@ -46,7 +46,7 @@ function spin(button, on) {
   button.setAttribute("aria-busy", String(on));
 }
 
-/** The inline keyboard of a message; an invoice without one gets its Pay button, as Telegram does it. */
+/** The inline keyboard of a message; an invoice without one gets a Pay button, as in Telegram. */
 export function renderInline(message, actions) {
   const rows = inlineRows(message);
   if (rows.length === 0) return null;
@@ -91,7 +91,7 @@ async function tap(button, node, message, actions) {
   return toast(t("notHere"), "bad");
 }
 
-/** The reply keyboard as rows of buttons; a tap sends the button's text. */
+/** The reply keyboard as rows of buttons; a click sends the button's text. */
 export function renderReply(markup, send) {
   const rows = (markup?.keyboard ?? []).filter((row) => row.length > 0);
   return rows.map((row) => h("div", { class: "reply-row" }, row.map((button) => {

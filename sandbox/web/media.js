@@ -1,4 +1,4 @@
-// Photos, clips, sounds and files of a message. Every picture has its place before it has loaded: nothing jumps.
+// Photos, videos, sounds and files of a message. Every image has its place before it has loaded: nothing jumps.
 
 import { fileUrl } from "./api.js";
 import { h, icon, openDialog } from "./dom.js";
@@ -18,7 +18,7 @@ export function renderMedia(messages, actions) {
 
 const KINDS = ["photo", "video", "animation", "document", "audio", "voice", "sticker", "dice"];
 
-/** What decides whether the media of these messages has to be drawn anew. */
+/** A value that changes when the media of these messages has to be drawn again. */
 export const mediaSignature = (messages) => JSON.stringify(messages.map((one) => [one.message_id, ...KINDS.map((kind) => one[kind])]));
 
 export const hasMedia = (message) => KINDS.some((kind) => message[kind]);
@@ -39,7 +39,7 @@ function single(message, actions) {
   return null;
 }
 
-/** Width in pixels and ratio of the place for a picture of this size: inside the box, never a sliver. */
+/** Width in pixels and ratio of the place for an image of this size: inside the box, never too narrow. */
 function place(width, height) {
   const known = width > 0 && height > 0;
   const ratio = known ? Math.min(2.6, Math.max(0.5, width / height)) : 1;
@@ -126,7 +126,7 @@ function file(document, thumbnail) {
     h("span", { class: "file-get" }, icon("download")));
 }
 
-/** Shows photos over the whole page: arrows to walk, Esc or a click beside to leave. `photos` are `{file_id, caption}`. */
+/** Shows photos over the whole page: arrows to move, Esc or a click outside to close. `photos` are `{file_id, caption}`. */
 export function openLightbox(photos, index) {
   let at = Math.max(0, index);
   const picture = h("img", { alt: "" });

@@ -1,4 +1,4 @@
-// The list of people on whose behalf one may write.
+// The list of people as whom one can write.
 
 import { $, fillAvatar, h, openDialog } from "./dom.js";
 import { t } from "./i18n.js";
@@ -7,7 +7,7 @@ const LANGUAGES = ["ru", "en", "uk", "kk", "de", "es"];
 
 let drawn = "";
 
-/** Draws the list when it has changed: a list drawn anew under a finger would lose the tap. */
+/** Draws the list only if it has changed: a list redrawn during a click would lose the click. */
 export function renderPeople(users, active, open) {
   const wanted = JSON.stringify([users, active, document.documentElement.lang]);
   if (wanted === drawn) return;
@@ -36,7 +36,7 @@ export function languageSelect(selected, props = {}) {
   return h("select", props, codes.map((code) => h("option", { value: code, selected: code === selected }, `${names.of(code)} (${code})`)));
 }
 
-/** Asks for a name and a language; answers `{first_name, language_code}` or null. */
+/** Asks for a name and a language; returns `{first_name, language_code}` or null. */
 export async function askNewUser() {
   const name = h("input", { type: "text", id: "new-name", maxlength: "64", required: true, pattern: ".*\\S.*", autocomplete: "off" });
   const language = languageSelect("ru", { id: "new-language" });

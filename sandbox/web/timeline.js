@@ -1,4 +1,4 @@
-// The messages of one chat: order, albums, days, and a scroll position that never jumps under the reader.
+// The messages of one chat: order, albums, days, and a scroll position that never jumps.
 
 import { createRow, updateRow } from "./bubble.js";
 import { $, h } from "./dom.js";
@@ -69,7 +69,7 @@ export class Timeline {
     this.sync();
   }
 
-  /** A message that is still being written; empty text with `thinking` shows that the bot thinks, without it ends. */
+  /** A message that the bot is still writing; empty text with `thinking` shows that it thinks, without it the draft ends. */
   setDraft(text, thinking = false) {
     clearTimeout(this.draftTimer);
     this.draft?.remove();
@@ -135,7 +135,7 @@ export class Timeline {
     const goingDown = scrollTop >= (this.lastTop ?? 0);
     this.lastTop = scrollTop;
     const near = scrollHeight - scrollTop - clientHeight < BOTTOM_SLACK;
-    // Content that grows below moves the bottom away without a scroll up; only the reader's own hand lets go of it.
+    // When content below grows, the bottom moves away without a scroll up; only a scroll by the reader stops following.
     if (near) this.stuck = true;
     else if (!goingDown) this.stuck = false;
     if (this.stuck) this.unseen = 0;

@@ -1,7 +1,7 @@
-"""YooKassa API v3 with its checkout page and notifications, from the YooKassa contract sheet.
+"""YooKassa API v3 with its checkout page and notifications (docs/reference/yookassa.md, sections 0-10 and 13).
 
-`/yookassa/v3/…` is the API, `/yookassa/checkout/<payment id>` the page a payer sees, `/_control/yookassa/…` the back
-door: pay, decline, expire, refund from the profile, settings, notifications.
+`/yookassa/v3/…` is the API, `/yookassa/checkout/<payment id>` the page a payer sees, `/_control/yookassa/…` the
+control routes: pay, decline, expire, refund from the profile, settings, notifications.
 """
 
 from __future__ import annotations

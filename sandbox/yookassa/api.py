@@ -1,4 +1,7 @@
-"""The API itself: routes, credentials, keys and error answers under `/yookassa/v3/…` (YooKassa sheet, sections 1-8)."""
+"""The API: routes, credentials, keys and error answers under `/yookassa/v3/…`.
+
+Facts: docs/reference/yookassa.md, sections 1-8.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ Effect = Callable[[Any], Payment | Refund]
 
 
 class Api:
-    """Handlers of one shop. A handler answers a JSON object or raises ApiFailure."""
+    """Handlers of one shop. A handler returns a JSON object or raises ApiFailure."""
 
     def __init__(self, shop: Shop, notifier: Notifier) -> None:
         self.shop = shop
@@ -91,7 +94,7 @@ class Api:
 
         answer = await self._once(request, create)
         if created and self.shop.settings.pay_before_create_answer:
-            # The fastest payer there is: the notification arrives before the answer with the payment's id does.
+            # The fastest possible payer: the notification arrives before the answer with the payment's id.
             answer = copy.deepcopy(answer)
             self.shop.pay(created[0], CARDS[DEFAULT_CARD])
             await self.notifier.settle(self.shop.settings.notification_timeout)
@@ -117,7 +120,7 @@ class Api:
         return await self._once(request, self.shop.refund)
 
     async def _once(self, request: web.Request, effect: Effect, *, body_needed: bool = True) -> dict[str, Any]:
-        """Do what the request asks for, once per idempotence key; a repeat gets what the first came to.
+        """Do what the request asks for, once per idempotence key; a repeat gets the result of the first.
 
         Errors are remembered as well: after a 4xx the client has to fix the request and take a new key.
         """
@@ -139,7 +142,10 @@ class Api:
         return answer
 
     def _replay(self, earlier: Outcome) -> dict[str, Any]:
-        """The docs promise both the first answer and the current object (YooKassa sheet, section 1): a setting."""
+        """The first answer or the current object: both are promised, a setting chooses.
+
+        The promises: docs/reference/yookassa.md, section 1.
+        """
         if earlier.failure is not None:
             raise earlier.failure.with_traceback(None)
         assert earlier.show is not None
@@ -152,7 +158,7 @@ class Api:
             raise not_found(self.shop.settings, "Payment")
         return payment
 
-    # --- the door ---------------------------------------------------------------------------------------------------
+    # --- routes and credentials -------------------------------------------------------------------------------------
 
     def _route(self, app: web.Application, path: str, actions: Mapping[str, Action]) -> None:
         async def handle(request: web.Request) -> web.Response:
@@ -184,7 +190,7 @@ class Api:
 
 
 async def _body(request: web.Request, *, needed: bool) -> Any:
-    """The request's JSON; any bytes that are not strict JSON are the client's error."""
+    """The JSON of the request; bytes that are not strict JSON are the client's error."""
     try:
         raw = await request.content.readexactly(MAX_BODY + 1)
     except asyncio.IncompleteReadError as short:

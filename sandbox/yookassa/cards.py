@@ -1,4 +1,7 @@
-"""The test cards of a YooKassa test shop and what paying with each of them leads to (YooKassa sheet, section 10)."""
+"""The test cards of a YooKassa test shop and what paying with each of them leads to.
+
+Facts: docs/reference/yookassa.md, section 10.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ class Card:
 
     @property
     def outcome(self) -> str:
-        """The outcome in a payer's words."""
+        """The outcome, in words for the payer."""
         if self.reason is not None:
             return f"отказ: {DECLINES.get(self.reason, self.reason)}"
         return "успешная оплата с 3-D Secure" if self.three_ds else "успешная оплата"
@@ -65,5 +68,5 @@ DEFAULT_CARD = "5555555555554444"
 
 
 def find(number: str) -> Card | None:
-    """The test card of this number; blanks and dashes between the digits do not matter."""
+    """The test card with this number; spaces and dashes between the digits do not matter."""
     return CARDS.get(number.replace(" ", "").replace("\u00a0", "").replace("-", ""))

@@ -1,7 +1,8 @@
 """The page on which a payer pays, `/yookassa/checkout/<payment id>`: plain forms, no scripts, every word escaped.
 
 What the page shows follows from the payment alone, so it may be reloaded at any step. Leaving the page changes
-nothing: a pending payment cannot be canceled, its link lives on until it expires (YooKassa sheet, section 0).
+nothing: a pending payment cannot be canceled, its link works until it expires
+(docs/reference/yookassa.md, section 0).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Form = dict[str, str]
 
 
 class FormError(Exception):
-    """The payer filled in something that cannot be; the text is for the payer."""
+    """The payer filled in something impossible; the text is for the payer."""
 
 
 class Checkout:
@@ -69,7 +70,7 @@ class Checkout:
         raise web.HTTPSeeOther((leave and _return_url(payment)) or request.path)
 
     def _act(self, payment: Payment, form: Form) -> bool:
-        """Do what was pressed; answers whether the payer leaves for the shop."""
+        """Do what was pressed; returns whether the payer goes back to the shop."""
         action = form.get("action", "pay")
         if action == "leave":
             return True
@@ -111,7 +112,7 @@ class Checkout:
         self._finish(payment, card)
 
     def _finish(self, payment: Payment, card: cards.Card) -> None:
-        """The bank's answer. Whether a refusal ends the payment is not settled (YooKassa sheet, section 3)."""
+        """The bank's answer. Whether a refusal ends the payment is open (docs/reference/yookassa.md, section 3)."""
         if card.reason is None:
             self.shop.pay(payment, card)
         elif self.shop.settings.decline_ends_payment:
@@ -119,10 +120,10 @@ class Checkout:
         else:
             payment.refused = card.reason
 
-    # --- what is seen -----------------------------------------------------------------------------------------------
+    # --- the content ------------------------------------------------------------------------------------------------
 
     def _view(self, payment: Payment, form: Form, alert: str = "") -> tuple[str, str]:
-        """Title and content for the payment's state of this moment."""
+        """Title and content for the current state of the payment."""
         if payment.status != "pending":
             return _result(payment, self.shop.settings.shop_name)
         head = _head(self.shop.settings.shop_name, payment, self.shop.world.clock.now())
@@ -134,7 +135,7 @@ class Checkout:
 
 
 def rubles(amount: Decimal) -> str:
-    """`1 490,00 ₽` with unbreakable blanks."""
+    """`1 490,00 ₽` with non-breaking spaces."""
     return f"{amount:,.2f}".replace(",", "\u00a0").replace(".", ",") + "\u00a0₽"
 
 
@@ -229,7 +230,7 @@ def _grouped(number: str) -> str:
 
 
 def _return_url(payment: Payment) -> str:
-    """Where the shop wants its payer back; other confirmations than a redirect have no such place."""
+    """The address to which the payer returns; only the confirmation by redirect has one."""
     return str(payment.confirmation.get("return_url", ""))
 
 
@@ -245,7 +246,7 @@ def _unknown() -> web.Response:
 
 
 async def _form(request: web.Request) -> Form:
-    """The form's fields; what is no form, or too long for one, is the sender's mistake."""
+    """The fields of the form; a body that is not a form, or too long, is the sender's error."""
     raw = bytearray()
     async for chunk in request.content.iter_chunked(MAX_FORM):
         raw += chunk
@@ -259,7 +260,7 @@ async def _form(request: web.Request) -> Form:
 
 
 def _check_expiry(text: str, now: float) -> None:
-    """Any month from this one on will do (YooKassa sheet, section 10)."""
+    """Any month from the current one on is valid (docs/reference/yookassa.md, section 10)."""
     found = re.fullmatch(r"\s*(0?[1-9]|1[0-2])\s*/\s*(?:20)?([0-9]{2})\s*", text)
     if found is None:
         raise FormError("Срок действия — это месяц и год: 12/30.")

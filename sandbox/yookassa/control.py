@@ -1,4 +1,4 @@
-"""The shop's back door, `/_control/yookassa/…`: what payers, banks, people in the profile and liars do."""
+"""The shop's control routes, `/_control/yookassa/…`: acts of payers, banks, merchants and forgers of notifications."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Action = Callable[[web.Request, dict[str, Any]], Awaitable[Any]]
 
 
 class Control:
-    """Handlers of the back door; each answers JSON, mistakes are 400, 404 and 409 with `{"error": …}`."""
+    """Handlers of the control routes; each answers JSON, errors are 400, 404 and 409 with `{"error": …}`."""
 
     def __init__(self, shop: Shop, notifier: Notifier) -> None:
         self.shop = shop
@@ -62,7 +62,7 @@ class Control:
         return self.shop.show(payment)
 
     async def decline(self, request: web.Request, wanted: dict[str, Any]) -> Any:
-        """`{"reason"?, "party"?}`: the payment ends, whatever `decline_ends_payment` says of the page."""
+        """`{"reason"?, "party"?}`: the payment ends; `decline_ends_payment` concerns only the checkout page."""
         payment = self._payment(request.match_info["id"])
         party = str(wanted.get("party", "payment_network"))
         self.shop.decline(payment, str(wanted.get("reason", "general_decline")), party)
@@ -97,11 +97,11 @@ class Control:
         return [delivery.as_json() for delivery in self.notifier.log]
 
     async def notify(self, __: web.Request, wanted: dict[str, Any]) -> Any:
-        """Send any notification now, once each, and answer how it was taken.
+        """Send any notification now, once each, and answer what came back.
 
         `{"id": <logged notification>}` repeats that one; `{"payment_id" | "refund_id" | "object", "event"?, "patch"?}`
         makes one of an object of the shop or of any other, with a JSON merge patch over it; `{"raw": <text>}` sends
-        just that. Besides: `times`, `url`, `headers`.
+        just that text. More fields: `times`, `url`, `headers`.
         """
         event, object_id, body = self._wanted_notification(wanted)
         times, url, headers = wanted.get("times", 1), wanted.get("url", ""), wanted.get("headers", {})

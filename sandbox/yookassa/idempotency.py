@@ -1,4 +1,4 @@
-"""The memory of idempotence keys: per shop, method and path, for 24 hours (YooKassa sheet, section 1)."""
+"""The memory of idempotence keys: per shop, method and path, for 24 hours (docs/reference/yookassa.md, section 1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_LENGTH = 64
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the first request with a key came to: a way to show its object, or the error it was answered with."""
+    """The result of the first request with a key: a way to show its object, or the error that was its answer."""
 
     show: Callable[[], dict[str, Any]] | None = None
     snapshot: dict[str, Any] | None = None
@@ -32,7 +32,7 @@ class _Seen:
 
 
 class KeyStore:
-    """Remembers outcomes in order of time; what is older than 24 h, or more than `LIMIT`, is forgotten."""
+    """Remembers outcomes in order of time, at most `LIMIT` of them and none for more than 24 h."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now

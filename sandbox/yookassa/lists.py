@@ -1,4 +1,7 @@
-"""Lists of payments, refunds and receipts: filters, newest first, pages by cursor (YooKassa sheet, section 5)."""
+"""Lists of payments, refunds and receipts: filters, newest first, pages by cursor.
+
+Facts: docs/reference/yookassa.md, section 5.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ def refunds(shop: Shop, query: Query) -> dict[str, Any]:
 
 
 def receipts(shop: Shop, query: Query) -> dict[str, Any]:
-    """`GET /receipts`: one receipt for each succeeded payment that carried one."""
+    """`GET /receipts`: one receipt for each succeeded payment that has one."""
     _known(query, {"status", "payment_id", "limit", "cursor"})
     chosen = [
         payment
@@ -105,14 +108,14 @@ def _times(name: str) -> Iterable[str]:
 
 
 def _known(query: Query, names: Collection[str]) -> None:
-    """A filter that is not known would quietly answer too much, so it is refused."""
+    """Refuse unknown filters: to ignore one would silently return too much."""
     for name in query:
         if name not in names:
             raise invalid("Unknown parameter", name[:64])
 
 
 def _within(query: Query, name: str) -> Callable[[float | None], bool]:
-    """A test of times by the filters `name.gte` and so on; what has no such time passes only without a filter."""
+    """A test of times by the filters `name.gte` and so on; an object without this time passes only without filters."""
     limits = {bound: _moment(query[key], key) for bound in BOUNDS if (key := f"{name}.{bound}") in query}
 
     def fits(value: float | None) -> bool:

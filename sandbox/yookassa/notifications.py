@@ -1,7 +1,7 @@
-"""Notifications: what the shop tells, how often it repeats itself, and every way in which they may go wrong.
+"""Notifications: what the shop sends, how often it repeats it, and every way in which this may go wrong.
 
-An answer other than 200, or none, is followed by another try with growing gaps during 24 h of the world's clock
-(YooKassa sheet, section 9; the gaps themselves are not published).
+After no answer, or one other than 200, a notification is sent again with growing gaps during 24 h of the world's clock
+(docs/reference/yookassa.md, section 9; the gaps themselves are not published).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Notifier:
             task.cancel()
 
     def emit(self, event: str, item: dict[str, Any]) -> None:
-        """Tell the shop's owner what happened to `item`, a snapshot; returns at once.
+        """Send what happened to `item`, a snapshot, to the notification URL; returns at once.
 
         A planned fault with the tag `notification` whose `match` is in `notification:<event>` overrides the settings
         for one event by its `options`, named as the settings are.
@@ -89,7 +89,7 @@ class Notifier:
         self._start(self._send_in_turn(copies + late, modes.notifications_delay))
 
     def _modes(self, event: str) -> ShopSettings:
-        """The settings, with the options of a fault planned for this event laid over them."""
+        """The settings; options of a fault planned for this event replace them."""
         fault = self._world.faults.take("yookassa", f"notification:{event}", tagged=True)
         if fault is None:
             return self.settings
@@ -108,7 +108,7 @@ class Notifier:
         return made
 
     async def attempt(self, delivery: Delivery, url: str = "") -> bool:
-        """One POST; answers whether it was taken (HTTP 200). Never raises for what the network does."""
+        """One POST; returns whether it was accepted (HTTP 200). Never raises for errors of the network."""
         settings = self.settings
         headers = {"Content-Type": "application/json", **settings.notification_headers, **delivery.headers}
         entry: dict[str, Any] = {"at": self._world.clock.now()}
@@ -118,7 +118,7 @@ class Notifier:
         try:
             async with (
                 self._slots,
-                # Any certificate will do, even a self-signed one (YooKassa sheet, section 9).
+                # Any certificate will do, even a self-signed one (docs/reference/yookassa.md, section 9).
                 aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=source, ssl=False)) as session,
                 session.post(
                     url or settings.notification_url,
@@ -137,7 +137,7 @@ class Notifier:
         return taken
 
     async def settle(self, timeout: float) -> None:
-        """Wait until the first attempts of what was emitted so far are over, `timeout` real seconds at most."""
+        """Wait until all notifications so far were attempted once, `timeout` real seconds at most."""
         deadline = asyncio.get_running_loop().time() + timeout
         while any(one.state == "waiting" and not _tried(one) for one in self.log):
             if asyncio.get_running_loop().time() > deadline:
@@ -145,7 +145,7 @@ class Notifier:
             await asyncio.sleep(0.005)
 
     async def _send_in_turn(self, deliveries: tuple[Delivery, ...], delay: float = 0.0) -> None:
-        """The first attempts go one after the other, so that the order is the one asked for; repeats go apart."""
+        """First attempts go one after the other, which keeps the wanted order; repeats do not wait for each other."""
         if delay:
             await self._world.clock.sleep(delay)
         for delivery in deliveries:
@@ -162,7 +162,7 @@ class Notifier:
         delivery.state = "given_up"
 
     async def _release_later(self, copies: tuple[Delivery, ...]) -> None:
-        """A held notification is overtaken by the next event; when none comes, it goes alone."""
+        """A held notification is sent after that of the next event, or alone if there is none."""
         await self._world.clock.sleep(HELD_AT_MOST)
         if self._held is copies:
             self._held = ()
@@ -183,7 +183,7 @@ def _tried(delivery: Delivery) -> bool:
 
 
 def _distorted(event: str, item: dict[str, Any], modes: ShopSettings) -> tuple[str, dict[str, Any]]:
-    """The event and object as they are told, after the lies that were switched on."""
+    """The event and the object as they are sent, with the forgeries that are switched on."""
     told: dict[str, Any] = merge_patch(item, modes.notifications_forged)
     if modes.notifications_wrong_recipient:
         told["recipient"] = {"account_id": "999999", "gateway_id": "999999"}

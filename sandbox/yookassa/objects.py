@@ -1,4 +1,7 @@
-"""Payments and refunds as the shop keeps them, and the JSON in which they leave it (YooKassa sheet, sections 2-7)."""
+"""Payments and refunds as the shop keeps them, and the JSON in which it sends them.
+
+Facts: docs/reference/yookassa.md, sections 2-7.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def moment(seconds: float) -> str:
 class Payment:
     """One payment: `pending`, perhaps `waiting_for_capture`, then `succeeded` or `canceled`, which are final.
 
-    `deadline` is when it expires in its present status; `refunded` is given back, `refunding` on its way back.
+    `deadline` is when it expires in its current status; `refunded` is paid back, `refunding` not yet.
     `challenge` is the card that waits for its 3-D Secure code on the checkout page, `refused` why the last try failed.
     """
 
@@ -65,7 +68,10 @@ class Payment:
         return self.status in ("succeeded", "canceled")
 
     def as_json(self, settings: ShopSettings, now: float) -> dict[str, Any]:
-        """The object as the API shows it at `now`; fields come and go with the status as on the sheet."""
+        """The object as the API shows it at `now`; fields come and go with the status.
+
+        Facts: docs/reference/yookassa.md, sections 2 and 3.
+        """
         shown: dict[str, Any] = {
             "id": self.id,
             "status": self.status,
@@ -94,7 +100,7 @@ class Payment:
         return _with_quirks(shown, settings, settings.payment_patch)
 
     def receipt_registration(self, settings: ShopSettings, now: float) -> str | None:
-        """`pending` until the register has answered; nothing when the payment carries no receipt."""
+        """`pending` until the cash register has answered; nothing if the payment has no receipt."""
         if self.receipt is None:
             return None
         if self.status == "canceled":
@@ -104,7 +110,7 @@ class Payment:
         return settings.receipt_outcome
 
     def _income(self, settings: ShopSettings) -> Decimal:
-        """What reaches the shop: the sum less the fee and the VAT that comes on top of the fee."""
+        """What the shop receives: the sum minus the fee and the VAT on the fee."""
         fee = (self.amount * Decimal(settings.fee_percent) / 100).quantize(KOPECK, ROUND_HALF_UP)
         return self.amount - fee - (fee * Decimal(settings.fee_vat_percent) / 100).quantize(KOPECK, ROUND_HALF_UP)
 
@@ -113,7 +119,7 @@ class Payment:
 class Refund:
     """One refund, started through the API or by a person in the merchant profile.
 
-    A `fiscal` one has a receipt: of its own, or, when none was sent, made of the payment's.
+    A `fiscal` one has a receipt: its own, or, if none was sent, one made from the payment's.
     """
 
     id: str
@@ -146,7 +152,7 @@ class Refund:
         return _with_quirks(shown, settings, settings.refund_patch)
 
     def _receipt_registration(self, settings: ShopSettings, now: float) -> str:
-        """As a payment's: yookassa.ru, "Чеки при возвратах", has this parameter in the object of a refund as well."""
+        """As a payment's; the object of a refund has this parameter as well (docs/reference/yookassa.md, section 7)."""
         if self.status == "canceled":
             return "canceled"
         waits = self.status == "pending" or now < self.created_at + settings.receipt_delay
@@ -154,7 +160,7 @@ class Refund:
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7396: lay `patch` over `target`; `None` removes a field."""
+    """RFC 7396: apply `patch` to `target`; `None` removes a field."""
     if not isinstance(patch, Mapping):
         return copy.deepcopy(patch)
     merged = dict(target) if isinstance(target, Mapping) else {}

@@ -1,4 +1,4 @@
-"""What YooKassa accepts: the form of every request body (YooKassa sheet, sections 2, 6, 7 and 13)."""
+"""What YooKassa accepts: the form of every request body (docs/reference/yookassa.md, sections 2, 6, 7 and 13)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAYMENT_MODES = (
 
 
 class ApiFailure(Exception):
-    """An error answer of the API: HTTP status, code, English description and the parameter to blame."""
+    """An error answer of the API: HTTP status, code, English description and the wrong parameter."""
 
     def __init__(self, status: int, code: str | None, description: str = "", parameter: str | None = None) -> None:
         super().__init__(description)
@@ -47,7 +47,7 @@ def invalid(description: str, parameter: str | None = None) -> ApiFailure:
 
 @dataclass(frozen=True)
 class Terms:
-    """What of the shop's settings decides whether a request is right."""
+    """The settings of the shop on which the check of a request depends."""
 
     max_amount: Decimal
     methods: Collection[str]
@@ -57,7 +57,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class PaymentOrder:
-    """A create request that was found right."""
+    """A valid create request."""
 
     amount: Decimal
     capture: bool
@@ -70,7 +70,7 @@ class PaymentOrder:
 
 @dataclass(frozen=True)
 class RefundOrder:
-    """A refund request whose form is right; whether the payment allows it is the shop's to say."""
+    """A refund request of valid form; `Shop` decides whether the payment allows it."""
 
     payment_id: str
     amount: Decimal
@@ -103,7 +103,7 @@ def payment_order(body: Any, terms: Terms) -> PaymentOrder:
 
 
 def capture_amount(body: Any, authorised: Decimal, terms: Terms) -> Decimal:
-    """Check the body of a capture; answers the sum to take, the authorised one when none is named."""
+    """Check the body of a capture; returns the sum to take, by default the authorised one."""
     fields = _object({} if body is None else body, CAPTURE_FIELDS)
     total = amount(fields["amount"], least=KOPECK, most=authorised) if "amount" in fields else authorised
     receipt(fields.get("receipt"), total, terms, required=terms.fiscalization and total < authorised)
@@ -144,7 +144,7 @@ def amount(value: Any, *, least: Decimal, most: Decimal | None = None, parameter
 
 
 def receipt(value: Any, total: Decimal, terms: Terms, *, required: bool) -> dict[str, Any] | None:
-    """Check a 54-FZ receipt against the sum it is for; a missing one is an error only where it is required."""
+    """Check a 54-FZ receipt against the sum it is for; a missing one is an error only if it is required."""
     if value is None and not required:
         return None
     if not isinstance(value, dict):
@@ -179,7 +179,7 @@ def _customer(value: dict[str, Any], terms: Terms) -> None:
 
 
 def _item(item: Any, where: str, terms: Terms) -> Decimal:
-    """Check one line of a receipt; answers its cost in rubles."""
+    """Check one line of a receipt; returns its cost in rubles."""
     if not isinstance(item, dict):
         raise _bad_receipt(where)
     title = item.get("description")

@@ -1,4 +1,4 @@
-"""The knobs of the simulated shop: who it is, what is switched on and which quirks it shows."""
+"""The settings of the simulated shop: who it is, what is switched on and which quirks it shows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ EVENTS = ("payment.succeeded", "payment.canceled", "payment.waiting_for_capture"
 class ShopSettings:
     """Everything that may be changed through `world.settings["yookassa"]` or `/_control/yookassa/settings`.
 
-    Times are simulated seconds. `payment_patch` and `refund_patch` are JSON merge patches laid over every object that
-    leaves the shop (`None` removes a field), so that any odd answer can be made.
+    Times are simulated seconds. `payment_patch` and `refund_patch` are JSON merge patches applied to every object that
+    the shop sends (`None` removes a field), so that a test can make any odd answer.
     """
 
     shop_id: str = "100500"
@@ -60,7 +60,7 @@ class ShopSettings:
     pay_before_create_answer: bool = False
 
     def update(self, wanted: Any) -> None:
-        """Take over the named settings, all or none; a wrong name, type or value is a ValueError."""
+        """Change the named settings, all or none; a wrong name, type or value is a ValueError."""
         if not isinstance(wanted, dict):
             raise ValueError("settings must be an object")
         changed = dataclasses.asdict(self)
@@ -73,7 +73,7 @@ class ShopSettings:
             setattr(self, name, changed[name])
 
     def public(self) -> dict[str, Any]:
-        """All settings as JSON, the key too: it guards nothing but this sandbox."""
+        """All settings as JSON, also the key: it protects nothing but this sandbox."""
         return dataclasses.asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""The simulated shop: payments and refunds, their rules and their time."""
+"""The simulated shop: payments and refunds, their rules and their deadlines."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Emit = Callable[[str, dict[str, Any]], None]
 
 
 class WrongState(Exception):
-    """A payer or a person in the merchant profile asked for what the payment's state does not allow."""
+    """A payer, or a person in the merchant profile, asked for something that the payment's state does not allow."""
 
 
 class Shop:
-    """State and rules of one shop. Every method is one step without awaits, so two requests never meet inside.
+    """State and rules of one shop. No method awaits anything, so two requests never run inside at the same time.
 
-    `emit(event, object)` is called after each change that YooKassa tells about.
+    `emit(event, object)` is called after each change for which YooKassa sends a notification.
     """
 
     def __init__(self, world: World, settings: ShopSettings, emit: Emit) -> None:
@@ -43,7 +43,7 @@ class Shop:
         self.reset()
 
     def reset(self) -> None:
-        """Forget every object and key; settings go back to those the world was started with."""
+        """Forget every object and key; the settings become those of the start again."""
         for payment in self.payments.values():
             self._stop_timer(payment)
         self.payments.clear()
@@ -55,7 +55,7 @@ class Shop:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """A test shop takes cards and YooMoney wallets only, no SBP (YooKassa sheet, section 10)."""
+        """A test shop takes cards and YooMoney wallets only, no SBP (docs/reference/yookassa.md, section 10)."""
         return ("bank_card", "yoo_money") if self.settings.test else ("bank_card", "yoo_money", "sbp")
 
     def terms(self) -> rules.Terms:
@@ -93,7 +93,7 @@ class Shop:
         return payment
 
     def payment(self, payment_id: str) -> Payment | None:
-        """The payment in its state of this moment: what has run out by now is canceled first."""
+        """The payment in its current state: if it has expired by now, it is canceled first."""
         payment = self.payments.get(payment_id)
         if payment is not None:
             self._expire_when_due(payment)
@@ -133,7 +133,7 @@ class Shop:
         self._emit("payment.waiting_for_capture", self.show(payment))
 
     def decline(self, payment: Payment, reason: str, party: str = "payment_network", card: Card | None = None) -> None:
-        """The bank says no and the payment ends, `canceled`; raises WrongState."""
+        """The bank declines and the payment ends, `canceled`; raises WrongState."""
         self._require_pending(payment)
         if card:
             payment.payment_method = _card_method(payment.id, card)
@@ -141,7 +141,7 @@ class Shop:
         self._cancel(payment, party, reason)
 
     def expire(self, payment: Payment) -> None:
-        """Time runs out now, whatever the clock says; raises WrongState when the payment is final."""
+        """Expire now, whatever the clock says; raises WrongState if the payment is final."""
         self._expire_when_due(payment)
         if payment.final:
             raise WrongState(f"the payment is {payment.status}")
@@ -165,7 +165,7 @@ class Shop:
         return self._start_refund(payment, order)
 
     def refund_from_profile(self, payment: Payment, value: Decimal | None) -> Refund:
-        """A person gives money back in the merchant profile: no metadata, no key, the whole rest by default."""
+        """A person refunds in the merchant profile: no metadata, no key, the whole rest by default."""
         rest = payment.amount - payment.refunded - payment.refunding
         wanted = rest if value is None else value
         if payment.status != "succeeded" or not 0 < wanted <= rest:
@@ -173,7 +173,10 @@ class Shop:
         return self._start_refund(payment, rules.RefundOrder(payment.id, wanted, None, {}, None))
 
     def settle_refund(self, refund: Refund, status: str, reason: str) -> None:
-        """A pending refund comes to its end; a canceled one is told by no notification (YooKassa sheet, section 7)."""
+        """A pending refund ends; a canceled one causes no notification.
+
+        Facts: docs/reference/yookassa.md, section 7.
+        """
         if refund.status != "pending":
             raise WrongState(f"the refund is {refund.status}")
         payment = self.payments.get(refund.payment_id)
@@ -236,7 +239,7 @@ class Shop:
     # --- time, ids, bounds ------------------------------------------------------------------------------------------
 
     def _start_timer(self, payment: Payment) -> None:
-        """Expire by the clock even when nobody asks, so that `payment.canceled` is told in time."""
+        """Expire by the clock even if nobody asks, so that `payment.canceled` is sent in time."""
         self._stop_timer(payment)
 
         async def wait() -> None:
@@ -269,7 +272,7 @@ class Shop:
             payment.confirmation["confirmation_data"] = page
 
     def _now(self) -> float:
-        """The clock at the precision in which times are shown, so that filters by a shown time are exact."""
+        """The time, rounded as it is shown, so that filters by a shown time are exact."""
         return int(self.world.clock.now() * 1000) / 1000
 
     def _next_number(self) -> int:
@@ -282,7 +285,7 @@ class Shop:
 
 
 def not_found(settings: ShopSettings, kind: str) -> ApiFailure:
-    """Unknown ids are answered in two ways, both were seen (YooKassa sheet, section 4); a setting chooses."""
+    """Unknown ids are answered in two ways (docs/reference/yookassa.md, section 4); a setting chooses."""
     text = f"Incorrect {kind.lower()}_id. {kind} doesn't exist or access denied"
     if settings.unknown_id_status == 400:
         return invalid(text, f"{kind.lower()}_id")

@@ -27,7 +27,7 @@ _SHORTEST_SECRET = 4  # hiding shorter texts would make the log unreadable and p
 _context: ContextVar[Mapping[str, object]] = ContextVar("log_context", default=MappingProxyType({}))
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    # The token stands in the path of every Telegram address (telegram sheet, section 1).
+    # The token stands in the path of every Telegram address (docs/reference/telegram.md, section 1).
     (re.compile(r"(?i)\b(bot\d{1,20})(?::|%3A)[^\s/\"'\\<>]+"), rf"\1:{HIDDEN}"),
     # Headers, however they were printed: `name: value`, `'name': 'value'`, `(b'name', b'value')`.
     (
@@ -48,8 +48,8 @@ _NOISY = (
     "aiohttp.access",
     "alembic",
     "asyncio",
-    "httpcore",
-    "httpx",
+    "httpcore2",
+    "httpx2",
     "limits",
     "rq.job",
     "rq.queue",

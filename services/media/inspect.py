@@ -19,7 +19,8 @@ from PIL import Image, ImageCms, ImageOps
 from services.base_provider import Photo
 
 PREVIEW_SIDE = 2560
-PREVIEW_BYTES = 10_000_000  # Telegram's limits for a photo: bytes, width + height, and their ratio
+# What Telegram takes as a photo and as a thumbnail: docs/reference/telegram.md, section 2.
+PREVIEW_BYTES = 10_000_000
 PREVIEW_ASPECT = 20
 THUMBNAIL_SIDE = 320
 THUMBNAIL_BYTES = 200_000
@@ -129,7 +130,10 @@ def fit_photos(photos: Sequence[Photo], *, total_bytes: int, max_side: int) -> t
 
 
 def picture_preview(data: bytes, *, max_bytes: int = 48_000_000, max_pixels: int = 40_000_000) -> bytes:
-    """A JPEG that Telegram takes as a photo: within 10 MB, 10 000 for both sides together and 20 : 1."""
+    """A JPEG that Telegram takes as a photo: within 10 MB, 10 000 for both sides together and 20 : 1.
+
+    The limits: docs/reference/telegram.md, section 2.
+    """
     with _opened(data, max_bytes, max_pixels) as image:
         picture = _on_white(_upright(image, PREVIEW_SIDE))
     short = -(-max(picture.size) // PREVIEW_ASPECT)

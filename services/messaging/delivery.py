@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from aiogram import Bot
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramBadRequest, TelegramEntityTooLarge
@@ -15,6 +15,7 @@ from database import assets as asset_rows
 from database.models import Asset, Database, Job
 from services.media.inspect import BadMedia, picture_preview, video_thumbnail
 from services.media.store import AssetNotFound, AssetStore
+from services.messaging.renderer import MessageRenderer
 from services.messaging.telegram import UPLOAD_SECONDS, Screen, patience
 
 AT_ONCE: Final = 4  # results in memory at a time
@@ -30,15 +31,11 @@ class ResultTooLarge(Exception):
     """Telegram does not take a file of this size."""
 
 
-class MessageRenderer(Protocol):
-    """Who writes what stands under a result."""
-
-    def result(self, language: str, job: Job) -> Screen: ...
-    def original(self, language: str) -> str: ...
-
-
 class Delivery:
-    """Sends results. Telegram's ids of what was sent are kept: sending again costs no upload."""
+    """Sends results. Telegram's ids of what was sent are kept: sending again costs no upload.
+
+    How results are sent: docs/reference/telegram.md, section 5.
+    """
 
     def __init__(self, db: Database, store: AssetStore, renderer: MessageRenderer) -> None:
         self._db = db
@@ -197,7 +194,8 @@ class _Parcel:
             return await send(BufferedInputFile(data, self._name()), thumbnail)
 
         message = await self._by_id_or_upload(self.asset.file_id, again, upload)
-        # A clip without sound may come back as an animation (telegram sheet, section 5), and goes again as one only.
+        # A clip without sound may come back as an animation (docs/reference/telegram.md, section 5), and goes again as
+        # one only.
         sent = message.video or message.animation or message.document
         return sent.file_id if sent else None
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from aiogram import Bot
 from aiogram.exceptions import (
@@ -30,6 +30,7 @@ from database.models import Asset, Database, DatabaseError, Draft, Job, OutboxIt
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event, log_context
 from services.messaging.delivery import Delivery, ResultGone, ResultTooLarge
+from services.messaging.renderer import MessageRenderer
 from services.messaging.telegram import TROUBLE, Screen, change_or_show, show
 
 AT_ONCE: Final = 8
@@ -42,19 +43,6 @@ WAITS_MS: Final = 24 * 60 * 60 * 1000  # an order left alone for longer before a
 MOST_TRIES: Final = 30  # of anything but a result, which stays owed until it expires
 
 _log = logging.getLogger(__name__)
-
-
-class MessageRenderer(Protocol):
-    """Who finds the words; the notifier only carries them."""
-
-    def result(self, language: str, job: Job) -> Screen: ...
-    def done(self, language: str, job: Job, balance: int) -> Screen: ...
-    def failed(self, language: str, job: Job) -> Screen: ...
-    def too_large(self, language: str, job: Job) -> Screen: ...
-    def expired(self, language: str, job: Job) -> Screen: ...
-    def credited(self, language: str, payment: Payment, balance: int, draft: Draft | None) -> Screen: ...
-    def payment_canceled(self, language: str, payment: Payment) -> Screen: ...
-    def note(self, language: str, item: OutboxItem, balance: int, job: Job | None) -> Screen | None: ...
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class Photos:
         try:
             file = await bot.get_file(file_id)
         except TelegramBadRequest as error:
-            # "file is too big": more than a bot may fetch (telegram sheet, section 2)
+            # "file is too big": more than a bot may fetch (docs/reference/telegram.md, section 2)
             too_big = "too big" in error.message
             raise (PhotoRefused(MediaFault.TOO_LARGE) if too_big else PhotoUnavailable(error.message)) from error
         except TROUBLE as error:

@@ -10,7 +10,7 @@ import logging
 from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from aiogram import Bot
 from aiogram.exceptions import (
@@ -28,6 +28,7 @@ from database import users as user_rows
 from database.models import Database, DatabaseError, Job, JobStatus, Tx
 from services.common.keyed_lock import KeyedLock, TooManyWaiting
 from services.common.log import event
+from services.messaging.renderer import MessageRenderer
 from services.messaging.telegram import TROUBLE, Screen, change, patience
 
 ROUND_SECONDS: Final = 1.0
@@ -38,12 +39,6 @@ LEASE: Final = "live"
 LEASE_MS: Final = 10_000
 
 _log = logging.getLogger(__name__)
-
-
-class MessageRenderer(Protocol):
-    """Who finds the words for a job under way."""
-
-    def progress(self, language: str, job: Job, *, ahead: int, now_ms: int) -> Screen: ...
 
 
 @dataclass

@@ -38,7 +38,7 @@ from database import clock
 from services.common.log import event
 from services.settings import Settings
 
-OVERALL_PER_SECOND: Final = 25.0  # Telegram's own limit is about 30 (telegram sheet, section 2)
+OVERALL_PER_SECOND: Final = 25.0  # Telegram's own limit is about 30 (docs/reference/telegram.md, section 2)
 CHAT_PER_SECOND: Final = 1.0
 CHAT_BURST: Final = 10
 MOST_CHATS: Final = 10_000

@@ -1,4 +1,4 @@
-"""Receipts of the law 54-FZ: the shop's terms, and the address they go to (yookassa sheet, section 6)."""
+"""Receipts of the law 54-FZ: the shop's terms, and the address they go to (docs/reference/yookassa.md, section 6)."""
 
 from __future__ import annotations
 

@@ -40,10 +40,10 @@ from services.payments.yookassa.objects import moment, seconds_of
 COMPARED = "yookassa_compared_ms"  # up to when the books of all rails were compared with ours
 OVERLAP_SECONDS = 26 * 3600
 REFUND_OVERLAP_SECONDS = 8 * 24 * 3600  # a refund may take days from its creation to its success
-RECEIPT_SECONDS = 3 * 24 * 3600  # a receipt that waits longer is one for the support (yookassa sheet, section 6)
+RECEIPT_SECONDS = 3 * 24 * 3600  # then a receipt is one for the support (docs/reference/yookassa.md, section 6)
 LATE_SECONDS = 6 * 3600  # without a whole comparison the admins are told
 DAY_SECONDS = 24 * 3600
-MOST_DAYS = 3 * 365  # YooKassa lists the last three years
+MOST_DAYS = 3 * 365  # YooKassa lists the last three years (docs/reference/yookassa.md, section 5)
 FINAL = (PaymentStatus.PAID, PaymentStatus.REFUNDED)
 HELD_THERE = (difference_rows.QUARANTINED, difference_rows.UNKNOWN, difference_rows.SECOND)
 """Kinds of difference whose proposal is made of what YooKassa holds of a payment."""

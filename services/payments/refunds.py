@@ -32,7 +32,8 @@ from services.payments.yookassa.client import (
 )
 from services.pricing import format_rubles
 
-KEY_LIVES_SECONDS = 23 * 3600  # after 24 h the provider forgets the key and would return the money again
+# After 24 h YooKassa forgets the key and would return the money again (docs/reference/yookassa.md, section 1).
+KEY_LIVES_SECONDS = 23 * 3600
 CLOCK_SLACK_SECONDS = 60.0
 FIRST_GAP_MS = 15_000
 LONGEST_GAP_MS = 3600 * 1000

@@ -25,7 +25,8 @@ from services.payments.yookassa.client import ErrorKind, YooKassaError, YooKassa
 from services.payments.yookassa.objects import GatewayPayment, GatewayRefund, moment
 
 PROVIDER = "yookassa"
-KEY_LIVES_SECONDS = 23 * 3600  # after 24 h the provider forgets the key and would create a second payment
+# After 24 h YooKassa forgets the key and would create a second payment (docs/reference/yookassa.md, section 1).
+KEY_LIVES_SECONDS = 23 * 3600
 CLOCK_SLACK_SECONDS = 60.0
 UNDATED_SECONDS = 90 * 24 * 3600  # so far back an order of a wrong clock is looked for: as long as it is asked about
 CREATE_TRIES = 2

@@ -263,7 +263,10 @@ class Stars:
 
 
 class StarsRefunds:
-    """Returns in Stars: the whole charge, once; Telegram says so itself when it was done before."""
+    """Returns in Stars: the whole charge, once; Telegram says so itself when it was done before.
+
+    Facts: docs/reference/telegram.md, section 7.
+    """
 
     def __init__(self, bot: Bot) -> None:
         self._bot = bot

@@ -14,7 +14,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import certifi
+import httpx2
 
 from services.base_provider import MAX_RETRY_AFTER, Blame, ErrorCode, Failure, ProviderError
 
@@ -78,23 +79,23 @@ class HttpClient:
             if not re.fullmatch(r"[\x21-\x7e]+( [\x21-\x7e]+)*", value):
                 raise ValueError(f"the value for the header {name} holds characters that cannot be sent")
         self.scrub = Scrubber([*secrets, *_proxy_secrets(proxy)])
-        # httpx writes every address at INFO, and who holds the signed address of a result holds the result.
-        for noisy in ("httpx", "httpcore"):
+        # httpx2 writes every address at INFO, and who holds the signed address of a result holds the result.
+        for noisy in ("httpx2", "httpcore2"):
             logger = logging.getLogger(noisy)
             logger.setLevel(max(logger.level, logging.WARNING))
         self._base_url = base_url.rstrip("/")
         try:
-            self._client = httpx.AsyncClient(
+            self._client = httpx2.AsyncClient(
                 headers={"Accept-Encoding": "identity", **(headers or {})},
                 proxy=proxy or None,
                 verify=_tls(),
                 follow_redirects=False,  # a key never travels to another host
                 trust_env=False,
-                limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=0),
+                limits=httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=0),
             )
         except ImportError:
-            raise ValueError("a socks5 proxy needs the package socksio: pip install 'httpx[socks]'") from None
-        except (ValueError, httpx.InvalidURL):
+            raise ValueError("a socks5 proxy needs the package socksio: pip install 'httpx2[socks]'") from None
+        except (ValueError, httpx2.InvalidURL):
             raise ValueError("the proxy's address is not one: http://…, https://… or socks5://…") from None
 
     async def close(self) -> None:
@@ -126,7 +127,7 @@ class HttpClient:
             if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
                 sent = True
 
-        timeout = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS, write=WRITE_SECONDS, pool=POOL_SECONDS)
+        timeout = httpx2.Timeout(read_seconds, connect=CONNECT_SECONDS, write=WRITE_SECONDS, pool=POOL_SECONDS)
         try:
             async with asyncio.timeout(deadline):
                 request = self._client.build_request(
@@ -145,15 +146,15 @@ class HttpClient:
                     await response.aclose()
         except ProviderError:
             raise
-        except (TimeoutError, httpx.TimeoutException) as error:
+        except (TimeoutError, httpx2.TimeoutException) as error:
             code, reason = ErrorCode.TIMEOUT, type(error).__name__
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, ValueError) as error:
             # The text of these may quote a header or an address: the type says enough.
             code, reason = ErrorCode.NETWORK, type(error).__name__
         failure = in_doubt if sent else Failure.TEMPORARY
         raise ProviderError(code, failure, Blame.PROVIDER, f"{reason} {'after' if sent else 'before'} sending")
 
-    async def _read(self, response: httpx.Response, max_bytes: int, in_doubt: Failure) -> Answer:
+    async def _read(self, response: httpx2.Response, max_bytes: int, in_doubt: Failure) -> Answer:
         refused = response.status_code >= 400
         limit = min(max_bytes, ERROR_BODY_LIMIT) if refused else max_bytes
         body = bytearray()
@@ -165,7 +166,7 @@ class HttpClient:
                         break
                     detail = f"the answer is longer than {limit} bytes"
                     raise ProviderError(ErrorCode.TOO_LARGE, in_doubt, Blame.OPERATOR, detail)
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             if not refused:
                 raise
         return Answer(response.status_code, dict(response.headers), bytes(body))
@@ -173,8 +174,11 @@ class HttpClient:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """One for all clients: reading the certificates takes longer than opening everything else a step needs."""
-    return httpx.create_ssl_context(trust_env=False)
+    """One for all clients: reading the certificates takes longer than opening everything else a step needs.
+
+    The authorities are certifi's, as for Telegram and YooKassa: a slim system may have none of its own.
+    """
+    return ssl.create_default_context(cafile=certifi.where())
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

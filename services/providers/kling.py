@@ -1,4 +1,4 @@
-"""Kling: clips as tasks over the v2 API (kling sheet, sections 1-8).
+"""Kling: clips as tasks over the v2 API (docs/reference/kling.md, sections 1-8).
 
 A submit whose answer is lost is looked up by our own `external_task_id` before anything else is tried. Look-ups are
 free and never mean that a task failed.
@@ -37,7 +37,8 @@ DOWNLOAD_SECONDS = 300.0
 ANSWER_LIMIT = 4 * 1024 * 1024
 CLIP_LIMIT = 256 * 1024 * 1024
 MAX_REDIRECTS = 3
-WORDLESS = "The photo comes to life: natural, gentle motion."  # most models refuse a photo without any prompt
+# Most models refuse a photo without any prompt (docs/reference/kling.md, section 2.2).
+WORDLESS = "The photo comes to life: natural, gentle motion."
 
 _OUR_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -189,7 +190,7 @@ class Kling(VideoProvider):
 
 
 def request_body(request: VideoRequest) -> tuple[str, bytes]:
-    """The path and the JSON of one task (section 2).
+    """The path and the JSON of one task (docs/reference/kling.md, section 2).
 
     Unknown keys are ignored silently over there, so everything is nested exactly; a switch that the model lacks is not
     sent at all; `multi_shot` must be refused aloud, since it is on by default.
@@ -210,7 +211,8 @@ def request_body(request: VideoRequest) -> tuple[str, bytes]:
             settings["aspect_ratio"] = request.aspect_ratio
     else:
         kind = "image-to-video"
-        frame = base64.b64encode(request.photo.data).decode("ascii")  # raw: a data: prefix is refused
+        # Raw, because a data: prefix is refused (docs/reference/kling.md, section 2.2).
+        frame = base64.b64encode(request.photo.data).decode("ascii")
         words = {"type": "prompt", "text": request.prompt or WORDLESS}
         body["contents"] = [words, {"type": "first_frame", "url": frame}]
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,63}", request.model):

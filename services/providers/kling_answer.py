@@ -1,4 +1,7 @@
-"""What an answer of Kling means: an envelope, a task, or which `ProviderError` (kling sheet, sections 3, 4 and 8)."""
+"""What an answer of Kling means: an envelope, a task, or which `ProviderError`.
+
+Facts: docs/reference/kling.md, sections 3, 4 and 8.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from services.providers.http import JSON, Answer, as_dict, as_list, retry_after
 
 Scrub = Callable[[object], str]
 
-UNIT_MICRO_USD = 140_000  # one video unit (section 11)
+UNIT_MICRO_USD = 140_000  # one video unit (docs/reference/kling.md, section 11)
 
 _RISK = re.compile(r"risk control|sensitive|polic|moderat|safety|prohibit|violat|审核|风控|敏感", re.IGNORECASE)
 _TAKEN = re.compile(
@@ -36,7 +39,8 @@ def _setup(code: ErrorCode) -> _Verdict:
     return _Verdict(code, Failure.PERMANENT, Blame.OPERATOR)
 
 
-# Section 8. HTTP 429 covers three different things here, so Kling's own code goes before the status.
+# HTTP 429 covers three different things here, so Kling's own code goes before the status
+# (docs/reference/kling.md, section 8).
 _CODES = {
     1000: _setup(ErrorCode.KEY_INVALID),
     1001: _setup(ErrorCode.KEY_INVALID),
@@ -61,7 +65,7 @@ _CODES = {
     5002: _Verdict(ErrorCode.TIMEOUT, Failure.UNKNOWN, Blame.PROVIDER),
 }
 
-# A clear refusal under a code that the sheet does not know.
+# A clear refusal under a code that the page does not list (docs/reference/kling.md, section 8).
 _STATUSES = {
     401: _setup(ErrorCode.KEY_INVALID),
     402: _setup(ErrorCode.FUNDS),

@@ -1,4 +1,4 @@
-"""Kling's callbacks: the signature (Standard Webhooks) and the body (kling sheet, section 6).
+"""Kling's callbacks: the signature (Standard Webhooks) and the body (docs/reference/kling.md, section 6).
 
 A callback is only a hint to look the task up sooner; nothing in it is acted upon.
 """

@@ -1,4 +1,4 @@
-"""Nano Banana: Google's image models over the Gemini API, by plain REST (nano-banana sheet, sections 2-7).
+"""Nano Banana: Google's image models over the Gemini API, by plain REST (docs/reference/gemini.md, sections 2-7).
 
 One synchronous POST draws one picture. There is no task, no key against repeats and no way to ask for a lost answer,
 so a call that broke off after it was sent is unknown, and HTTP 200 does not yet mean a picture.
@@ -96,7 +96,7 @@ class NanoBanana(ImageProvider):
 
 
 def request_body(request: ImageRequest) -> bytes:
-    """The JSON of one picture: photos first, in the person's order, then the words (section 3)."""
+    """The JSON of one picture: photos in the person's order, then the words (docs/reference/gemini.md, section 3)."""
     parts: list[dict[str, Any]] = [
         {"inlineData": {"mimeType": photo.mime, "data": base64.b64encode(photo.data).decode("ascii")}}
         for photo in request.photos

@@ -1,4 +1,7 @@
-"""What an answer of the Gemini API means: a picture, its cost, or which `ProviderError` (nano-banana sheet, 4-6, 9)."""
+"""What an answer of the Gemini API means: a picture, its cost, or which `ProviderError`.
+
+Facts: docs/reference/gemini.md, sections 4-6, 9.
+"""
 
 from __future__ import annotations
 
@@ -38,10 +41,10 @@ _IN_WORDS = _Verdict(ErrorCode.TEXT_ONLY, Failure.PERMANENT, Blame.USER)
 _IN_A_LINK = _Verdict(ErrorCode.TEXT_ONLY, Failure.PERMANENT, Blame.OPERATOR)
 _NO_ROOM = _Verdict(ErrorCode.TOO_COMPLEX, Failure.PERMANENT, Blame.USER)
 _AT_RISK = _Verdict(ErrorCode.ACCOUNT_AT_RISK, Failure.PERMANENT, Blame.OPERATOR)
-# Google says of these that they are not charged, so one more call risks nothing.
+# Google says of these that they are not charged, so one more call risks nothing (docs/reference/gemini.md, section 5).
 _GLITCH = _Verdict(ErrorCode.NO_PICTURE, Failure.TEMPORARY, Blame.PROVIDER, max_repeats=1)
 
-# A finish without a picture by its reason (section 5); whatever is not listed is a glitch.
+# A finish without a picture by its reason (docs/reference/gemini.md, section 5); whatever is not listed is a glitch.
 _FINISHES = {
     "SAFETY": _BLOCKED,
     "PROHIBITED_CONTENT": _BLOCKED,
@@ -59,7 +62,8 @@ _FINISHES = {
     "ESCALATION": _AT_RISK,
     "PUP_LIMITED_DISABLED": _AT_RISK,
 }
-# Prepaid money that is used up, in Google's words (a 429 before there was the 402) and in those of gateways.
+# Prepaid money that is used up, in Google's words (a 429 before there was the 402) and in those of gateways
+# (docs/reference/gemini.md, section 6).
 _EMPTY_PURSE = (
     "prepayment credits", "prepaid credits", "insufficient credits",
     "insufficient_user_quota", "insufficient_quota", "insufficient balance",
@@ -113,7 +117,10 @@ def read_picture(answer: Answer, request: ImageRequest, scrub: Scrub) -> ImageRe
 
 
 def picture_cost(usage: dict[str, JSON], rates: TokenRates, *, pictures: int) -> int:
-    """Micro-dollars of an answer with pictures (section 9); without a usable count, the table's price for each."""
+    """Micro-dollars of an answer with pictures; without a usable count, the table's price for each.
+
+    The prices: docs/reference/gemini.md, section 9.
+    """
     details = as_list(_either(usage, "candidatesTokensDetails", "candidates_tokens_details"))
     image = sum(
         as_count(_either(one, "tokenCount", "token_count"))
@@ -135,7 +142,7 @@ def refusal_cost(usage: dict[str, JSON], rates: TokenRates) -> int:
 def read_error(
     answer: Answer, scrub: Scrub, *, with_photos: bool = False, now: datetime | None = None
 ) -> ProviderError:
-    """What an error answer means: HTTP status first, then the details and the words (section 6)."""
+    """What an error answer means: HTTP status first, then details and words (docs/reference/gemini.md, section 6)."""
     try:
         parsed = answer.json()
     except ValueError:
@@ -204,7 +211,8 @@ class _ErrorReader:
         if "FreeTier" in quotas or re.search(r"limit: 0\b", self.words):
             return self._operator(ErrorCode.BILLING)
         if "PerDay" in quotas:
-            # The provider's own delay misleads here: the day ends at midnight in California.
+            # The provider's own delay misleads here: the day ends at midnight in California
+            # (docs/reference/gemini.md, section 6).
             return self._operator(ErrorCode.QUOTA_DAY, wait=seconds_to_pacific_midnight(self.now))
         if "PerMinute" in quotas:
             return self._temporary(ErrorCode.QUOTA_MINUTE, Blame.OPERATOR, self._delay())
@@ -242,7 +250,7 @@ class _ErrorReader:
 
 
 def seconds_to_pacific_midnight(now: datetime) -> float:
-    """Seconds until the daily quota starts anew (section 8); `now` is aware."""
+    """Seconds until the daily quota starts anew (docs/reference/gemini.md, section 8); `now` is aware."""
     try:
         pacific: tzinfo = ZoneInfo("America/Los_Angeles")
     except ZoneInfoNotFoundError:  # a system without time zone data: an hour late in summer

@@ -20,7 +20,8 @@ import aiohttp
 import pytest
 from pysqlite3 import dbapi2 as sqlite
 
-import main
+from app import cli
+from app.version import VERSION
 from database.audit import run as books_audit
 from database.audit.checks import RULES
 from database.models import Database
@@ -97,6 +98,13 @@ async def filled(path: Path) -> Database:
 
 
 # --- settings ----------------------------------------------------------------------------------------------------
+
+
+async def test_the_version_is_told_without_any_setting(tmp_path: Path) -> None:
+    """`--version` prints one line, needs no setting and makes no file."""
+    done = await command(tmp_path, {}, "--version")
+    assert (done.status, done.out, done.err) == (0, f"{VERSION}\n", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -294,7 +302,7 @@ async def test_audit_names_the_broken_rule_and_ends_with_1(
         names = {"no_update": next(name for name, table, sql in guards if table == "ledger" and "BEFORE UPDATE" in sql)}
         names["drop_all"] = "; ".join(f"DROP TRIGGER {name}" for name, _, _ in guards)
         other.executescript(statements.format(**names))
-    done = await inside(main.audit(Database(url_of(path))), capsys)
+    done = await inside(cli.audit(Database(url_of(path))), capsys)
     assert done.status == 1
     assert rule in {line.split()[1] for line in done.lines if line.startswith("FAIL")}
     assert "Traceback" not in done.said
@@ -306,15 +314,15 @@ async def test_audit_prints_the_head_and_compares_one_of_earlier(
     """The head is a line of the audit; a head that was sent is known or is a failure; a typing mistake is told."""
     path = tmp_path / "bot.db"
     db = await filled(path)
-    assert "none" in next(line for line in (await inside(main.audit(db), capsys)).lines if line.startswith("head"))
+    assert "none" in next(line for line in (await inside(cli.audit(db), capsys)).lines if line.startswith("head"))
     assert books_audit.seal_all(path) == 1
-    line = next(line for line in (await inside(main.audit(db), capsys)).lines if line.startswith("head"))
+    line = next(line for line in (await inside(cli.audit(db), capsys)).lines if line.startswith("head"))
     head = line.split()[1]
     assert re.fullmatch("[0-9a-f]{64}", head)
     known = await command(tmp_path, plain(path), "audit", "--head", head[:20].upper(), "--deep")
     assert (known.status, known.err) == (0, "")
     assert "is one of the seals" in known.out
-    other = await inside(main.audit(db, head="0" * 64), capsys)
+    other = await inside(cli.audit(db, head="0" * 64), capsys)
     assert other.status == 1
     assert "FAIL  I4" in other.out
     assert "is one of the seals" not in other.out
@@ -515,7 +523,7 @@ async def test_check_config_says_what_to_do_about_each_system(
         broken = tmp_path / "catalogue.toml"
         broken.write_text("[models")
         more = {"CATALOGUE_PATH": str(broken)}
-    done = await inside(main.check(sandbox.settings(tmp_path, **more)), capsys)
+    done = await inside(cli.check(sandbox.settings(tmp_path, **more)), capsys)
     failed = [line for line in done.lines if line.startswith("FAIL")]
     # A catalogue that can't be read also hides which models a key must see.
     expected = {"Catalogue", "Gemini"} if system == "Catalogue" else {system}
@@ -533,7 +541,7 @@ async def test_check_config_says_why_redis_refuses(
     with mortal_redis.client() as client:
         client.config_set("requirepass", "another")
     address = mortal_redis.url.replace("unix://", "unix://:hunter2@")
-    done = await inside(main.check(sandbox.settings(tmp_path, REDIS_URL=address)), capsys)
+    done = await inside(cli.check(sandbox.settings(tmp_path, REDIS_URL=address)), capsys)
     (failed,) = (line for line in done.lines if line.startswith("FAIL"))
     assert failed.startswith("FAIL  Redis")
     assert "password" in failed
@@ -546,7 +554,7 @@ async def test_check_config_sees_a_key_of_another_kind_than_its_shop(
 ) -> None:
     """A test key and a live shop: all that is paid would be set aside, so the line says FAIL and what to look at."""
     sandbox.world.faces["yookassa"].settings.update({"test": False})
-    done = await inside(main.check(sandbox.settings(tmp_path)), capsys)
+    done = await inside(cli.check(sandbox.settings(tmp_path)), capsys)
     (failed,) = (line for line in done.lines if line.startswith("FAIL"))
     assert failed.startswith("FAIL  YooKassa")
     assert "YOOKASSA_SECRET_KEY" in failed
@@ -561,7 +569,7 @@ async def test_check_config_tells_a_silent_address_from_a_wrong_key(
         taken.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
     silent = {"TELEGRAM_API_URL": nobody, "YOOKASSA_API_URL": nobody, "GEMINI_BASE_URL": nobody}
-    done = await inside(main.check(sandbox.settings(tmp_path, KLING_BASE_URL=nobody, **silent)), capsys)
+    done = await inside(cli.check(sandbox.settings(tmp_path, KLING_BASE_URL=nobody, **silent)), capsys)
     failed = {line.split()[1].rstrip(":"): line for line in done.lines if line.startswith("FAIL")}
     assert set(failed) == {"Telegram", "YooKassa", "Gemini", "Kling"}
     assert all("firewall" in line for line in failed.values())

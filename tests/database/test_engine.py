@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from database import ledger
-from database.engine import OLDEST_SQLITE, SqliteFile, Tx
+from database.engine import SqliteFile, Tx
 from database.migrate import migrate
 from database.models import BrokenRule, Database, DatabaseUnavailable, Entry, InsufficientFunds, Refusal
+from database.sqlite_library import OLDEST_SQLITE
 from tests.support.database_fixture import ROOT, assert_books, program, run_program, snapshot, url_of
 
 ANNA = 7001

@@ -119,7 +119,7 @@ def _deliveries(env: ScenarioEnv, scenario: Scenario) -> Iterable[str]:
 
 
 def _kind_of(message: dict[str, Any]) -> str:
-    """A video without sound comes as an animation, which carries a document as well (telegram sheet, section 5)."""
+    """A silent video comes as an animation with a document beside it (docs/reference/telegram.md, section 5)."""
     kinds = {"animation": "video", "video": "video", "photo": "photo", "document": "document"}
     return next((kind for name, kind in kinds.items() if name in message), "")
 

@@ -62,7 +62,7 @@ BOT_METHODS = (
     "SendVideo",
     "SetMyCommands",
 )
-LATE_IMPORTS = ("database.migrate", "httpcore", "anyio._backends._asyncio", "encodings.utf_16_le")
+LATE_IMPORTS = ("database.migrate", "httpcore2", "anyio._backends._asyncio", "encodings.utf_16_le")
 _kept: list[Any] = []
 
 

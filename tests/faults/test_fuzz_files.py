@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import main
+from app import cli
 from database.models import Database, DatabaseError
 from services.catalogue import SHIPPED, Catalogue, CatalogueError, load_catalogue
 from services.ops.export import BadPeriod, Period, write_csv
@@ -179,7 +179,7 @@ def test_any_file_is_restored_whole_or_not_at_all(
         source.write_bytes(damaged(content, seed))
         db = Database(url_of(folder / "new" / "bot.db"))
         try:
-            status = await main.restore(db, source)
+            status = await cli.restore(db, source)
             balances = [await db.get_balance(1), await db.get_balance(2)] if status == 0 else []
         except DatabaseError:
             assert not db.path.exists() or db.path.stat().st_size > 0

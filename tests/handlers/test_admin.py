@@ -106,7 +106,7 @@ async def test_a_person_is_found_by_id_and_name(bot_env: BotEnv) -> None:
         assert f"Баланс: 70{NBSP}₽" in card
         assert "всё в порядке" in card
     await oleg.say("/user 777777")
-    await oleg.sees("Не нашёл", new=True)
+    await oleg.sees("Не найдено", new=True)
     assert [action for action, _, _ in await audit(bot_env)] == ["user"] * 3
 
 
@@ -139,7 +139,7 @@ async def test_a_ban_that_would_close_nothing(bot_env: BotEnv) -> None:
     await oleg.say(f"/ban {ADMIN}")
     await oleg.sees("Это администратор")
     await oleg.say("/unban 55")
-    await oleg.sees("Не нашёл")
+    await oleg.sees("Не найдено")
     assert await bot_env.db.read(user_rows.get, 55) is None
     assert await audit(bot_env) == []
 
@@ -151,7 +151,7 @@ async def test_maintenance(bot_env: BotEnv) -> None:
     await oleg.sees("на паузе")
     assert await bot_env.db.read(flag_rows.get, flag_rows.MAINTENANCE) == "on"
     await oleg.say("/maintenance off")
-    await oleg.sees("Снова принимаем")
+    await oleg.sees("Новые заказы снова принимаются")
     assert await bot_env.db.read(flag_rows.get, flag_rows.MAINTENANCE) == ""
 
 
@@ -179,18 +179,18 @@ async def test_the_story_of_a_job_and_its_money_back_once(bot_env: BotEnv) -> No
     assert "confirmed" not in story
     assert "charged" not in story
     await oleg.say(f"/refund {job.id} размыто")
-    await oleg.sees(f"Вернули 12{NBSP}₽ за", new=True)
+    await oleg.sees(f"Возвращено 12{NBSP}₽ за", new=True)
     await oleg.say(f"/job {job.id}")
     await oleg.sees("деньги возвращены: admin", new=True)
-    await anya.sees(f"Вернули 12{NBSP}₽ за заказ «рыжая <лиса>»")
+    await anya.sees(f"Деньги вернулись на баланс: 12{NBSP}₽ за заказ «рыжая <лиса>»")
     await oleg.say(f"/refund {job.id} ещё раз")
-    again = words_of(await oleg.sees("деньги уже вернули", new=True))
+    again = words_of(await oleg.sees("деньги уже возвращены", new=True))
     assert f"12{NBSP}₽" in again
     assert await bot_env.db.get_balance(ANYA) == 10_000
     await oleg.say("/refund nothing")
-    await oleg.sees("Не нашёл", new=True)
+    await oleg.sees("Не найдено", new=True)
     await oleg.say("/job nothing")
-    await oleg.sees("Не нашёл", new=True)
+    await oleg.sees("Не найдено", new=True)
 
 
 async def test_the_panel_and_the_shop_at_a_glance(bot_env: BotEnv) -> None:

@@ -38,7 +38,7 @@ async def test_history_lists_and_opens_orders(bot_env: BotEnv) -> None:
     assert documents[0]["document"]["file_id"] == documents[1]["document"]["file_id"]
     assert bot_env.sandbox.calls("gemini") == drawn
     await anya.press("серый волк", on=history)
-    assert f"Вернули 12{NBSP}₽" in words_of(await anya.sees("Не получилось"))
+    assert f"Деньги вернулись на баланс: 12{NBSP}₽" in words_of(await anya.sees("Не получилось"))
     assert await bot_env.db.get_balance(ANYA) == 8_800
 
 
@@ -120,7 +120,7 @@ async def test_nobody_opens_somebody_elses_order(bot_env: BotEnv) -> None:
     await anya.gets("document")
     (job,) = await bot_env.db.read(job_rows.of_user, ANYA)
     await bob.say("/start")
-    await bob.sees("Tell me what to draw")
+    await bob.sees("Describe a picture")
     for act in ("open", "again", "edit", "animate", "stop"):
         answer = await bob.press_raw(f"j:{job.id}:{act}")
         assert "out of date" in answer or await bob.sees("out of date", new=True)

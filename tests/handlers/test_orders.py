@@ -181,7 +181,7 @@ async def test_an_old_card_answers_politely(bot_env: BotEnv) -> None:
     assert "устарел" in await anya.press_raw(buttons_of(other)[0]["callback_data"])
     bob = bot_env.person(BOB)
     await bob.say("/start")
-    await bob.sees("Tell me what to draw")
+    await bob.sees("Describe a picture")
     assert "out of date" in await bob.press_raw(data[0])
     assert await bot_env.db.get_balance(ANYA) == 8_800
 
@@ -222,7 +222,7 @@ async def test_too_long_words_say_by_how_much(bot_env: BotEnv) -> None:
     anya = bot_env.person()
     await anya.say("я" * 2521)
     refusal = await anya.sees("Слишком длинно")
-    assert "на 21 знак больше" in words_of(refusal)
+    assert "на 21 символ больше" in words_of(refusal)
 
 
 async def test_limit_of_orders_maintenance_and_switched_off_providers(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -234,10 +234,10 @@ async def test_limit_of_orders_maintenance_and_switched_off_providers(sandbox: S
         await card_of(anya)
         await anya.press("Создать")
         second = await card_of(anya, "вторая")
-        assert "Уже делаем 1 заказ" in await anya.press("Создать", on=second)
+        assert "У вас уже 1 заказ в работе" in await anya.press("Создать", on=second)
         await anya.gets("photo")
         await bot_env.db.write(admin.set_maintenance, ADMIN, True)
-        assert "Идут работы" in await anya.press("Создать", on=second)
+        assert "Идут технические работы" in await anya.press("Создать", on=second)
         await bot_env.db.write(admin.set_maintenance, ADMIN, False)
         assert await anya.press("Создать", on=second) == ""
         await anya.gets("photo", count=2)
@@ -255,8 +255,8 @@ async def test_a_day_that_has_cost_enough_takes_no_more_orders(sandbox: Sandbox,
         await anya.gets("photo")
         second = await card_of(anya, "вторая")
         for _ in range(2):
-            assert "На сегодня у нас всё занято" in await anya.press("Создать", on=second)
-        await owner.sees("Дневной лимит трат у провайдеров ($0.05) выбран")
+            assert "Лимит на сегодня исчерпан" in await anya.press("Создать", on=second)
+        await owner.sees("Дневной лимит расходов на поставщиков ($0.05) исчерпан")
         assert await bot_env.db.get_balance(ANYA) == 98_800
         assert sum("Дневной лимит" in words_of(one) for one in await owner.messages()) == 1
 
@@ -270,7 +270,7 @@ async def test_without_a_key_for_clips_they_are_not_offered(sandbox: Sandbox, tm
         card = await card_of(anya)
         assert not [label for label in labels_of(card) if "клип" in label]
         await anya.say("/video")
-        await anya.sees("Это сейчас отключено")
+        await anya.sees("Это сейчас недоступно")
 
 
 async def test_a_refused_prompt_says_why_and_that_the_money_is_back(bot_env: BotEnv) -> None:
@@ -282,7 +282,7 @@ async def test_a_refused_prompt_says_why_and_that_the_money_is_back(bot_env: Bot
     await anya.press("Создать")
     end = await anya.sees("Не получилось")
     assert "по своим правилам" in words_of(end)
-    assert f"Вернули 12{NBSP}₽ на баланс" in words_of(end)
+    assert f"Деньги вернулись на баланс: 12{NBSP}₽" in words_of(end)
     assert end["message_id"] == card["message_id"]
     assert await bot_env.db.get_balance(ANYA) == 10_000
     await anya.press("Попробовать ещё раз")
@@ -317,7 +317,7 @@ async def test_an_order_that_waits_can_be_cancelled(bot_env: BotEnv) -> None:
     await anya.sees("В очереди")
     assert f"12{NBSP}₽ снова на балансе" in await anya.press("Отменить заказ")
     end = await anya.sees("Заказ отменён.")
-    assert f"Вернули 12{NBSP}₽" in words_of(end)
+    assert f"Деньги вернулись на баланс: 12{NBSP}₽" in words_of(end)
     assert await bot_env.db.get_balance(ANYA) == 10_000
     assert (await jobs_of(bot_env))[0].status is JobStatus.CANCELLED
 
@@ -335,13 +335,13 @@ async def test_an_order_being_made_cannot_be_cancelled(bot_env: BotEnv) -> None:
 
     await until(called, what="the call of the provider")
     job = (await jobs_of(bot_env))[0]
-    assert "Если не выйдет — вернём деньги" in await anya.press_raw(f"j:{job.id}:stop")
+    assert "Если не получится, деньги вернутся на баланс" in await anya.press_raw(f"j:{job.id}:stop")
     live = await anya.sees("Рисую")
     assert live["message_id"] == card["message_id"]
     assert buttons_of(live) == []
     await anya.say("/cancel")
     listed = await anya.sees("Сейчас в работе")
-    assert "уже делаем" in words_of(listed)
+    assert "уже в работе" in words_of(listed)
     assert buttons_of(listed) == []
     done = await anya.sees("Готово · списано")
     assert done["message_id"] == card["message_id"]
@@ -364,7 +364,7 @@ async def test_cancel_drops_a_card_that_a_button_has_opened(bot_env: BotEnv, beg
     dropped = await anya.sees("Заказ отменён. Деньги не списаны.")
     assert dropped["message_id"] == card["message_id"]
     assert labels_of(dropped) == []
-    await anya.sees("забыли")
+    await anya.sees("Хорошо, отменено")
 
 
 async def test_cancel_drops_the_card_and_offers_to_stop_what_waits(bot_env: BotEnv) -> None:
@@ -378,7 +378,7 @@ async def test_cancel_drops_the_card_and_offers_to_stop_what_waits(bot_env: BotE
     card = await card_of(anya, "розовый слон")
     await anya.say("/cancel")
     listed = await anya.sees("ждёт очереди")
-    assert "забыли" in words_of(listed)
+    assert "Хорошо, отменено" in words_of(listed)
     assert "Деньги не списаны" in words_of(
         next(one for one in await anya.messages() if one["message_id"] == card["message_id"])
     )
@@ -438,12 +438,12 @@ async def test_english_speakers_read_english_and_may_choose_russian(bot_env: Bot
     """The language is Telegram's until the person chooses; the menu follows."""
     bob = bot_env.person(BOB)
     await bob.say("/start")
-    await bob.sees("Tell me what to draw")
+    await bob.sees("Describe a picture")
     await bob.say("🎬 Clip")
     await bob.sees("Describe the scene")
     await bob.say("/language")
-    await bob.sees("Which language")
+    await bob.sees("Choose a language")
     await bob.press("Русский")
-    await bob.sees("Готово, говорим по-русски.")
+    await bob.sees("Готово, теперь по-русски.")
     await bob.say("❓ Помощь")
     await bob.sees("Как это работает")

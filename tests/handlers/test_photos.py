@@ -145,7 +145,7 @@ async def test_more_photos_than_the_model_takes(bot_env: BotEnv) -> None:
     await anya.press("Ещё фото")
     await anya.sees("Пришлите фото")
     await anya.photo(*(picture(64, 64) for _ in range(6)))
-    card = await anya.sees("Взял первые 14 фото", new=True)
+    card = await anya.sees("не больше 14 фото", new=True)
     assert "📎 14 фото" in words_of(card)
 
 
@@ -212,7 +212,7 @@ async def test_a_photo_unfit_for_a_clip_is_refused_before_any_charge(bot_env: Bo
     anya = bot_env.person()
     await anya.photo(picture(200, 200), caption="оживи")
     await anya.sees("оживи", new=True)
-    assert "хотя бы 300 точек" in await anya.press("Сделать клип")
+    assert "хотя бы 300 пикселей" in await anya.press("Сделать клип")
     await anya.photo(picture(1600, 400), caption="панорама")
     await anya.sees("панорама", new=True)
     assert "вытянутое" in await anya.press("Сделать клип")

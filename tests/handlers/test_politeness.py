@@ -14,8 +14,7 @@ from database import admin, schema
 from database import flags as flag_rows
 from database import users as user_rows
 from database.models import Tx
-from handlers import set_commands
-from handlers.commands import FLAG, PEOPLE
+from handlers.commands import FLAG, PEOPLE, set_commands
 from tests.support.bot_env import (
     ANYA,
     BOB,
@@ -43,8 +42,8 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
     "video": ({"video": {**FILE, "width": 9, "height": 9, "duration": 3}}, "Из видео пока ничего"),
     "animation": ({"animation": {**FILE, "width": 9, "height": 9, "duration": 3}}, "Из видео пока ничего"),
     "audio": ({"audio": {**FILE, "duration": 3}}, "С музыкой"),
-    "location": ({"location": {"longitude": 1.0, "latitude": 2.0}}, "Место нашёл"),
-    "contact": ({"contact": {"phone_number": "+7", "first_name": "Ира"}}, "Чужие контакты"),
+    "location": ({"location": {"longitude": 1.0, "latitude": 2.0}}, "С местами на карте"),
+    "contact": ({"contact": {"phone_number": "+7", "first_name": "Ира"}}, "С контактами"),
     "document": ({"document": {**FILE, "mime_type": "application/pdf", "file_name": "a.pdf"}}, "Это не картинка"),
     "document without a type": ({"document": FILE}, "Это не картинка"),
 }
@@ -168,7 +167,7 @@ async def test_a_button_of_another_age(bot_env: BotEnv) -> None:
     ):
         answer = await anya.press_raw(data)
         assert "Traceback" not in answer
-        assert "Номер случая" not in answer, data
+        assert "Номер ошибки" not in answer, data
     await nothing_was_ordered(bot_env)
 
 
@@ -252,7 +251,7 @@ async def test_a_fault_of_ours_has_a_number_and_no_details(bot_env: BotEnv, capl
         told = words_of(await anya.sees("", new=True))
     assert "SQL" not in told
     assert "prompt" not in told
-    assert "Попробуйте ещё раз" in told or "Номер случая" in told
+    assert "Попробуйте ещё раз" in told or "Номер ошибки" in told
     assert [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 

@@ -31,12 +31,12 @@ async def test_an_admin_returns_a_payment_found_on_the_persons_card(bot_env: Bot
     asked = await admin.sees("Вернуть 200,50", new=True)
     assert (await rows_of(bot_env, payment)).refunded_amount == 0
     await admin.press("Вернуть 200,50", on=asked)
-    await admin.sees("Вернули 200,50", new=True)
+    await admin.sees("Возвращено 200,50", new=True)
     await anya.sees("Платёж вернулся туда, откуда пришёл: 200,50")
     await admin.say(f"/user {ANYA}")
     await admin.sees("возвращено 200,50", new=True)
     await admin.say(f"/refund_payment {payment.id}")
-    await admin.sees("Вернули 299,50", new=True)
+    await admin.sees("Возвращено 299,50", new=True)
     after = await bot_env.db.read(payment_rows.get, payment.id)
     assert after is not None
     assert after.status is PaymentStatus.REFUNDED
@@ -68,7 +68,7 @@ async def test_a_part_typed_twice_is_returned_once(bot_env: BotEnv) -> None:
     assert (await rows_of(bot_env, payment)).refunded_amount == 0
     for tap in [admin.tap_raw(confirming(cards[1])) for _ in range(3)]:
         await admin.answer_to(tap)
-    await admin.sees("Вернули 100")
+    await admin.sees("Возвращено 100")
     assert (await rows_of(bot_env, payment)).refunded_amount == 10_000
     assert len(bot_env.sandbox.world.faces["yookassa"].refunds) == 1
 
@@ -81,16 +81,16 @@ async def test_two_administrators_do_not_return_the_same_part_twice(bot_env: Bot
     card = await admin.sees("Вернуть 100", new=True)
     await bot_env.shop.refunds.refund(ADMIN, payment.id, 10_000, refund_id="by-another")
     await admin.press("Вернуть 100", on=card)
-    await admin.sees("за это время вернули что-то ещё")
+    await admin.sees("за это время прошёл другой возврат")
     assert (await rows_of(bot_env, payment)).refunded_amount == 10_000
     await admin.say(f"/refund_payment {payment.id} 100")
-    warned = await admin.sees("Столько же уже возвращали", new=True)
+    warned = await admin.sees("Столько же уже возвращено", new=True)
     await admin.press("Не возвращать", on=warned)
-    await admin.sees("Ничего не вернули")
+    await admin.sees("Ничего не возвращено")
     await admin.press_raw(confirming(warned))
     assert (await rows_of(bot_env, payment)).refunded_amount == 10_000
     await admin.say(f"/refund_payment {payment.id}")
-    await admin.sees("Вернули 400", new=True)
+    await admin.sees("Возвращено 400", new=True)
 
 
 async def test_only_an_administrator_confirms(bot_env: BotEnv) -> None:
@@ -106,7 +106,7 @@ async def test_only_an_administrator_confirms(bot_env: BotEnv) -> None:
     await bob.press_raw(confirming(card))  # a person who forges the button
     assert (await rows_of(bot_env, payment)).refunded_amount == 0
     await admin.press("Вернуть 50", on=card)
-    await admin.sees("Вернули 50")
+    await admin.sees("Возвращено 50")
 
 
 async def test_a_refusal_says_what_to_type(bot_env: BotEnv) -> None:
@@ -117,7 +117,7 @@ async def test_a_refusal_says_what_to_type(bot_env: BotEnv) -> None:
     await admin.say("/refund_payment p1 минус пять")
     await admin.sees("Так: /refund_payment", new=True)
     await admin.say("/refund_payment nothing")
-    await admin.sees("Не нашёл", new=True)
+    await admin.sees("Не найдено", new=True)
 
 
 async def test_a_return_that_waits_is_finished_by_the_bot_itself(bot_env: BotEnv) -> None:
@@ -139,7 +139,7 @@ async def test_a_return_that_waits_is_finished_by_the_bot_itself(bot_env: BotEnv
         tx.execute(text("UPDATE refunds SET next_look_at = 1 WHERE next_look_at IS NOT NULL"))  # type: ignore[attr-defined]
 
     await bot_env.db.write(due)
-    await admin.sees("вернули 500")
+    await admin.sees("возвращено 500")
 
 
 async def test_people_have_no_such_commands(bot_env: BotEnv) -> None:
@@ -147,7 +147,7 @@ async def test_people_have_no_such_commands(bot_env: BotEnv) -> None:
     anya = bot_env.person(ANYA)
     payment = await paid(bot_env)
     await anya.say(f"/refund_payment {payment.id}")
-    answer = await anya.find("Вернули", new=True)
+    answer = await anya.find("Возвращено", new=True)
     assert answer is None
 
     async def answered() -> bool:
@@ -183,7 +183,7 @@ async def test_an_admin_compares_and_decides(bot_env: BotEnv) -> None:
     await admin.sees("Так: /fix", new=True)
     await admin.say("/fix 1 apply")
     await admin.sees("№ 1: сделано", new=True)
-    await anya.sees("Исправили ошибку в расчётах: начислено 5")
+    await anya.sees("Исправлена ошибка в расчётах: начислено 5")
     await admin.say("/fix 1 apply")
     await admin.sees("решение уже принято", new=True)
     assert await bot_env.db.get_balance(ANYA) == 50_500

@@ -14,13 +14,44 @@ from handlers.views.callbacks import Option
 from handlers.views.keyboards import MENU, SAMPLES
 from handlers.views.messages import _CANCEL_REASONS, _FAILURE_OF, _FAILURES
 from services.base_provider import ErrorCode
-from services.common.i18n import LANGUAGES, LOCALES
+from services.common.i18n import LANGUAGES, LOCALES, Texts
 from services.errors import OrderFault
 from services.media.inspect import MediaFault
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY = re.compile(r"^([a-z][\w-]*) *=(.*(?:\n(?:[ \t]+.*|\s*$))*)", re.M)
 VARIABLE = re.compile(r"\{\s*\$(\w+)")
+PLACEABLE = re.compile(r"\{[^{}]*\}")
+TAG = re.compile(r"<(/?)(\w+)[^<>]*>")
+TAGS = {"b", "i", "code", "blockquote"}
+MARKS = {'"': "“ ” or « »", "'": "’", " - ": " — "}
+TAP_LIMIT = 200  # characters of the answer to a tap
+
+# Words that the bot does not use, each with what it uses instead: docs/texts.md says why.
+AVOIDED = {
+    "en": {
+        r"we|us|our|ours|ourselves|we’\w+|let’s": "I, or no person at all",
+        r"shall": "should",
+        r"administrators?|owners?": "admin",
+        r"sums?": "amount",
+        r"operations?": "transaction",
+        r"press": "tap",
+        r"canceled|canceling": "cancelled",
+    },
+    "ru": {
+        r"мы|нас|нам|нами|наш(?:а|е|и|его|ему|ей|им|ими|их|у|ем)?": "я или безлично",
+        r"(?:бер|верн|возьм|забер|начн|попробу|провер|продолж|спиш|предлага|дела|приним|найд|разбира|довед|напиш|спрос"
+        r"|зна|жд|сним|рису)(?:ем|ём|им)(?:ся)?": "я или безлично",
+        r"(?:верну|возвраща|забы|переда|исправи|списа|начисли|свери|закры|сохрани|получи)ли": "безлично: «возвращено»",
+        r"(?:взял|понял|нашёл|принял|узнал|нарисовал|снял|сохранил)а?": "без рода: «не найдено»",
+        r"знак(?:а|у|ом|и|ов|ам|ами|ах)?": "символ",
+        r"точек": "пикселей",
+        r"ч[её]ткост\w*": "качество",
+        r"владел\w*": "администратор",
+        r"провайдер\w*": "поставщик",
+        r"еще|счет\w*|платеж|пришел|нашел|прошел|идет|ждет|придет|берет|вернется|начнется": "ё",
+    },
+}
 
 
 def entries(language: str) -> dict[str, str]:
@@ -78,3 +109,75 @@ def test_command_descriptions_fit(language: str) -> None:
     for name in PEOPLE + ADMINS:
         assert 1 <= len(texts[f"command-{name}"].strip()) <= 256
         assert "<" not in texts[f"command-{name}"]
+
+
+def faults(language: str, text: str) -> dict[str, str]:
+    """The avoided words and marks of a text, each with what to write instead."""
+    words = PLACEABLE.sub("{}", TAG.sub("", text))
+    found = {
+        match[0]: instead
+        for pattern, instead in AVOIDED[language].items()
+        for match in re.finditer(rf"(?<![\w’])(?:{pattern})(?![\w’])", words, re.IGNORECASE)
+    }
+    return found | {mark: instead for mark, instead in MARKS.items() if mark in words}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_bot_speaks_with_one_voice(language: str) -> None:
+    """The bot is one person without a gender, and one thing has one word: people must not wonder who “we” are."""
+    wrong = {key: found for key, body in entries(language).items() if (found := faults(language, body))}
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "wrong"),
+    [
+        ("en", "Which language shall we speak?", {"we", "shall"}),
+        ("en", "<b>Our</b> owner is told, we’ll see", {"Our", "owner", "we’ll"}),
+        ("en", "Let’s go: press the button", {"Let’s", "press"}),
+        ("en", 'It\'s "done" - enjoy', {"'", '"', " - "}),
+        ("en", "Your house is used, and the bus came; {$us} counts", set()),
+        ("ru", "Деньги у нас. Мы вернём их, наша ошибка", {"нас", "Мы", "вернём", "наша"}),
+        ("ru", "Вернули 12 ₽, спишем потом", {"Вернули", "спишем"}),
+        ("ru", "Не понял: слишком много точек и знаков", {"понял", "точек", "знаков"}),
+        ("ru", "Еще один платеж", {"Еще", "платеж"}),
+        ("ru", "Деньги вернулись на баланс. Я рисую, знакомый голос, точка", set()),
+    ],
+)
+def test_a_word_out_of_voice_is_found(language: str, text: str, wrong: set[str]) -> None:
+    """The rule above catches each kind of word that it names, and no other word that holds the same letters."""
+    assert set(faults(language, text)) == wrong
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_markup_is_closed(language: str) -> None:
+    """Every tag is one of Telegram's and is closed in turn: Telegram refuses a message whose markup is broken."""
+    for key, body in entries(language).items():
+        open_tags: list[str] = []
+        for closing, tag in TAG.findall(body):
+            assert tag in TAGS, f"{key}: <{tag}>"
+            if closing:
+                assert open_tags.pop() == tag, key
+            else:
+                open_tags.append(tag)
+        assert open_tags == [], key
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_shown_without_markup_fits(language: str) -> None:
+    """Buttons and answers to taps show no markup; an answer has 200 characters, a button no more than a glance."""
+    texts = Texts(strict=True)
+    for key in shown_plain():
+        body = entries(language)[key]
+        assert not TAG.search(body), key
+        shown = texts.plain(language, key, **dict.fromkeys(VARIABLE.findall(body), "100 000,50 ₽"))
+        assert len(shown) <= (40 if key.startswith(("button-", "menu-", "label-")) else TAP_LIMIT), key
+
+
+def shown_plain() -> set[str]:
+    """Text ids that the bot's code shows where Telegram reads no markup."""
+    found: set[str] = set()
+    for file in (ROOT / "handlers").rglob("*.py"):
+        found |= set(re.findall(r"\bplain\(\s*\"([a-z][\w-]*)\"", file.read_text(encoding="utf-8")))
+    assert len(found) > 50
+    return found | {f"photo-{one}" for one in MediaFault} & set(entries("en"))

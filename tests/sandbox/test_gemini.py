@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from aiohttp import web
 from google import genai
@@ -40,11 +40,11 @@ class Bench:
 
     world: World
     url: str
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
 
     async def generate(
         self, text: str, model: str = BEST, *, body: dict[str, Any] | None = None, **more: Any
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         asked = body if body is not None else request(text)
         return await self.http.post(f"/gemini/v1beta/models/{model}:generateContent", json=asked, **more)
 
@@ -71,7 +71,7 @@ def inline(data: bytes, mime: str = "image/jpeg") -> dict[str, Any]:
     return {"inlineData": {"mimeType": mime, "data": base64.b64encode(data).decode()}}
 
 
-def pictures(answer: httpx.Response) -> list[dict[str, Any]]:
+def pictures(answer: httpx2.Response) -> list[dict[str, Any]]:
     parts = answer.json()["candidates"][0]["content"]["parts"]
     return [part for part in parts if "inlineData" in part]
 
@@ -104,7 +104,7 @@ async def bench() -> AsyncIterator[Bench]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with httpx.AsyncClient(base_url=url, headers={"x-goog-api-key": KEY}, timeout=20) as client:
+    async with httpx2.AsyncClient(base_url=url, headers={"x-goog-api-key": KEY}, timeout=20) as client:
         yield Bench(world, url, client)
     await world.close()
     await runner.cleanup()
@@ -123,7 +123,7 @@ async def sdk(bench: Bench, **asked: Any) -> types.GenerateContentResponse:
 
 
 @SDK_WARNS
-async def test_googles_sdk_gets_a_picture_of_the_sheets_size(bench: Bench) -> None:
+async def test_googles_sdk_gets_a_picture_of_the_promised_size(bench: Bench) -> None:
     """The official SDK parses the answer, and the picture has the pixels that its model and ratio promise."""
     await bench.settings(pixel_scale=1.0)
     answer = await sdk(
@@ -197,8 +197,9 @@ async def test_every_ratio_and_size_of_a_model_is_drawn_true(bench: Bench, model
         assert picture.format == ("PNG" if model.id == FIRST else "JPEG")
 
 
-def test_the_sheets_pixel_table() -> None:
-    """Sizes are the table's, times the factor of the size class; the first generation has its own."""
+def test_the_pixel_table() -> None:
+    """Sizes are those of docs/reference/gemini.md, section 1, times the factor of the size class; the first generation
+    has its own."""
     assert MODELS[BEST].pixels("4:5", "1K") == (928, 1152)
     assert MODELS[BEST].pixels("21:9", "4K") == (6336, 2688)
     assert MODELS["gemini-3.1-flash-image"].pixels("8:1", "512") == (1536, 192)
@@ -253,8 +254,8 @@ async def test_several_photos_are_composed(bench: Bench) -> None:
     assert two.width > two.height
 
     def blue(picture: Image.Image) -> int:
-        pixels = picture.convert("RGB").get_flattened_data()
-        return sum(1 for red, _, blue in pixels if blue > red + 80)
+        data = picture.convert("RGB").tobytes()
+        return sum(1 for red, blue in zip(data[0::3], data[2::3], strict=True) if blue > red + 80)
 
     assert blue(one) == 0
     assert blue(two) > 50, "the second photo lies on the red one as a print"
@@ -262,7 +263,7 @@ async def test_several_photos_are_composed(bench: Bench) -> None:
 
 # --- scenarios ----------------------------------------------------------------------------------------
 
-OUTCOMES: dict[str, Callable[[httpx.Response], bool]] = {
+OUTCOMES: dict[str, Callable[[httpx2.Response], bool]] = {
     "ok": lambda a: len(pictures(a)) == 1,
     "ok_text_before": lambda a: "text" in a.json()["candidates"][0]["content"]["parts"][0],
     "ok_text_after": lambda a: "text" in a.json()["candidates"][0]["content"]["parts"][-1],
@@ -391,8 +392,8 @@ async def test_a_tag_may_hold_for_the_first_calls_only(bench: Bench) -> None:
 
 @pytest.mark.parametrize("tag", ["reset_before_headers", "reset_mid_body"])
 async def test_a_cut_line_is_billed_once(bench: Bench, tag: str) -> None:
-    """Whoever loses the answer has paid for it: one call, one picture, one bill (section 7)."""
-    with pytest.raises(httpx.TransportError):
+    """Whoever loses the answer has paid for it, once: one call, one picture (docs/reference/gemini.md, section 7)."""
+    with pytest.raises(httpx2.TransportError):
         await bench.generate(f"x #sim:{tag}")
     seen = await until(lambda: _idle(bench))
     assert (seen["calls"], seen["images"], seen["billed_calls"], seen["disconnected"]) == (1, 1, 1, 1)
@@ -401,8 +402,8 @@ async def test_a_cut_line_is_billed_once(bench: Bench, tag: str) -> None:
 
 
 async def test_a_hung_call_is_billed_after_the_client_gave_up(bench: Bench) -> None:
-    """Closing the socket does not stop the generation (section 7)."""
-    with pytest.raises(httpx.ReadTimeout):
+    """Closing the socket does not stop the generation (docs/reference/gemini.md, section 7)."""
+    with pytest.raises(httpx2.ReadTimeout):
         await bench.generate("x #sim:hang", timeout=0.3)
     seen = await until(lambda: _idle(bench))
     assert (seen["images"], seen["disconnected"]) == (1, 1)
@@ -416,7 +417,7 @@ async def _idle(bench: Bench) -> dict[str, Any] | None:
 async def test_a_wire_fault_of_the_common_kind_reaches_this_face(bench: Bench) -> None:
     """Faults of the sandbox's own middleware hit a call before it counts."""
     await bench.http.post("/_control/faults", json={"face": "gemini", "match": "generateContent", "drop": "before"})
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx2.TransportError):
         await bench.generate("x")
     assert (await bench.ledger())["calls"] == 0
 
@@ -528,7 +529,7 @@ GOOD = inline(photo())
 async def test_a_wrong_request_is_refused_with_its_field(
     bench: Bench, model: str, body: dict[str, Any], words: str
 ) -> None:
-    """Each rule of the sheet is enforced with 400 INVALID_ARGUMENT, at no cost."""
+    """Each rule of docs/reference/gemini.md, section 3, is enforced with 400 INVALID_ARGUMENT, at no cost."""
     answer = await bench.generate("", model, body=body)
     assert answer.status_code == 400, answer.text[:200]
     assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
@@ -554,7 +555,8 @@ async def test_a_wrong_request_is_refused_with_its_field(
     ],
 )
 async def test_what_google_takes_is_taken(bench: Bench, body: dict[str, Any]) -> None:
-    """Both spellings of names, both Base64 alphabets and every optional field of the sheet pass."""
+    """Both spellings of names, both Base64 alphabets and each optional field of docs/reference/gemini.md, section 3,
+    pass."""
     answer = await bench.generate("", body=body)
     assert answer.status_code == 200, answer.text[:300]
     assert len(pictures(answer)) == 1
@@ -570,7 +572,7 @@ async def test_any_bytes_get_googles_own_error(bench: Bench, raw: bytes) -> None
     assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
 
 
-ODD = (
+ODD: tuple[object, ...] = (
     None,
     True,
     -1,
@@ -632,7 +634,7 @@ async def test_no_form_of_request_breaks_the_server(bench: Bench) -> None:
 async def test_the_key_is_asked_for(bench: Bench) -> None:
     """Header, query and Bearer let in; a wrong key is 400, a broken auth key or token 401, none at all 403."""
     path = "/gemini/any/prefix/v1beta/models"
-    async with httpx.AsyncClient(base_url=bench.url) as bare:
+    async with httpx2.AsyncClient(base_url=bench.url) as bare:
         assert (await bare.get(path, params={"key": KEY})).status_code == 200
         assert (await bare.get(path, headers={"Authorization": f"Bearer {KEY}"})).status_code == 200
         wrong = await bare.get(path, headers={"x-goog-api-key": "nope"})
@@ -662,9 +664,9 @@ async def test_unknown_models_methods_and_paths(bench: Bench) -> None:
 
 
 async def test_a_signature_goes_back_unchanged_or_not_at_all(bench: Bench) -> None:
-    """History with its own signature or without one passes; an altered or foreign one is refused (section 10).
+    """History with its own signature or without one passes; an altered or foreign one is refused.
 
-    The first part that is no thought carries one, and so does each picture."""
+    The first part that is no thought carries one, and so does each picture (docs/reference/gemini.md, section 10)."""
     part = pictures(await bench.generate("x"))[0]
     foreign = pictures(await bench.generate("x", PRO))[0]["thoughtSignature"]
 
@@ -689,7 +691,8 @@ async def test_a_signature_goes_back_unchanged_or_not_at_all(bench: Bench) -> No
 
 
 async def test_the_bill_follows_from_the_usage(bench: Bench) -> None:
-    """A picture costs what section 9 says of its tokens; drafts multiply it; refusals cost text; some cost nothing."""
+    """A picture costs what its tokens cost (docs/reference/gemini.md, section 9); drafts multiply it; a refusal costs
+    text, and some cost nothing."""
     usage = (await bench.generate("x" * 40, PRO)).json()["usageMetadata"]
     image, rest = 1120, usage["candidatesTokenCount"] - 1120
     assert usage["totalTokenCount"] == 10 + image + rest + usage["thoughtsTokenCount"]
@@ -710,7 +713,8 @@ async def test_the_bill_follows_from_the_usage(bench: Bench) -> None:
 
 
 async def test_a_low_cap_ends_without_a_picture(bench: Bench) -> None:
-    """Thinking and image tokens eat `maxOutputTokens`: a low cap gives MAX_TOKENS and no picture (section 3)."""
+    """Thinking and image tokens use up `maxOutputTokens`: a low cap gives MAX_TOKENS and no picture
+    (docs/reference/gemini.md, section 3)."""
     answer = await bench.generate("", body=request("x", maxOutputTokens=800))
     assert answer.json()["candidates"][0] == {"content": {}, "finishReason": "MAX_TOKENS", "index": 0}
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import av
-import httpx
+import httpx2
 import pytest
 from aiohttp import web
 from PIL import Image
@@ -35,12 +35,12 @@ class Bench:
 
     world: World
     url: str
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
     hook: str = ""
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     hook_status: int = 200
 
-    async def create(self, prompt: str = "лодка", model: str = "kling-3.0-turbo", **options: Any) -> httpx.Response:
+    async def create(self, prompt: str = "лодка", model: str = "kling-3.0-turbo", **options: Any) -> httpx2.Response:
         body = {"prompt": prompt, "settings": {"duration": 5, "multi_shot": False}, "options": options}
         return await self.http.post(f"/kling/text-to-video/{model}", json=body)
 
@@ -108,7 +108,7 @@ async def bench() -> AsyncIterator[Bench]:
     app = web.Application(client_max_size=128 << 20, middlewares=[control.fault_middleware(world)])
     control.mount(app, world)
     kling.mount(app, world)
-    client = httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}, timeout=20)
+    client = httpx2.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}, timeout=20)
     place = Bench(world, "", client)
 
     async def hook(request: web.Request) -> web.Response:
@@ -125,7 +125,7 @@ async def bench() -> AsyncIterator[Bench]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     place.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     place.hook = place.url + "/hook"
-    client.base_url = httpx.URL(place.url)
+    client.base_url = httpx2.URL(place.url)
     async with client:
         yield place
     await world.close()
@@ -139,7 +139,8 @@ def probe(clip: bytes) -> dict[str, Any]:
     """What a player finds in the file; every frame is decoded."""
     with av.open(io.BytesIO(clip), mode="r") as container:
         video = container.streams.video[0]
-        frames = [shot.to_image() for shot in container.decode(video=0)]
+        decoded = container.decode(video=0)
+        frames = [shot.to_image() for shot in decoded]  # type: ignore[no-untyped-call]  # PyAV leaves it untyped
         return {
             "codec": video.codec_context.name,
             "format": video.codec_context.pix_fmt,
@@ -171,8 +172,8 @@ async def test_a_clip_is_ordered_made_found_and_played(bench: Bench) -> None:
     output = task["outputs"][0]
     assert (output["type"], output["duration"]) == ("video", "5.041")
     assert "watermark_url" not in output
-    async with httpx.AsyncClient() as anybody:
-        clip = await anybody.get(output["url"])
+    async with httpx2.AsyncClient() as anybody:
+        clip = await anybody.get(output["url"], timeout=20)
     assert clip.headers["content-type"] == "video/mp4"
     seen = probe(clip.content)
     assert (seen["codec"], seen["format"], seen["size"], seen["fps"]) == ("h264", "yuv420p", (360, 640), 24)
@@ -364,7 +365,7 @@ async def test_what_the_service_takes_is_taken(bench: Bench, kind: str, model: s
 
 
 async def test_flat_keys_are_passed_over_in_silence(bench: Bench) -> None:
-    """A flat body gets a default five-second clip without an external id, as the real service does (section 2.5)."""
+    """A flat body gets a default five-second clip without an external id (docs/reference/kling.md, section 2.5)."""
     flat = {"prompt": "x", "duration": 10, "resolution": "1080p", "external_task_id": "lost", "mode": "pro"}
     made = (await bench.http.post("/kling/text-to-video/kling-3.0-turbo", json=flat)).json()["data"]
     assert "external_id" not in made
@@ -374,7 +375,7 @@ async def test_flat_keys_are_passed_over_in_silence(bench: Bench) -> None:
 
 async def test_the_key_is_asked_for_before_anything_else(bench: Bench) -> None:
     """No header is 401/1001, a wrong key 401/1002, whatever the body holds."""
-    async with httpx.AsyncClient(base_url=bench.url) as bare:
+    async with httpx2.AsyncClient(base_url=bench.url) as bare:
         empty = await bare.post("/kling/text-to-video/kling-3.0", content=b"{")
         assert (empty.status_code, empty.json()["code"], empty.json()["message"]) == (
             401,
@@ -416,7 +417,7 @@ async def test_any_bytes_get_the_services_own_error(bench: Bench, raw: bytes) ->
         assert (answer.status_code, answer.json()["code"]) == (400, 1200)
 
 
-ODD = (
+ODD: tuple[object, ...] = (
     None,
     True,
     -1,
@@ -548,8 +549,8 @@ async def test_failures_can_be_billed(bench: Bench) -> None:
     assert (await bench.ledger())["units_spent"] == "4"
 
 
-def test_prices_of_the_sheet() -> None:
-    """Tenths of a unit per clip, as section 11 lists them."""
+def test_prices_are_the_listed_ones() -> None:
+    """Tenths of a unit per clip, as docs/reference/kling.md, section 11 lists them."""
     assert MODELS["kling-3.0-turbo"].price("720p", 5, "off") == 40
     assert MODELS["kling-2.6"].price("1080p", 10, "native") == 100
     assert MODELS["kling-2.5-turbo"].price("720p", 5, "off") == 15
@@ -627,7 +628,7 @@ async def test_the_account_page_lags_and_wants_patience(bench: Bench) -> None:
 
 
 def test_the_official_signature_vector() -> None:
-    """The signature of the documentation's own example comes out word for word."""
+    """The signature of the official example (docs/reference/kling.md, section 6) comes out word for word."""
     body = (
         b'{"id":"1234567890","status":"succeeded","message":"","create_time":1781080778802,"update_time":1781080794151}'
     )
@@ -762,7 +763,7 @@ async def test_an_order_lost_before_it_counted(bench: Bench, tag: str) -> None:
 
 @pytest.mark.parametrize("tag", sorted(scenarios.AFTER))
 async def test_an_answer_lost_after_the_order_counted(bench: Bench, tag: str) -> None:
-    """The caller learns nothing of the task, and the look-up by external id finds it, once (section 7)."""
+    """The caller hears nothing of the task, and the external id finds it, once (docs/reference/kling.md, section 7)."""
     await _lost(bench, tag)
     assert len(await bench.by_external("lost")) == 1
     assert (await bench.create("again", external_task_id="lost")).json()["code"] == 1201
@@ -772,7 +773,7 @@ async def _lost(bench: Bench, tag: str) -> None:
     body = {"prompt": f"x #sim:{tag}", "options": {"external_task_id": "lost"}}
     try:
         answer = await bench.http.post("/kling/text-to-video/kling-3.0-turbo", json=body, timeout=0.5)
-    except httpx.TransportError:
+    except httpx2.TransportError:
         return
     try:
         assert answer.status_code >= 500 or not answer.json().get("data")
@@ -819,7 +820,7 @@ async def test_a_download_that_breaks_off(bench: Bench) -> None:
     """The line may die in the middle of the file."""
     made = (await bench.create("x #sim:cut_clip")).json()["data"]["id"]
     url = (await bench.ended(made))["outputs"][0]["url"]
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises(httpx2.TransportError):
         await bench.http.get(url)
 
 

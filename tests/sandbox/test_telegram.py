@@ -462,7 +462,8 @@ async def test_aiogram_runs_against_it(wire: Wire) -> None:
             album = MediaGroupBuilder(caption="two takes")
             for number in range(2):
                 album.add_photo(types.BufferedInputFile(picture(60 + number, 40), f"{number}.png"))
-            await message.answer_media_group(album.build())
+            takes: list[types.MediaUnion] = [*album.build()]
+            await message.answer_media_group(takes)
             await message.answer_document(types.BufferedInputFile(picture(9, 9), "take.png"), caption="original")
 
         polling = asyncio.create_task(dispatcher.start_polling(client, handle_signals=False, polling_timeout=5))

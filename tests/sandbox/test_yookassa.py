@@ -22,7 +22,7 @@ __all__ = ["client", "inbox", "world"]  # fixtures, used by their names
 
 pytestmark = pytest.mark.timeout(60)
 
-RECEIPT = {
+RECEIPT: dict[str, Any] = {
     "customer": {"email": "buyer@example.org"},
     "items": [
         {
@@ -221,7 +221,7 @@ async def test_the_order_of_fields_is_no_other_body(client: Client) -> None:
 
 
 async def test_replay_shows_the_present_or_the_first_answer(client: Client) -> None:
-    """What a replay shows is ambiguous in the docs; the setting `replay` chooses between both readings."""
+    """What a replay shows is open (docs/reference/yookassa.md, section 1); the setting `replay` chooses."""
     for replay, status in (("current", "succeeded"), ("snapshot", "pending")):
         await client.settings(replay=replay)
         payment = (await client.call("POST", "/payments", order(), key=replay))[1]
@@ -245,15 +245,18 @@ async def test_simultaneous_creates_with_one_key_make_one_payment(client: Client
 
 # --- validation ---------------------------------------------------------------------------------------------------
 
+WRONG_AMOUNTS: tuple[object, ...] = (
+    490, 490.0, "490", "490.0", "490.000", "490,00", "-1.00", "+1.00", "1e3", "NaN", "٤٩٠.00", " 1.00",
+    "0.99", "0.00", "350000.01", "9" * 400 + ".00", None, [], True,
+)  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("changes", "parameter"),
     [
         ({"amount": None}, "amount"),
         ({"amount": "490.00"}, "amount"),
-        *(({"amount": rub(value)}, "amount.value") for value in (
-            490, 490.0, "490", "490.0", "490.000", "490,00", "-1.00", "+1.00", "1e3", "NaN", "٤٩٠.00", " 1.00",
-            "0.99", "0.00", "350000.01", "9" * 400 + ".00", None, [], True)),
+        *(({"amount": rub(value)}, "amount.value") for value in WRONG_AMOUNTS),
         ({"amount": {"value": "490.00"}}, "amount.currency"),
         ({"amount": {"value": "490.00", "currency": "USD"}}, "amount.currency"),
         ({"capture": "true"}, "capture"),
@@ -310,7 +313,7 @@ async def test_saved_methods_are_forbidden(client: Client) -> None:
 
 
 def receipt(**changes: Any) -> dict[str, Any]:
-    return {**RECEIPT, "items": [{**RECEIPT["items"][0], **changes}]}  # type: ignore[index, dict-item]
+    return {**RECEIPT, "items": [{**RECEIPT["items"][0], **changes}]}
 
 
 @pytest.mark.parametrize(
@@ -344,7 +347,7 @@ async def test_fiscal_receipt_rules(client: Client, wanted: Any, parameter: str)
 async def test_receipt_travels_with_the_payment(client: Client, world: World) -> None:
     """A right receipt is registered some time after the payment; a partial refund needs one of its own."""
     await client.settings(fiscalization=True)
-    items = [{**RECEIPT["items"][0], "quantity": "2.000", "amount": rub("245.00"), "vat_code": 11}]  # type: ignore[index, dict-item]
+    items = [{**RECEIPT["items"][0], "quantity": "2.000", "amount": rub("245.00"), "vat_code": 11}]
     payment = await client.paid(receipt={**RECEIPT, "items": items})
     assert payment["receipt_registration"] == "pending"
     world.clock.advance(61)
@@ -379,8 +382,10 @@ async def test_a_shop_without_fiscalization_registers_no_receipt(client: Client)
 # --- reading and lists --------------------------------------------------------------------------------------------
 
 
-async def test_a_succeeded_payment_is_the_sheets_example(client: Client) -> None:
-    """Fee and VAT leave 473.26 of 490.00; card, authorization and times are shown; the confirmation is gone."""
+async def test_a_succeeded_payment_is_the_example_of_the_reference(client: Client) -> None:
+    """Fee and VAT leave 473.26 of 490.00; card, authorization and times are shown; the confirmation is gone.
+
+    The example: docs/reference/yookassa.md, section 3."""
     payment = await client.create()
     paid = await client.control(f"/yookassa/payments/{payment['id']}/pay", {"card": SECURE_CARD})
     assert paid["income_amount"] == {"value": "473.26", "currency": "RUB"}
@@ -400,7 +405,8 @@ async def test_metadata_that_nobody_sent_is_not_shown(client: Client) -> None:
 
 
 async def test_unknown_ids_are_404_or_400(client: Client) -> None:
-    """An unknown id is 404, or 400 with the text seen in practice: the setting `unknown_id_status` chooses."""
+    """An unknown id is 404, or 400 with the text that was seen (docs/reference/yookassa.md, section 4): the setting
+    `unknown_id_status` chooses."""
     assert (await client.call("GET", "/payments/nope"))[1]["code"] == "not_found"
     await client.settings(unknown_id_status=400)
     status, error = await client.call("GET", "/payments/nope")

@@ -18,9 +18,7 @@ from database import jobs as job_rows
 from database.models import CallOutcome, Job, JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
-from services.common.i18n import Texts
 from services.jobs import message_of
-from services.payments.topups import Payments
 from services.queue import Queue
 from tests.support.job_env import JobEnv, until
 from workers import image_worker, video_worker
@@ -33,7 +31,7 @@ DAY_MS = 24 * 3600 * 1000
 
 @pytest_asyncio.fixture
 async def sweeper(job_env: JobEnv) -> AsyncIterator[Sweeper]:
-    yield Sweeper(job_env.ctx, job_env.queue, Payments(job_env.db, None, Texts()))
+    yield Sweeper(job_env.ctx, job_env.queue)
 
 
 async def change(job_env: JobEnv, statement: str, **values: object) -> None:
@@ -167,7 +165,8 @@ async def test_a_task_whose_id_can_not_be_asked_for_does_not_stop_the_watcher(jo
 
 
 async def test_a_look_at_too_many_is_halved(job_env: JobEnv) -> None:
-    """How many ids one look may carry is not documented: a batch that is refused for its length is asked in parts."""
+    """How many ids one question may carry is not known (docs/reference/kling.md, section 3): a batch that is refused
+    for its length is asked in parts."""
     await job_env.give(1, 1000)
     clips = [await job_env.order(type=JobType.VIDEO, prompt="a fox #sim:late_moderation") for _ in range(5)]
     for clip in clips:

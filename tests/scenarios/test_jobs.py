@@ -1,6 +1,6 @@
 """What has gone wrong with orders in shops of this kind, each told as a story that must end well here.
 
-The whole list, with the tests of other files, is the table of scenarios in docs/testing.md.
+The whole list, with the tests of other files, is docs/specification.md.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from database import outbox
 from database.models import Job, JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
-from services.common.i18n import Texts
-from services.payments.topups import Payments
 from tests.scenarios.test_kills import SHOP, STEP, change, environment, later
 from tests.support.bot_env import ANYA, open_bot_env, picture
 from tests.support.database_fixture import assert_books, program
@@ -161,7 +159,7 @@ async def test_an_order_whose_shop_was_shut_down_for_good_is_paid_back_when_it_o
         await asyncio.to_thread(process.wait, 20)
     assert (await job_env.job(job.id)).is_open
     await change(job_env, "UPDATE reservations SET hold_until = 1")
-    await Sweeper(job_env.ctx, job_env.queue, Payments(job_env.db, None, Texts())).release_overdue_holds()
+    await Sweeper(job_env.ctx, job_env.queue).release_overdue_holds()
     assert (await job_env.job(job.id)).error_code == "hold_timeout"
     assert await job_env.entries() == REFUNDED
 
@@ -184,7 +182,7 @@ async def test_a_result_that_telegram_never_takes_is_paid_back_when_it_expires(j
     (item,) = await job_env.db.write(outbox.claim)
     await job_env.db.write(outbox.give_up, item.id, "Forbidden: bot was blocked by the user")
     await change(job_env, "UPDATE assets SET expires_at = 1")
-    sweeper = Sweeper(job_env.ctx, job_env.queue, Payments(job_env.db, None, Texts()))
+    sweeper = Sweeper(job_env.ctx, job_env.queue)
     await sweeper.delete_expired_assets()
     await sweeper.delete_expired_assets()
     assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
@@ -210,7 +208,7 @@ async def test_failures_on_the_way_are_paid_back_only_when_the_last_word_is_a_fa
         assert await job_env.entries() == BOUGHT
         return
     await change(job_env, "UPDATE reservations SET hold_until = 1")
-    sweeper = Sweeper(job_env.ctx, job_env.queue, Payments(job_env.db, None, Texts()))
+    sweeper = Sweeper(job_env.ctx, job_env.queue)
     await asyncio.gather(sweeper.release_overdue_holds(), image_worker.run(job.id))
     assert await job_env.entries() == REFUNDED
 

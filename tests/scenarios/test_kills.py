@@ -32,16 +32,18 @@ from services.queue import Queue
 from services.settings import load_settings
 from services.job_context import JobContext
 from workers.runtime import install
-from scheduler.sweeper import Sweeper
+from scheduler.scheduler import Scheduler
+from scheduler.tasks import job_tasks, topup_tasks
 
 async def main():
-    here = JobContext.open(load_settings())
-    install(here)
+    ctx = JobContext.open(load_settings())
+    install(ctx)
     queue, stop = Queue(None), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await Sweeper(here, queue, Payments(here.db, None, Texts())).run(stop)
+    tasks = [*job_tasks(ctx, queue), *topup_tasks(Payments(ctx.db, None, Texts()))]
+    await Scheduler(ctx.db, tasks).run(stop)
     await queue.close(0.2)
-    await here.close()
+    await ctx.close()
 
 asyncio.run(main())
 """

@@ -1,6 +1,6 @@
 """What has gone wrong with money in shops of this kind, each told as a story that must end well here.
 
-The whole list, with the tests of other files, is the table of scenarios in docs/testing.md.
+The whole list, with the tests of other files, is docs/specification.md.
 """
 
 from __future__ import annotations

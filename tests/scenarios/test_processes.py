@@ -1,6 +1,6 @@
 """What befalls whole processes that share one file: stopped, locked out, refused by the disk, of another version.
 
-The whole list, with the tests of other files, is the table of scenarios in docs/testing.md.
+The whole list, with the tests of other files, is docs/specification.md.
 """
 
 from __future__ import annotations

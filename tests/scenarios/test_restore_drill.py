@@ -66,7 +66,7 @@ async def test_the_shop_comes_back_from_a_copy_with_every_kopeck(process_env: Pr
     payment = (await process_env.db.read(payment_rows.of_user, ANYA))[-1]
     await admin.say(f"/refund_payment {payment.id} 200")
     await admin.press("Вернуть")
-    await admin.sees("Вернули 200")
+    await admin.sees("Возвращено 200")
     before = [await process_env.db.get_balance(person) for person in (ANYA, BOB)]
     assert before == [40_000, 80_000]
     entries = {person: await process_env.entries(person) for person in (ANYA, BOB)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
@@ -13,18 +12,16 @@ from database import flags as flag_rows
 from database import jobs as job_rows
 from database import outbox
 from database.models import JobStatus, JobStep, JobType, Tx
-from scheduler.sweeper import LEASE, Sweeper
-from services.common.i18n import Texts
+from scheduler.sweeper import Sweeper
 from services.jobs import message_of
-from services.payments.topups import Payments
 from tests.support.database_fixture import assert_books
-from tests.support.job_env import HandQueue, JobEnv, until
+from tests.support.job_env import JobEnv
 from workers import image_worker
 
 
 @pytest_asyncio.fixture
 async def sweeper(job_env: JobEnv) -> AsyncIterator[Sweeper]:
-    yield Sweeper(job_env.ctx, job_env.queue, Payments(job_env.db, None, Texts()))
+    yield Sweeper(job_env.ctx, job_env.queue)
 
 
 async def make_due(job_env: JobEnv, job_id: str) -> None:
@@ -101,33 +98,6 @@ async def test_a_clip_in_flight_is_left_to_the_watcher(job_env: JobEnv, sweeper:
     await make_due(job_env, job.id)
     await sweeper.resend_lost_steps()
     assert job_env.queue.sent == []
-
-
-async def test_of_two_sweepers_one_leads_and_the_other_takes_over(job_env: JobEnv) -> None:
-    """Leadership is a lease: held by one, free at once when that one stops."""
-    stops = [asyncio.Event(), asyncio.Event()]
-    queue = HandQueue()
-    both = [Sweeper(job_env.ctx, queue, Payments(job_env.db, None, Texts())) for _ in stops]
-    tasks = [asyncio.create_task(one.run(stop)) for one, stop in zip(both, stops, strict=True)]
-
-    async def holder() -> str | None:
-        def read(tx: Tx) -> str | None:
-            return tx.execute(text("SELECT holder FROM leases WHERE name = :name"), {"name": LEASE}).scalar()
-
-        return await job_env.db.read(read)
-
-    first = await until(holder)
-    index = next(i for i, one in enumerate(both) if one._holder == first)
-    stops[index].set()
-    await tasks[index]
-
-    async def other_leads() -> bool:
-        return await holder() == both[1 - index]._holder
-
-    await until(other_leads)
-    stops[1 - index].set()
-    await tasks[1 - index]
-    assert await holder() is None
 
 
 async def test_a_lease_is_not_taken_from_who_holds_it(job_env: JobEnv) -> None:

@@ -16,13 +16,14 @@ from database import outbox
 from database.audit import schedule as audits
 from database.audit import seals
 from database.models import Database, OutboxItem
-from handlers import ChatMessages, Storefront
+from handlers.views.messages import ChatMessages
 from services.catalogue import shipped_catalogue
 from services.common.i18n import LANGUAGES, Texts
 from services.jobs import quote
 from services.ops.auditor import Auditor, apart
 from services.ops.metrics import Metrics
 from services.queue import Queue
+from services.storefront import Storefront
 from tests.database.test_seals import intruder
 from tests.support.database_fixture import HOUR, Clock, program
 
@@ -211,7 +212,7 @@ async def test_a_sound_report_reads_well(
     clock.forward(DAY)
     await auditor.daily()
     empty, later = (await reports(empty_db))[0], (await reports(empty_db))[-1]
-    for language, well, sum_ in (("ru", "Книги сходятся", "1 234 ₽"), ("en", "The books balance", "1,234")):
+    for language, well, sum_ in (("ru", "Учёт сходится", "1 234 ₽"), ("en", "The books balance", "1,234")):
         for item in (empty, later):
             screen = renderer.note(language, item, 0, None)
             assert screen is not None

@@ -107,7 +107,7 @@ async def test_metrics_tell_room_and_log(empty_db: Database) -> None:
 async def test_the_bot_looks_by_itself(bot_env: BotEnv) -> None:
     """The leader's duty is connected, and what it says reaches the administrators."""
     bot_env.shop.disk._measure = lambda _: Room(1, 99, 0)
-    (periodic,) = [periodic for periodic in bot_env.shop.sweeper._tasks if periodic.name == "disk"]
+    (periodic,) = [periodic for periodic in bot_env.shop.scheduler.tasks if periodic.name == "disk"]
     periodic.due = 0
 
     async def told() -> bool:

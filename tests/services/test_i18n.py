@@ -124,7 +124,7 @@ def test_plurals(texts: Texts, count: float, russian: str, english: str) -> None
         ("count-seconds", "1 секунда, 2 секунды, 5 секунд"),
         ("count-minutes", "1 минута, 2 минуты, 5 минут"),
         ("count-days", "1 день, 2 дня, 5 дней"),
-        ("count-clips", "1 видео, 2 видео, 5 видео"),
+        ("count-clips", "1 клип, 2 клипа, 5 клипов"),
     ],
 )
 def test_each_noun_has_its_forms(texts: Texts, key: str, forms: str) -> None:

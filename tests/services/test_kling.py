@@ -110,7 +110,7 @@ async def test_every_model_of_the_shelf_films(kling: Kling, world: World, model:
 
 @pytest.mark.parametrize("model", ["k30t", "k30", "k26", "k25t"])
 async def test_a_photo_comes_to_life_without_words(kling: Kling, model: str) -> None:
-    """Most models want a prompt beside the photo (section 2.2): when the person gave none, it is ours."""
+    """Most models want a prompt beside the photo (docs/reference/kling.md, section 2.2): without one, ours is sent."""
     task = await kling.submit(order("", model=model, photo=photo()))
     assert task.status is TaskStatus.SUBMITTED
 
@@ -246,7 +246,8 @@ async def test_a_used_external_id_is_a_duplicate(kling: Kling) -> None:
     ],
 )
 async def test_a_taken_id_is_understood_in_any_words(status: int, code: int, message: str) -> None:
-    """How the refusal of a used id reads is not documented: every likely form leads to a search, not to a refund."""
+    """How the refusal of a used id reads is not known (docs/reference/kling.md, section 7): every likely form leads to
+    a search, not to a refund."""
     refused = reply(status, {"code": code, "message": message})
     error = await against(refused, use=lambda kling: failed(kling.submit(order())))
     assert (error.code, error.failure) == (ErrorCode.DUPLICATE_TASK, U)

@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 
-import httpx
+import httpx2
 import pytest
 import requests
 from aiogram import Bot
@@ -89,14 +89,14 @@ async def talk_to_everybody(base: str) -> None:
             log.exception("download of %s", f"{base}/file/bot{TOKEN}/photos/1.jpg")
     basic = base64.b64encode(f"100500:{SHOP_KEY}".encode()).decode()
     headers = {"x-goog-api-key": GEMINI_KEY, "Authorization": f"Basic {basic}"}
-    async with httpx.AsyncClient(headers=headers) as client:
+    async with httpx2.AsyncClient(headers=headers) as client:
         answer = await client.post(f"{base}/v1beta/models/x:generateContent?key=hunter2-in-query", json={})
         log.info("answer %s to %r with %s", answer.text, answer.request, answer.request.headers)
         log.debug("raw headers %s", answer.request.headers.raw)
         try:
             answer.raise_for_status()
-        except httpx.HTTPStatusError:
-            log.exception("httpx said")
+        except httpx2.HTTPStatusError:
+            log.exception("httpx2 said")
     async with ClientSession(headers={"Authorization": "Bearer kling-hunter2-key"}) as aio:
         async with aio.get(f"{base}/bot{TOKEN}/getUpdates") as reply:
             log.info("aiohttp said %r %s", reply, reply.request_info)
@@ -144,7 +144,7 @@ async def test_no_line_holds_a_secret(
     await talk_to_everybody(str(outside.make_url("")).rstrip("/"))
     written = stream.getvalue()
     assert len(written.splitlines()) > 40, "the libraries did write"
-    for logger in ("httpx", "httpcore", "urllib3", "product"):
+    for logger in ("httpx2", "httpcore2", "urllib3", "product"):
         assert logger in written
     leaks = [line for line in (written + "".join(capsys.readouterr())).splitlines() if "hunter2" in line]
     assert leaks == []
@@ -230,7 +230,7 @@ async def test_context_belongs_to_one_task(set_up: SetUp) -> None:
 def test_libraries_are_quiet_unless_asked(level: str, loud: bool, set_up: SetUp) -> None:
     """A line for each HTTP request or update is written at DEBUG only; warnings always are."""
     stream = set_up(level)
-    for name in ("httpx", "aiogram.event"):
+    for name in ("httpx2", "aiogram.event"):
         logging.getLogger(name).info("request of %s", name)
         logging.getLogger(name).warning("trouble of %s", name)
     assert stream.getvalue().count("trouble of") == 2

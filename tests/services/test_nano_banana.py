@@ -141,7 +141,7 @@ async def test_the_last_draft_is_the_picture() -> None:
 
 
 async def test_cost_is_counted_by_tokens() -> None:
-    """Prompt, picture, words and thinking each have their own price (section 9)."""
+    """Prompt, picture, words and thinking each have their own price (docs/reference/gemini.md, section 9)."""
     usage = {
         "promptTokenCount": 271,
         "candidatesTokenCount": 1232,
@@ -336,8 +336,8 @@ async def test_a_refusal_s_own_cost_is_told() -> None:
     ],
 )
 async def test_a_lost_answer_may_have_cost_a_picture(lost: Reply, cost: int) -> None:
-    """What was drawn and lost on the way is most likely billed (section 7): its price is booked, or the day's limit
-    and the margin would know nothing of it."""
+    """What was drawn and lost on the way is most likely billed (docs/reference/gemini.md, section 7): its price is
+    booked, or the day's limit and the margin would know nothing of it."""
     assert (await failure_of(lost)).cost_micro_usd == cost
 
 

@@ -158,7 +158,7 @@ async def test_a_result_too_large_for_telegram(bot_env: BotEnv) -> None:
     asset = await bot_env.db.read(asset_rows.result_of, job.id)
     assert asset is not None
     await bot_env.db.write(job_rows.asset_deleted, asset.id)
-    await anya.sees("результат не удалось вам передать")
+    await anya.sees("Результат не удалось вам передать")
     assert await bot_env.db.get_balance(ANYA) == 20_000
 
 
@@ -254,7 +254,7 @@ async def test_the_last_word_is_sent_anew_when_the_card_is_gone(bot_env: BotEnv)
     telegram.chat(telegram.bot(900), ANYA).messages.pop(card["message_id"])
     end = await anya.sees("Не получилось")
     assert end["message_id"] > card["message_id"]
-    assert f"Вернули 12{NBSP}₽" in words_of(end)
+    assert f"Деньги вернулись на баланс: 12{NBSP}₽" in words_of(end)
 
 
 async def test_messages_of_a_chat_keep_their_order(bot_env: BotEnv) -> None:

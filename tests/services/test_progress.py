@@ -15,13 +15,14 @@ from database import jobs as job_rows
 from database import users as user_rows
 from database.models import Database, JobStep, JobType
 from database.rows import Job
-from handlers import ChatMessages, Storefront
+from handlers.views.messages import ChatMessages
 from services.catalogue import shipped_catalogue
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.jobs import quote
 from services.messaging.progress import LiveMessages, watched_jobs
 from services.messaging.telegram import Pace, make_bot
+from services.storefront import Storefront
 from tests.support.bot_env import ANYA
 from tests.support.database_fixture import Clock, plan_of
 from tests.support.sandbox_fixture import Sandbox
@@ -89,7 +90,7 @@ async def test_stages_one_after_the_other(stage: Stage) -> None:
     assert await stage.after(60) == []
     claimed = await stage.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
     assert claimed is not None
-    assert await stage.after(3) == ["📤 <b>Передаю в съёмку…</b>"]
+    assert await stage.after(3) == ["📤 <b>Передаю клип в работу…</b>"]
     await stage.db.write(job_rows.submitted, job.id, claimed.attempt, external_id="x", poll_in_ms=5000)
     assert await stage.after(9) == ["🎬 <b>Снимаю клип…</b> Прошло 10 с, обычно 1–4 минуты."]
     assert await stage.after(3) == []
@@ -111,12 +112,12 @@ async def test_a_slow_handing_over_is_told_of(stage: Stage) -> None:
     """A provider that does not answer a submit: the person reads how long it has been and what is done about it."""
     job = await stage.order(JobType.VIDEO)
     await stage.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
-    assert await stage.after(3) == ["📤 <b>Передаю в съёмку…</b>"]
+    assert await stage.after(3) == ["📤 <b>Передаю клип в работу…</b>"]
     assert await stage.after(6) == []
     waiting = "жду ответа; если его не будет, попробую ещё раз."
-    assert await stage.after(3) == [f"📤 <b>Передаю в съёмку…</b> Прошло 10 с: {waiting}"]
+    assert await stage.after(3) == [f"📤 <b>Передаю клип в работу…</b> Прошло 10 с: {waiting}"]
     assert await stage.after(3) == []
-    assert await stage.after(30) == [f"📤 <b>Передаю в съёмку…</b> Прошло 40 с: {waiting}"]
+    assert await stage.after(30) == [f"📤 <b>Передаю клип в работу…</b> Прошло 40 с: {waiting}"]
 
 
 async def test_a_slow_picture_is_told_of(stage: Stage) -> None:
@@ -129,7 +130,7 @@ async def test_a_slow_picture_is_told_of(stage: Stage) -> None:
     assert await stage.after(3) == []
     assert await stage.after(60) == ["🎨 <b>Рисую…</b> Прошло 1 мин 40 с: дольше обычного, но работа идёт."]
     await stage.db.write(user_rows.choose_language, ANYA, "en")
-    assert await stage.after(3) == ["🎨 <b>Drawing…</b> 1 min 40 s so far: longer than usual, still at it."]
+    assert await stage.after(3) == ["🎨 <b>Drawing…</b> 1 min 40 s so far. Longer than usual, but still in progress."]
 
 
 async def test_never_more_often_than_every_three_seconds(stage: Stage) -> None:

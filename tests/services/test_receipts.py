@@ -346,7 +346,7 @@ async def _asked_once(bot_env: BotEnv) -> None:
     await anya.say("new@example.org")
     await anya.sees("Чеки будут приходить на new@example.org", new=True)
     await anya.say("/email off")
-    await anya.sees("Адрес забыли", new=True)
+    await anya.sees("Адрес удалён", new=True)
     person = await bot_env.db.read(user_rows.get, ANYA)
     assert person is not None
     assert person.email is None

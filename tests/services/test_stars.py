@@ -163,7 +163,7 @@ async def test_card_payments_that_were_begun_are_finished_while_cards_are_hidden
         await bot_env.shop.payments.on_payment_event(str(order.provider_payment_id))  # as a notification says
         await anya.sees("Зачислено 500")
         await admin.say("/refund_payment order-500")
-        await admin.sees("Вернули 500", new=True)
+        await admin.sees("Возвращено 500", new=True)
         canceled = await bot_env.db.write(payment_rows.cancel, "order-300", "expired_on_confirmation")
         assert canceled
         told = await anya.sees("300")
@@ -253,7 +253,7 @@ async def test_an_admin_returns_stars_whole(starry: BotEnv) -> None:
     await admin.say(f"/refund_payment {payment.id} 50")
     await admin.sees("столько вернуть нельзя", new=True)
     await admin.say(f"/refund_payment {payment.id}")
-    await admin.sees("Вернули 100", new=True)
+    await admin.sees("Возвращено 100", new=True)
     await anya.sees("Платёж вернулся")
     after = await starry.db.read(payment_rows.get, payment.id)
     assert after is not None
@@ -270,7 +270,7 @@ async def test_an_admin_returns_a_second_charge_whose_id_is_long(starry: BotEnv)
     second, _ = await starry.db.write(payment_rows.paid_in_stars, first.id, user_id=ANYA, charge_id=charge, stars=90)
     starry.sandbox.fault("telegram", "refundStarPayment", times=1, status=200, body={"ok": True, "result": True})
     await admin.say(f"/refund_payment {second.id}")
-    await admin.sees("Вернули 100", new=True)
+    await admin.sees("Возвращено 100", new=True)
     after = await starry.db.read(payment_rows.get, second.id)
     assert after is not None
     assert after.status is PaymentStatus.REFUNDED
@@ -374,7 +374,7 @@ async def test_a_question_reaches_the_owner(starry: BotEnv) -> None:
     await anya.say("/paysupport")
     await anya.sees("Вопрос об оплате?", new=True)
     await anya.say("/paysupport где мои <b>деньги</b>?")
-    await anya.sees("Передали владельцу", new=True)
+    await anya.sees("Вопрос передан администратору", new=True)
     await admin.sees("где мои <b>деньги</b>?")
     await anya.say("/terms")
     await anya.sees("Условия", new=True)

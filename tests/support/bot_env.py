@@ -15,7 +15,7 @@ import aiohttp
 import pytest_asyncio
 from PIL import Image
 
-from app.bot import Shop
+from app.bot import BotApp
 from database.models import Database
 from services.messaging.telegram import Pace
 from tests.support.database_fixture import assert_books
@@ -239,7 +239,7 @@ class Person:
 class BotEnv:
     """A running bot and its sandbox."""
 
-    shop: Shop
+    shop: BotApp
     sandbox: Sandbox
     counter: int = 0
 
@@ -276,7 +276,7 @@ async def open_bot_env(sandbox: Sandbox, folder: Path, **settings: str) -> Async
     """The bot as `main.py` runs it, in this process; its books must hold when it has stopped."""
     async with contextlib.AsyncExitStack() as stack:
         usual = {"HTTP_PORT": "0", "RATE_LIMIT_PER_MINUTE": "1000"}
-        shop = Shop(sandbox.settings(folder, **{**usual, **settings}), stack)
+        shop = BotApp(sandbox.settings(folder, **{**usual, **settings}), stack)
         lay_out(shop.db.path)
         await shop.open()
         # The sandbox's clock runs 200 times as fast as ours, and so may the bot.

@@ -1,7 +1,7 @@
 """YooKassa through its official SDK, made safe: time limits, exact bodies, exact money, one typed error.
 
 The SDK's own client waits without end, repeats by itself, hides network faults as AttributeError, rewrites request
-bodies and prints the Authorization header into its logger (yookassa sheet, section 12). `_Client` keeps its
+bodies and prints the Authorization header into its logger (docs/reference/yookassa.md, section 12). `_Client` keeps its
 credentials, headers and endpoint and replaces the sending; the SDK's models are left aside, since a body that is
 repeated under one idempotence key must not depend on the SDK's version.
 """
@@ -112,7 +112,10 @@ class YooKassaGateway:
     """
 
     def __init__(self, shop_id: str, secret_key: str, api_url: str, *, timeout: tuple[float, float] = (5, 35)) -> None:
-        """`timeout` is seconds to connect and seconds to wait for data; YooKassa itself answers within 30 s."""
+        """`timeout` is seconds to connect and seconds to wait for data; YooKassa answers within 30 s.
+
+        The 30 s: docs/reference/yookassa.md, section 1.
+        """
         self._client = _Client(shop_id, secret_key, api_url.rstrip("/"), timeout)
         # Waiting for a free thread counts too: a caller never waits longer than two calls may take.
         self._limit = 2 * sum(timeout) + 1
@@ -132,7 +135,7 @@ class YooKassaGateway:
         return await self._act("/refunds", body, idempotency_key, read_refund)
 
     async def get_refund(self, refund_id: str) -> GatewayRefund:
-        """The refund as it is now; no notification tells of a refund that was canceled."""
+        """The refund as it is now; no notification tells of a canceled one (docs/reference/yookassa.md, section 7)."""
         return await self._look("/refunds", refund_id, read_refund)
 
     def list_payments(self, **filters: str) -> AsyncIterator[GatewayPayment]:
@@ -165,7 +168,8 @@ class YooKassaGateway:
             return _read(read, await self._call("GET", f"{path}/{object_id}"))
         except YooKassaError as error:
             if error.kind is ErrorKind.INVALID and error.status == 400:
-                # The id is all that can be wrong here: the other way to say "unknown" (yookassa sheet, section 4).
+                # The id is all that can be wrong here: the other way to say "unknown"
+                # (docs/reference/yookassa.md, section 4).
                 raise YooKassaError(
                     ErrorKind.NOT_FOUND, error.reason, status=400, code=error.code, error_id=error.error_id
                 ) from None
@@ -297,7 +301,7 @@ _KINDS = {
 
 
 def _raise_for(status: int, answer: Mapping[str, Any] | None, *, secret: str) -> NoReturn:
-    """Turn an answer that is no success into the error it means (yookassa sheet, section 8).
+    """Turn an answer that is no success into the error it means (docs/reference/yookassa.md, section 8).
 
     A page that is not JSON comes from something between us and YooKassa, so its status says nothing of the outcome.
     """
@@ -350,6 +354,6 @@ def gateway_of(settings: Settings) -> YooKassaGateway | None:
 
 
 def expects_test_payments(settings: Settings) -> bool | None:
-    """Whether payments must be test ones: the secret key's own prefix tells (yookassa sheet, section 1)."""
+    """Whether payments must be test ones: the secret key's own prefix tells (docs/reference/yookassa.md, section 1)."""
     key = settings.yookassa_secret_key.get_secret_value() if settings.yookassa_secret_key else ""
     return {"test_": True, "live_": False}.get(key[:5])

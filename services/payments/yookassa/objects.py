@@ -18,7 +18,7 @@ ODD = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What the `read_…` functions raise for an object that lacks what money depends on."""
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""An object of YooKassa's: opaque, but of no other letters than these (yookassa sheet, section 1)."""
+"""An object of YooKassa's: opaque, but of no other letters than these (docs/reference/yookassa.md, section 1)."""
 
 _MONEY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
 T = TypeVar("T")
@@ -73,7 +73,7 @@ class ShopInfo:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a 54-FZ receipt needs beside the payment's own sum and description (yookassa sheet, section 6)."""
+    """What a 54-FZ receipt needs beside the payment's sum and description (docs/reference/yookassa.md, section 6)."""
 
     email: str = field(repr=False)
     vat_code: int

@@ -22,7 +22,7 @@ async def use_every_command(env: ScenarioEnv) -> None:
         f"/ban {ANYA}": "закрыт",
         f"/unban {ANYA}": "открыт",
         "/maintenance on": "на паузе",
-        "/maintenance off": "Снова",
+        "/maintenance off": "снова принимаются",
         "/stats": "Магазин",
         f"/user {ANYA}": "Баланс",
         f"/job {job}": "списано",

@@ -42,7 +42,7 @@ async def buy_pack(env: ScenarioEnv) -> str:
 async def pay_in_stars(env: ScenarioEnv) -> None:
     await buy_pack(env)
     await env.admin.say("/reconcile")
-    await env.admin.sees("Сверили", new=True)
+    await env.admin.sees("Сверено", new=True)
 
 
 async def invoice_never_paid(env: ScenarioEnv) -> None:

@@ -61,7 +61,7 @@ async def by_reconciliation(env: ScenarioEnv) -> None:
     theirs, _ = await open_topup(env)
     await pay(env, theirs)
     await env.admin.say("/reconcile")
-    await env.admin.sees("Сверили", new=True)
+    await env.admin.sees("Сверено", new=True)
     await until_credited(env)
 
 

@@ -17,8 +17,8 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
 
 import handlers
-from app.bot import Shop
-from scheduler import sweeper
+from app.bot import BotApp
+from scheduler import scheduler
 from services.catalogue import SHIPPED, Catalogue, load_catalogue
 from services.common.i18n import Texts
 from services.job_context import JobContext
@@ -62,15 +62,20 @@ def _texts() -> Texts:
     return Texts()
 
 
-INTERVALS = ((notifier, "POLL_SECONDS"), (sweeper, "TICK_SECONDS"), (progress, "ROUND_SECONDS"), (sweeper, "LEASE_MS"))
+INTERVALS = (
+    (notifier, "POLL_SECONDS"),
+    (scheduler, "TICK_SECONDS"),
+    (progress, "ROUND_SECONDS"),
+    (scheduler, "LEASE_MS"),
+)
 
 
 def slow_down_loops(factor: float) -> None:
     """Loops that ask the database several times a second ask rarely: hours must pass in a moment."""
     override(notifier, "POLL_SECONDS", 2 * factor)
-    override(sweeper, "TICK_SECONDS", 3 * factor)
+    override(scheduler, "TICK_SECONDS", 3 * factor)
     override(progress, "ROUND_SECONDS", 7 * factor)
-    override(sweeper, "LEASE_MS", int(10_000 * factor))
+    override(scheduler, "LEASE_MS", int(10_000 * factor))
 
 
 @contextlib.contextmanager
@@ -104,7 +109,7 @@ def _on_large_disk(path: Path) -> Room:
     return replace(measure(path), free=1, used=0)
 
 
-class SimBot(Shop):
+class SimBot(BotApp):
     """A bot process. Everything but its connections to the outside is the product's."""
 
     def __init__(
@@ -115,8 +120,8 @@ class SimBot(Shop):
         self._deployment = deployment
         self._process = process
         self.stop = asyncio.Event()
-        self.runtime = deployment.job_context(process)
-        self.db = self.runtime.db
+        self.ctx = deployment.job_context(process)
+        self.db = self.ctx.db
         session = deployment.telegram.session()
         self.bot = make_bot(settings, pace=Pace(per_second=200, chat_per_second=20, chat_burst=50), session=session)
         self.queue = SimQueue(deployment.redis)
@@ -130,7 +135,7 @@ class SimBot(Shop):
             await super().open()
         self._deployment.routers[self._process] = self.updates._dispatcher.sub_routers
         self.disk._measure = _on_large_disk
-        tasks = self.sweeper._tasks
+        tasks = self.scheduler.tasks
         tasks[:] = [periodic for periodic in tasks if periodic.name not in ("backups", "audit")]
 
     @contextlib.asynccontextmanager

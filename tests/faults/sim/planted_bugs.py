@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-import httpx
+import httpx2
 
 from database import jobs as job_rows
 from database import outbox
@@ -115,7 +115,7 @@ def _every_other_image_is_lost(patch: Patch) -> None:
     def lost(self: SimGemini, request: Any, content: bytes) -> Any:
         answer = serve(self, request, content)
         if self.world.chance.random() < 0.5:
-            raise httpx.RemoteProtocolError("the answer was cut off")
+            raise httpx2.RemoteProtocolError("the answer was cut off")
         return answer
 
     patch(SimGemini, "serve", lost)
@@ -139,7 +139,7 @@ def _answers_to_submits_are_lost(patch: Patch) -> None:
     def lost(self: SimKling, body: dict[str, Any]) -> Any:
         answer = submit(self, body)
         if self.world.chance.random() < 0.7:
-            raise httpx.RemoteProtocolError("the answer was cut off")
+            raise httpx2.RemoteProtocolError("the answer was cut off")
         return answer
 
     patch(SimKling, "_submit", lost)

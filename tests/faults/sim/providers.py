@@ -11,7 +11,7 @@ from collections import Counter
 from functools import cache
 from typing import Any
 
-import httpx
+import httpx2
 from PIL import Image
 
 from sandbox.art.film import render
@@ -35,7 +35,7 @@ def mp4() -> bytes:
     return render("a paper boat", (64, 64), 1, random.Random(1))
 
 
-class SimTransport(httpx.AsyncBaseTransport):
+class SimTransport(httpx2.AsyncBaseTransport):
     """The connection to one provider; `serve` has the effect and gives the answer."""
 
     def __init__(self, world: World, name: str, serve: Any) -> None:
@@ -43,32 +43,33 @@ class SimTransport(httpx.AsyncBaseTransport):
         self._name = name
         self._serve = serve
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         world = self._world
         content = await request.aread()
         await world.step(self._name)
         if world.fails(world.chances.provider / 6):
-            raise httpx.ConnectError("refused")
+            raise httpx2.ConnectError("refused")
         trace = request.extensions.get("trace")
         if trace is not None:
             await trace("http11.send_request_headers.started", {"request": _Sent(request.method.encode())})
         if world.fails(world.chances.provider / 6):
-            raise httpx.ReadError("reset before anything was done")
+            raise httpx2.ReadError("reset before anything was done")
         status, headers, body, seconds = self._serve(request, content)
         await asyncio.sleep(seconds)
         await world.step(f"{self._name} done")
         match world.chance.randrange(6) if world.fails(world.chances.provider / 4) else -1:
             case 0:
-                raise httpx.RemoteProtocolError("the answer was cut off")
+                raise httpx2.RemoteProtocolError("the answer was cut off")
             case 1:
                 body = body[: len(body) // 2]
             case 2:
-                raise httpx.ReadTimeout("nothing came")
-            case 3 if self._name == "kling":  # before Gemini a 502 means mostly that nothing was done (its sheet, 5)
+                raise httpx2.ReadTimeout("nothing came")
+            # Before Gemini a 502 means mostly that nothing was done (docs/reference/gemini.md, section 6).
+            case 3 if self._name == "kling":
                 status, body = 502, b"<html>Bad gateway</html>"
             case 4:
                 await asyncio.sleep(400)  # beyond every deadline
-        return httpx.Response(status, headers=headers, content=body, request=request)
+        return httpx2.Response(status, headers=headers, content=body, request=request)
 
 
 class _Sent:
@@ -83,7 +84,7 @@ class SimGemini:
         self.world = world
         self.made: Counter[str] = Counter()
 
-    def serve(self, request: httpx.Request, content: bytes) -> tuple[int, Json, bytes, float]:
+    def serve(self, request: httpx2.Request, content: bytes) -> tuple[int, Json, bytes, float]:
         chance, most = self.world.chance, self.world.chances.provider
         seconds = chance.choice((0.5, 4.0, 20.0))
         body = json.loads(content) if content else {}
@@ -132,7 +133,7 @@ class SimKling:
         self.tasks: dict[str, Json] = {}
         self.submitted: Counter[str] = Counter()  # external id → tasks that would be billed
 
-    def serve(self, request: httpx.Request, content: bytes) -> tuple[int, Json, bytes, float]:
+    def serve(self, request: httpx2.Request, content: bytes) -> tuple[int, Json, bytes, float]:
         if request.url.host == "clips.sim":
             return self._video()
         seconds = self.world.chance.choice((0.1, 1.0, 6.0))
@@ -209,4 +210,4 @@ def connect(providers: Providers, world: World, gemini: SimGemini, kling: SimKli
             for client in vars(provider).values():
                 if isinstance(client, HttpClient):
                     transport = SimTransport(world, name, serve)
-                    client._client = httpx.AsyncClient(headers=client._client.headers, transport=transport)
+                    client._client = httpx2.AsyncClient(headers=client._client.headers, transport=transport)

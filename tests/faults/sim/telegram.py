@@ -106,7 +106,7 @@ class SimTelegram:
         return message
 
     def block(self, user_id: int, blocked: bool) -> None:
-        """A person blocks or unblocks the bot; the bot is told (telegram sheet, section 4)."""
+        """A person blocks or unblocks the bot; the bot is told (docs/reference/telegram.md, section 4)."""
         chat = self.chats[user_id]
         member, kicked = {"user": BOT, "status": "member"}, {"user": BOT, "status": "kicked", "until_date": 0}
         chat.blocked = blocked

@@ -33,7 +33,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     mutant(
         "a failed restore removes a database that is in use",
-        In("main.py", "restore").replace("(MigrationFailed, UnsupportedDatabase)", "Exception"),
+        In("app/cli.py", "restore").replace("(MigrationFailed, UnsupportedDatabase)", "Exception"),
         noticed_by="app/test_main.py::test_a_restore_takes_nothing_away_that_somebody_uses",
     ),
 )

@@ -1,4 +1,4 @@
-"""The Gemini API as a client sees it: models, generateContent, its delays, refusals and cut lines."""
+"""The Gemini API as a client sees it: models, generateContent, its delays, refusals and broken connections."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_FETCH = 20 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Settings:
-    """What a test or a person may change. `speed` of the world divides every delay besides."""
+    """What a test or a person may change. The speed of the clock divides every delay as well."""
 
     key: str = "sandbox-gemini-key"
     bearer: bool = True
@@ -42,7 +42,7 @@ class Settings:
     deadline: float = 600.0
 
 
-class Face:
+class Api:
     """State and behaviour; `handle` serves everything below `/gemini/`."""
 
     def __init__(self, world: World) -> None:
@@ -52,7 +52,7 @@ class Face:
         self.scenarios = Scenarios(world, FACE, scenarios.NAMES)
         self.ledger = Ledger()
         self._recent: dict[str, deque[float]] = {}
-        self._studio = ThreadPoolExecutor(max_workers=2, thread_name_prefix="gemini")
+        self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="gemini")
 
     def reset(self) -> None:
         self.settings = self._initial
@@ -61,11 +61,11 @@ class Face:
         self._recent.clear()
 
     def close(self) -> None:
-        self._studio.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _work(self, function: Any, *arguments: Any) -> Any:
-        """Drawing, encoding and decoding never hold up the loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._studio, function, *arguments)
+        """Draw, encode and decode in a thread: the event loop never waits for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -133,7 +133,7 @@ class Face:
         raw = await request.read()
         body, prompt = await self._work(validation.prompt_in, raw)
         chosen = self.scenarios.chosen(prompt, request.path)
-        ledger = self.ledger  # A reset puts a new one in its place while this call still runs.
+        ledger = self.ledger  # A reset may put a new one in its place while this call runs.
         entry = ledger.open(self.world.clock.now(), model.id, prompt)
         entry.scenarios = sorted(chosen)
         response: web.StreamResponse | None = None
@@ -176,7 +176,7 @@ class Face:
                 raise refusal
             return web.Response(status=502, text=scenarios.HTML_502, content_type="text/html")
         if "hang" in chosen:
-            # The generation goes on without a listener and is billed.
+            # The generation continues without a client and is billed.
             await wire.hang(request)
         await self._wait(request, order, chosen, entry)
         chance = random.Random(entry.id)
@@ -195,7 +195,7 @@ class Face:
         return replace(order, photos=photos)
 
     def _limit(self, model: Model) -> None:
-        """Requests per minute and model, when the setting asks for it."""
+        """Limit the requests per minute and model, if the setting asks for it."""
         if not self.settings.rpm:
             return
         recent, now = self._recent.setdefault(model.id, deque()), self.world.clock.now()
@@ -208,7 +208,10 @@ class Face:
     async def _wait(
         self, request: web.Request, order: validation.Order, chosen: dict[str, Scenario], entry: Entry
     ) -> None:
-        """The model thinks: lognormal around its median with a slow tail (section 7), or what the scenario says."""
+        """The model thinks: lognormal around its median with a slow tail, or what the scenario says.
+
+        The medians: docs/reference/gemini.md, section 7.
+        """
         if "slow" in chosen:
             delay = chosen["slow"].number(120)
         else:
@@ -227,7 +230,7 @@ class Face:
 
 
 async def _sent(request: web.Request, body: bytes, chosen: dict[str, Scenario]) -> web.StreamResponse:
-    """The body on the wire, whole or as the scenario cuts it."""
+    """Send the body, whole or cut as the scenario says."""
     if "reset_before_headers" in chosen:
         wire.abort(request)
     if "reset_mid_body" in chosen and not wire.gone(request):

@@ -34,7 +34,7 @@ KINDS = ("text-to-video", "image-to-video")
 Chosen = dict[str, Scenario]
 
 
-class Face:
+class Api:
     """State and behaviour; `handle` serves everything below `/kling/`."""
 
     def __init__(self, world: World) -> None:
@@ -46,7 +46,7 @@ class Face:
         self.clips = files.Clips()
         self._costs_asked = -math.inf
         self.life = Life(world, self.store, self.settings)
-        self._studio = ThreadPoolExecutor(max_workers=2, thread_name_prefix=FACE)
+        self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix=FACE)
 
     def reset(self) -> None:
         self.settings = self._initial
@@ -57,18 +57,18 @@ class Face:
         self._costs_asked = -math.inf
 
     def change(self, wanted: Any) -> None:
-        """New settings, checked; ValueError names the fault."""
+        """New settings, checked; ValueError says what is wrong."""
         self.settings = checked(settings_of.changed(self.settings, wanted))
         self.life.settings = self.settings
         self.store.units_total = self.settings.units * 10
 
     async def close(self) -> None:
         await self.life.sender.close()
-        self._studio.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def work(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Decoding and drawing never hold up the loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._studio, function, *arguments)
+        """Decode and draw in a thread: the event loop never waits for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         request_id = str(uuid.uuid4())
@@ -180,7 +180,7 @@ class Face:
     async def _failed_after(
         self, request: web.Request, chosen: Chosen, answer: dict[str, Any]
     ) -> web.StreamResponse | None:
-        """The task exists, the caller does not learn of it."""
+        """The task exists, but the client is not told."""
         if "hang_after" in chosen:
             await wire.hang(request)
         if "drop_after" in chosen or "hang_after" in chosen:
@@ -253,7 +253,7 @@ class Face:
         return data
 
     async def _package(self, request: web.Request) -> dict[str, Any]:
-        """Deductions task by task (section 10), newest first."""
+        """Deductions task by task (docs/reference/kling.md, section 10), newest first."""
         ended = ["succeeded", "failed"] if self.settings.bill_failures else ["succeeded"]
         page = self.store.page(
             {**validation.parsed(await request.read()), "filters": [{"key": "status", "values": ended}]}
@@ -277,7 +277,7 @@ class Face:
     # --- results ----------------------------------------------------------------------------------
 
     async def _file(self, request: web.Request, name: str) -> web.StreamResponse:
-        """The clip behind a signed address: 403 when the address is wrong or too old, 404 when the clip is."""
+        """The video at a signed address: 403 if the address is wrong or expired, 404 if there is no such video."""
         task = self.store.tasks.get(name.removesuffix(".mp4"))
         kind, expires = request.query.get("kind", "v"), request.query.get("expires", "")
         given = request.query.get("sig", "")
@@ -308,7 +308,7 @@ class Face:
         return web.Response(body=clip, content_type="video/mp4")
 
     def ledger(self) -> dict[str, Any]:
-        """What was made and billed: numbers over all, and the latest tasks one by one. Units are decimal strings."""
+        """What was made and billed: totals, and the latest tasks one by one. Units are decimal strings."""
         store = self.store
         latest = list(store.tasks.values())[-1_000:]
         return {

@@ -1,0 +1,62 @@
+"""The list of the bot's periodic tasks: what each does, how often, and how long a round may take."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from scheduler.scheduler import PeriodicTask
+from scheduler.sweeper import Sweeper
+from scheduler.video_poller import poll_videos
+from services.job_context import JobContext
+from services.ops.auditor import Auditor
+from services.ops.backups import LIMIT_SECONDS as BACKUP_SECONDS
+from services.ops.backups import Backups
+from services.ops.disk import EVERY_SECONDS as DISK_SECONDS
+from services.ops.disk import DiskWatch
+from services.payments.reconciliation import Reconciliation
+from services.payments.refunds import Refunds
+from services.payments.stars import Stars
+from services.payments.topups import Payments
+from services.queue import Queue
+
+HOUR = 3600.0
+
+
+def job_tasks(ctx: JobContext, queue: Queue) -> list[PeriodicTask]:
+    """What keeps jobs going to their end, and clears what they leave behind."""
+    sweeper = Sweeper(ctx, queue)
+    return [
+        PeriodicTask("steps", 1.0, sweeper.resend_lost_steps),
+        PeriodicTask("clips", 1.0, partial(poll_videos, ctx, queue)),
+        PeriodicTask("holds", 5.0, sweeper.release_overdue_holds),
+        PeriodicTask("expired files", 60.0, sweeper.delete_expired_assets),
+        PeriodicTask("old rows", 600.0, sweeper.forget_old_rows),
+        PeriodicTask("orphans", HOUR, sweeper.delete_orphans),
+    ]
+
+
+def topup_tasks(payments: Payments) -> list[PeriodicTask]:
+    """What settles top-ups by card that nobody told of, or told of while we could not act."""
+    return [
+        PeriodicTask("notifications", 2.0, payments.handle_due_notifications),
+        PeriodicTask("payments", 2.0, payments.poll_due),
+    ]
+
+
+def money_tasks(refunds: Refunds, reconciliation: Reconciliation, stars: Stars) -> list[PeriodicTask]:
+    """What finishes refunds and compares with the providers' books."""
+    return [
+        PeriodicTask("refunds", 5.0, refunds.poll_due),
+        PeriodicTask("reconciliation", HOUR, reconciliation.hourly, limit=HOUR),
+        PeriodicTask("stale invoices", HOUR, stars.close_stale),
+    ]
+
+
+def operator_tasks(auditor: Auditor, disk: DiskWatch, backups: Backups) -> list[PeriodicTask]:
+    """What proves and copies the books, and watches the disk under them."""
+    return [
+        PeriodicTask("seals", HOUR, auditor.seal),
+        PeriodicTask("audit", 60.0, auditor.daily, limit=HOUR),
+        PeriodicTask("disk", DISK_SECONDS, disk.check),
+        PeriodicTask("backups", 30.0, backups.work, limit=BACKUP_SECONDS),
+    ]
