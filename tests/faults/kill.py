@@ -179,7 +179,7 @@ async def repeat(options: argparse.Namespace) -> int:
     return 1 if outcome.violation else 0
 
 
-def main(argv: list[str] | None = None) -> int:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.kill", description="kill -9 at every point")
     parser.add_argument("--kills", type=int, default=100, help="how many kills (default %(default)s)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the choice of kills")
@@ -191,7 +191,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--nth", type=int, default=1, help="at this pass of the point (default 1)")
     parser.add_argument("--after", type=float, metavar="SECONDS", help="or kill from outside after so long")
-    options = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parser().parse_args(argv)
     if options.record:
         return asyncio.run(record())
     if options.scenario:

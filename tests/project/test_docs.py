@@ -16,7 +16,7 @@ from app.version import VERSION
 from services.settings import SETTING_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")])
 NAMES = [document.relative_to(ROOT).as_posix() for document in DOCUMENTS]
 
 # Words in capitals that are no settings of the shop: arguments of make and of the tests, SQL, names of systemd.
