@@ -20,11 +20,12 @@ from database.models import DatabaseError
 from handlers import build_dispatcher
 from handlers.commands import set_commands
 from handlers.payments.stars import StarsUpdateHandler
+from handlers.polling import Polling
 from handlers.updates import Updates
 from handlers.views.messages import ChatMessages
 from handlers.webhook import WebContext, create_web_app
 from scheduler.scheduler import Scheduler
-from scheduler.tasks import job_tasks, money_tasks, operator_tasks, topup_tasks
+from scheduler.tasks import job_tasks, money_tasks, topup_tasks, upkeep_tasks
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event
@@ -39,12 +40,13 @@ from services.ops.auditor import Auditor
 from services.ops.backups import Backups
 from services.ops.disk import DiskWatch
 from services.ops.metrics import Metrics
+from services.payments.payments import Payments
 from services.payments.receipts import terms_of
 from services.payments.reconciliation import Reconciliation
-from services.payments.refunds import RefundGateway, Refunds, YooKassaRefunds
+from services.payments.refunds import RefundGateway, Refunds
 from services.payments.stars import Stars, StarsRefunds
-from services.payments.topups import Payments
 from services.payments.yookassa.client import YooKassaError, expects_test_payments, gateway_of
+from services.payments.yookassa_refunds import YooKassaRefunds
 from services.queue import Queue
 from services.rate_limiter import RateLimiter
 from services.settings import Settings, feature_notes
@@ -63,7 +65,6 @@ class BotApp:
 
     def __init__(self, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
         self.settings = settings
-        self._stack = stack
         self.stop = asyncio.Event()
         self.ctx = JobContext.open(settings)
         stack.push_async_callback(self.ctx.close)
@@ -150,7 +151,7 @@ class BotApp:
                 *job_tasks(self.ctx, self.queue),
                 *topup_tasks(self.payments),
                 *money_tasks(self.refunds, self.reconciliation, self.stars),
-                *operator_tasks(self.auditor, self.disk, backups),
+                *upkeep_tasks(self.auditor, self.disk, backups),
             ],
         )
 
@@ -181,7 +182,7 @@ class BotApp:
             parts = [part.run(self.stop) for part in (self.notifier, self.live, self.scheduler)]
             parts.append(self._catch_up())
             if self.settings.telegram_mode == "polling":
-                parts.append(self.updates.poll(self.stop))
+                parts.append(Polling(self.bot, self.updates).run(self.stop))
             try:
                 await _until_stopped(self.stop, parts)
             finally:  # also when a part broke: what is in hand must end before the database is closed

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from database.audit.run import Books
     from database.models import Database, Difference
     from services.common.i18n import Texts
-    from services.payments.reconciliation import Compare, Report
+    from services.payments.comparison import Compare, Report
     from services.settings import Settings
 
 
@@ -121,9 +121,9 @@ async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
     from database import differences as difference_rows
     from services.catalogue import SHIPPED, load_catalogue
     from services.common.i18n import Texts
+    from services.payments.payments import Payments
     from services.payments.receipts import terms_of
     from services.payments.reconciliation import Reconciliation
-    from services.payments.topups import Payments
     from services.payments.yookassa.client import expects_test_payments, gateway_of
 
     gateway, texts, admins = gateway_of(settings), Texts(), sorted(settings.admin_ids)

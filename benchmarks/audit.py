@@ -32,8 +32,8 @@ PRICE = 1_200
 AUDIT = """
 import resource, sys
 from pathlib import Path
-from database import audit
-books = audit.run(Path(sys.argv[1]), threads=int(sys.argv[2]), deep=sys.argv[3] == "deep")
+from database.audit import run as audit
+books = audit.run(Path(sys.argv[1]), threads=int(sys.argv[2]), deep=False)
 used = resource.getrusage(resource.RUSAGE_SELF)
 # ru_maxrss would begin with what the parent had when it forked.
 peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) // 1024
@@ -52,7 +52,7 @@ async def audits(folder: Path) -> list[str]:
 
 
 async def measure(folder: Path, size: Size) -> list[str]:
-    """Build (or find) the books in `folder`; audit them whole and with a fault planted; compare with a young shop."""
+    """Build (or find) the books in `folder`, audit them whole and with one changed entry, compare with a young shop."""
     path = folder / f"books-{size.entries}-{size.users}-{size.jobs_per_story}.db"
     lines = [f"books of {size.entries} entries, {size.users} users, {size.jobs} jobs, {size.stories} payments"]
     if not path.exists():
@@ -64,21 +64,21 @@ async def measure(folder: Path, size: Size) -> list[str]:
     lines.append(f"  {path.stat().st_size / 2**20:.0f} MB")
     lines.append(f"  audit, two threads: {await audit(path, 2)}")
     lines.append(f"  audit, one thread (as the bot does): {await audit(path, 1)}")
-    plant(path, size, "amount = amount + 1")
+    change_entry(path, size, "amount = amount + 1")
     lines.append(f"  audit with one entry changed: {await audit(path, 2)}")
-    plant(path, size, "amount = amount - 1")
+    change_entry(path, size, "amount = amount - 1")
     lines += await daily_business(folder, path, size)
     return lines
 
 
-async def audit(path: Path, threads: int, how: str = "quick") -> str:
-    arguments = [sys.executable, "-c", AUDIT, str(path), str(threads), how]
+async def audit(path: Path, threads: int) -> str:
+    arguments = [sys.executable, "-c", AUDIT, str(path), str(threads)]
     done = await asyncio.to_thread(subprocess.run, arguments, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
-def plant(path: Path, size: Size, change: str) -> None:
-    """Change a sealed entry in the middle as an intruder would: triggers away, change, triggers back."""
+def change_entry(path: Path, size: Size, change: str) -> None:
+    """Change a sealed entry in the middle as an intruder would: drop the triggers, change, create the triggers."""
     with closing(sqlite.connect(str(path), isolation_level=None)) as connection:
         guards = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
         for name, _ in guards:

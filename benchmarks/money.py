@@ -1,4 +1,4 @@
-"""What our door to the database costs: holds and charges, and reading a balance with a long history."""
+"""What the database layer costs: holds and charges, and reading a balance with a long history."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def hold_and_charge(connection: sqlite.Connection, user_id: int, job_id: str) ->
 
 
 async def holds(folder: Path) -> list[str]:
-    """Reserve and charge through the door, one caller and ten, against the bare statements with the same commits."""
+    """Reserve and charge by `Database`, one caller and ten, compared with the bare statements in the same commits."""
     db = await shop(folder / "ours.db")
     await (await _closed(folder / "bare.db")).close()
     numbers = itertools.count()

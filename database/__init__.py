@@ -1,1 +1,1 @@
-"""The only place that knows SQL. `database.models` is its public door; nothing here imports the rest of the product."""
+"""The only folder that knows SQL. `database.models` is its public interface. It imports nothing else of the product."""

@@ -1,4 +1,4 @@
-"""What the owner does, each act with its row in `admin_log` in the same transaction; and what the owner looks at."""
+"""What admins do and see. Each of their acts has its row in `admin_log`, written in the same transaction."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from database import flags as flag_rows
 from database import jobs as job_rows
 from database import ledger, margin, outbox
 from database import users as user_rows
+from database.clock import DAY_MS
 from database.engine import Tx
 from database.errors import NotFound
 from database.rows import Entry, User
@@ -24,14 +25,14 @@ from database.states import PaymentStatus, Reason, ReservationState
 
 
 def log(tx: Tx, admin_id: int, action: str, target: str, **details: Any) -> None:
-    """Who did what to whom; append-only by trigger."""
+    """Write down which admin did what to what. The table is append-only by trigger."""
     text = json.dumps(details, ensure_ascii=False, default=str)
     values = {"admin_id": admin_id, "action": action, "target": target, "details": text, "created_at": tx.now}
     tx.execute(insert(admin_log).values(**values))
 
 
 def grant(tx: Tx, admin_id: int, user_id: int, amount: int, *, key: str, note: str) -> Entry:
-    """Give a user `amount` kopecks once per key (the admin's message), and tell them."""
+    """Give a user `amount` kopecks once per key (the admin's message), and send the user a message."""
     entry, new = ledger.credit(tx, user_id, ledger.check_amount(amount), reason=Reason.GRANT, key=f"grant:{key}")
     if new:
         log(tx, admin_id, "grant", str(user_id), amount=amount, note=note)
@@ -52,7 +53,7 @@ def set_maintenance(tx: Tx, admin_id: int, on: bool) -> None:
 
 @dataclass(frozen=True)
 class JobRefund:
-    """Money of a job that went back: kopecks, when (UTC milliseconds), and whether this call did it."""
+    """Money of a job that was given back: kopecks, when (UTC milliseconds), and whether this call did it."""
 
     amount: int
     at: int
@@ -60,9 +61,9 @@ class JobRefund:
 
 
 def refund_job(tx: Tx, admin_id: int, job_id: str, *, note: str) -> JobRefund:
-    """Money of a job back by an admin's word: an open job fails, a completed one is compensated, once.
+    """Give the money of a job back because an admin says so: an open job fails, a completed one is compensated, once.
 
-    Raises NotFound, IllegalMove when the job never took any.
+    Raises NotFound; IllegalMove when the job never took any money.
     """
     job = job_rows.get(tx, job_id)
     if job is None:
@@ -80,7 +81,7 @@ def refund_job(tx: Tx, admin_id: int, job_id: str, *, note: str) -> JobRefund:
 
 
 def _given_back(tx: Tx, job_id: str) -> JobRefund | None:
-    """The entry by which nothing of a job's price was left taken; None while something is."""
+    """The entry that gave back the last of a job's price; None while some of it is still taken."""
     of_job = ledger_table.c.job_id == job_id
     if tx.execute(select(func.sum(ledger_table.c.amount)).where(of_job)).scalar() != 0:
         return None
@@ -90,7 +91,7 @@ def _given_back(tx: Tx, job_id: str) -> JobRefund | None:
 
 @dataclass(frozen=True)
 class UserCard:
-    """One user as the owner sees them; sums in kopecks."""
+    """One user as admins see them; sums in kopecks."""
 
     user: User
     balance: int
@@ -129,7 +130,7 @@ def user_card(tx: Tx, text: str) -> UserCard:
 
 @dataclass(frozen=True)
 class Stats:
-    """The shop at a glance: totals, and the last 24 hours; sums in kopecks."""
+    """The state of the shop: totals, and the last 24 hours; sums in kopecks."""
 
     users: int
     users_today: int
@@ -143,13 +144,13 @@ class Stats:
     open_jobs: int
     undelivered: int
     quarantined: int
-    lost: int  # orders of all time whose provider worked and whose person did not pay
+    lost: int  # orders of all time for which the provider worked and the user did not pay
     lost_today: int
     maintenance: bool
 
 
 def stats(tx: Tx) -> Stats:
-    day = tx.now - 24 * 3600 * 1000
+    day = tx.now - DAY_MS
     by_status = tx.rows(
         select(job_table.c.status, func.count().label("n"))
         .where(job_table.c.created_at >= day, job_table.c.legacy == 0)
@@ -191,7 +192,7 @@ def head_count(tx: Tx) -> tuple[int, int]:
 
 
 def job_events_of(tx: Tx, job_id: str, *, limit: int = 30) -> list[tuple[int, str, str]]:
-    """The story of a job: (when in UTC ms, status, cause), oldest first."""
+    """What happened to a job: (when in UTC ms, status, cause), oldest first."""
     query = select(job_events).where(job_events.c.job_id == job_id).order_by(job_events.c.id).limit(limit)
     return [(int(row["at"]), str(row["status"]), str(row["cause"])) for row in tx.rows(query)]
 

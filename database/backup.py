@@ -1,4 +1,4 @@
-"""Whole copies of the database file: taken while in use, checked before they count, put back only where nothing is."""
+"""Copies of the whole database file: made while it is in use, checked, and restored only to an empty place."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 from database.errors import DatabaseUnavailable
 from database.sqlite_library import sqlite
 
-UNREADABLE = (sqlite.Error, OSError, UnicodeDecodeError)  # the last: the damage reached SQLite's own words
+UNREADABLE = (sqlite.Error, OSError, UnicodeDecodeError)  # the last: SQLite's message quotes damaged bytes
 
 
 class BackupFailed(DatabaseUnavailable):
-    """The copy was not made, or is not sound; the source is untouched and no half copy is left behind."""
+    """The copy was not made, or is damaged. The source is unchanged and no incomplete copy is left."""
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a database, open or not, in one step of SQLite's backup API; check the copy, then give it its name.
+    """Copy a database, which may be in use, in one step of SQLite's backup API. Check the copy, then name it `target`.
 
-    In one step, because a copy in small steps begins anew whenever another process writes. Raises BackupFailed.
+    In one step, because a copy in small steps starts again each time another process writes. Raises BackupFailed.
     """
     if target.exists():
         raise BackupFailed(f"{target} exists; a backup never overwrites")
@@ -31,7 +31,7 @@ def copy(source: Path, target: Path) -> None:
         duplicate(source, scratch)
         if (verdict := damage(scratch)) is not None:
             raise BackupFailed(f"the copy of {source} is damaged: {verdict}")
-        os.link(scratch, target)  # fails where a rename would silently replace
+        os.link(scratch, target)  # fails if the name exists, where a rename would replace the file
         sync(target.parent)
     except OSError as error:
         raise BackupFailed(f"{source} was not copied: {error}") from error
@@ -40,9 +40,9 @@ def copy(source: Path, target: Path) -> None:
 
 
 def restore(source: Path, target: Path) -> None:
-    """`copy`, with a mark beside it: what happened since the copy is not known here yet. Raises BackupFailed.
+    """`copy`, with a mark file beside it: what happened after the copy was made is not known yet. Raises BackupFailed.
 
-    SQLite would take the log of a lost database for the copy's own and play it into it.
+    A write-ahead log of the lost database must not be there: SQLite would take it for the copy's own and apply it.
     """
     for name in (target.name, f"{target.name}-wal", f"{target.name}-journal"):
         if (there := target.with_name(name)).exists():
@@ -61,9 +61,9 @@ def restore(source: Path, target: Path) -> None:
 
 
 def undo_restore(target: Path) -> None:
-    """Take away what `restore` put there: no program opens it, and the right copy needs the place.
+    """Remove what `restore` put there: no program can open it, and another copy needs the place.
 
-    The log goes first: one that was left behind would be played into the right copy.
+    The log is removed first: if it was left, SQLite would apply it to the next copy.
     """
     for name in (f"{target.name}-wal", f"{target.name}-shm", target.name):
         target.with_name(name).unlink(missing_ok=True)
@@ -71,14 +71,14 @@ def undo_restore(target: Path) -> None:
 
 
 def mark_of(path: Path) -> Path:
-    """The file that stands beside a restored database until its books were compared with the providers'."""
+    """The mark beside a restored database. It is removed after the comparison with the providers' books."""
     return path.with_name(f"{path.name}.restored")
 
 
 def duplicate(source: Path, target: Path) -> None:
-    """All pages of a database as they are at one moment, on disk when this returns; nobody has looked at them yet.
+    """Copy all pages of a database as they are at one moment; they are on disk when this returns, but not checked.
 
-    Writers go on meanwhile. Raises BackupFailed; what was begun is removed again.
+    Other processes may write meanwhile. Raises BackupFailed; an incomplete copy is removed.
     """
     if not source.exists():
         raise BackupFailed(f"{source} does not exist")
@@ -94,7 +94,7 @@ def duplicate(source: Path, target: Path) -> None:
 
 
 def damage(path: Path) -> str | None:
-    """The first thing SQLite finds wrong with the pages of a file, None when all is well."""
+    """The first error that SQLite finds in the pages of a file; None when there is none."""
     try:
         with _opened(path) as connection:
             verdict = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
@@ -123,7 +123,7 @@ def _opened(path: Path) -> Iterator[sqlite.Connection]:
 
 
 def sync(path: Path) -> None:
-    """What is written of a file, or the names in a folder, is on disk when this returns. Raises OSError."""
+    """Flush a file, or the names in a folder, to the disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

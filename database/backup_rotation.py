@@ -1,10 +1,10 @@
-"""The copies that the shop makes of itself: each one restored for trial and audited before it counts, a few kept.
+"""The hourly copies of the database. Each copy is restored as a test and audited before it counts; a few are kept.
 
     python -m database.backup_rotation data/bot.db data/backups 1763848800000
 
-is one round in a process of its own: it makes nobody wait, and may be killed or run out of disk at any line. What is
-unfinished lies in one folder that the next round clears; a copy gets its name only when it has proven itself. The
-answer is a line of JSON.
+is one round, in a process of its own. No other process waits for it, and it may be killed or run out of disk at any
+line. Unfinished files are in one folder, which the next round clears. A copy gets its name only when it is verified.
+The process prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ FOLDER = "backups"  # beside the database
 UNFINISHED = ".unfinished"
 LOCK = ".lock"
 HOURLY, DAILY, WEEKLY = 24, 7, 4
-SET_ASIDE = 2
-ROOM_TO_SPARE = 64 * 1024 * 1024  # the shop that is copied needs room to write, too
+SET_ASIDE = 2  # how many damaged or faulty copies are kept
+ROOM_TO_SPARE = 64 * 1024 * 1024  # the database that is copied needs room to grow
 _NAME = re.compile(r"(\d{8}-\d{6})\.db")
 _DOUBTFUL = re.compile(r"(\d{8}-\d{6})-(?:damaged|faulty)\.db")
 
@@ -42,16 +42,16 @@ _DOUBTFUL = re.compile(r"(\d{8}-\d{6})-(?:damaged|faulty)\.db")
 class Outcome(StrEnum):
     """How a round ended."""
 
-    VERIFIED = "verified"  # restored for trial, and its books balance
-    DAMAGED = "damaged"  # a copy was made and can't be read as a database; set aside
-    FAULTY = "faulty"  # a copy was made and its books or its schema are wrong; set aside
+    VERIFIED = "verified"  # restored as a test, and its books are sound
+    DAMAGED = "damaged"  # a copy was made, and it can't be read as a database; set aside
+    FAULTY = "faulty"  # a copy was made, and its books or its schema are wrong; set aside
     FAILED = "failed"  # no copy could be made
-    BUSY = "busy"  # another process is at it
+    BUSY = "busy"  # another process is making a copy
 
 
 @dataclass(frozen=True)
 class Round:
-    """What came of a round: the copy's name and bytes where there is one, and what was wrong."""
+    """The result of a round: name and size (bytes) of the copy, if there is one, and what was wrong."""
 
     outcome: Outcome
     name: str = ""
@@ -60,7 +60,7 @@ class Round:
 
 
 def make(source: Path, folder: Path, *, now_ms: int) -> Round:
-    """Copy `source` into `folder`, prove the copy, and only then let older ones go."""
+    """Copy `source` into `folder`, verify the copy, and only then delete older ones."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder) as alone:
@@ -72,13 +72,13 @@ def make(source: Path, folder: Path, *, now_ms: int) -> Round:
 def _round(source: Path, folder: Path, now_ms: int) -> Round:
     moment = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%d-%H%M%S")
     scratch = folder / UNFINISHED
-    shutil.rmtree(scratch, ignore_errors=True)  # of a round that was killed
+    shutil.rmtree(scratch, ignore_errors=True)  # left by a round that was killed
     scratch.mkdir()
     try:
         _require_room(source, folder)
         made = scratch / f"{moment}.db"
         backup.duplicate(source, made)
-        outcome, detail = _prove(made, scratch / "restored.db")
+        outcome, detail = _verify(made, scratch / "restored.db")
         name = made.name if outcome is Outcome.VERIFIED else f"{moment}-{outcome}.db"
         if (folder / name).exists():
             raise BackupFailed(f"{folder / name} exists; a backup never overwrites")
@@ -87,12 +87,12 @@ def _round(source: Path, folder: Path, now_ms: int) -> Round:
         backup.sync(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    _let_go(folder, verified=outcome is Outcome.VERIFIED)
+    _delete_old(folder, verified=outcome is Outcome.VERIFIED)
     return Round(outcome, name, size, detail)
 
 
-def _prove(made: Path, restored: Path) -> tuple[Outcome, str]:
-    """Restore the copy as an operator would, and audit what comes of it. Raises BackupFailed for want of room."""
+def _verify(made: Path, restored: Path) -> tuple[Outcome, str]:
+    """Restore the copy as an admin would, and audit the result. Raises BackupFailed when there is no room for it."""
     if (fault := backup.damage(made)) is not None:
         return Outcome.DAMAGED, fault
     backup.copy(made, restored)
@@ -104,7 +104,7 @@ def _prove(made: Path, restored: Path) -> tuple[Outcome, str]:
 
 
 def _audit(path: Path) -> list[str]:
-    from database.migrate import current_revision, newest_revision  # Alembic, which the shop need not know for this
+    from database.migrate import current_revision, newest_revision  # imports Alembic, which the bot does not need here
 
     file = SqliteFile.open(path)
     try:
@@ -118,7 +118,7 @@ def _audit(path: Path) -> list[str]:
 
 
 def _require_room(source: Path, folder: Path) -> None:
-    """Two copies are made, one to keep and one for trial; a copy must not take the shop's last room."""
+    """Two copies are made, one to keep and one to test. They must leave room for the database itself."""
     wal = source.with_name(f"{source.name}-wal")
     size = source.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
     needed, free = 2 * size + ROOM_TO_SPARE, shutil.disk_usage(folder).free
@@ -130,14 +130,14 @@ def _require_room(source: Path, folder: Path) -> None:
 
 
 def verified(folder: Path) -> list[str]:
-    """Names of the copies that proved themselves, oldest first."""
+    """Names of the verified copies, oldest first."""
     return sorted(one.name for one in folder.iterdir() if _NAME.fullmatch(one.name))
 
 
 def kept(names: list[str]) -> set[str]:
-    """Which of the verified copies stay: the newest of each of the last 24 hours, 7 days and 4 weeks that have one.
+    """The verified copies to keep: the newest of each of the last 24 hours, 7 days and 4 weeks that have a copy.
 
-    Counted by copies, not by the clock: no time that passes without a copy makes an old one go.
+    Only hours, days and weeks with a copy count, so newer copies replace an old one, never time alone.
     """
     keep: set[str] = set()
     for pattern, most in (("%Y%m%d%H", HOURLY), ("%Y%m%d", DAILY), ("%G%V", WEEKLY)):
@@ -152,8 +152,8 @@ def _moment(name: str) -> datetime:
     return datetime.strptime(name[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
 
 
-def _let_go(folder: Path, *, verified: bool) -> None:
-    """Delete what a newer copy replaces: after a verified one older verified ones, else only older doubtful ones."""
+def _delete_old(folder: Path, *, verified: bool) -> None:
+    """Delete what newer copies replace: older verified ones only after a verified round, older doubtful ones always."""
     names = sorted(one.name for one in folder.iterdir())
     proven = [name for name in names if _NAME.fullmatch(name)]
     old = set(proven) - kept(proven) if verified else set()
@@ -164,7 +164,7 @@ def _let_go(folder: Path, *, verified: bool) -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
-    """Whether nobody else makes a copy here; the kernel frees the lock when we die."""
+    """True inside when no other process makes a copy here. The kernel frees the lock when the process dies."""
     with (folder / LOCK).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -175,9 +175,9 @@ def _alone(folder: Path) -> Iterator[bool]:
 
 
 def main(arguments: list[str]) -> int:
-    """One round as a process; 0 whatever came of it, because the answer says it."""
+    """One round as a process. The exit status is always 0: the printed line says how the round ended."""
     source, folder, now_ms = arguments
-    os.umask(0o077)  # the books are nobody else's
+    os.umask(0o077)  # only this account may read the copies
     os.nice(10)
     print(json.dumps(dataclasses.asdict(make(Path(source), Path(folder), now_ms=int(now_ms)))))
     return 0

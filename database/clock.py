@@ -1,7 +1,7 @@
-"""The time and chance of the shop: the one place where it reads a clock or draws an id.
+"""Time and chance: the only module that reads a clock or draws a random id.
 
-A test puts a source of its own here (`use`), so that hours pass in a moment, two processes disagree about the time,
-and the same seed gives the same run again. Amounts and order never depend on a clock: the ledger is ordered by id.
+A test puts a source of its own here (`use`): then hours pass in a moment, two processes have different clocks, and the
+same seed gives the same run again. Amounts and order never depend on a clock: the ledger is ordered by id.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+HOUR_SECONDS = 3600
+DAY_SECONDS = 24 * HOUR_SECONDS
+HOUR_MS = 1000 * HOUR_SECONDS
+DAY_MS = 1000 * DAY_SECONDS
+
 
 @dataclass(frozen=True)
 class Source:
-    """`wall`: UTC seconds; `steady`: seconds that never go back; `token`: random hex of so many bytes;
-    `chance`: 0 to 1, for jitter."""
+    """`wall`: UTC seconds; `steady`: seconds that never go back; `token`: that many random bytes in hex;
+    `chance`: a number from 0 to 1, for jitter."""
 
     wall: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
@@ -28,14 +33,14 @@ _source = Source()
 
 
 def use(source: Source) -> Source:
-    """Take time and chance from `source` in the whole process from now on; answers the one used before."""
+    """Take time and chance from `source` in the whole process from now on; returns the source used before."""
     global _source
     before, _source = _source, source
     return before
 
 
 def now() -> float:
-    """UTC seconds; may jump when the machine's clock is set."""
+    """UTC seconds. They jump when the machine's clock is set."""
     return _source.wall()
 
 
@@ -45,7 +50,7 @@ def now_ms() -> int:
 
 
 def steady() -> float:
-    """Seconds since some moment; never goes back, so waits and limits are measured with it."""
+    """Seconds since some moment. They never go back, so waits and limits are measured with them."""
     return _source.steady()
 
 

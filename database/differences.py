@@ -1,6 +1,6 @@
 """Where the provider's books and ours disagree, and what an admin decided about it: once, with an audit row.
 
-A difference is written down once however often it is found, and every admin hears of it once. Its proposal is the one
+A difference is written down once however often it is found, and every admin is told once. Its proposal is the one
 entry that would settle it; booking it is a person's decision, because no program can know who is right.
 """
 
@@ -19,19 +19,19 @@ from database import payments as payment_rows
 from database import refunds as refund_rows
 from database.engine import Tx
 from database.errors import IllegalMove, NotFound
-from database.refunds import Returned
+from database.refunds import RefundFacts
 from database.rows import Difference
 from database.schema import differences
 from database.states import DifferenceState, Reason
 
 QUARANTINED = "quarantined"
 UNKNOWN = "unknown-payment"
-RETURN_OF_UNKNOWN = "refund-of-unknown"
+REFUND_OF_UNKNOWN = "refund-of-unknown"
 SECOND = "second-payment"
 NOT_TAKEN = "refund-not-taken"
 RECEIPT_LATE = "receipt-late"
 NOBODY = 0
-"""In `admin_log`: what was decided by no person."""
+"""In `admin_log`: decided by no person."""
 MISSING_THERE = ("credited-unknown", "credited-unpaid")
 """Credited here and not paid there, by two names: the proposal takes all that is left of the payment."""
 
@@ -56,7 +56,7 @@ class Found:
     facts: Mapping[str, Any] = field(default_factory=dict)
     proposal: Proposal | None = None
     over: str = ""  # why it is no difference any more, for `admin_log`; empty: it is one
-    back: int | None = None  # of a return: kopecks that came back of its payment so far, None for all of it
+    back: int | None = None  # of a refund: kopecks that went back of its payment so far, None for all of it
 
     @property
     def key(self) -> str:
@@ -64,11 +64,11 @@ class Found:
 
 
 def note(tx: Tx, found: Found, *, admins: Sequence[int]) -> Difference | None:
-    """Write a difference down and owe the admins the news; None when it was known, or is `over` and closed hereby."""
+    """Write a difference down and owe the admins the news; None when it was known, or is `over` and closed now."""
     if found.over:
         _close(tx, found, admins)
         return None
-    proposal = found.proposal or (_of_what_was_credited(tx, found) if found.kind == RETURN_OF_UNKNOWN else None)
+    proposal = found.proposal or (_of_what_was_credited(tx, found) if found.kind == REFUND_OF_UNKNOWN else None)
     values = {
         "key": found.key,
         "kind": found.kind,
@@ -89,7 +89,7 @@ def note(tx: Tx, found: Found, *, admins: Sequence[int]) -> Difference | None:
 
 
 def _close(tx: Tx, found: Found, admins: Sequence[int]) -> None:
-    """What waits for a decision under this key needs none any more, and the admins hear of it."""
+    """What waits for a decision under this key needs none any more; the admins are told."""
     waiting = differences.c.state == DifferenceState.OPEN
     row = tx.row(select(differences).where(differences.c.key == found.key, waiting))
     if row is None:
@@ -119,7 +119,7 @@ def open_of_kind(tx: Tx, kind: str) -> list[Difference]:
 
 
 def booked(tx: Tx, payment_id: str, kind: str) -> list[int]:
-    """Kopecks that each of the admins' decisions has booked for a payment so far; what was taken is negative."""
+    """Kopecks that each decision of the admins has booked for a payment so far; what was taken is negative."""
     rows = tx.rows(select(differences.c.proposal).where(*_decided(payment_id, kind)).order_by(differences.c.id))
     return [int(json.loads(row["proposal"])["amount"]) for row in rows]
 
@@ -130,8 +130,11 @@ def _decided(payment_id: str, kind: str) -> tuple[Any, ...]:
 
 
 def apply(tx: Tx, admin_id: int, difference_id: int) -> Difference:
-    """Book the proposed entry, once. Raises NotFound; IllegalMove when it is decided, proposes nothing, or our books
-    have moved on since it was proposed, so that its sum is out of date."""
+    """Book the proposed entry, once.
+
+    Raises NotFound; IllegalMove when it is decided, proposes nothing, or our books have moved on since it was proposed,
+    so that its sum is out of date.
+    """
     difference = get_or_raise(tx, difference_id)
     if difference.state is not DifferenceState.OPEN:
         raise IllegalMove(f"difference {difference_id} is {difference.state}")
@@ -145,7 +148,7 @@ def apply(tx: Tx, admin_id: int, difference_id: int) -> Difference:
     _decide(tx, admin_id, difference, DifferenceState.APPLIED)
     if settled:
         return get_or_raise(tx, difference_id)
-    if difference.kind == UNKNOWN and _was_returned(tx, difference):
+    if difference.kind == UNKNOWN and _was_refunded(tx, difference):
         raise IllegalMove(f"the money of difference {difference_id} was returned meanwhile")
     key = f"fix:{difference_id}"
     if amount > 0:
@@ -166,70 +169,71 @@ def dismiss(tx: Tx, admin_id: int, difference_id: int) -> Difference:
 
 
 def _refuse_what_is_known(tx: Tx, difference: Difference) -> None:
-    """Money that had no order when it was found, and has one now, is credited by its order or not at all.
+    """Money that had no row when it was found, and has one now, is credited by its row or not at all.
 
-    What is found as nobody's, and as a second payment once its order is begun anew, is credited by one of the names.
+    Money that was found without a row, and as a second payment once its row is opened anew, is two differences: only
+    one of them is booked.
     """
     if difference.kind not in (UNKNOWN, SECOND):
         return
-    about, order_id = str(difference.details["about"]), difference.details.get("order_id")
+    about, payment_id = str(difference.details["about"]), difference.details.get("order_id")
     if (other := credited_without_row(tx, difference.provider, about)) is not None:
         raise IllegalMove(f"the money of difference {difference.id} was credited by {other.id}")
     if difference.kind == SECOND:
         return
     known = payment_rows.by_provider_id(tx, about)
-    if known is None and order_id:
-        known = payment_rows.get(tx, str(order_id))
+    if known is None and payment_id:
+        known = payment_rows.get(tx, str(payment_id))
     if known is not None and known.provider_payment_id in (None, about):
         raise IllegalMove(f"the money of difference {difference.id} has its order again: {known.id}")
 
 
 def _adopt(tx: Tx, admin_id: int, difference: Difference) -> bool:
-    """A lost order whose money came as it was ordered gets its row again and is settled like any other; True then.
+    """A lost payment whose money came exactly as asked gets its row again and is settled like any other; True then.
 
     What was given back of it while it was lost is taken back with it: those differences are settled by this one.
     """
-    order_id, about = difference.details.get("order_id"), str(difference.details["about"])
-    if not difference.details.get("whole") or payment_rows.get(tx, str(order_id)) is not None:
+    payment_id, about = str(difference.details.get("order_id")), str(difference.details["about"])
+    if not difference.details.get("whole") or payment_rows.get(tx, payment_id) is not None:
         return False
-    owner, amount = int(difference.proposal["user_id"]), int(difference.proposal["amount"])
+    user_id, amount = int(difference.proposal["user_id"]), int(difference.proposal["amount"])
     lost = payment_rows.NewPayment(
-        str(order_id), owner, difference.provider, amount, f"lost-{about}", None, stars=difference.details.get("stars")
+        payment_id, user_id, difference.provider, amount, f"lost-{about}", None, stars=difference.details.get("stars")
     )
-    noted = _returns_of_lost(tx, about)
-    payment_rows.adopt(tx, lost, about, [_returned(one, amount) for one in noted])
+    noted = _refunds_of_lost(tx, about)
+    payment_rows.adopt(tx, lost, about, [_refund_facts(one, amount) for one in noted])
     for one in noted:
         _decide(tx, admin_id, one, DifferenceState.APPLIED)
     return True
 
 
-def _returned(noted: Difference, whole: int) -> Returned:
-    """The return that a difference tells of; one without a sum, in Stars, is of the `whole` payment (kopecks)."""
+def _refund_facts(noted: Difference, whole: int) -> RefundFacts:
+    """The refund that a difference tells of; one without a sum, in Stars, is of the `whole` payment (kopecks)."""
     about = str(noted.details["about"])
-    return Returned(f"found-{about}", about, int(noted.details.get("theirs") or whole))
+    return RefundFacts(f"found-{about}", about, int(noted.details.get("theirs") or whole))
 
 
-def _returns_of_lost(tx: Tx, provider_payment_id: str) -> list[Difference]:
-    """Returns of a payment without a row that wait for a decision."""
-    return [one for one in _noted_returns(tx, provider_payment_id) if one.state is DifferenceState.OPEN]
+def _refunds_of_lost(tx: Tx, provider_payment_id: str) -> list[Difference]:
+    """Refunds of a payment without a row that wait for a decision."""
+    return [one for one in _noted_refunds(tx, provider_payment_id) if one.state is DifferenceState.OPEN]
 
 
-def _noted_returns(tx: Tx, provider_payment_id: str) -> list[Difference]:
-    """All returns of a payment without a row, whatever was decided about them."""
+def _noted_refunds(tx: Tx, provider_payment_id: str) -> list[Difference]:
+    """All refunds of a payment without a row, whatever was decided about them."""
     of_it = func.json_extract(differences.c.details, "$.payment") == provider_payment_id
-    query = select(differences).where(differences.c.kind == RETURN_OF_UNKNOWN, of_it).order_by(differences.c.id)
+    query = select(differences).where(differences.c.kind == REFUND_OF_UNKNOWN, of_it).order_by(differences.c.id)
     return [Difference.read(row) for row in tx.rows(query)]
 
 
-def _was_returned(tx: Tx, unknown: Difference) -> bool:
-    """Something of it came back that its proposal holds: it was found `whole`, or all came back, as in Stars."""
-    noted = _noted_returns(tx, str(unknown.details["about"]))
+def _was_refunded(tx: Tx, unknown: Difference) -> bool:
+    """Something of it went back that its proposal holds: it was found `whole`, or all went back, as in Stars."""
+    noted = _noted_refunds(tx, str(unknown.details["about"]))
     return any(unknown.details.get("whole") or not one.details.get("theirs") for one in noted)
 
 
-def returned_of_lost(tx: Tx, provider_payment_id: str) -> int:
-    """Kopecks that came back of a payment without a row, as far as that was found and waits for a decision."""
-    return sum(int(one.details.get("theirs") or 0) for one in _returns_of_lost(tx, provider_payment_id))
+def refunded_of_lost(tx: Tx, provider_payment_id: str) -> int:
+    """Kopecks that went back of a payment without a row, as far as that was found and waits for a decision."""
+    return sum(int(one.details.get("theirs") or 0) for one in _refunds_of_lost(tx, provider_payment_id))
 
 
 def credited_without_row(tx: Tx, provider: str, provider_payment_id: str) -> Difference | None:
@@ -240,26 +244,26 @@ def credited_without_row(tx: Tx, provider: str, provider_payment_id: str) -> Dif
 
 
 def _of_what_was_credited(tx: Tx, found: Found) -> Proposal | None:
-    """What a return took out of the credit that a decision gave for its payment; None when it took nothing.
+    """What a refund took out of the credit that a decision gave for its payment; None when it took nothing.
 
-    By sums and not by times: credited was what the provider still held, whenever its returns were begun and heard of.
+    By sums and not by times: what the provider still held was credited, whenever its refunds were begun and found.
     """
     about = str(found.facts["payment"])
     credited = credited_without_row(tx, found.provider, about)
     if credited is None:
         return None
-    owner, held = int(credited.proposal["user_id"]), int(credited.proposal["amount"])
+    user_id, held = int(credited.proposal["user_id"]), int(credited.proposal["amount"])
     whole = int(credited.details.get("theirs") or held)
     since = (whole if found.back is None else found.back) - (whole - held)
-    proposed = sum(-int(one.proposal.get("amount", 0)) for one in _noted_returns(tx, about))
+    proposed = sum(-int(one.proposal.get("amount", 0)) for one in _noted_refunds(tx, about))
     amount = min(int(found.facts.get("theirs") or whole), since - proposed)
-    return Proposal(owner, -amount) if amount > 0 else None
+    return Proposal(user_id, -amount) if amount > 0 else None
 
 
 def _refuse_what_is_overtaken(tx: Tx, difference: Difference, amount: int) -> None:
-    """A proposal is as old as its difference: another decision, or a return, may have moved the same money since.
+    """A proposal is as old as its difference: another decision, or a refund, may have moved the same money since.
 
-    Differences of other kinds are each about a payment or a return of their own, even beside the same order.
+    Differences of other kinds are each about a payment or a refund of their own, even where they name the same row.
     """
     payment_id = difference.payment_id or ""
     if difference.kind == QUARANTINED:
@@ -277,7 +281,7 @@ def _refuse_what_is_overtaken(tx: Tx, difference: Difference, amount: int) -> No
 
 
 def _end_quarantine(tx: Tx, difference: Difference, *, whole: bool) -> bool:
-    """The mark goes with the decision, and the payment is closed; True when it was settled like any other instead.
+    """The quarantine ends with the decision, and the payment is closed; True when it was settled like any other.
 
     That is so when `whole`, all fits by now, and nothing was decided about it before.
     """
@@ -287,8 +291,8 @@ def _end_quarantine(tx: Tx, difference: Difference, *, whole: bool) -> bool:
     earlier = payment_rows.decision(tx, payment)
     if not payment_rows.lift_quarantine(tx, payment.id) and earlier is None:
         raise IllegalMove(f"payment {payment.id} is not in quarantine")
-    as_ordered = difference.details.get("whole") and difference.proposal.get("amount") == payment.amount
-    if whole and as_ordered and earlier is None:
+    fits = difference.details.get("whole") and difference.proposal.get("amount") == payment.amount
+    if whole and fits and earlier is None:
         return payment_rows.settle(tx, payment.id)[1]
     payment_rows.close_decided(tx, payment.id, difference.id)
     return False

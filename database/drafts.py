@@ -1,4 +1,4 @@
-"""Orders not yet confirmed, and what the bot waits for in a chat: both survive restarts and old buttons."""
+"""Orders that are not confirmed yet, and the state of each conversation. Both survive restarts and old buttons."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def open_draft(
     inputs: Sequence[str] = (),
     parent_job_id: str | None = None,
 ) -> Draft:
-    """Write a new order down; the oldest beyond the user's 50 are forgotten."""
+    """Write a new order down. A user has at most 50 drafts; the oldest are deleted."""
     user_rows.ensure(tx, user_id)
     values = {
         "id": draft_id,
@@ -59,12 +59,12 @@ def open_draft(
 
 
 def get(tx: Tx, draft_id: str, user_id: int) -> Draft | None:
-    """The user's own draft; nobody else's."""
+    """The draft, if it is this user's own."""
     return Draft.maybe(tx.row(select(drafts).where(drafts.c.id == draft_id, drafts.c.user_id == user_id)))
 
 
 def newest_waiting(tx: Tx, user_id: int, *, since: int) -> Draft | None:
-    """The draft that the user touched last, not before `since`, and that has not become a job."""
+    """The draft that the user changed last, at `since` or later, and that has not become a job."""
     begun = select(jobs.c.id).where(jobs.c.id == drafts.c.id).exists()
     found = (
         select(drafts)
@@ -87,7 +87,7 @@ def change(
     inputs: Sequence[str] | None = None,
     message_id: int | None = None,
 ) -> Draft | None:
-    """Set what is given, count the revision up; None when there is no such draft."""
+    """Set what is given and increase the revision; None when there is no such draft."""
     values: dict[str, Any] = {
         "type": type,
         "model": model,
@@ -118,13 +118,13 @@ def forget_old(tx: Tx, *, before: int, limit: int = 500) -> int:
 
 
 def conversation(tx: Tx, key: str) -> tuple[str | None, dict[str, Any]]:
-    """State and data of a conversation; (None, {}) when there is none."""
+    """State and data of a conversation; (None, {}) if there is none."""
     row = tx.row(select(conversations).where(conversations.c.key == key))
     return (None, {}) if row is None else (row["state"], json.loads(row["data"]))
 
 
 def set_conversation(tx: Tx, key: str, *, state: str | None, data: Mapping[str, Any]) -> None:
-    """Keep state and data; nothing to keep drops the row, so that the table does not grow with every visitor."""
+    """Store state and data. When both are empty the row is deleted, so that the table does not grow with every user."""
     if state is None and not data:
         tx.execute(delete(conversations).where(conversations.c.key == key))
         return

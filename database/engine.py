@@ -1,9 +1,9 @@
-"""The one door to the database file: one synchronous function per transaction, run on one dedicated thread.
+"""The connection to the database file: one synchronous function per transaction, run on a thread of its own.
 
-A transaction never spans an `await`: cancelling a task inside one would leave it open on the thread for good. Here the
-thread gets a whole function; a cancelled caller leaves a whole transaction behind (committed or not), and since every
-call of ours carries a key, asking again is safe. Between processes a `flock` gate stands before BEGIN IMMEDIATE:
-SQLite's own waiting starves one process for seconds.
+A transaction never spans an `await`: a task that is cancelled inside one would leave the transaction open on the
+thread. So the thread gets a whole function. When the caller is cancelled, the transaction is still committed or rolled
+back as a whole, and the caller may repeat the call, because each of our calls has a key. Between processes a `flock`
+gate stands before BEGIN IMMEDIATE: with SQLite's own waiting, one of several processes can wait for seconds.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ T = TypeVar("T")
 DEFAULT_URL = "sqlite:///data/bot.db"
 DIALECT = "sqlite+pysqlite://"
 COMPILED_KEPT = 500  # statements; the code has fewer
-WAL_KEPT_BYTES = 64 * 1024 * 1024  # a log that had grown gives its room back once it could be folded in
+WAL_KEPT_BYTES = 64 * 1024 * 1024  # a larger log file is cut to this size after a checkpoint
 BUSY_TIMEOUT_SECONDS = 10.0
-PATIENCE_SECONDS = 60.0  # a process that was stopped inside a transaction keeps writers waiting, but not for ever
+PATIENCE_SECONDS = 60.0  # how long a caller waits while another process holds the file inside a transaction
 
 
 @dataclass(frozen=True)
 class Tx:
-    """An open transaction as our functions see it: execute statements; one time for the whole of it."""
+    """An open transaction, as functions of rows see it. `now` is the same for all of its statements."""
 
     connection: Connection
     now: int  # UTC milliseconds
@@ -59,7 +59,7 @@ class Tx:
         return self.connection.execute(statement, parameters).mappings().first()
 
     def changed(self, statement: Executable) -> bool:
-        """Run a conditional UPDATE or INSERT; did it touch exactly one row (or more)?"""
+        """Run a conditional UPDATE or INSERT; True when it changed at least one row."""
         return self.connection.execute(statement).rowcount > 0
 
 
@@ -71,7 +71,7 @@ def url_from_environment() -> str:
 def sqlite_path(url: str) -> Path:
     """`sqlite:///data/bot.db` → `data/bot.db`, `sqlite:////srv/bot.db` → `/srv/bot.db`.
 
-    Raises UnsupportedDatabase for anything else, saying what would do.
+    Raises UnsupportedDatabase for any other URL; the message says which form is accepted.
     """
     parts = urlsplit(url)
     if parts.scheme in ("postgresql", "postgres"):
@@ -84,12 +84,12 @@ def sqlite_path(url: str) -> Path:
 
 @functools.cache
 def _common() -> tuple[Dialect, LRUCache[Any, Any]]:
-    """What all files of a process share: the dialect, and by it every statement that was compiled so far.
+    """What all connections of a process share: the dialect and the cache of compiled statements.
 
-    A step of a worker opens the file anew, and compiling its statements takes longer than running them.
+    Each step of a worker opens the file again, and compiling its statements takes longer than running them.
     """
     engine = create_engine(DIALECT, module=sqlite, poolclass=NullPool)
-    engine.connect().close()  # into memory: it tells the dialect what the library can do
+    engine.connect().close()  # a database in memory: the first connection tells the dialect what the library can do
     return engine.dialect, LRUCache(COMPILED_KEPT)
 
 
@@ -98,11 +98,11 @@ class SqliteFile:
 
     @classmethod
     def open(cls, path: Path, clock: Callable[[], int] = now_ms) -> SqliteFile:
-        """Raises UnsupportedDatabase for a file of another kind, DatabaseUnavailable when it can't be opened."""
+        """Raises UnsupportedDatabase for a file that is no SQLite database, DatabaseUnavailable when opening fails."""
         try:
             return cls(path, clock)
         except (sqlite.Error, OSError, UnicodeDecodeError) as error:
-            raise _in_our_words(error, f"{path}: ") from error
+            raise _own_error(error, f"{path}: ") from error
 
     def __init__(self, path: Path, clock: Callable[[], int] = now_ms) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ class SqliteFile:
         self._core = self._connect_core()
 
     def _prepare(self) -> None:
-        """Settings that every connection must make for itself; only the first one ever changes the journal mode."""
+        """Make the settings that each connection needs. Only the first connection of all changes the journal mode."""
         mode = self.raw.execute("PRAGMA journal_mode").fetchone()[0]
         if mode != "wal":
             with self.gate():
@@ -139,14 +139,14 @@ class SqliteFile:
             raise UnsupportedDatabase("SQLite refused synchronous=FULL, acknowledged money could be lost")
 
     def _connect_core(self) -> Connection:
-        """SQLAlchemy's view of the one connection. It is kept: making it anew took longer than most transactions."""
+        """SQLAlchemy's view of the connection. It is kept, because making it takes longer than most transactions."""
         dialect, compiled = _common()
         engine = Engine(StaticPool(lambda: self.raw, dialect=dialect), dialect, make_url(DIALECT))
         return engine.execution_options(compiled_cache=compiled).connect()
 
     @contextlib.contextmanager
     def gate(self) -> Iterator[None]:
-        """One writer of all processes at a time, first come first served; the kernel frees it when we die."""
+        """Let one writer of all processes in at a time. The kernel frees the lock when the process dies."""
         fcntl.flock(self._gate, fcntl.LOCK_EX)
         try:
             yield
@@ -162,26 +162,26 @@ class SqliteFile:
             return function(Tx(connection, self._clock()))
 
     def writing(self) -> contextlib.AbstractContextManager[Connection]:
-        """A transaction that may write, for who holds the gate."""
+        """A transaction that may write. The caller holds the gate."""
         return self._transaction("BEGIN IMMEDIATE")
 
     def reading(self) -> contextlib.AbstractContextManager[Connection]:
-        """A transaction that sees one snapshot and waits for nobody."""
+        """A transaction on one snapshot. It waits for no writer."""
         return self._transaction("BEGIN")
 
     @contextlib.contextmanager
     def _transaction(self, begin: str) -> Iterator[Connection]:
-        self.raw.execute(begin)  # the driver is in autocommit mode and would never say it itself
+        self.raw.execute(begin)  # the driver is in autocommit mode and does not begin transactions itself
         try:
             with self._core.begin():
                 yield self._core
         finally:
-            if self.raw.in_transaction:  # a COMMIT that failed, on a full disk say, leaves it open
+            if self.raw.in_transaction:  # a COMMIT that failed, for example on a full disk, leaves it open
                 self.raw.rollback()
 
     @contextlib.contextmanager
     def _query_only(self) -> Iterator[None]:
-        """A write that strays into a read is refused: it would not have gone through the gate."""
+        """Refuse writes inside a read: they would not have waited at the gate."""
         self.raw.execute("PRAGMA query_only=ON")
         try:
             yield
@@ -197,10 +197,10 @@ class SqliteFile:
 
 
 def check_schema(file: SqliteFile) -> None:
-    """Refuse a file whose schema is not this program's: in the midst of an upgrade only those work that fit it.
+    """Refuse a file whose schema is not this program's.
 
-    Else a worker that is newer than the file could call a provider and then have nowhere to write the result. Who
-    opened the file before it was migrated goes on: a migration only adds.
+    Otherwise, during an upgrade, a worker that is newer than the file could call a provider and then fail to write the
+    result. A process that opened the file before the migration goes on: a migration only adds.
     """
     with translated(), file.reading() as connection:
         made = connection.exec_driver_sql("SELECT 1 FROM sqlite_schema WHERE name = 'alembic_version'").scalar()
@@ -213,7 +213,7 @@ def check_schema(file: SqliteFile) -> None:
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Turn the driver's errors into ours, once, at the door."""
+    """Turn the driver's errors into ours. This is the only place that does it."""
     try:
         yield
     except driver_errors.IntegrityError as error:
@@ -221,23 +221,24 @@ def translated() -> Iterator[None]:
             raise InsufficientFunds(balance=0, needed=0) from error
         raise BrokenRule(str(error.orig)) from error
     except (driver_errors.DBAPIError, sqlite.Error, OSError, UnicodeDecodeError) as error:
-        raise _in_our_words(getattr(error, "orig", error)) from error
+        raise _own_error(getattr(error, "orig", error)) from error
 
 
-def _in_our_words(error: BaseException, prefix: str = "") -> DatabaseError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte names the kind, the rest says more of it
+def _own_error(error: BaseException, prefix: str = "") -> DatabaseError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind of error, the rest is detail
     if code == sqlite.SQLITE_NOTADB:
         return UnsupportedDatabase(f"{prefix}this file is no SQLite database")
-    if code == sqlite.SQLITE_CORRUPT or isinstance(error, UnicodeDecodeError):  # bytes of a damaged schema, quoted
+    # UnicodeDecodeError: SQLite's message quotes bytes of a damaged schema.
+    if code == sqlite.SQLITE_CORRUPT or isinstance(error, UnicodeDecodeError):
         return DatabaseUnavailable(f"{prefix}the database file is damaged ({error}): restore a backup")
     return DatabaseUnavailable(f"{prefix}{error}")
 
 
-class Door:
-    """The async face of a SqliteFile: `await door.write(function, ...)` runs `function(tx, ...)` on aiosqlite's thread.
+class AsyncSqlite:
+    """A SqliteFile for async code: `await db.write(function, ...)` runs `function(tx, ...)` on aiosqlite's thread.
 
-    Connects at first use and again when the event loop or the process is another one: a connection must cross neither
-    a fork nor the end of its loop.
+    It connects at the first use. It connects again in another event loop or another process, because a connection must
+    not be used after a fork or after its loop has ended.
     """
 
     def __init__(
@@ -254,7 +255,7 @@ class Door:
         self._opening: asyncio.Task[None] | None = None
         self._thread: aiosqlite.Connection | None = None
         self._file: SqliteFile | None = None
-        self._inherited: list[object] = []  # of a parent process: neither used nor closed here
+        self._inherited: list[object] = []  # connections of the parent process: kept, but neither used nor closed here
 
     @property
     def url(self) -> str:
@@ -265,18 +266,20 @@ class Door:
         return sqlite_path(self.url)
 
     async def write(self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `function(tx, *args)` as one transaction that may write; commits before it answers."""
+        """Run `function(tx, *args)` as one transaction that may write. It is committed before this returns."""
         thread, file = await self._connected()
         return await _on(thread, self._patience, lambda: file.write(lambda tx: function(tx, *args, **kwargs)))
 
     async def read(self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `function(tx, *args)` on one snapshot, without waiting for writers."""
+        """Run `function(tx, *args)` on one snapshot. It waits for no writer."""
         thread, file = await self._connected()
         return await _on(thread, self._patience, lambda: file.read(lambda tx: function(tx, *args, **kwargs)))
 
     async def read_apart(self, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Like `read`, on a connection and a thread of its own: for looks at all of history, which take seconds in a
-        shop of years and must not keep this process's orders and payments waiting meanwhile."""
+        """Like `read`, on a connection and a thread of its own.
+
+        For queries over the whole history. After years they take seconds, and orders and payments must not wait.
+        """
 
         def work() -> T:
             file = SqliteFile.open(self.path, self._clock)
@@ -290,7 +293,7 @@ class Door:
     async def close(self) -> None:
         """Close the connection and end its thread; the next use opens a new one."""
         if self._owner != (os.getpid(), asyncio.get_running_loop()):
-            self._leave_behind()  # its thread can't answer this loop: it is of another process, or its loop is gone
+            self._leave_behind()  # the thread can't answer this loop: it is of another process, or its loop has ended
         if self._opening is not None:
             await asyncio.wait([self._opening])
         thread, self._thread, self._file, self._owner = self._thread, None, None, None
@@ -305,7 +308,7 @@ class Door:
         if self._thread is None:
             if self._opening is None or self._opening.done():
                 self._opening = asyncio.create_task(self._open())
-            # A caller cancelled in here must not leave a connection behind that nobody would close.
+            # If the caller is cancelled here, opening goes on; otherwise a connection would stay open for good.
             await asyncio.shield(self._opening)
         if self._thread is None or self._file is None:
             raise DatabaseUnavailable("the connection was closed while it was being opened")
@@ -316,7 +319,8 @@ class Door:
         if self._thread is None or self._owner is None:
             return
         if self._owner[0] == os.getpid():
-            # From a thread without a loop: the end of this loop must not find the old thread waiting to answer it.
+            # Stopped from a thread without a loop: the old thread must not wait for an answer of this loop, which
+            # may end first.
             asyncio.get_running_loop().run_in_executor(None, self._thread.stop)
         else:
             self._inherited += [self._thread, self._file]
@@ -336,28 +340,28 @@ class Door:
             return _Closing(file)
 
         thread = aiosqlite.Connection(connector, iter_chunk_size=64)
-        # A program that forgets close() must still end; a write cut off by that is rolled back like any kill.
+        # A program that forgets close() must still end. A write that this cuts off is rolled back, as after a kill.
         thread._thread.daemon = True
         try:
             await thread
         except BaseException:
-            # aiosqlite has told its thread to stop and to say so in this loop, which must not be gone by then.
+            # aiosqlite's thread stops and reports that to this loop, so the loop must not end before the thread.
             await asyncio.to_thread(thread._thread.join)
             raise
         self._thread, self._file = thread, opened[0]
 
 
 class _Closing:
-    """What aiosqlite holds as its connection: all it ever does with it is close it on the thread."""
+    """What aiosqlite gets as its connection. It only ever closes it, on the thread."""
 
     def __init__(self, file: SqliteFile) -> None:
         self.close = file.close
 
 
 async def _on(thread: aiosqlite.Connection, patience: float, work: Callable[[], T]) -> T:
-    """Run `work` on the thread. Its answer is dropped when the loop is gone, so that the thread outlives any caller.
+    """Run `work` on the thread. If the loop has ended by then, the answer is dropped and the thread goes on.
 
-    Raises DatabaseUnavailable after `patience` seconds: the work stays in line and may still be done later.
+    Raises DatabaseUnavailable after `patience` seconds: the work stays in the queue and may still be done later.
     """
     if not thread._running or thread._connection is None:
         raise DatabaseUnavailable("the connection was closed")

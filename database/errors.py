@@ -1,17 +1,17 @@
-"""Everything that can go wrong behind the database's door. A driver's own error never comes out.
+"""All errors of the database. A driver's own error is never raised to a caller.
 
 DatabaseError
-├── Refusal                  the request was understood and not granted; nothing was written
-│   ├── InsufficientFunds    less on the balance than was asked for
-│   ├── KeyReused            the key (or job id) already stands for another input
+├── Refusal                  the request was understood and refused; nothing was written
+│   ├── InsufficientFunds    the balance is lower than the amount asked for
+│   ├── KeyReused            the key (or job id) was used with another input
 │   ├── IllegalMove          the state does not allow it
-│   ├── NotFound             there is no such thing
+│   ├── NotFound             there is no such row
 │   └── StartRefused         a job may not start: Banned, UnderMaintenance, TooManyJobs, SpendLimitReached
-├── BooksDisagree            the ledger's sum and its shadow differ: nothing more moves for that user
+├── BooksDisagree            the ledger's sum and its shadow differ: no more money moves for that user
 ├── BrokenRule               a constraint or trigger of the schema refused a write
-├── DatabaseUnavailable      disk full, locked, unreachable: ask again, every call is safe to repeat
-├── UnsupportedDatabase      wrong library, wrong URL or a schema from the future
-└── MigrationFailed          an old file holds what can't be carried over; nothing was changed
+├── DatabaseUnavailable      disk full, locked, unreachable: try again, every call is safe to repeat
+├── UnsupportedDatabase      wrong library, wrong URL or the schema of a newer version
+└── MigrationFailed          an old file holds values that can't be carried over; nothing was changed
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class DatabaseError(Exception):
 
 
 class Refusal(DatabaseError):
-    """The request was understood and not granted; nothing was written."""
+    """The request was understood and refused; nothing was written."""
 
 
 class InsufficientFunds(Refusal):
-    """Less on the balance than was asked for; both sums in kopecks."""
+    """The balance is lower than the amount asked for; both sums in kopecks."""
 
     def __init__(self, balance: int, needed: int) -> None:
         super().__init__(f"balance {balance} kopecks, needed {needed}")
@@ -57,11 +57,11 @@ class StartRefused(Refusal):
 
 
 class Banned(StartRefused):
-    """The owner has closed the shop to this user."""
+    """An admin has banned this user."""
 
 
 class UnderMaintenance(StartRefused):
-    """The owner has paused new jobs."""
+    """An admin has paused new jobs."""
 
 
 class TooManyJobs(StartRefused):
@@ -73,15 +73,15 @@ class TooManyJobs(StartRefused):
 
 
 class SpendLimitReached(StartRefused):
-    """What providers cost today, with this order, would be more than the owner allows for a day."""
+    """With this order providers would cost more today than the setting allows for a day."""
 
 
 class BooksDisagree(DatabaseError):
-    """The ledger's sum and its shadow differ for a user; a person has to look before money moves again."""
+    """The ledger's sum and its shadow differ for a user; an admin has to look before money moves again."""
 
 
 class BrokenRule(DatabaseError):
-    """A constraint or trigger of the schema refused a write: a fault of ours, caught by the last guard."""
+    """A constraint or trigger of the schema refused a write: a bug of ours that the schema caught."""
 
 
 class DatabaseUnavailable(DatabaseError):

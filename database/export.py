@@ -1,4 +1,4 @@
-"""Pages of what an accountant wants to see, in the order it happened; each page begins where the last one ended."""
+"""Pages of rows for an accountant, in the order of time. Each page begins where the last one ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = Mapping[str, Any]
 
 
 def ledger_page(tx: Tx, since: int, until: int, after: Place, limit: int) -> list[Row]:
-    """Entries of [since, until) in the ledger's own order, which is by id."""
+    """Entries of [since, until) in the ledger's order, which is by id."""
     last = int(after[1] or 0)
     query = (
         select(ledger)
@@ -36,7 +36,7 @@ def payments_page(tx: Tx, since: int, until: int, after: Place, limit: int) -> l
 
 
 def refunds_page(tx: Tx, since: int, until: int, after: Place, limit: int) -> list[Row]:
-    """Returns begun or first seen in [since, until), with the payment's provider and customer."""
+    """Refunds begun or first seen in [since, until), with the payment's provider and user."""
     query = select(refunds, payments.c.user_id, payments.c.provider, payments.c.provider_payment_id).join(
         payments, payments.c.id == refunds.c.payment_id
     )
@@ -44,9 +44,9 @@ def refunds_page(tx: Tx, since: int, until: int, after: Place, limit: int) -> li
 
 
 def receipts_page(tx: Tx, since: int, until: int, after: Place, limit: int) -> list[Row]:
-    """Receipts of what was paid and returned in [since, until), by the terms that were sent; without the address.
+    """Receipts of payments and refunds in [since, until), with the terms that were sent, without the e-mail address.
 
-    A whole return repeats the payment's own receipt, so its terms are those of the payment
+    The refund of a whole payment repeats the payment's receipt, so it has the same terms
     (docs/reference/yookassa.md, section 6).
     """
     sent = payments.c.request_body.like('%"receipt": {%')

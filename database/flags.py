@@ -1,4 +1,4 @@
-"""Switches of the owner and leases of the processes: small named values with a time."""
+"""Switches of the admins and leases of processes: small named values with a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAINTENANCE = "maintenance"
 
 
 def get(tx: Tx, name: str) -> str:
-    """The flag's value; empty when it is off or was never set."""
+    """The flag's value; empty if it is off or was never set."""
     return str(tx.execute(select(flags.c.value).where(flags.c.name == name)).scalar() or "")
 
 
@@ -22,9 +22,9 @@ def put(tx: Tx, name: str, value: str) -> None:
 
 
 def take_lease(tx: Tx, name: str, holder: str, *, ttl_ms: int) -> bool:
-    """Be (or stay) the one who does `name` for `ttl_ms`; False while somebody else is.
+    """Take or renew the lease `name` for `ttl_ms`; False while another holder has it.
 
-    A lease that lies ten times further ahead than it can was taken under a wrong clock and binds nobody.
+    A lease that ends more than ten times its length ahead was taken under a wrong clock and does not count.
     """
     until = tx.now + ttl_ms
     new = insert(leases).values(name=name, holder=holder, until=until)

@@ -1,4 +1,4 @@
-"""What outside systems told us, written down before we answer 200; acting on it comes after and may be repeated."""
+"""Notifications of outside systems. They are written down before the answer 200; handling them may be repeated."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Any
 from sqlalchemy import case, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
+from database.clock import HOUR_MS
 from database.engine import Tx
 from database.errors import BrokenRule
 from database.rows import InboxItem
 from database.schema import inbox
 
-FAR_MS = 2 * 3600 * 1000  # further ahead than any pause of ours: written under a wrong clock
-HANDLING_MS = 30_000  # who writes a row down acts on it at once; only after this the sweeper takes it for lost
+FAR_MS = 2 * HOUR_MS  # further ahead than any pause of ours: written under a wrong clock
+HANDLING_MS = 30_000  # the process that wrote a row handles it at once; after this time the row counts as lost
 
 
 def receive(tx: Tx, source: str, key: str, body: str, *, handling_ms: int = HANDLING_MS) -> InboxItem:
-    """Write a notification down. A repeat opens its row again: the first may have been forged or too early."""
+    """Write a notification down. A repeat is handled again: the first one may have been forged or too early."""
     due_at = tx.now + handling_ms
     new = insert(inbox).values(source=source, key=key, body=body, received_at=tx.now, due_at=due_at)
     row = tx.row(
@@ -32,9 +33,10 @@ def receive(tx: Tx, source: str, key: str, body: str, *, handling_ms: int = HAND
 
 
 def receive_once(tx: Tx, source: str, key: str, body: str, *, handling_ms: int) -> InboxItem | None:
-    """Write down what only its true sender can say; None for a repeat of what is handled already.
+    """Write down a notification of a proven sender; None for a repeat of one that is handled.
 
-    A repeat of what is not counts as a try: its first handler may have died of it. Another body is no repeat.
+    A repeat of one that is not handled counts as another try: its first handler may have died because of it. The same
+    key with another body is no repeat.
     """
     due_at = tx.now + handling_ms
     new = insert(inbox).values(source=source, key=key, body=body, received_at=tx.now, due_at=due_at)
@@ -57,9 +59,9 @@ def receive_once(tx: Tx, source: str, key: str, body: str, *, handling_ms: int) 
 def due(
     tx: Tx, *, source: str, limit: int = 50, handling_ms: int = HANDLING_MS, in_hand: Collection[int] = ()
 ) -> list[InboxItem]:
-    """Rows of a source that were written down and not acted upon, taken for a while by whoever asked.
+    """Rows of a source that are not handled; the caller has `handling_ms` for them.
 
-    Each is a try more, those excepted that the asker has `in_hand`: these only wait in its line.
+    This counts as another try of each row, except those `in_hand`, which already wait in the caller's queue.
     """
     its_time = or_(inbox.c.due_at <= tx.now, inbox.c.due_at > tx.now + FAR_MS)
     query = select(inbox).where(its_time, _from(source))
@@ -81,7 +83,7 @@ def done(tx: Tx, item_id: int) -> None:
 
 
 def failed(tx: Tx, item_id: int, error: str, *, delay_ms: int) -> None:
-    """It could not be acted upon now; the sweeper tries again."""
+    """It could not be handled now; it is due again after `delay_ms`."""
     tx.execute(update(inbox).where(inbox.c.id == item_id).values(due_at=tx.now + delay_ms, error=error[:200]))
 
 
@@ -91,6 +93,8 @@ def forget_old(tx: Tx, *, source: str, before: int, limit: int = 500) -> int:
 
 
 def _from(source: str) -> Any:
-    """Rows of the source. Not the bare column: by its index SQLite would read all that the source ever sent, to find
-    the few that are due or old, for which there are better ones."""
+    """The condition for rows of a source, written so that SQLite does not use the index on the source.
+
+    By that index it would read all rows of the source. The indexes on the times find the few rows that are wanted.
+    """
     return inbox.c.source.concat("") == source

@@ -1,39 +1,38 @@
-"""The life of a job, each step one transaction: start, claim, call, submit, watch, finish, fail, cancel.
+"""The life of a job, each step one transaction: start, claim, finish, fail, cancel, compensate.
 
-Whoever acts on an open job proves it with the `attempt` of its claim: after a lost lease that number has moved on and
-the late worker changes nothing. Money and job close in the same transaction.
+A worker that changes an open job names the `attempt` of its claim. When it has lost the lease, another attempt has a
+higher number, and the late worker changes nothing. The job and its money are closed in the same transaction.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, insert, or_, select, update
+from sqlalchemy import and_, case, func, insert, or_, select, update
 
 from database import assets as asset_rows
 from database import flags as flag_rows
 from database import ledger, outbox, spending
 from database import users as user_rows
+from database.clock import HOUR_MS
 from database.engine import Tx
 from database.errors import Banned, IllegalMove, KeyReused, NotFound, SpendLimitReached, TooManyJobs, UnderMaintenance
-from database.rows import Job, ProviderCall, RecentCall
+from database.rows import Job
 from database.schema import IS_OPEN, job_events, jobs, provider_calls
 from database.schema import ledger as entries
-from database.states import CallOutcome, EntryKind, JobStatus, JobStep, JobType, Reason, ReservationState
+from database.states import EntryKind, JobStatus, JobStep, JobType, Reason, ReservationState
 
 LEASE_MS = 30_000
-FAR_MS = 3_600_000  # further ahead than any lease or pause of ours: written under a wrong clock
-RECENT_CALLS = 1_000  # of all models
-RECENT_OF_A_MODEL = 30
-REDISPATCH_MS = 20_000  # a job whose queue message was lost is sent again after this
+FAR_MS = HOUR_MS  # further ahead than any lease or pause of ours: written under a wrong clock
+REDISPATCH_MS = 20_000  # after this time a job whose queue message was lost is sent again
 
 
 @dataclass(frozen=True)
 class NewJob:
-    """An order as confirmed: the price in kopecks is what the person saw."""
+    """An order as the user confirmed it: the price in kopecks is the one that was shown."""
 
     id: str
     user_id: int
@@ -46,8 +45,8 @@ class NewJob:
     chat_id: int | None = None
     status_message_id: int | None = None
     parent_job_id: str | None = None
-    inputs: tuple[str, ...] = ()  # ids of the photos it works from, in order
-    provider_cost: int = 0  # micro-dollars, as the catalogue expects them
+    inputs: tuple[str, ...] = ()  # ids of the user's photos, in order
+    provider_cost: int = 0  # micro-dollars, by the catalogue
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -58,19 +57,19 @@ def get(tx: Tx, job_id: str) -> Job | None:
 
 
 def of_user(tx: Tx, user_id: int, *, limit: int = 10, offset: int = 0) -> list[Job]:
-    """The newest jobs of a user first."""
+    """The jobs of a user, newest first."""
     query = select(jobs).where(jobs.c.user_id == user_id).order_by(jobs.c.created_at.desc(), jobs.c.id)
     return [Job.read(row) for row in tx.rows(query.limit(limit).offset(offset))]
 
 
 def open_of_user(tx: Tx, user_id: int) -> list[Job]:
-    """Open jobs of a user, oldest first; sorted here, because SQLite would sort by reading all their history."""
+    """Open jobs of a user, oldest first. Sorted here, because for sorting SQLite would read all jobs of the user."""
     query = select(jobs).where(jobs.c.user_id == user_id, IS_OPEN)
     return sorted((Job.read(row) for row in tx.rows(query)), key=lambda job: job.created_at)
 
 
 def open_with_status_message(tx: Tx, *, limit: int = 500) -> list[Job]:
-    """Open jobs that a person watches in a live message."""
+    """Open jobs that have a status message in the chat."""
     query = select(jobs).where(IS_OPEN, jobs.c.status_message_id.is_not(None))
     return [Job.read(row) for row in tx.rows(query.order_by(jobs.c.due_at).limit(limit))]
 
@@ -88,34 +87,18 @@ def pending_times(tx: Tx) -> list[int]:
 
 
 def due(tx: Tx, *, limit: int = 200) -> list[Job]:
-    """Open jobs whose next look is due, except those the watcher asks about; oldest first."""
+    """Open jobs whose next step is due, except videos that are polled; oldest first."""
     query = (
         select(jobs)
-        .where(IS_OPEN, _past(jobs.c.due_at, tx), jobs.c.step != JobStep.WATCH)
+        .where(IS_OPEN, past(jobs.c.due_at, tx), jobs.c.step != JobStep.WATCH)
         .order_by(jobs.c.due_at)
         .limit(limit)
     )
     return [Job.read(row) for row in tx.rows(query)]
-
-
-def due_to_watch(tx: Tx, *, limit: int = 200) -> list[Job]:
-    """Clips in flight whose next look at the provider is due."""
-    query = (
-        select(jobs)
-        .where(IS_OPEN, _past(jobs.c.due_at, tx), jobs.c.step == JobStep.WATCH)
-        .order_by(jobs.c.due_at)
-        .limit(limit)
-    )
-    return [Job.read(row) for row in tx.rows(query)]
-
-
-def calls(tx: Tx, job_id: str) -> list[ProviderCall]:
-    query = select(provider_calls).where(provider_calls.c.job_id == job_id).order_by(provider_calls.c.id)
-    return [ProviderCall.read(row) for row in tx.rows(query)]
 
 
 def noted(tx: Tx, job_id: str, cause: str, *, after_attempt: int) -> int:
-    """How often this cause was written beside the job in attempts later than that one."""
+    """How many events of the job have this cause and a later attempt."""
     query = select(func.count()).where(
         job_events.c.job_id == job_id, job_events.c.cause == cause, job_events.c.attempt > after_attempt
     )
@@ -126,11 +109,11 @@ def noted(tx: Tx, job_id: str, cause: str, *, after_attempt: int) -> int:
 
 
 def start(tx: Tx, new: NewJob, *, max_active: int, spend_per_day: int | None = None) -> tuple[Job, bool]:
-    """Reserve the price and write the job; answers the job and whether it is new.
+    """Reserve the price and write the job; returns the job and whether it is new.
 
-    `spend_per_day`: micro-dollars that providers may cost in a day, None for no limit. The same id again gives the same
-    job (a double tap). Raises Banned, UnderMaintenance, SpendLimitReached, TooManyJobs, InsufficientFunds, or KeyReused
-    when the id stands for another user's job.
+    `spend_per_day`: micro-dollars that providers may cost in a day, None for no limit. The same id again (a double tap)
+    gives the same job. Raises Banned, UnderMaintenance, SpendLimitReached, TooManyJobs, InsufficientFunds, or KeyReused
+    when the id belongs to another user's job.
     """
     earlier = get(tx, new.id)
     if earlier is not None:
@@ -174,7 +157,7 @@ def start(tx: Tx, new: NewJob, *, max_active: int, spend_per_day: int | None = N
     tx.execute(insert(jobs).values(**values))
     asset_rows.keep_assets(tx, new.inputs, keep_ms=2 * new.hold_ms)
     job = get_or_raise(tx, new.id)
-    _note(tx, job, "confirmed")
+    note_event(tx, job, "confirmed")
     return job, True
 
 
@@ -186,7 +169,7 @@ def set_status_message(tx: Tx, job_id: str, chat_id: int, message_id: int) -> No
 
 
 def redispatch(tx: Tx, job: Job) -> Job | None:
-    """Count one more message to the queue for a due job; None when somebody moved it meanwhile."""
+    """Count one more message to the queue for a due job; None when the job has changed meanwhile."""
     moved = tx.changed(
         update(jobs)
         .where(_as_seen(job), jobs.c.due_at == job.due_at, jobs.c.dispatches == job.dispatches)
@@ -196,25 +179,28 @@ def redispatch(tx: Tx, job: Job) -> Job | None:
 
 
 def still_waiting(tx: Tx, job: Job) -> None:
-    """The job's message still stands in the queue: look again later."""
+    """The job's message is still in the queue: check again later."""
     tx.execute(update(jobs).where(_as_seen(job), jobs.c.due_at == job.due_at).values(due_at=tx.now + REDISPATCH_MS))
 
 
 def claim(tx: Tx, job_id: str, step: JobStep) -> Job | None:
-    """Take the job for one attempt under a 30 s lease; None when it is held, moved on or final (normal, silent)."""
+    """Take the job for one attempt, with a lease of 30 s.
+
+    None when another worker has it, when its next step is another one, or when it is final. All of these are normal.
+    """
     moved = tx.changed(
         update(jobs)
         .where(
             jobs.c.id == job_id,
             IS_OPEN,
             jobs.c.step == step,
-            or_(jobs.c.lease_until.is_(None), _past(jobs.c.lease_until, tx)),
+            or_(jobs.c.lease_until.is_(None), past(jobs.c.lease_until, tx)),
         )
         .values(
             status=JobStatus.PROCESSING,
             attempt=jobs.c.attempt + 1,
             started_at=func.coalesce(jobs.c.started_at, tx.now),
-            progress=_at_least(jobs.c.progress, 10),
+            progress=at_least(jobs.c.progress, 10),
             lease_until=tx.now + LEASE_MS,
             due_at=tx.now + LEASE_MS,
         )
@@ -222,208 +208,45 @@ def claim(tx: Tx, job_id: str, step: JobStep) -> Job | None:
     if not moved:
         return None
     job = get_or_raise(tx, job_id)
-    _note(tx, job, "claimed")
+    note_event(tx, job, "claimed")
     return job
 
 
 def renew(tx: Tx, job_id: str, attempt: int) -> bool:
-    """Hold the lease for another 30 s; False once it is lost or was given up (a late renewal must not take it anew)."""
+    """Extend the lease by 30 s; False when it was lost or given up: a late renewal must not take it again."""
     return tx.changed(
         update(jobs)
-        .where(_mine(job_id, attempt), jobs.c.lease_until.is_not(None))
+        .where(held_by(job_id, attempt), jobs.c.lease_until.is_not(None))
         .values(lease_until=tx.now + LEASE_MS, due_at=tx.now + LEASE_MS)
     )
 
 
 def put_back(tx: Tx, job_id: str, attempt: int, *, delay_ms: int, cause: str, failed: bool = True) -> bool:
-    """Give the lease up and have the step tried again after `delay_ms`."""
+    """Give the lease up; the step is tried again after `delay_ms`."""
     moved = tx.changed(
         update(jobs)
-        .where(_mine(job_id, attempt))
+        .where(held_by(job_id, attempt))
         .values(lease_until=None, due_at=tx.now + delay_ms, failures=jobs.c.failures + int(failed))
     )
     if moved:
-        _note(tx, get_or_raise(tx, job_id), cause)
+        note_event(tx, get_or_raise(tx, job_id), cause)
     return moved
 
 
-# --- calls of providers ---------------------------------------------------------------------------
-
-
-def recent_query(now_ms: int, provider: str, model: str) -> Select[Any]:
-    """The newest calls of a provider's model, newest first, from the end of the table, which it finds at any size: what
-    is older than the last `RECENT_CALLS` calls of all models says nothing any more."""
-    c = provider_calls.c
-    newest = select(func.max(c.id)).scalar_subquery()
-    is_running = and_(
-        c.outcome.is_(None),
-        jobs.c.status == JobStatus.PROCESSING,
-        jobs.c.attempt == c.attempt,
-        jobs.c.lease_until.between(now_ms + 1, now_ms + FAR_MS),
-    )
-    return (
-        select(c.outcome, c.code, c.started_at, c.ended_at, func.coalesce(is_running, 0).label("is_running"))
-        .join_from(provider_calls, jobs, jobs.c.id == c.job_id)
-        .where(c.id > newest - RECENT_CALLS, c.provider == provider, c.model == model)
-        .order_by(c.id.desc())
-        .limit(RECENT_OF_A_MODEL)
-    )
-
-
-def recent_calls(tx: Tx, provider: str, model: str) -> list[RecentCall]:
-    """What the newest calls of a provider's model say of it, newest first."""
-    return [RecentCall.read(row) for row in tx.rows(recent_query(tx.now, provider, model))]
-
-
-def begin_call(
-    tx: Tx,
-    job_id: str,
-    attempt: int,
-    *,
-    provider: str,
-    model: str,
-    open_circuit: Callable[[Sequence[RecentCall], int], Exception | None] | None = None,
-) -> int | None:
-    """Write the intent down before the provider is called; None when the lease is lost and no call may be made.
-
-    Raises what `open_circuit` makes of the newest calls and the time. It is asked in here, so that of two workers at
-    once the second sees the intent of the first.
-    """
-    held = tx.row(select(jobs.c.id).where(_mine(job_id, attempt), jobs.c.lease_until > tx.now))
-    if held is None:
-        return None
-    if open_circuit is not None and (why := open_circuit(recent_calls(tx, provider, model), tx.now)) is not None:
-        raise why
-    values = {"job_id": job_id, "attempt": attempt, "provider": provider, "model": model, "started_at": tx.now}
-    return int(tx.execute(insert(provider_calls).values(**values).returning(provider_calls.c.id)).scalar_one())
-
-
-def end_call(tx: Tx, call_id: int, outcome: CallOutcome, *, code: str | None = None, cost_micro_usd: int = 0) -> None:
-    """Complete the record of a call; the first word stands."""
-    ended = tx.changed(
-        update(provider_calls)
-        .where(provider_calls.c.id == call_id, provider_calls.c.outcome.is_(None))
-        .values(outcome=outcome, code=code, cost_micro_usd=cost_micro_usd, ended_at=tx.now)
-    )
-    if ended:
-        spending.add(tx, cost_micro_usd)
-
-
-def spent_calls(tx: Tx, job_id: str) -> int:
-    """Calls that were, or may have been, done and billed; for an open job their results were lost."""
-    query = select(func.count()).where(
-        provider_calls.c.job_id == job_id,
-        or_(provider_calls.c.outcome.is_(None), provider_calls.c.outcome != CallOutcome.REFUSED),
-    )
-    return int(tx.execute(query).scalar() or 0)
-
-
-def resolve_calls(tx: Tx, job_id: str, outcome: CallOutcome, *, code: str) -> None:
-    """Doubt is over: what became of the calls whose end was not known, learned by asking the provider."""
-    tx.execute(
-        update(provider_calls)
-        .where(
-            provider_calls.c.job_id == job_id,
-            or_(provider_calls.c.outcome.is_(None), provider_calls.c.outcome == CallOutcome.UNKNOWN),
-        )
-        .values(outcome=outcome, code=code, ended_at=tx.now)
-    )
-
-
-def record_cost(tx: Tx, job_id: str, cost_micro_usd: int) -> None:
-    """What the provider billed for the task that was accepted."""
-    accepted = (provider_calls.c.job_id == job_id, provider_calls.c.outcome == CallOutcome.OK)
-    before = tx.rows(select(provider_calls.c.cost_micro_usd).where(*accepted))
-    tx.execute(update(provider_calls).where(*accepted).values(cost_micro_usd=cost_micro_usd))
-    spending.add(tx, sum(cost_micro_usd - int(row["cost_micro_usd"]) for row in before))
-
-
-# --- clips in flight ------------------------------------------------------------------------------
-
-
-def submitted(tx: Tx, job_id: str, attempt: int, *, external_id: str, poll_in_ms: int) -> bool:
-    """The provider has the task; from here on the row, not a process, waits for it."""
-    moved = tx.changed(
-        update(jobs)
-        .where(_mine(job_id, attempt), jobs.c.step == JobStep.SUBMIT)
-        .values(
-            step=JobStep.WATCH,
-            external_id=external_id,
-            lease_until=None,
-            due_at=tx.now + poll_in_ms,
-            progress=_at_least(jobs.c.progress, 25),
-            failures=0,
-        )
-    )
-    if moved:
-        _note(tx, get_or_raise(tx, job_id), "submitted")
-    return moved
-
-
-def schedule_poll(tx: Tx, job_id: str, *, poll_in_ms: int, progress: int | None = None) -> None:
-    """The task is still under way; ask again after `poll_in_ms`."""
-    values: dict[str, Any] = {"due_at": tx.now + poll_in_ms}
-    if progress is not None:
-        values["progress"] = _at_least(jobs.c.progress, min(progress, 90))
-    tx.execute(update(jobs).where(_watched(job_id)).values(**values))
-
-
-def poll_now(tx: Tx, external_id: str | None, external_key: str | None) -> str | None:
-    """A callback hints that something changed: bring the look forward. Answers the job's id, if it is ours."""
-    which = or_(jobs.c.external_id == (external_id or ""), jobs.c.external_key == (external_key or ""))
-    found = tx.row(select(jobs.c.id).where(which, jobs.c.step == JobStep.WATCH).limit(1))
-    if found is None:
-        return None
-    tx.execute(update(jobs).where(_watched(found["id"])).values(due_at=tx.now))
-    return str(found["id"])
-
-
-def ready_to_finish(tx: Tx, job_id: str, *, url: str) -> Job | None:
-    """The clip waits at the provider: the next step is to fetch it. None when the job moved on."""
-    moved = tx.changed(
-        update(jobs)
-        .where(_watched(job_id))
-        .values(
-            step=JobStep.FINISH,
-            external_url=url,
-            progress=_at_least(jobs.c.progress, 90),
-            due_at=tx.now + REDISPATCH_MS,
-            dispatches=jobs.c.dispatches + 1,
-        )
-    )
-    if not moved:
-        return None
-    job = get_or_raise(tx, job_id)
-    _note(tx, job, "rendered")
-    return job
-
-
-def return_to_polling(tx: Tx, job_id: str, attempt: int, *, cause: str) -> bool:
-    """The clip could not be fetched from its address: ask the provider for a fresh one."""
-    moved = tx.changed(
-        update(jobs)
-        .where(_mine(job_id, attempt), jobs.c.step == JobStep.FINISH)
-        .values(step=JobStep.WATCH, lease_until=None, due_at=tx.now + 2_000, failures=jobs.c.failures + 1)
-    )
-    if moved:
-        _note(tx, get_or_raise(tx, job_id), cause)
-    return moved
-
-
-# --- the end: money and job in one transaction -----------------------------------------------------
+# --- the end: job and money in one transaction -----------------------------------------------------
 
 
 def finish(
     tx: Tx, job_id: str, attempt: int, asset: asset_rows.NewAsset, *, keep_ms: int, price: int | None = None
 ) -> Job | None:
-    """The result is stored: complete the job, charge, owe the delivery. None when the lease or the hold was lost."""
+    """The result is stored: complete the job, charge, post the delivery. None when the lease or the hold was lost."""
     job = get(tx, job_id)
     if job is None or job.attempt != attempt or job.status is not JobStatus.PROCESSING:
         return None
     cost = job.cost_estimate if price is None else min(price, job.cost_estimate)
     moved = tx.changed(
         update(jobs)
-        .where(_mine(job_id, attempt))
+        .where(held_by(job_id, attempt))
         .values(
             status=JobStatus.COMPLETED,
             progress=100,
@@ -440,28 +263,32 @@ def finish(
     ledger.charge(tx, job_id, cost)
     outbox.post(tx, f"result:{job_id}", job.user_id, "result", job_id=job_id)
     done = get_or_raise(tx, job_id)
-    _note(tx, done, "stored and charged")
+    note_event(tx, done, "stored and charged")
     return done
 
 
 def fail(tx: Tx, job_id: str, code: str, *, attempt: int | None = None) -> Job | None:
-    """No result will come: give the reserve back and say so. With `attempt`, only for who holds the lease."""
+    """No result will come: give the reserve back and post a message. With `attempt`, only if it still has the job."""
     return _close_unpaid(tx, job_id, JobStatus.FAILED, code, attempt=attempt)
 
 
 def cancel(tx: Tx, job_id: str, user_id: int) -> Job:
-    """The person changed their mind. Raises NotFound, or IllegalMove once a provider call was written down."""
+    """The user cancels the job. Raises NotFound, or IllegalMove once a provider call is written down."""
     job = get(tx, job_id)
     if job is None or job.user_id != user_id:
         raise NotFound(f"job {job_id}")
     if job.status is JobStatus.CANCELLED:
         return job
-    if not job.is_open or calls(tx, job_id):
+    if not job.is_open or _was_called(tx, job_id):
         raise IllegalMove(f"job {job_id} can't be cancelled any more")
     cancelled = _close_unpaid(tx, job_id, JobStatus.CANCELLED, "cancelled")
     if cancelled is None:
         raise IllegalMove(f"job {job_id} can't be cancelled any more")
     return cancelled
+
+
+def _was_called(tx: Tx, job_id: str) -> bool:
+    return tx.row(select(provider_calls.c.id).where(provider_calls.c.job_id == job_id).limit(1)) is not None
 
 
 def _close_unpaid(tx: Tx, job_id: str, status: JobStatus, code: str, *, attempt: int | None = None) -> Job | None:
@@ -479,14 +306,14 @@ def _close_unpaid(tx: Tx, job_id: str, status: JobStatus, code: str, *, attempt:
     if status is JobStatus.FAILED:
         outbox.post(tx, f"failed:{job_id}", job.user_id, "failed", job_id=job_id)
     closed = get_or_raise(tx, job_id)
-    _note(tx, closed, code)
+    note_event(tx, closed, code)
     return closed
 
 
 def expire_hold(tx: Tx, job_id: str) -> bool:
-    """The hold is over: whatever holds the money gives it back. True if this call did it.
+    """The hold is over: give the money back, and fail the job if there is one. True if this call did it.
 
-    One that ends further ahead than a hold can gets a sensible end instead.
+    A hold that a wrong clock made too long gets its normal length instead.
     """
     ledger.begin_far_hold_anew(tx, job_id)
     held = ledger.get_reservation(tx, job_id)
@@ -500,9 +327,9 @@ def expire_hold(tx: Tx, job_id: str) -> bool:
 
 
 def compensate(tx: Tx, job_id: str, cause: str, *, amount: int | None = None) -> int:
-    """Money back after the charge, once per cause; the job stays completed. Answers the kopecks given back.
+    """Give money back after the charge, once per cause; the job stays completed. Returns the kopecks given back.
 
-    Raises NotFound for an unknown job, IllegalMove when nothing (more) was charged.
+    Raises NotFound for an unknown job, IllegalMove when nothing is left to give back.
     """
     job = get(tx, job_id)
     if job is None:
@@ -519,7 +346,7 @@ def compensate(tx: Tx, job_id: str, cause: str, *, amount: int | None = None) ->
     entry = ledger.add_entry(tx, job.user_id, EntryKind.REFUND, back, Reason.COMPENSATION, key, job_id=job_id)
     ledger.settle_debts(tx, job.user_id, entry)
     outbox.post(tx, key, job.user_id, "compensated", job_id=job_id, payload={"amount": back, "cause": cause})
-    _note(tx, job, f"compensated: {cause}")
+    note_event(tx, job, f"compensated: {cause}")
     return back
 
 
@@ -531,10 +358,10 @@ def _still_charged(tx: Tx, job: Job) -> int:
 
 
 def asset_deleted(tx: Tx, asset_id: str, *, end: int | None = None) -> bool:
-    """Its file goes. A result that never reached the person is paid back in the same transaction.
+    """Its file is to be deleted. A result that was never delivered is paid back in the same transaction.
 
-    `end`: when its time is over, as it was seen. False where that has changed since, or is of a wrong clock and begins
-    anew: the file stays.
+    `end`: its `expires_at` as the caller read it. False when that has changed since, or was of a wrong clock and is
+    corrected now: then the file stays.
     """
     asset = asset_rows.get_asset(tx, asset_id)
     if end is not None and (asset.expires_at != end or asset_rows.begin_far_anew(tx, asset)):
@@ -547,7 +374,7 @@ def asset_deleted(tx: Tx, asset_id: str, *, end: int | None = None) -> bool:
     return True
 
 
-# --- small parts ----------------------------------------------------------------------------------
+# --- helpers, some of them for the other modules of jobs -------------------------------------------
 
 
 def get_or_raise(tx: Tx, job_id: str) -> Job:
@@ -557,22 +384,19 @@ def get_or_raise(tx: Tx, job_id: str) -> Job:
     return job
 
 
-def _at_least(column: Any, value: int) -> Any:
-    """The greater of a column and a number, in words that both SQLite and PostgreSQL understand."""
+def at_least(column: Any, value: int) -> Any:
+    """The greater of a column and a number, in SQL that both SQLite and PostgreSQL understand."""
     return case((column < value, value), else_=column)
 
 
-def _mine(job_id: str, attempt: int) -> Any:
+def held_by(job_id: str, attempt: int) -> Any:
+    """The condition that this attempt still has the job."""
     return and_(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.status == JobStatus.PROCESSING)
 
 
-def _past(moment: Any, tx: Tx) -> Any:
-    """The moment is over, or so far ahead that it can't be meant."""
+def past(moment: Any, tx: Tx) -> Any:
+    """The time has come, or lies so far ahead that only a wrong clock can have written it."""
     return or_(moment <= tx.now, moment > tx.now + FAR_MS)
-
-
-def _watched(job_id: str) -> Any:
-    return and_(jobs.c.id == job_id, jobs.c.status == JobStatus.PROCESSING, jobs.c.step == JobStep.WATCH)
 
 
 def _as_seen(job: Job) -> Any:
@@ -580,7 +404,7 @@ def _as_seen(job: Job) -> Any:
     return and_(*(jobs.c[name] == value for name, value in same.items()))
 
 
-def _note(tx: Tx, job: Job, cause: str) -> None:
-    """An event row beside every move, in the same transaction."""
+def note_event(tx: Tx, job: Job, cause: str) -> None:
+    """Write an event row for a change of the job, in the same transaction."""
     values = {"job_id": job.id, "status": job.status, "step": job.step, "attempt": job.attempt, "cause": cause[:200]}
     tx.execute(insert(job_events).values(**values, at=tx.now))

@@ -1,7 +1,7 @@
-"""The verbs on money. Each runs inside the caller's transaction, is keyed, and answers the same when repeated.
+"""The functions that move money. Each runs in the caller's transaction and has a key: repeated, it answers the same.
 
-Entries are only added. Balance = SUM(ledger.amount); `balances` is its shadow, kept by the ledger's trigger, whose
-CHECK makes an overdraft impossible whoever writes.
+Entries are only added. Balance = SUM(ledger.amount). `balances` is a copy of these sums, kept by the ledger's trigger;
+its CHECK makes an overdraft impossible for any program that writes.
 """
 
 from __future__ import annotations
@@ -9,21 +9,22 @@ from __future__ import annotations
 from sqlalchemy import and_, func, insert, or_, select, update
 
 from database import users as user_rows
+from database.clock import DAY_MS
 from database.engine import Tx
 from database.errors import BooksDisagree, IllegalMove, InsufficientFunds, KeyReused, NotFound
 from database.rows import Debt, Entry, Reservation
 from database.schema import MAX_AMOUNT, balances, debts, jobs, ledger, reservations
 from database.states import OPEN_JOBS, EntryKind, Reason, ReservationState
 
-HOLD_WITHOUT_JOB_MS = 24 * 3600 * 1000
-FAR_MS = 3 * HOLD_WITHOUT_JOB_MS  # further ahead than any hold of ours, also by a clock that is a day off
+HOLD_WITHOUT_JOB_MS = DAY_MS
+FAR_MS = 3 * DAY_MS  # further ahead than any hold of ours, also by a clock that is a day off
 MAX_KEY = 200
 MAX_REASON = 200
-SMALL_ACCOUNT = 1_000  # up to so many entries every read compares the shadow with the sum
+SMALL_ACCOUNT = 1_000  # up to this many entries every read compares `balances` with the sum
 
 
 def check_amount(amount: int) -> int:
-    """An amount is a true int of kopecks in 1..10¹¹. Raises TypeError or ValueError."""
+    """An amount is an int of kopecks (no bool) in 1..10¹¹. Raises TypeError or ValueError."""
     if isinstance(amount, bool) or not isinstance(amount, int):
         raise TypeError(f"an amount is an int of kopecks, not {type(amount).__name__}")
     if not 0 < amount <= MAX_AMOUNT:
@@ -40,7 +41,7 @@ def check_user_id(user_id: int) -> int:
 
 
 def check_text(name: str, value: str, limit: int) -> str:
-    """Keys, reasons and job ids: not empty, bounded, text that every database can hold."""
+    """Keys, reasons and job ids: not empty, limited in length, and text that every database can store."""
     if not isinstance(value, str):
         raise TypeError(f"{name} is a str, not {type(value).__name__}")
     if not value or len(value) > limit or "\x00" in value:
@@ -53,7 +54,7 @@ def check_text(name: str, value: str, limit: int) -> str:
 
 
 def get_balance(tx: Tx, user_id: int) -> int:
-    """Kopecks on the balance; an unknown user has 0. Small accounts are compared with their sum on every read."""
+    """Kopecks on the balance; an unknown user has 0. For small accounts every read compares it with the sum."""
     check_user_id(user_id)
     shadow = tx.row(select(balances).where(balances.c.user_id == user_id))
     if shadow is None:
@@ -72,7 +73,7 @@ def find_entry(tx: Tx, key: str) -> Entry | None:
 
 
 def history(tx: Tx, user_id: int, *, limit: int = 20, before_id: int | None = None) -> list[Entry]:
-    """The newest entries of a user first; `before_id` pages on."""
+    """The entries of a user, newest first; `before_id` asks for the next page."""
     query = select(ledger).where(ledger.c.user_id == user_id).order_by(ledger.c.id.desc()).limit(limit)
     if before_id is not None:
         query = query.where(ledger.c.id < before_id)
@@ -84,7 +85,7 @@ def get_reservation(tx: Tx, job_id: str) -> Reservation | None:
 
 
 def expired_holds(tx: Tx, *, limit: int = 100) -> list[Reservation]:
-    """Open reservations whose hold is over, oldest first, and those that end further ahead than a hold can."""
+    """Open reservations whose hold is over, oldest first, and those whose end only a wrong clock can have set."""
     until = reservations.c.hold_until
     query = (
         select(reservations)
@@ -114,7 +115,7 @@ def add_entry(
     job_id: str | None = None,
     payment_id: str | None = None,
 ) -> Entry:
-    """Write one entry, signed `amount`. The caller has looked at the key; the schema refuses what slips through."""
+    """Write one entry with a signed `amount`. The caller has checked the key; the schema refuses it a second time."""
     user_rows.ensure(tx, user_id)
     values = {
         "user_id": user_id,
@@ -139,9 +140,9 @@ def _need(tx: Tx, user_id: int, amount: int) -> None:
 
 
 def settle_debts(tx: Tx, user_id: int, credit: Entry) -> None:
-    """Money that comes in pays what the user owes first; called by whoever credits or refunds, in that transaction.
+    """Money that comes in first pays the user's debts. Every credit and refund calls this in its transaction.
 
-    Refunds count as well: else a returned payment could be parked in jobs, cancelled and spent again.
+    Refunds too: otherwise a user could reserve a returned payment for jobs, cancel them and spend the money again.
     """
     left = credit.amount
     for debt in open_debts(tx, user_id):
@@ -156,7 +157,7 @@ def settle_debts(tx: Tx, user_id: int, credit: Entry) -> None:
 def take_or_owe(
     tx: Tx, user_id: int, amount: int, *, reason: str, cause: str, payment_id: str | None = None
 ) -> tuple[int, int]:
-    """Debit what the balance holds, write the rest down as a debt; answers (taken, owed). Keyed by the cause."""
+    """Debit what the balance has and write the rest down as a debt; returns (taken, owed). The cause is the key."""
     taken = min(user_rows.balance(tx, user_id), amount)
     if taken:
         add_entry(tx, user_id, EntryKind.DEBIT, -taken, reason, cause, payment_id=payment_id)
@@ -170,7 +171,7 @@ def take_or_owe(
 def credit(
     tx: Tx, user_id: int, amount: int, *, reason: str, key: str, payment_id: str | None = None
 ) -> tuple[Entry, bool]:
-    """Put money on a balance once per key; answers the entry and whether it is new. Debts are settled first."""
+    """Credit a balance once per key; returns the entry and whether it is new. Debts are settled first."""
     earlier = find_entry(tx, key)
     if earlier is not None:
         if (earlier.user_id, earlier.amount) != (user_id, amount):
@@ -181,11 +182,11 @@ def credit(
     return entry, True
 
 
-# --- the contract's verbs -------------------------------------------------------------------------
+# --- for callers of `Database` --------------------------------------------------------------------
 
 
 def caller_key(key: str) -> str:
-    """Keys of callers live apart from those we make ourselves."""
+    """Keys of callers have a prefix, so that they can't be the same as keys of ours."""
     return f"caller:{check_text('key', key, MAX_KEY)}"
 
 
@@ -210,7 +211,7 @@ def subtract_balance(tx: Tx, user_id: int, amount: int, *, key: str, reason: str
 
 
 def reserve_balance(tx: Tx, user_id: int, amount: int, job_id: str) -> Reservation:
-    """Set money aside for a job id that has no open job; without one it is held for 24 hours at most."""
+    """Reserve money for a job id that has no open job. It is held for 24 hours at most."""
     check_user_id(user_id)
     check_amount(amount)
     _refuse_open_job(tx, check_text("job_id", job_id, MAX_KEY))
@@ -235,7 +236,7 @@ def _refuse_open_job(tx: Tx, job_id: str) -> None:
         raise IllegalMove(f"job {job_id} is open: its money moves only together with it")
 
 
-# --- reserve → charge or refund, for a job's own transaction ---------------------------------------
+# --- reserve → charge or refund, for the transactions of jobs ---------------------------------------
 
 
 def reserve(tx: Tx, user_id: int, amount: int, job_id: str, *, hold_until: int) -> Reservation:
@@ -252,7 +253,7 @@ def reserve(tx: Tx, user_id: int, amount: int, job_id: str, *, hold_until: int) 
 
 
 def hold_until(tx: Tx, job_id: str, until: int) -> None:
-    """Set the end of an open hold (UTC milliseconds): a job that takes over a hold brings its own limit."""
+    """Set the end of a hold (UTC milliseconds): a job that uses an existing hold has its own limit."""
     tx.execute(
         update(reservations)
         .where(reservations.c.job_id == job_id, reservations.c.hold_until != until)
@@ -261,7 +262,7 @@ def hold_until(tx: Tx, job_id: str, until: int) -> None:
 
 
 def begin_far_hold_anew(tx: Tx, job_id: str) -> None:
-    """A hold that was written under a wrong clock, and would keep the money for ever, lasts its time from now on."""
+    """A hold that was written under a wrong clock would never end; it gets its normal length from now on."""
     far = and_(
         reservations.c.job_id == job_id,
         reservations.c.state == ReservationState.RESERVED,
@@ -274,7 +275,7 @@ def begin_far_hold_anew(tx: Tx, job_id: str) -> None:
 
 
 def charge(tx: Tx, job_id: str, amount: int | None = None) -> Reservation:
-    """Earn `amount` kopecks of the reserve (None: all of it) and give the rest back, once."""
+    """Charge `amount` kopecks of the reserve (None: all of it) and give the rest back, once."""
     held = _reservation(tx, job_id)
     if held.state is ReservationState.CHARGED:
         if amount not in (None, held.charged):

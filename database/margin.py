@@ -1,7 +1,7 @@
-"""What orders brought and what their providers took, by day and model.
+"""What orders earned and what their providers cost, by day and model.
 
-An order counts on the day it was placed, with all that ever happened to it: what is given back later makes that day's
-margin smaller, and never another's. Orders that are still open are counted and not added up.
+An order counts on the day it was placed, with everything that happened to it later: money given back later lowers the
+margin of that day and of no other. Orders that are still open are counted, but their money is not added.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from database.clock import DAY_MS
 from database.engine import Tx
 
-DAY_MS = 24 * 3600 * 1000
 LOST = """j.status IN ('failed', 'cancelled') AND EXISTS (
     SELECT 1 FROM provider_calls c WHERE c.job_id = j.id AND c.outcome = 'ok'
       AND (c.cost_micro_usd > 0 OR j.error_code = 'hold_timeout'))"""
-"""An order whose provider worked and whose person did not pay: its result was too late, or could not be kept."""
+"""An order for which the provider worked and the user did not pay: its result was late or could not be stored."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ def lines(tx: Tx, since: int, until: int, *, zone_ms: int) -> list[Line]:
                          (SELECT COALESCE(SUM(l.amount), 0) FROM ledger l WHERE l.job_id = j.id) AS net,
                          (SELECT COALESCE(SUM(c.cost_micro_usd), 0) FROM provider_calls c WHERE c.job_id = j.id) AS cost
                   FROM jobs j WHERE j.legacy = 0 AND j.created_at >= :since AND j.created_at < :until)
-            GROUP BY day, model ORDER BY day, model"""  # noqa: S608 - words of ours
+            GROUP BY day, model ORDER BY day, model"""  # noqa: S608 - our own constants
     )
     found = tx.rows(query, {"since": since, "until": until, "zone": zone_ms, "day": DAY_MS})
     return [Line(**row) for row in found]
 
 
 def lost(tx: Tx, since: int = 0) -> int:
-    """Orders placed since a UTC time in milliseconds that were the owner's loss."""
+    """How many orders placed since a UTC time in milliseconds were a loss."""
     query = text(f"SELECT COUNT(*) FROM jobs j WHERE j.legacy = 0 AND j.created_at >= :since AND {LOST}")  # noqa: S608
     return int(tx.execute(query, {"since": since}).scalar() or 0)

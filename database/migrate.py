@@ -1,4 +1,4 @@
-"""Bring a database file to the newest schema: Alembic's revisions in one transaction under the gate."""
+"""Bring a database file to the newest schema: Alembic's revisions in one transaction, with the gate held."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def config(connection: Connection | None = None) -> Config:
     return settings
 
 
-_ALONE = threading.Lock()  # Alembic keeps the connection it works on in globals
+_ALONE = threading.Lock()  # Alembic keeps its connection in globals, so one thread at a time
 
 
 def newest_revision() -> str:
@@ -45,10 +45,10 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def migrate(file: SqliteFile) -> None:
-    """Empty, version 1.3 or any later state → newest. All or nothing; safe to repeat and to kill.
+    """An empty file, version 1.3 or any later version → the newest. All or nothing; safe to repeat and to kill.
 
-    Raises MigrationFailed with a list when an old file holds what can't be read or its books would not hold,
-    UnsupportedDatabase for a schema made by a newer or another program.
+    Raises MigrationFailed with a list when an old file holds values that can't be read or its books would not be
+    sound, UnsupportedDatabase for a schema of a newer or another program.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with _ALONE, translated(), file.gate():
@@ -65,7 +65,7 @@ def migrate(file: SqliteFile) -> None:
 
 
 def _prepare_first_revision(file: SqliteFile) -> None:
-    """Refuse before anything is touched; copy a version 1.3 file only once it is known that it can be read."""
+    """Refuse before anything is changed. A version 1.3 file is copied only when all of it can be read."""
     with file.reading() as connection:
         legacy.examine(connection)
         old = legacy.is_version_1_3(connection)
@@ -75,7 +75,11 @@ def _prepare_first_revision(file: SqliteFile) -> None:
 
 @contextlib.contextmanager
 def _tolerant_of_old_files(file: SqliteFile) -> Iterator[None]:
-    """Old views and triggers may be broken or name what goes: a rename leaves them alone. Old texts may be no UTF-8."""
+    """Accept old files as they are.
+
+    Old views and triggers may be broken or name tables that are renamed, so a rename must not check them. Old texts
+    need not be UTF-8.
+    """
     file.raw.execute("PRAGMA legacy_alter_table=ON")
     file.raw.text_factory = lambda data: str(data, "utf-8", "replace")
     try:

@@ -1,11 +1,11 @@
-"""The database's public door: `db` and `Database`, the rows, the states and the errors.
+"""The public interface of the database: `db` and `Database`, the rows, the states and the errors.
 
     await db.init_db()                                   # create or migrate, leaves nothing open
     entry = await db.add_balance(7001, 50_000, key="gift-1", reason="gift")
     job, new = await db.write(jobs.start, order, max_active=3)    # any function of an open transaction
 
-`DATABASE_URL` is read at the first use. Amounts are integer kopecks. Every verb is one transaction and is safe to
-repeat with the same input: a cancelled call may have committed, asking again tells.
+`DATABASE_URL` is read at the first use. Amounts are integer kopecks. Each method is one transaction and is safe to
+repeat with the same input: a cancelled call may have committed, and the repeat answers what it did.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 
 from database import ledger
-from database.engine import Door, SqliteFile, Tx
+from database.engine import AsyncSqlite, SqliteFile, Tx
 from database.errors import (
     Banned,
     BooksDisagree,
@@ -108,8 +108,8 @@ __all__ = [
 ]
 
 
-class Database(Door):
-    """The verbs on money that programs outside rely on; everything else goes through `write` and `read`."""
+class Database(AsyncSqlite):
+    """The methods on money that other programs use. Everything else goes through `write` and `read`."""
 
     async def init_db(self) -> None:
         """Create the database, or bring an older one (version 1.3 included) to the newest schema; may be repeated."""

@@ -1,7 +1,7 @@
-"""What people must be told, written in the transaction that made it true and delivered later, at least once.
+"""Messages to users and admins, written in the transaction that is their cause and sent later, at least once.
 
-A row is due until it was sent or given up; a lease keeps two senders off the same row. Its key makes it one message
-however often the cause is repeated.
+A row is due until it is sent or given up. A lease keeps two senders from sending the same row. Its key makes it one
+message, even when the cause is repeated.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Any
 from sqlalchemy import and_, delete, exists, not_, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
+from database.clock import HOUR_MS
 from database.engine import Tx
 from database.rows import OutboxItem
 from database.schema import assets, jobs, outbox
 
 LEASE_MS = 120_000
-FAR_MS = 6 * 3600 * 1000  # further ahead than any lease or pause of ours: written under a wrong clock
+FAR_MS = 6 * HOUR_MS  # further ahead than any lease or pause of ours: written under a wrong clock
 
 
 def post(
@@ -31,7 +32,7 @@ def post(
     payment_id: str | None = None,
     payload: Mapping[str, Any] | None = None,
 ) -> None:
-    """Owe the person a message; the same key is owed once."""
+    """Add a message for the user. The same key is added once."""
     values = {
         "key": key,
         "user_id": user_id,
@@ -46,13 +47,13 @@ def post(
 
 
 def alert_admins(tx: Tx, admins: Sequence[int], key: str, text: str, /, **args: object) -> None:
-    """Owe every admin a message; `text` is the id of a sentence in locales, `args` its variables."""
+    """Add a message for every admin; `text` is the id of a text in `locales`, `args` are its variables."""
     for admin in admins:
         post(tx, f"{key}:{admin}", admin, "alert", payload={"text": text, "args": args})
 
 
 def claim(tx: Tx, *, limit: int = 20) -> list[OutboxItem]:
-    """Take due rows for sending, results before everything else; the lease runs out when the sender dies."""
+    """Take due rows for sending, results first. If the sender dies, the lease runs out and another takes the rows."""
     free = or_(outbox.c.lease_until.is_(None), _past(outbox.c.lease_until, tx))
     due = (
         select(outbox)
@@ -71,7 +72,7 @@ def claim(tx: Tx, *, limit: int = 20) -> list[OutboxItem]:
 
 
 def sent(tx: Tx, item_id: int) -> None:
-    """Telegram has it; a job's result counts as delivered from here on."""
+    """Telegram has the message. A job's result counts as delivered from now on."""
     row = tx.row(select(outbox.c.job_id, outbox.c.kind).where(outbox.c.id == item_id))
     tx.execute(update(outbox).where(outbox.c.id == item_id).values(due_at=None, lease_until=None, sent_at=tx.now))
     if row is not None and row["kind"] == "result":
@@ -85,20 +86,20 @@ def retry(tx: Tx, item_id: int, *, delay_ms: int) -> None:
 
 
 def give_up(tx: Tx, item_id: int, reason: str) -> None:
-    """The chat can't be reached; a result stays in the person's history."""
+    """The chat can't be reached. A result stays in the user's history."""
     tx.execute(
         update(outbox).where(outbox.c.id == item_id).values(due_at=None, lease_until=None, dead_reason=reason[:200])
     )
 
 
 def revive_results(tx: Tx, user_id: int) -> int:
-    """The person is back: results that could not be delivered are due again. Answers how many."""
+    """The user is back: results that could not be delivered are due again. Returns how many."""
     waiting = (
         select(outbox.c.id)
         .join(jobs, jobs.c.id == outbox.c.job_id)
         .join(assets, assets.c.job_id == jobs.c.id)
         .where(
-            jobs.c.user_id == user_id,  # the same as the message's own, and SQLite need not look through all results
+            jobs.c.user_id == user_id,  # the same as the message's; with it SQLite need not read all results
             outbox.c.user_id == user_id,
             outbox.c.kind == "result",
             outbox.c.sent_at.is_(None),
@@ -114,9 +115,9 @@ def revive_results(tx: Tx, user_id: int) -> int:
 
 
 def forget_old(tx: Tx, *, before: int, limit: int = 500) -> int:
-    """Drop rows that were sent or given up and are older than `before` (UTC ms).
+    """Delete rows that were sent or given up and are older than `before` (UTC ms).
 
-    A result that was given up stays as long as its file: until then the person may come back for it.
+    A result that was given up stays as long as its file: until then the user may come back for it.
     """
     kept = and_(assets.c.job_id == outbox.c.job_id, assets.c.role == "result", assets.c.deleted_at.is_(None))
     waits = and_(outbox.c.kind == "result", outbox.c.sent_at.is_(None), exists().where(kept))

@@ -15,7 +15,7 @@ from database import refunds as refund_rows
 from database import users as user_rows
 from database.engine import Tx
 from database.errors import IllegalMove, KeyReused, NotFound
-from database.refunds import Returned
+from database.refunds import RefundFacts
 from database.rows import Payment
 from database.schema import differences, payments
 from database.states import DifferenceState, PaymentStatus, Reason
@@ -23,7 +23,7 @@ from database.states import DifferenceState, PaymentStatus, Reason
 
 @dataclass(frozen=True)
 class NewPayment:
-    """A top-up of `amount` kopecks; `request_body` is what will be sent, word for word, however often."""
+    """A top-up of `amount` kopecks; `request_body` is what will be sent, byte for byte, however often."""
 
     id: str
     user_id: int
@@ -37,10 +37,10 @@ class NewPayment:
     stars: int | None = None
 
 
-ASKING_MS = 150_000  # a look taken by a process that died is taken again after this
-WATCHED_MS = 90 * 24 * 3600 * 1000  # how long the money of a decided quarantine is looked after
-FINAL = (PaymentStatus.PAID, PaymentStatus.REFUNDED)
-LONGEST_GAP_MS = 7 * 3600 * 1000  # a next look further ahead was written under a wrong clock
+ASKING_MS = 150_000  # a poll taken by a process that died is taken again after this
+WATCHED_MS = 90 * 24 * 3600 * 1000  # how long the money of a decided quarantine is still compared
+CREDITED = (PaymentStatus.PAID, PaymentStatus.REFUNDED)
+LONGEST_GAP_MS = 7 * 3600 * 1000  # a next poll further ahead was written under a wrong clock
 
 
 def get(tx: Tx, payment_id: str) -> Payment | None:
@@ -57,9 +57,10 @@ def of_user(tx: Tx, user_id: int, *, limit: int = 10) -> list[Payment]:
 
 
 def open_payment(tx: Tx, new: NewPayment, *, poll_in_ms: int | None) -> Payment:
-    """Write the order down before anybody is asked for money; the same id again answers the same row.
+    """Write the payment down before anybody is asked for money; the same id again answers the same row.
 
-    `poll_in_ms`: when the poller asks about it first; None where nobody can be asked.
+    `poll_in_ms`: when the poller asks about it first; None where nobody can be asked. Raises KeyReused when the id
+    stands for another person or sum; ValueError for a sum that no payment can have.
     """
     earlier = get(tx, new.id)
     if earlier is not None:
@@ -68,16 +69,16 @@ def open_payment(tx: Tx, new: NewPayment, *, poll_in_ms: int | None) -> Payment:
         return earlier
     user_rows.ensure(tx, new.user_id)
     ledger.check_amount(new.amount)
-    next_poll_in = None if poll_in_ms is None else tx.now + poll_in_ms
-    tx.execute(insert(payments).values(**vars(new), created_at=tx.now, next_look_at=next_poll_in))
+    next_poll_at = None if poll_in_ms is None else tx.now + poll_in_ms
+    tx.execute(insert(payments).values(**vars(new), created_at=tx.now, next_look_at=next_poll_at))
     return get_or_raise(tx, new.id)
 
 
-def adopt(tx: Tx, lost: NewPayment, provider_payment_id: str, returned: Sequence[Returned]) -> Payment:
-    """Write an order down again that these books have lost and that was paid, and settle it, all at once."""
-    order = open_payment(tx, lost, poll_in_ms=None)
-    tx.execute(update(payments).where(payments.c.id == order.id).values(provider_payment_id=provider_payment_id))
-    return settle(tx, order.id, returned)[0]
+def adopt(tx: Tx, lost: NewPayment, provider_payment_id: str, refunded: Sequence[RefundFacts]) -> Payment:
+    """Write a payment down again that these books have lost and that was paid, and settle it, all at once."""
+    payment = open_payment(tx, lost, poll_in_ms=None)
+    tx.execute(update(payments).where(payments.c.id == payment.id).values(provider_payment_id=provider_payment_id))
+    return settle(tx, payment.id, refunded)[0]
 
 
 def sending(tx: Tx, payment_id: str) -> Payment:
@@ -125,16 +126,16 @@ def set_message(tx: Tx, payment_id: str, chat_id: int, message_id: int) -> None:
     tx.execute(update(payments).where(payments.c.id == payment_id).values(chat_id=chat_id, message_id=message_id))
 
 
-def settle(tx: Tx, payment_id: str, returned: Sequence[Returned] = ()) -> tuple[Payment, bool]:
+def settle(tx: Tx, payment_id: str, refunded: Sequence[RefundFacts] = ()) -> tuple[Payment, bool]:
     """The money has arrived: `paid` and one credit, together; answers the payment and whether this call did it.
 
-    What was given back before we looked is taken back in the same transaction: nobody looks at a paid payment again.
-    Late is fine (a canceled payment may still be paid), twice is fine (nothing more happens). Where an administrator
-    has decided about this money nothing is credited, and the order is closed. Raises IllegalMove for a quarantined
-    one, IllegalMove or KeyReused when the returns do not fit.
+    What was `refunded` before the credit is taken back in the same transaction: nobody asks about a paid payment again.
+    Late is fine (a canceled payment may still be paid), twice is fine (nothing more happens). Where an admin has
+    decided about this money nothing is credited, and the payment is closed. Raises NotFound; IllegalMove for a
+    quarantined one, IllegalMove or KeyReused when the refunds do not fit.
     """
     payment = get_or_raise(tx, payment_id)
-    if payment.status in (PaymentStatus.PAID, PaymentStatus.REFUNDED):
+    if payment.status in CREDITED:
         return payment, False
     if payment.quarantined_reason:
         raise IllegalMove(f"payment {payment_id} is in quarantine: {payment.quarantined_reason}")
@@ -152,34 +153,34 @@ def settle(tx: Tx, payment_id: str, returned: Sequence[Returned] = ()) -> tuple[
         tx, payment.user_id, payment.amount, reason=Reason.TOPUP, key=f"payment:{payment_id}", payment_id=payment_id
     )
     outbox.post(tx, f"credited:{payment_id}", payment.user_id, "credited", payment_id=payment_id)
-    for one in returned:
+    for one in refunded:
         refund_rows.take_back(tx, payment_id, **vars(one))
     return get_or_raise(tx, payment_id), True
 
 
-def paid_in_stars(tx: Tx, order_id: str, *, user_id: int, charge_id: str, stars: int) -> tuple[Payment, bool]:
-    """Telegram took Stars for an order: one credit per charge; answers the payment and whether this call credited.
+def paid_in_stars(tx: Tx, payment_id: str, *, user_id: int, charge_id: str, stars: int) -> tuple[Payment, bool]:
+    """Telegram took Stars for a payment: one credit per charge; answers the payment and whether this call credited.
 
-    An order that was paid by another charge before is a second payment: a row and a credit of its own. Raises NotFound
-    for an unknown order, IllegalMove when person or price are not the order's.
+    A further charge for a payment that has one is a payment of its own: another row, another credit. Raises NotFound
+    for an unknown payment, IllegalMove when person or price are not the payment's.
     """
     known = by_provider_id(tx, charge_id)
     if known is not None:
         return known, False
-    order = get_or_raise(tx, order_id)
-    if order.provider != "stars" or (order.user_id, order.stars) != (user_id, stars):
-        raise IllegalMove(f"payment {order_id} is of another person or price")
-    if order.provider_payment_id is not None:
+    payment = get_or_raise(tx, payment_id)
+    if payment.provider != "stars" or (payment.user_id, payment.stars) != (user_id, stars):
+        raise IllegalMove(f"payment {payment_id} is of another person or price")
+    if payment.provider_payment_id is not None:
         second = NewPayment(
-            f"{order.id}+{charge_id}"[:200], user_id, "stars", order.amount, f"stars-{charge_id}", None, stars=stars
+            f"{payment.id}+{charge_id}"[:200], user_id, "stars", payment.amount, f"stars-{charge_id}", None, stars=stars
         )
-        order = open_payment(tx, second, poll_in_ms=None)
-    tx.execute(update(payments).where(payments.c.id == order.id).values(provider_payment_id=charge_id))
-    return settle(tx, order.id)
+        payment = open_payment(tx, second, poll_in_ms=None)
+    tx.execute(update(payments).where(payments.c.id == payment.id).values(provider_payment_id=charge_id))
+    return settle(tx, payment.id)
 
 
 def cancel(tx: Tx, payment_id: str, reason: str) -> bool:
-    """The provider's final no. True if this call closed it."""
+    """The provider will not take the money any more. True if this call closed the payment."""
     moved = tx.changed(
         update(payments)
         .where(payments.c.id == payment_id, payments.c.status == PaymentStatus.PENDING)
@@ -192,9 +193,10 @@ def cancel(tx: Tx, payment_id: str, reason: str) -> bool:
 
 
 def close_stale(tx: Tx, provider: str, *, before: int, limit: int = 500) -> int:
-    """Close orders that nobody paid and nobody can pay any more, opened before a UTC time in milliseconds.
+    """Close payments that nobody paid and nobody can pay any more, opened before a UTC time in milliseconds.
 
-    Nobody is told: who left an invoice alone knows. A late success is credited all the same. Answers how many.
+    Nobody is told: the person left the invoice unpaid and knows it. A late success is credited all the same. Answers
+    how many.
     """
     stale = select(payments.c.id).where(
         payments.c.provider == provider,
@@ -212,7 +214,7 @@ def close_stale(tx: Tx, provider: str, *, before: int, limit: int = 500) -> int:
 
 
 def close_unsent(tx: Tx, payment_id: str, reason: str) -> bool:
-    """The provider refused to create it and has nothing of it: close the order. True if this call did."""
+    """The provider refused to create it and has nothing of it: close the payment. True if this call did."""
     return tx.changed(
         update(payments)
         .where(
@@ -225,9 +227,9 @@ def close_unsent(tx: Tx, payment_id: str, reason: str) -> bool:
 
 
 def decision(tx: Tx, payment: Payment) -> int | None:
-    """The difference by which an administrator decided about a payment's money, before it had a row or in quarantine.
+    """The difference by which an admin decided about a payment's money, before it had a row or in quarantine.
 
-    What was decided stands: nothing credits this money again.
+    What was decided stands: nothing credits this money again. None when nobody has decided.
     """
     set_aside = and_(differences.c.kind == "quarantined", differences.c.payment_id == payment.id)
     unknown = differences.c.key == f"{payment.provider}:unknown-payment:{payment.provider_payment_id}"
@@ -237,7 +239,7 @@ def decision(tx: Tx, payment: Payment) -> int | None:
 
 
 def lift_quarantine(tx: Tx, payment_id: str) -> bool:
-    """Take the mark away, because its money is being decided about. True if there was one."""
+    """End the quarantine, because its money is being decided about. True if there was one."""
     marked = (payments.c.id == payment_id, payments.c.quarantined_reason.is_not(None))
     return tx.changed(update(payments).where(*marked).values(quarantined_reason=None, next_look_at=None))
 
@@ -252,9 +254,9 @@ def close_decided(tx: Tx, payment_id: str, number: int) -> None:
 
 
 def quarantine(tx: Tx, payment_id: str, reason: str, *, admins: Sequence[int]) -> None:
-    """What the provider says does not fit our row: credit nothing, tell the owner; what they decided stands."""
+    """What the provider says does not fit our row: credit nothing, tell the admins; what they decided stands."""
     payment = get_or_raise(tx, payment_id)
-    if payment.status not in FINAL and (number := decision(tx, payment)) is not None:
+    if payment.status not in CREDITED and (number := decision(tx, payment)) is not None:
         close_decided(tx, payment_id, number)
         return
     moved = tx.changed(
@@ -269,10 +271,10 @@ def quarantine(tx: Tx, payment_id: str, reason: str, *, admins: Sequence[int]) -
 
 
 def due(tx: Tx, *, limit: int = 50) -> list[Payment]:
-    """Payments to ask the provider about, by next look-up time.
+    """Payments to ask the provider about, by the time of their next poll.
 
     Where more are due than can be asked about, as after an outage, half of them are the newest: somebody waits for
-    those, and the abandoned ones of three months must not stand before them.
+    those, and the abandoned ones of three months must not come before them.
     """
     its_time = or_(payments.c.next_look_at <= tx.now, payments.c.next_look_at > tx.now + LONGEST_GAP_MS)
     query = select(payments).where(its_time)
@@ -285,12 +287,12 @@ def due(tx: Tx, *, limit: int = 50) -> list[Payment]:
 
 
 def any_paid(tx: Tx, provider: str) -> bool:
-    """Whether anything was ever credited by this rail."""
+    """Whether anything was ever credited through this provider."""
     return bool(paid_since(tx, provider, 0, limit=1))
 
 
 def paid_since(tx: Tx, provider: str, since: int, *, after: str = "", limit: int = 500) -> list[Payment]:
-    """A page of the payments credited since a UTC time in milliseconds, those of the old program left out.
+    """A page of the payments credited since a UTC time in milliseconds, those of version 1.3 left out.
 
     By id, and only ids behind `after`: no index is by the time, so all pages together read the table once.
     """
@@ -301,7 +303,7 @@ def paid_since(tx: Tx, provider: str, since: int, *, after: str = "", limit: int
             payments.c.provider == provider,
             payments.c.paid_at >= since,
             payments.c.legacy == 0,
-            payments.c.status.in_([PaymentStatus.PAID, PaymentStatus.REFUNDED]),
+            payments.c.status.in_(CREDITED),
         )
         .order_by(payments.c.id)
         .limit(limit)
@@ -310,17 +312,17 @@ def paid_since(tx: Tx, provider: str, since: int, *, after: str = "", limit: int
 
 
 def set_aside(tx: Tx, *, limit: int = 1_000) -> list[Payment]:
-    """Payments in quarantine, and those whose quarantine ended of late without a credit: money may come after all."""
+    """Payments in quarantine, and those whose quarantine ended recently without a credit: money may come after all."""
     ended = select(differences.c.payment_id).where(
         differences.c.kind == "quarantined", differences.c.decided_at > tx.now - WATCHED_MS
     )
-    after_all = and_(payments.c.id.in_(ended), payments.c.status.not_in(FINAL))
+    after_all = and_(payments.c.id.in_(ended), payments.c.status.not_in(CREDITED))
     query = select(payments).where(or_(payments.c.quarantined_reason.is_not(None), after_all))
     return [Payment.read(row) for row in tx.rows(query.order_by(payments.c.created_at.desc()).limit(limit))]
 
 
 def take_due(tx: Tx, *, limit: int = 50) -> list[Payment]:
-    """Take what is due and put it off at once: a look that breaks or never ends must not come first for ever."""
+    """Take what is due and put it off at once: a poll that fails or never ends must not always come first."""
     taken = due(tx, limit=limit)
     if taken:
         ids = [payment.id for payment in taken]
@@ -330,11 +332,11 @@ def take_due(tx: Tx, *, limit: int = 50) -> list[Payment]:
 
 def schedule_poll(tx: Tx, payment_id: str, *, delay_ms: int | None) -> None:
     """Ask again after `delay_ms`; None: nothing more can come of it."""
-    next_poll_in = None if delay_ms is None else tx.now + delay_ms
+    next_poll_at = None if delay_ms is None else tx.now + delay_ms
     tx.execute(
         update(payments)
         .where(payments.c.id == payment_id, payments.c.status == PaymentStatus.PENDING)
-        .values(next_look_at=next_poll_in, looks=payments.c.looks + 1)
+        .values(next_look_at=next_poll_at, looks=payments.c.looks + 1)
     )
 
 

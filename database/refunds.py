@@ -1,8 +1,8 @@
-"""Money of a payment on its way back to the customer: taken here first, then asked of the provider, then final.
+"""Refunds, money of a payment that goes back: taken here first, then asked of the provider, then final.
 
-A return that we start is a row with its own id, key and exact body, written together with its take-back; its id
-travels in the provider's metadata, so that whoever hears of it first (our answer, a notification, a list) finds the
-same row. A return that we did not start gets its row when it is first seen. Either way one return is taken back once.
+A refund that we start is a row with its own id, key and exact body, written together with its take-back; its id
+travels in the provider's metadata, so that whatever tells of it first (our answer, a notification, a list) finds the
+same row. A refund that we did not start gets its row when it is first seen. Either way one refund is taken back once.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from database.rows import Payment, Refund
 from database.schema import payments, refunds
 from database.states import UNDER_WAY, EntryKind, PaymentStatus, Reason, RefundStatus
 
-HANDLING_MS = 60_000  # who takes a step acts at once; only after this the sweeper takes it for dead
+HANDLING_MS = 60_000  # a step that is taken is carried out at once; after this the sweeper takes it again
 FAR_MS = 2 * 3600 * 1000  # further ahead than any pause of ours: written under a wrong clock
 
 
 class Undecided(Refusal):
-    """One of our own returns of this very sum is under way, so nobody can tell yet whether this is it: ask again."""
+    """A refund of ours of this very sum is under way, so nobody can tell yet whether this is it: ask again later."""
 
 
 @dataclass(frozen=True)
-class Returned:
-    """Money of a payment that its provider gave back; `amount` in kopecks.
+class RefundFacts:
+    """What a provider says of money of a payment that it gave back; `amount` in kopecks.
 
-    `own_id` is the id of ours that the provider's metadata carries, None when it carries none.
+    `refund_id` becomes the id of the row, should it need one of its own; `own_id` is the id of ours that the provider's
+    metadata carries, None when it carries none.
     """
 
     refund_id: str
@@ -41,7 +42,7 @@ class Returned:
 
 @dataclass(frozen=True)
 class NewRefund:
-    """A return that an admin asks for; `request_body` is what will be sent, word for word, however often."""
+    """A refund that an admin asks for; `amount` in kopecks; `request_body` is sent byte for byte, however often."""
 
     id: str
     payment_id: str
@@ -65,7 +66,7 @@ def of_payment(tx: Tx, payment_id: str) -> list[Refund]:
 
 
 def left(tx: Tx, payment_id: str) -> int:
-    """Kopecks of a payment that can still be returned: what came, less what went and what is under way."""
+    """Kopecks of a payment that can still be refunded: what came, less what went and what is under way."""
     payment = _payment(tx, payment_id)
     if payment.status is not PaymentStatus.PAID:
         return 0
@@ -75,10 +76,11 @@ def left(tx: Tx, payment_id: str) -> int:
 
 
 def begin(tx: Tx, new: NewRefund, *, seen_left: int | None = None) -> tuple[Refund, bool]:
-    """Take the money from the customer and write the order down, together; the same id again answers the same row.
+    """Take the money from the customer and write the refund down, together; the same id again answers the same row.
 
-    `seen_left`: what was left to return (kopecks) when it was decided; if that has changed since, it is refused.
-    Raises IllegalMove for that, and when the payment has not so much left; KeyReused for another payment or sum.
+    Answers the row and whether it is new. `seen_left`: what was left to refund (kopecks) when it was decided; if that
+    has changed since, it is refused. Raises IllegalMove for that, and when the payment has not so much left; KeyReused
+    for another payment or sum.
     """
     earlier = get(tx, new.id)
     if earlier is not None:
@@ -97,7 +99,7 @@ def begin(tx: Tx, new: NewRefund, *, seen_left: int | None = None) -> tuple[Refu
 
 
 def sending(tx: Tx, refund_id: str) -> Refund:
-    """Note that the provider is being asked, and since when its key counts; a final return stays as it is."""
+    """Note that the provider is being asked, and since when its key counts; a final refund stays as it is."""
     tx.execute(
         update(refunds)
         .where(refunds.c.id == refund_id, refunds.c.status == RefundStatus.TAKEN)
@@ -119,7 +121,7 @@ def ask_anew(tx: Tx, refund_id: str) -> None:
 
 
 def accepted(tx: Tx, refund_id: str, provider_refund_id: str) -> Refund:
-    """The provider knows it. Raises KeyReused when the row stands for another of its refunds."""
+    """The provider knows it. Raises NotFound; KeyReused when the row stands for another of its refunds."""
     refund = get_or_raise(tx, refund_id)
     if refund.provider_refund_id not in (None, provider_refund_id):
         raise KeyReused(f"refund {refund_id} is {refund.provider_refund_id} at the provider")
@@ -141,7 +143,7 @@ def succeed(tx: Tx, refund_id: str, provider_refund_id: str) -> tuple[Refund, bo
 
 
 def cancel(tx: Tx, refund_id: str, reason: str) -> bool:
-    """The provider's final no: the customer has the money again, here, and what was owed for it is settled first.
+    """The provider does not give it back: the customer has the money again here, and what is owed is settled first.
 
     True if this call did it. Raises IllegalMove for one that succeeded.
     """
@@ -167,10 +169,10 @@ def cancel(tx: Tx, refund_id: str, reason: str) -> bool:
 def take_back(
     tx: Tx, payment_id: str, *, refund_id: str, provider_refund_id: str, amount: int, own_id: str | None = None
 ) -> tuple[Refund, bool]:
-    """The provider says that it returned money of a paid payment; it is taken back once, whoever started it.
+    """The provider says that it gave money of a paid payment back; it is taken back once, whoever started it.
 
     Answers the row and whether this call learned something new. Raises IllegalMove when the payment is not credited
-    yet (settle first) or more would be returned than was paid, KeyReused when the return stands for something else
+    yet (settle first) or more would be refunded than was paid, KeyReused when the refund stands for something else
     here, Undecided while it may be one of ours.
     """
     known = by_provider_id(tx, provider_refund_id)
@@ -198,7 +200,7 @@ def take_back(
 
 
 def due(tx: Tx, *, limit: int = 50) -> list[Refund]:
-    """Returns whose next step is due, put off at once: one that never ends must not come first for ever."""
+    """Refunds whose next step is due, put off at once: one that never ends must not always come first."""
     its_time = or_(refunds.c.next_look_at <= tx.now, refunds.c.next_look_at > tx.now + FAR_MS)
     query = select(refunds).where(its_time).order_by(refunds.c.next_look_at).limit(limit)
     found = [Refund.read(row) for row in tx.rows(query)]
@@ -217,7 +219,7 @@ def schedule_poll(tx: Tx, refund_id: str, *, delay_ms: int) -> None:
 
 
 def succeeded_since(tx: Tx, provider: str, since: int, *, after: str = "", limit: int = 500) -> list[Refund]:
-    """A page of the returns that succeeded by our books since a UTC time in milliseconds: by id, behind `after`."""
+    """A page of the refunds that succeeded by our books since a UTC time in milliseconds: by id, behind `after`."""
     query = (
         select(refunds)
         .join(payments, payments.c.id == refunds.c.payment_id)
@@ -256,12 +258,12 @@ def _close(tx: Tx, refund: Refund, status: RefundStatus, reason: str | None = No
 
 
 def _count(tx: Tx, payment: Payment, refund: Refund) -> None:
-    """What the provider returned, on the payment; the customer is told."""
-    returned = payment.refunded_amount + refund.amount
-    if returned > payment.amount:
+    """Count what the provider gave back on the payment, and owe the customer the news."""
+    refunded = payment.refunded_amount + refund.amount
+    if refunded > payment.amount:
         raise IllegalMove(f"more would be returned of payment {payment.id} than was paid")
-    status = PaymentStatus.REFUNDED if returned == payment.amount else PaymentStatus.PAID
-    tx.execute(update(payments).where(payments.c.id == payment.id).values(refunded_amount=returned, status=status))
+    status = PaymentStatus.REFUNDED if refunded == payment.amount else PaymentStatus.PAID
+    tx.execute(update(payments).where(payments.c.id == payment.id).values(refunded_amount=refunded, status=status))
     outbox.post(
         tx,
         f"takeback:{refund.id}",

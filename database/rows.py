@@ -1,4 +1,4 @@
-"""What the database answers with: frozen rows, one class a table. Amounts in kopecks, times in UTC milliseconds."""
+"""Rows as frozen classes, one for each table. Amounts are in kopecks, times in UTC milliseconds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Converters = Mapping[str, Callable[[str], Any]]
 
 
 UNREADABLE: Mapping[str, Any] = {"unreadable": True}
-"""What stands for a mapping that can't be read: one broken row must not break the reading of all others."""
+"""Stands for a mapping that can't be read: one broken row must not stop the reading of the others."""
 
 
 def _mapping(text: str) -> Mapping[str, Any]:
@@ -42,9 +42,9 @@ def _ids(text: str) -> tuple[str, ...]:
 
 
 class Row:
-    """A frozen dataclass that is read from a row of its table; columns it does not name are left out.
+    """A frozen dataclass that is read from a row of its table. Columns that it does not name are left out.
 
-    `_from_text` names the columns that are kept as text and are something else in Python.
+    `_from_text` names the columns that are stored as text and have another type in Python.
     """
 
     _from_text: ClassVar[Converters] = {}
@@ -161,7 +161,7 @@ class ProviderCall(Row):
 
 @dataclass(frozen=True)
 class RecentCall(Row):
-    """What a call says of its provider; `is_running`: its end is not known and its worker still holds the job."""
+    """A call as the circuit breaker sees it; `is_running`: it has no outcome and its worker still has the job."""
 
     _from_text: ClassVar[Converters] = {"outcome": CallOutcome}
 
@@ -174,7 +174,7 @@ class RecentCall(Row):
 
 @dataclass(frozen=True)
 class Asset(Row):
-    """A stored file: a user's photo (`input`) or a generation (`result`); `size` in bytes."""
+    """A stored file: a user's photo (`input`) or a result (`result`); `size` in bytes."""
 
     id: str
     user_id: int
@@ -196,7 +196,7 @@ class Asset(Row):
 
 @dataclass(frozen=True)
 class Draft(Row):
-    """An order not yet confirmed; `inputs` are ids of assets in the order the person sent them."""
+    """An order that is not confirmed yet; `inputs` are ids of assets in the order in which the user sent them."""
 
     _from_text: ClassVar[Converters] = {"type": JobType, "params": json.loads, "inputs": _ids}
 
@@ -245,7 +245,7 @@ class Payment(Row):
 
 @dataclass(frozen=True)
 class Refund(Row):
-    """Money of a payment on its way back: `taken` from the balance at once, `owed` as a debt."""
+    """The refund of a payment: `taken` from the balance at once, `owed` as a debt."""
 
     _from_text: ClassVar[Converters] = {"status": RefundStatus}
 
@@ -272,7 +272,7 @@ class Refund(Row):
 
 @dataclass(frozen=True)
 class Difference(Row):
-    """Where the provider's books and ours disagree; `proposal` is the entry that would settle it, {} for none."""
+    """A difference between the provider's books and ours; `proposal` is the entry that would settle it, {} for none."""
 
     _from_text: ClassVar[Converters] = {
         "state": DifferenceState,
@@ -312,7 +312,7 @@ class InboxItem(Row):
 
 @dataclass(frozen=True)
 class OutboxItem(Row):
-    """Something a person must be told: `kind` says what, the payload and the rows it names say the rest."""
+    """A message to a user: `kind` says which; its contents are in the payload and the rows that it names."""
 
     _from_text: ClassVar[Converters] = {"payload": _mapping}
 

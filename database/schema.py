@@ -1,7 +1,7 @@
-"""Tables, named constraints and triggers: what must be true of money is refused here, whoever writes.
+"""Tables, named constraints and triggers. They refuse what must never happen to money, from any program that writes.
 
-Amounts are integer kopecks, times are UTC milliseconds and only informative: order is by id. The triggers hold
-against any connection, also one that another program opened with its own SQLite (3.40 can parse all of this).
+Amounts are integer kopecks. Times are UTC milliseconds and only informative: order is by id. The triggers work for any
+connection, also that of another program with its own SQLite (3.40 can parse all of this).
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ from database.states import (
 State = TypeVar("State", bound=StrEnum)
 
 MAX_AMOUNT = 10**11
-"""The largest sum of one entry: 10¹¹ kopecks, a milliard rubles."""
+"""The largest sum of one entry: 10¹¹ kopecks, a billion rubles."""
 
 NO_SEAL = "0" * 64
-"""What stands for the hash before the first seal."""
+"""The `prev` of the first seal, which has no seal before it."""
 
 REVISION = "0003"
-"""The newest revision in `database/migrations`, known here without Alembic, which workers never import."""
+"""The newest revision in `database/migrations`, written here because workers do not import Alembic."""
 
 metadata = MetaData(
     naming_convention={
@@ -65,7 +65,7 @@ metadata = MetaData(
     }
 )
 
-Big = BigInteger().with_variant(Integer(), "sqlite")  # STRICT tables know INTEGER only, which is 64 bits there
+Big = BigInteger().with_variant(Integer(), "sqlite")  # STRICT tables have only INTEGER, which has 64 bits
 
 
 def _one_of(column: str, words: type[StrEnum]) -> CheckConstraint:
@@ -84,7 +84,7 @@ users = Table(
     "users",
     metadata,
     Column("id", Big, primary_key=True, autoincrement=False),
-    Column("language", Text),  # null: never seen in the chat; else the last known or the chosen one
+    Column("language", Text),  # null: the user never wrote; else the last known or the chosen language
     _flag("language_chosen"),
     Column("name", Text, nullable=False, server_default=""),
     Column("username", Text),
@@ -128,7 +128,7 @@ ledger = Table(
     Index("ix_ledger_user_id_amount", "user_id", "amount"),
     Index("ix_ledger_user_id_id", "user_id", "id"),
     Index(
-        "ix_ledger_job_money",  # everything the audit asks about the money of a job, without a look at the rows
+        "ix_ledger_job_money",  # holds all that the audit asks about the money of a job, so it reads no rows
         "job_id",
         "reason",
         "amount",
@@ -163,9 +163,9 @@ seals = Table(
     Column("total", Big, nullable=False),
     Column("entries_hash", Text, nullable=False),  # of the entries alone
     Column("prev", Text, nullable=False),
-    Column("hash", Text, nullable=False),  # of all other columns: what the next seal builds on
+    Column("hash", Text, nullable=False),  # of all other columns; the next seal has it as `prev`
     Column("created_at", Big, nullable=False),
-    Column("marks", LargeBinary, nullable=False),  # four bytes of each entry's own hash, to name one that changed
+    Column("marks", LargeBinary, nullable=False),  # four bytes of each entry's own hash, to find a changed entry
     UniqueConstraint("prev"),
     UniqueConstraint("hash"),
     CheckConstraint("n > 0 AND first_id > 0 AND upto_id >= first_id", name="covers_entries"),
@@ -220,16 +220,16 @@ jobs = Table(
     Column("completed_at", Big),
     Column("delivered_at", Big),
     Column("error_code", Text),
-    # --- how it is carried forward: every timer is a due time in the row ---
+    # --- its next step: every timer is a due time in the row ---
     Column("step", Text),  # null once final
     Column("dispatches", Integer, nullable=False, server_default="0"),  # messages sent to the queue so far
-    Column("due_at", Big),  # when the sweeper looks after it; null once final
-    Column("lease_until", Big),  # a worker holds it until then
+    Column("due_at", Big),  # when the scheduler looks at it; null once final
+    Column("lease_until", Big),  # a worker has it until then
     Column("failures", Integer, nullable=False, server_default="0"),  # temporary failures of the present step
     Column("external_key", Text),  # our id at the provider, written before the first submit
     Column("external_id", Text),  # the provider's id of the task
-    Column("external_url", Text),  # where the finished clip waits
-    # --- where the person watches it ---
+    Column("external_url", Text),  # the address of the finished video
+    # --- the user's status message ---
     Column("chat_id", Big),
     Column("status_message_id", Big),
     Column("parent_job_id", Text),
@@ -252,8 +252,10 @@ jobs = Table(
 )
 
 IS_OPEN = jobs.c.status.in_([literal(status.value, literal_execute=True) for status in OPEN_JOBS])
-"""The condition of the indexes over open jobs, word for word: SQLite does not use them for `status IN (?, ?)`, and what
-looks for open jobs every second would read all jobs there ever were."""
+"""The condition of the indexes over open jobs, written exactly as there.
+
+For `status IN (?, ?)` SQLite would not use these indexes, and queries that run every second would read all jobs.
+"""
 
 job_events = Table(
     "job_events",
@@ -277,7 +279,7 @@ provider_calls = Table(
     Column("attempt", Integer, nullable=False),
     Column("provider", Text, nullable=False),
     Column("model", Text, nullable=False),
-    Column("outcome", Text),  # null: written before the call, its end is not known
+    Column("outcome", Text),  # null: written before the call, its outcome is not known
     Column("code", Text),
     Column("cost_micro_usd", Big, nullable=False, server_default="0"),
     Column("started_at", Big, nullable=False),
@@ -301,7 +303,7 @@ assets = Table(
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("duration_ms", Integer),
-    Column("file_id", Text),  # Telegram's, of the original once it was sent
+    Column("file_id", Text),  # Telegram's id of the original, once it was sent
     Column("preview_file_id", Text),
     Column("created_at", Big, nullable=False),
     Column("expires_at", Big, nullable=False),
@@ -323,7 +325,7 @@ assets = Table(
 drafts = Table(
     "drafts",
     metadata,
-    Column("id", Text, primary_key=True),  # becomes the job's id: a second confirm finds the first one's job
+    Column("id", Text, primary_key=True),  # becomes the job's id: a second confirmation finds the job of the first
     Column("user_id", Big, ForeignKey("users.id"), nullable=False),
     Column("chat_id", Big, nullable=False),
     Column("message_id", Big),
@@ -371,7 +373,7 @@ payments = Table(
     Column("sent_at", Big),
     Column("confirmation_url", Text),
     Column("cancel_reason", Text),
-    Column("next_look_at", Big),  # when the poller asks again; null once nothing more can come
+    Column("next_look_at", Big),  # when the provider is asked again; null once nothing more can come
     Column("looks", Integer, nullable=False, server_default="0"),
     Column("chat_id", Big),
     Column("message_id", Big),
@@ -400,7 +402,7 @@ refunds = Table(
     Column("owed", Big, nullable=False),
     Column("created_at", Big, nullable=False),
     Column("status", Text, nullable=False, server_default="succeeded"),
-    Column("requested_by", Big),  # the admin who asked for it; null when the provider told us of it
+    Column("requested_by", Big),  # the admin who asked for it; null when the provider reported it
     Column("idempotency_key", Text),
     Column("request_body", Text),  # exactly what is sent, stored before the first send
     Column("sent_at", Big),
@@ -426,7 +428,7 @@ differences = Table(
     Column("payment_id", Text),
     Column("user_id", Big),
     Column("details", Text, nullable=False, server_default="{}"),
-    Column("proposal", Text, nullable=False, server_default="{}"),  # the entry that would settle it; {}: none would
+    Column("proposal", Text, nullable=False, server_default="{}"),  # the entry that would settle it; {}: no entry
     Column("state", Text, nullable=False, server_default="open"),
     Column("created_at", Big, nullable=False),
     Column("decided_at", Big),
@@ -543,21 +545,21 @@ def _append_only(table: str) -> list[str]:
 
 
 SQLITE_TRIGGERS: list[str] = [
-    # A row in `users` always has its row in `balances`, so the ledger's trigger only ever updates: an upsert would
-    # meet the CHECK with the proposed row, before the conflict is even considered.
+    # Each row in `users` has a row in `balances`, so the ledger's trigger only needs UPDATE. An upsert would check the
+    # proposed row against the CHECK before it sees the conflict.
     """CREATE TRIGGER users_open_balance AFTER INSERT ON users
         BEGIN INSERT INTO balances (user_id, balance, entries, last_id) VALUES (NEW.id, 0, 0, 0); END""",
     *_append_only("ledger"),
     *_append_only("admin_log"),
     *_append_only("seals"),
-    # Two that seal at once made their hashes from the same head: the second one is refused, whoever wrote the first.
+    # Two processes that seal at once compute their hashes from the same head; the second one is refused.
     f"""CREATE TRIGGER seals_chain BEFORE INSERT ON seals
         WHEN NEW.prev <> COALESCE((SELECT hash FROM seals ORDER BY upto_id DESC LIMIT 1), '{NO_SEAL}')
           OR NEW.first_id <> (SELECT COALESCE(MAX(upto_id), 0) + 1 FROM seals)
           OR EXISTS (SELECT 1 FROM seals WHERE hash = NEW.hash)
-        BEGIN SELECT RAISE(ABORT, 'seals: this one does not follow the newest'); END""",  # noqa: S608 - zeros of ours
-    # INSERT OR REPLACE deletes the row it collides with, and without recursive_triggers no DELETE trigger fires. So
-    # each unique key is looked at before the insert. NEW.id is -1 here when the id is left to SQLite.
+        BEGIN SELECT RAISE(ABORT, 'seals: this one does not follow the newest'); END""",  # noqa: S608 - a constant
+    # INSERT OR REPLACE deletes the row with the same key, and without recursive_triggers no DELETE trigger fires. So
+    # each unique key is checked before the insert. NEW.id is -1 here when SQLite is to choose the id.
     """CREATE TRIGGER ledger_no_rewrite BEFORE INSERT ON ledger
         WHEN EXISTS (SELECT 1 FROM ledger WHERE key = NEW.key)
           OR (NEW.id <> -1 AND NEW.id <= (SELECT COALESCE(MAX(id), 0) FROM ledger))
@@ -566,8 +568,8 @@ SQLITE_TRIGGERS: list[str] = [
           OR (NEW.reason IN ('reserve', 'refund', 'difference') AND NEW.job_id IS NOT NULL
               AND EXISTS (SELECT 1 FROM ledger WHERE job_id = NEW.job_id AND reason = NEW.reason))
         BEGIN SELECT RAISE(ABORT, 'ledger: this id or key exists'); END""",
-    # Each refusal is spelled out with RAISE: under INSERT OR IGNORE a failed CHECK in here would be ignored as well,
-    # and a connection without foreign_keys could write for a user who has no balance row.
+    # Each refusal is a RAISE of its own: INSERT OR IGNORE would ignore a failed CHECK in here as well, and a connection
+    # without foreign_keys could write for a user who has no balance row.
     """CREATE TRIGGER ledger_moves_balance AFTER INSERT ON ledger
         BEGIN
           SELECT RAISE(ABORT, 'ledger: ids only grow') WHERE NEW.id <= 0 OR NEW.id < (SELECT MAX(id) FROM ledger);
@@ -583,7 +585,7 @@ SQLITE_TRIGGERS: list[str] = [
     _moves("payments", "status", PAYMENT_MOVES),
     _moves("refunds", "status", REFUND_MOVES),
     _moves("differences", "state", DIFFERENCE_MOVES),
-    # A hold is closed only after its job, in the same transaction, and in the state that fits how the job ended.
+    # A hold is closed only after its job, in the same transaction, and in the state that fits the job's end.
     """CREATE TRIGGER reservations_follow_job BEFORE UPDATE OF state ON reservations
         WHEN NEW.state <> OLD.state
           AND EXISTS (
@@ -610,7 +612,7 @@ SQLITE_TRIGGERS: list[str] = [
         BEGIN SELECT RAISE(ABORT, 'payments are kept'); END""",
     f"""CREATE TRIGGER refunds_known BEFORE INSERT ON refunds
         WHEN NEW.status NOT IN ({_quoted(RefundStatus)}) OR EXISTS (SELECT 1 FROM refunds WHERE id = NEW.id)
-        BEGIN SELECT RAISE(ABORT, 'refunds: no such status, or this id exists'); END""",  # noqa: S608 - words of ours
+        BEGIN SELECT RAISE(ABORT, 'refunds: no such status, or this id exists'); END""",  # noqa: S608 - our own words
     """CREATE TRIGGER refunds_fixed BEFORE UPDATE OF id, payment_id, amount, taken, owed ON refunds
         BEGIN SELECT RAISE(ABORT, 'refunds: sum and payment never change'); END""",
     """CREATE TRIGGER refunds_stay BEFORE DELETE ON refunds

@@ -1,7 +1,7 @@
-"""What the shop owes its providers for one day (UTC), so that a day can have a limit.
+"""What providers cost on one day (UTC), so that a day can have a limit.
 
-What was billed is counted as it becomes known, in one row; what open orders will cost is read from them. So the cost of
-asking does not grow with history, and an order that ends without a bill no longer counts.
+Billed money is counted in one row as it becomes known; the expected cost of open orders is read from them. So the
+question takes the same time at any age of the database, and an order that ends without a bill no longer counts.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import json
 from sqlalchemy import select
 
 from database import flags as flag_rows
+from database.clock import DAY_MS
 from database.engine import Tx
 from database.schema import IS_OPEN, jobs
 
 BILLED = "provider_spend"  # "day:micro-dollars", the day counted from 1970
-EXPECTED = "provider_cost"  # where an order's expected micro-dollars stand in its params
-DAY_MS = 24 * 3600 * 1000
+EXPECTED = "provider_cost"  # the name of an order's expected micro-dollars in its params
 
 
 def add(tx: Tx, micro_usd: int) -> None:
@@ -32,7 +32,7 @@ def billed(tx: Tx) -> int:
 
 
 def today(tx: Tx) -> int:
-    """Micro-dollars billed since midnight UTC, and those that open orders will cost."""
+    """Micro-dollars billed since midnight UTC, plus the expected cost of open orders."""
     texts = tx.execute(select(jobs.c.params).where(IS_OPEN)).scalars()
     return billed(tx) + sum(_expected(text) for text in texts)
 
@@ -41,4 +41,4 @@ def _expected(params: str) -> int:
     try:
         return int(json.loads(params).get(EXPECTED, 0))
     except (ValueError, TypeError, AttributeError):
-        return 0  # a row of the old program, or one that a person changed: nothing is known
+        return 0  # a row of the old program, or one that was changed by hand: its cost is unknown

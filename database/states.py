@@ -10,37 +10,37 @@ class EntryKind(StrEnum):
     """What an entry of the ledger does to the balance."""
 
     CREDIT = "credit"  # money came in: a top-up, a grant, a migrated wallet
-    DEBIT = "debit"  # money was set aside or taken
+    DEBIT = "debit"  # money was reserved or taken
     REFUND = "refund"  # money that was debited for a job came back
 
 
 class Reason(StrEnum):
-    """Why an entry of ours was written; callers of `add_balance` may give other words."""
+    """Why an entry was written. Callers of `add_balance` may give other reasons."""
 
-    RESERVE = "reserve"  # the price of a job, set aside before it runs
+    RESERVE = "reserve"  # the price of a job, reserved before it runs
     REFUND = "refund"  # the whole reserve given back
     DIFFERENCE = "difference"  # the part of a reserve that the job did not cost
     COMPENSATION = "compensation"  # given back after the charge
     TOPUP = "topup"  # a payment arrived
-    GRANT = "grant"  # an admin's gift
+    GRANT = "grant"  # a gift of an admin
     TAKEBACK = "takeback"  # the payment was returned by its provider
-    DEBT = "debt"  # a later credit settled what was owed
+    DEBT = "debt"  # a later credit paid a debt
     RETURNED = "returned"  # a take-back undone: the provider refused to give the money back to the customer
     CORRECTION = "correction"  # an admin's decision about a difference between the provider's books and ours
     MIGRATION = "migration"  # the wallet of a version 1.3 database
 
 
 class ReservationState(StrEnum):
-    RESERVED = "reserved"  # set aside, the job is under way
+    RESERVED = "reserved"  # taken from the balance, the job is open
     CHARGED = "charged"  # the result exists, the money is earned (final)
-    REFUNDED = "refunded"  # given back whole (final)
+    REFUNDED = "refunded"  # all of it given back (final)
 
 
 class JobType(StrEnum):
-    IMAGE = "image"  # prompt → picture
-    EDIT = "edit"  # photos and prompt → picture
-    VIDEO = "video"  # prompt → clip
-    ANIMATE = "animate"  # photo and prompt → clip
+    IMAGE = "image"  # prompt → image
+    EDIT = "edit"  # photos and prompt → image
+    VIDEO = "video"  # prompt → video
+    ANIMATE = "animate"  # photo and prompt → video
 
     @property
     def is_image(self) -> bool:
@@ -50,35 +50,35 @@ class JobType(StrEnum):
 
 class JobStatus(StrEnum):
     PENDING = "pending"  # paid for, waits for a worker
-    PROCESSING = "processing"  # a worker or the provider is at it
+    PROCESSING = "processing"  # a worker or the provider works on it
     COMPLETED = "completed"  # result stored, money charged (final)
     FAILED = "failed"  # no result, money back (final)
     CANCELLED = "cancelled"  # the user changed their mind in time, money back (final)
 
 
 class JobStep(StrEnum):
-    """What is to be done next for an open job."""
+    """The next step of an open job."""
 
-    IMAGE = "image"  # call the picture provider (a worker)
-    SUBMIT = "submit"  # hand the clip to its provider (a worker)
-    WATCH = "watch"  # ask the clip's provider how it goes (the watcher)
-    FINISH = "finish"  # download and store the clip (a worker)
+    IMAGE = "image"  # call the image provider (a worker)
+    SUBMIT = "submit"  # submit the video to its provider (a worker)
+    WATCH = "watch"  # poll the video at its provider (the scheduler)
+    FINISH = "finish"  # download and store the video (a worker)
 
 
 class PaymentStatus(StrEnum):
     PENDING = "pending"  # the customer may still pay
     PAID = "paid"  # credited
-    REFUNDED = "refunded"  # returned whole by the provider and taken back (final)
-    CANCELED = "canceled"  # the provider's final no
+    REFUNDED = "refunded"  # all of it returned by the provider and taken back (final)
+    CANCELED = "canceled"  # refused or expired at the provider
 
 
 class RefundStatus(StrEnum):
-    """How far the return of a payment has come. One that we did not start is written down when it has succeeded."""
+    """The progress of a refund. One that we did not start is written down when it has succeeded."""
 
-    TAKEN = "taken"  # taken from the customer here, the provider not asked yet
+    TAKEN = "taken"  # taken from the customer's balance, the provider not asked yet
     SENT = "sent"  # the provider was or is being asked; the outcome may be unknown
     SUCCEEDED = "succeeded"  # the provider gave the money back (final)
-    CANCELED = "canceled"  # the provider's no: what was taken is back on the balance (final)
+    CANCELED = "canceled"  # the provider refused: what was taken is on the balance again (final)
 
 
 class DifferenceState(StrEnum):
@@ -90,7 +90,7 @@ class DifferenceState(StrEnum):
 
 
 class CallOutcome(StrEnum):
-    """How a call of a provider ended; a row without one was written down before the call and never completed."""
+    """How a call of a provider ended. A row without an outcome was written before the call and never completed."""
 
     OK = "ok"
     REFUSED = "refused"  # certain: no result, nothing billed
@@ -123,7 +123,7 @@ PAYMENT_MOVES: Mapping[PaymentStatus, frozenset[PaymentStatus]] = {
 
 UNDER_WAY = (RefundStatus.TAKEN, RefundStatus.SENT)
 
-# A provider may tell of success before we noted that we asked.
+# A provider may report success before we have noted that we asked.
 REFUND_MOVES: Mapping[RefundStatus, frozenset[RefundStatus]] = {
     RefundStatus.TAKEN: frozenset({RefundStatus.SENT, RefundStatus.SUCCEEDED, RefundStatus.CANCELED}),
     RefundStatus.SENT: frozenset({RefundStatus.SUCCEEDED, RefundStatus.CANCELED}),

@@ -1,4 +1,4 @@
-"""Who talks to the bot: language, ban, whether their chat can be reached."""
+"""The users of the bot: language, ban, whether their chat can be reached."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from database.schema import balances, users
 
 
 def ensure(tx: Tx, user_id: int) -> None:
-    """Make the user's row if there is none; money may come before the person's first message."""
+    """Create the user's row if there is none. Money may come before the user's first message."""
     tx.execute(insert(users).values(id=user_id, created_at=tx.now).on_conflict_do_nothing())
 
 
@@ -29,7 +29,7 @@ def languages(tx: Tx, user_ids: Collection[int]) -> dict[int, str]:
 
 
 def remember(tx: Tx, user_id: int, *, language: str, name: str, username: str | None) -> User:
-    """The person wrote: keep name and language fresh (a chosen language stays), note that the chat lives."""
+    """The user wrote: update name and language (a chosen language stays), and note that the chat can be reached."""
     known = get(tx, user_id)
     if known is None:
         ensure(tx, user_id)
@@ -54,13 +54,13 @@ def choose_language(tx: Tx, user_id: int, language: str) -> None:
 
 
 def set_email(tx: Tx, user_id: int, email: str | None) -> None:
-    """Where this person's receipts go; None forgets it."""
+    """Set the address for this user's receipts; None deletes it."""
     ensure(tx, user_id)
     tx.execute(update(users).where(users.c.id == user_id).values(email=email))
 
 
 def set_banned(tx: Tx, user_id: int, banned: bool) -> bool:
-    """Close or open the shop to a user; True if that changed anything."""
+    """Ban or unban a user; True if that changed anything."""
     ensure(tx, user_id)
     wanted = int(banned)
     return tx.changed(update(users).where(users.c.id == user_id, users.c.is_banned != wanted).values(is_banned=wanted))
@@ -79,6 +79,6 @@ def find(tx: Tx, text: str) -> User | None:
 
 
 def balance(tx: Tx, user_id: int) -> int:
-    """Kopecks on the balance, from the ledger's shadow; an unknown user has 0."""
+    """Kopecks on the balance, from `balances`; an unknown user has 0."""
     found = tx.execute(select(balances.c.balance).where(balances.c.user_id == user_id)).scalar()
     return int(found or 0)

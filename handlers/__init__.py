@@ -1,37 +1,40 @@
-"""The bot's edges: understand an update, call one service, answer. Here alone stands the order of routers."""
+"""Handlers for updates of Telegram and for HTTP requests: each reads the request, calls one service and answers.
+
+This module puts the dispatcher together. It is the only place that decides the order of the routers.
+"""
 
 from __future__ import annotations
 
 from copy import deepcopy
 
 from aiogram import Dispatcher, F, Router
-from aiogram.types import CallbackQuery, Message, TelegramObject
 
-from database import users as user_rows
 from database.models import Database
-from handlers import errors, fallback, start
+from handlers import errors, fallback, language, start
+from handlers.admin import jobs as admin_jobs
 from handlers.admin import money as admin_money
-from handlers.admin import users as admin
-from handlers.chat import ANSWER_LIMIT
-from handlers.middlewares import AnswerTaps, KnownPerson, Notices
-from handlers.orders import confirm as order
-from handlers.orders import history, intake, result
-from handlers.orders.drafts import Cards, Drafts
+from handlers.admin import reports as admin_reports
+from handlers.admin import users as admin_users
+from handlers.middlewares import AnswerCallbacks, LoadPerson, RateLimitNotice
+from handlers.notices import Notices
+from handlers.orders import ask, cancel, card_buttons, confirm, history, intake, result
+from handlers.orders.cards import Cards
+from handlers.orders.drafts import Drafts
 from handlers.payments import balance, topup
 from handlers.payments import stars as star_payments
 from handlers.storage import DatabaseStorage, OneAtATime
 from handlers.views.messages import ChatMessages
 from services.catalogue import Catalogue
-from services.common.i18n import Texts, pick_language
+from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.jobs import Jobs
 from services.messaging.delivery import Delivery
 from services.messaging.notifier import Notifier
 from services.messaging.photos import Photos
+from services.payments.payments import Payments
 from services.payments.reconciliation import Reconciliation
 from services.payments.refunds import Refunds
 from services.payments.stars import Stars
-from services.payments.topups import Payments
 from services.rate_limiter import RateLimiter, RateLimitMiddleware
 from services.settings import Settings
 from services.storefront import Storefront
@@ -56,7 +59,10 @@ def build_dispatcher(
     storefront: Storefront,
     chats: KeyedLock,
 ) -> Dispatcher:
-    """The dispatcher with everything its handlers ask for by name. May be built more than once in a process."""
+    """A dispatcher with all routers. The names given to it are the parameters that handlers may ask for.
+
+    A process may build several. `chats`: a lock for each chat, shared with the notifier and the live messages.
+    """
     drafts = Drafts(db, storefront)
     cards = Cards(db, drafts)
     dispatcher = Dispatcher(
@@ -81,56 +87,42 @@ def build_dispatcher(
         group_notices=Notices(fallback.GROUP_NOTICE_SECONDS),
         album_notices=Notices(fallback.ALBUM_NOTICE_SECONDS),
     )
-    dispatcher.update.outer_middleware(KnownPerson(db, texts, settings.admin_ids))
-    limits = RateLimitMiddleware(limiter, _TellLimit(db, texts))
+    dispatcher.update.outer_middleware(LoadPerson(db, texts, settings.admin_ids))
+    limits = RateLimitMiddleware(limiter, RateLimitNotice(db, texts))
     dispatcher.message.middleware(limits)
     dispatcher.callback_query.middleware(limits)
-    dispatcher.callback_query.middleware(AnswerTaps())
+    dispatcher.callback_query.middleware(AnswerCallbacks())
     dispatcher.include_routers(*_routers(settings.admin_ids))
     dispatcher.shutdown.register(cards.close)
     return dispatcher
 
 
 def _routers(admin_ids: frozenset[int]) -> list[Router]:
-    """The first that takes an update has it: groups away, what interrupts before what answers, the polite rest last.
+    """All routers; the first one with a handler for an update gets it.
 
-    Whole copies, because a router that has a parent can't get another, and a process may build two bots.
+    Groups come first and are answered by nobody else. Buttons and commands come before texts and photos, which answer
+    to almost everything; the fallback is last. These are copies, because a router can have only one parent.
     """
-    administration = [deepcopy(admin.router), deepcopy(admin_money.router)]
-    for router in administration:
-        # What an administrator passes on was written by somebody else, who must not rule the shop by it.
+    for_admins = [deepcopy(module.router) for module in (admin_users, admin_jobs, admin_money, admin_reports)]
+    for router in for_admins:
+        # A forwarded message was written by somebody else: it must not act with the rights of the admin.
         router.message.filter(F.from_user.id.in_(admin_ids), ~F.forward_origin, ~F.via_bot)
         router.callback_query.filter(F.from_user.id.in_(admin_ids))
     return [
         deepcopy(fallback.groups),
         deepcopy(errors.router),
-        deepcopy(order.router),
+        deepcopy(card_buttons.router),
+        deepcopy(confirm.router),
         deepcopy(start.router),
+        deepcopy(language.router),
+        deepcopy(ask.router),
+        deepcopy(cancel.router),
         deepcopy(balance.router),
         deepcopy(topup.router),
         deepcopy(star_payments.router),
         deepcopy(history.router),
         deepcopy(result.router),
-        *administration,
+        *for_admins,
         deepcopy(intake.router),
         deepcopy(fallback.router),
     ]
-
-
-class _TellLimit:
-    """Says how long to wait, in the person's own language."""
-
-    def __init__(self, db: Database, texts: Texts) -> None:
-        self._db = db
-        self._texts = texts
-
-    async def __call__(self, event: TelegramObject, seconds: int) -> None:
-        if not isinstance(event, (Message, CallbackQuery)) or event.from_user is None:
-            return
-        known = await self._db.read(user_rows.get, event.from_user.id)
-        language = (known.language if known else None) or pick_language(event.from_user.language_code)
-        text = self._texts.plain(language, "error-rate-limited", seconds=seconds)
-        if isinstance(event, CallbackQuery):
-            await event.answer(text[:ANSWER_LIMIT], show_alert=True)
-        else:
-            await event.answer(text)

@@ -1,4 +1,4 @@
-"""The command lists in Telegram's menu: per language, longer for administrators; sent only when they have changed."""
+"""The command lists in Telegram's menu: one for each language, longer for admins, sent only after a change."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 
 
 async def set_commands(bot: Bot, admin_ids: Iterable[int], *, db: Database, texts: Texts) -> bool:
-    """Bring Telegram's menus up to date; True when anything was sent. Telegram's refusal is logged, not raised."""
+    """Send the command lists when they have changed; return whether they were sent. Errors of Telegram are logged."""
     admins = sorted(admin_ids)
     wanted = _described(texts)
     digest = _digest([bot.id, admins, wanted])
@@ -61,8 +61,7 @@ async def set_commands(bot: Bot, admin_ids: Iterable[int], *, db: Database, text
         return False
     try:
         for language, described in wanted.items():
-            listed = [BotCommand(command=name, description=text) for name, text in described]
-            await _set_lists(bot, listed, admins, _code(language))
+            await _set_lists(bot, _commands(described), admins, _code(language))
     except TelegramAPIError as error:
         event(_log, "commands.not_set", level=logging.WARNING, error=str(error))
         return False
@@ -71,9 +70,9 @@ async def set_commands(bot: Bot, admin_ids: Iterable[int], *, db: Database, text
 
 
 async def greet_admin(bot: Bot, admin: int, *, db: Database, texts: Texts) -> None:
-    """The longer list for an administrator whose chat may be younger than the bot's last start; never twice the same.
+    """Send the longer list to one admin, unless this list was sent before. Errors of Telegram are logged.
 
-    Telegram's refusal is logged, not raised.
+    `set_commands` fails for an admin who has not started the bot yet.
     """
     wanted, flag = _described(texts), f"{FLAG}:{admin}"
     digest = _digest([bot.id, wanted])
@@ -81,8 +80,8 @@ async def greet_admin(bot: Bot, admin: int, *, db: Database, texts: Texts) -> No
         return
     try:
         for language, described in wanted.items():
-            listed = [BotCommand(command=name, description=text) for name, text in described]
-            await bot.set_my_commands(listed, scope=BotCommandScopeChat(chat_id=admin), language_code=_code(language))
+            scope = BotCommandScopeChat(chat_id=admin)
+            await bot.set_my_commands(_commands(described), scope=scope, language_code=_code(language))
     except (TelegramAPIError, ClientDecodeError) as error:
         event(_log, "commands.not_set", level=logging.WARNING, error=type(error).__name__)
         return
@@ -90,28 +89,34 @@ async def greet_admin(bot: Bot, admin: int, *, db: Database, texts: Texts) -> No
 
 
 def _digest(wanted: object) -> str:
+    """A hash of what is sent, kept in the database to see a change."""
     return hashlib.sha256(json.dumps(wanted, ensure_ascii=False).encode()).hexdigest()
 
 
 def _described(texts: Texts) -> dict[str, list[tuple[str, str]]]:
+    """Language → (command, description), first the commands for people, then those for admins."""
     return {
         language: [(name, texts.plain(language, f"command-{name}")) for name in PEOPLE + ADMINS]
         for language in LANGUAGES
     }
 
 
+def _commands(described: list[tuple[str, str]]) -> list[BotCommand]:
+    return [BotCommand(command=name, description=text) for name, text in described]
+
+
 def _code(language: str) -> str | None:
-    """Telegram's language code; the list without one is for everybody whose language has no list of its own.
+    """Telegram's language code. The list without one is for people whose language has no list of its own.
 
     How Telegram chooses a list: docs/reference/telegram.md, section 6.
     """
     return None if language == "en" else language
 
 
-async def _set_lists(bot: Bot, listed: list[BotCommand], admins: list[int], language: str | None) -> None:
-    people = listed[: len(PEOPLE)]
-    await bot.set_my_commands(people, scope=BotCommandScopeAllPrivateChats(), language_code=language)
+async def _set_lists(bot: Bot, commands: list[BotCommand], admins: list[int], language: str | None) -> None:
+    for_people = commands[: len(PEOPLE)]
+    await bot.set_my_commands(for_people, scope=BotCommandScopeAllPrivateChats(), language_code=language)
     for admin in admins:
-        # An administrator who has never started the bot has no chat yet; their /start brings the list.
+        # An admin who has never started the bot has no chat yet. `greet_admin` sends the list at /start.
         with suppress(TelegramBadRequest, TelegramForbiddenError):
-            await bot.set_my_commands(listed, scope=BotCommandScopeChat(chat_id=admin), language_code=language)
+            await bot.set_my_commands(commands, scope=BotCommandScopeChat(chat_id=admin), language_code=language)

@@ -1,4 +1,7 @@
-"""Here errors become sentences. What nobody foresaw gets an apology and a number, never its own words."""
+"""Turns errors into texts for people.
+
+An unexpected error is answered with an apology and a number, never with its own text.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +28,17 @@ from database.models import (
     UnderMaintenance,
 )
 from handlers.chat import ANSWER_LIMIT
-from handlers.middlewares import Notices
+from handlers.notices import Notices
 from handlers.orders.drafts import Stale
-from handlers.orders.intake import PromptTooLong
+from handlers.orders.prompts import PromptTooLong
 from handlers.views.localizer import Localizer
 from services.catalogue import Catalogue, UnknownModel
 from services.common.keyed_lock import TooManyWaiting
 from services.common.log import event
-from services.errors import BadOrder, TopUpUnavailable
+from services.errors import BadDraft, TopUpUnavailable
 from services.media.inspect import MediaFault
 from services.messaging.photos import PhotoGone, PhotoRefused, PhotoUnavailable
-from services.messaging.telegram import TROUBLE
+from services.messaging.telegram import NETWORK_ERRORS
 from services.rate_limiter import RateLimited
 
 router = Router(name="errors")
@@ -51,28 +54,17 @@ _TOP_UP: Final = {
 _PHOTO: Final = {MediaFault.EMPTY: "photo-broken", MediaFault.TOO_LONG: "photo-broken"}
 
 
-def sentence(localizer: Localizer, error: Exception, catalogue: Catalogue) -> str | None:
-    """What the person reads about a refusal, plain text; None for what is no refusal."""
+def text_for(localizer: Localizer, error: Exception, catalogue: Catalogue) -> str | None:
+    """The text (plain) about a refusal that we expect; None for every other error."""
     match error:
         case Stale():
             return localizer.plain(error.code)
-        case PromptTooLong():
-            return localizer.plain("prompt-too-long", limit=error.limit, over=error.over)
-        case BadOrder():
-            return localizer.plain(error.code.replace("_", "-"))
-        case UnknownModel():
-            return localizer.plain("unknown-model")
+        case PromptTooLong() | BadDraft() | UnknownModel() | PhotoRefused() | PhotoUnavailable() | PhotoGone():
+            return _text_for_draft(localizer, error, catalogue)
         case TopUpUnavailable(code="off") if not catalogue.top_ups.star_packs:
             return localizer.plain("topup-none")
         case TopUpUnavailable():
             return localizer.plain(_TOP_UP[error.code])
-        case PhotoRefused():
-            megabytes = catalogue.limits.photo_bytes // 1_000_000
-            return localizer.plain(_PHOTO.get(error.code, f"photo-{error.code}"), megabytes=megabytes)
-        case PhotoUnavailable():
-            return localizer.plain("photo-unavailable")
-        case PhotoGone():
-            return localizer.plain("photo-gone")
         case TooManyJobs():
             return localizer.plain("error-too-many-jobs", count=error.limit)
         case RateLimited():
@@ -95,6 +87,28 @@ def sentence(localizer: Localizer, error: Exception, catalogue: Catalogue) -> st
             return None
 
 
+def _text_for_draft(
+    localizer: Localizer,
+    error: PromptTooLong | BadDraft | UnknownModel | PhotoRefused | PhotoUnavailable | PhotoGone,
+    catalogue: Catalogue,
+) -> str:
+    """What is wrong with a draft, its prompt or a photo for it."""
+    match error:
+        case PromptTooLong():
+            return localizer.plain("prompt-too-long", limit=error.limit, over=error.over)
+        case BadDraft():
+            return localizer.plain(error.code.replace("_", "-"))
+        case UnknownModel():
+            return localizer.plain("unknown-model")
+        case PhotoRefused():
+            megabytes = catalogue.limits.photo_bytes // 1_000_000
+            return localizer.plain(_PHOTO.get(error.code, f"photo-{error.code}"), megabytes=megabytes)
+        case PhotoUnavailable():
+            return localizer.plain("photo-unavailable")
+        case PhotoGone():
+            return localizer.plain("photo-gone")
+
+
 @router.errors()
 async def tell(
     failure: ErrorEvent,
@@ -104,10 +118,10 @@ async def tell(
     album_notices: Notices,
     localizer: Localizer | None = None,
 ) -> bool:
-    """Answer the person whose update failed; a fault of ours is logged under the number they see."""
+    """Answer the person whose update failed. An error of ours is logged with the number that the person reads."""
     error, update = failure.exception, failure.update
     if isinstance(error, TooManyWaiting):
-        return True  # a flood: answering each message of it would make two
+        return True  # a flood of updates: answers would double it
     if isinstance(error, TelegramForbiddenError):
         if (sender := getattr(update.event, "from_user", None)) is not None:
             await db.write(user_rows.set_unreachable, sender.id, True)
@@ -115,39 +129,45 @@ async def tell(
     if localizer is None:
         event(_log, "update.failed", level=logging.ERROR)
         return True
-    text = sentence(localizer, error, catalogue)
-    if isinstance(error, (TelegramRetryAfter, *TROUBLE)):
-        event(_log, "telegram.trouble", level=logging.WARNING, error=str(error))
-        text = localizer.plain("error-try-again")
-    if isinstance(error, DatabaseUnavailable):
-        event(_log, "database.unavailable", level=logging.ERROR)
-    if text is None:
-        incident = clock.token(3)
-        event(_log, "update.failed", level=logging.ERROR, incident=incident, error=type(error).__name__)
-        text = localizer.plain("error-incident-plain", incident=incident)
+    text = _logged_text(localizer, error, catalogue)
     chat = getattr(update.event, "chat", None) or getattr(getattr(update.event, "message", None), "chat", None)
     if chat is not None and chat.type != ChatType.PRIVATE:
-        return True  # what goes wrong in a group is nobody else's to read
+        return True  # others in a group must not read about it
     album = getattr(update.event, "media_group_id", None)
     if album is not None and not album_notices.due(f"{album}:{text}"):
-        return True  # said of another photo of the same album
-    with suppress(TelegramAPIError, *TROUBLE):
+        return True  # another photo of the same album was answered with this
+    with suppress(TelegramAPIError, *NETWORK_ERRORS):
         await _answer(bot, update.event, text)
     return True
 
 
-async def _answer(bot: Bot, what: object, text: str) -> None:
-    """A tap gets its answer on the button where it fits; everything else a message."""
-    if isinstance(what, CallbackQuery):
+def _logged_text(localizer: Localizer, error: Exception, catalogue: Catalogue) -> str:
+    """The text for the person; what is not a refusal is logged."""
+    if isinstance(error, (TelegramRetryAfter, *NETWORK_ERRORS)):
+        event(_log, "telegram.trouble", level=logging.WARNING, error=str(error))
+        return localizer.plain("error-try-again")
+    if isinstance(error, DatabaseUnavailable):
+        event(_log, "database.unavailable", level=logging.ERROR)
+    text = text_for(localizer, error, catalogue)
+    if text is None:
+        incident = clock.token(3)
+        event(_log, "update.failed", level=logging.ERROR, incident=incident, error=type(error).__name__)
+        text = localizer.plain("error-incident-plain", incident=incident)
+    return text
+
+
+async def _answer(bot: Bot, failed: object, text: str) -> None:
+    """Answer a callback query in its alert, where the text is short enough, and everything else with a message."""
+    if isinstance(failed, CallbackQuery):
         if len(text) <= ANSWER_LIMIT:
             try:
-                await what.answer(text, show_alert=True)
+                await failed.answer(text, show_alert=True)
                 return
             except TelegramBadRequest:
-                pass  # answered already, or too late for that
+                pass  # it was answered before, or it is too old
         else:
             with suppress(TelegramBadRequest):
-                await what.answer()
-        await bot.send_message(what.from_user.id, text, parse_mode=None)
-    elif isinstance(what, Message):
-        await what.answer(text, parse_mode=None)
+                await failed.answer()
+        await bot.send_message(failed.from_user.id, text, parse_mode=None)
+    elif isinstance(failed, Message):
+        await failed.answer(text, parse_mode=None)

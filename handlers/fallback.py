@@ -1,4 +1,4 @@
-"""What no other router took, answered politely; and the chat opening and closing."""
+"""Answers what no other router handles, in private chats and in groups, and notes when a person blocks the bot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from database import outbox
 from database import users as user_rows
 from database.models import Database, Tx, User
 from handlers.chat import MESSAGE_LIMIT, NO_LIMIT, CallbackAnswer
-from handlers.middlewares import Notices
+from handlers.notices import Notices
 from handlers.views.keyboards import keyboard
 from handlers.views.localizer import Localizer
 from services.messaging.notifier import Notifier
@@ -45,7 +45,7 @@ _UNSUPPORTED: Final = {
 
 @groups.message(F.chat.type != ChatType.PRIVATE, flags=NO_LIMIT)
 async def group(message: Message, bot: Bot, localizer: Localizer, group_notices: Notices) -> None:
-    """In a group: say once in a while where the bot works, and only to who speaks to it."""
+    """Answer a command in a group with a link to the private chat, once in ten minutes; ignore everything else."""
     if not (message.text or "").startswith("/") or not group_notices.due(message.chat.id):
         return
     me = await bot.me()
@@ -57,17 +57,19 @@ async def group(message: Message, bot: Bot, localizer: Localizer, group_notices:
 
 @groups.callback_query(F.message.chat.type != ChatType.PRIVATE, flags=NO_LIMIT)
 async def group_tap(query: CallbackQuery, callback: CallbackAnswer, localizer: Localizer) -> None:
+    """The same for a button in a group, every time."""
     await callback.answer(localizer.plain("private-only"), alert=True)
 
 
 @router.message(F.text.startswith("/"), flags=MESSAGE_LIMIT)
 async def unknown_command(message: Message, localizer: Localizer) -> None:
+    """A command that does not exist, or that only admins may use."""
     await message.answer(localizer.t("unknown-command"))
 
 
 @router.message(F.content_type.in_(set(_UNSUPPORTED)), flags=MESSAGE_LIMIT)
 async def unsupported(message: Message, localizer: Localizer, album_notices: Notices) -> None:
-    """Kinds of messages a person may well try, an album answered once; what Telegram itself writes is passed over."""
+    """Content that a person may try and the bot can't use, an album answered once. Service messages get no answer."""
     text = localizer.t(_UNSUPPORTED[ContentType(message.content_type)])
     if message.media_group_id is None or album_notices.due(f"{message.media_group_id}:{text}"):
         await message.answer(text)
@@ -75,13 +77,13 @@ async def unsupported(message: Message, localizer: Localizer, album_notices: Not
 
 @router.callback_query(flags=NO_LIMIT)
 async def stale_button(query: CallbackQuery, callback: CallbackAnswer, localizer: Localizer) -> None:
-    """A button of an older version of the bot, or one that nobody made."""
+    """A button of an older version, or forged callback data."""
     await callback.answer(localizer.plain("error-stale-button"), alert=True)
 
 
 @router.my_chat_member(F.chat.type == ChatType.PRIVATE)
 async def chat_changed(change: ChatMemberUpdated, person: User, db: Database, notifier: Notifier) -> None:
-    """Blocked: nothing is sent any more, results wait. Unblocked: they come."""
+    """Blocked: the person counts as unreachable, and results wait. Unblocked: results that wait are sent."""
     blocked = change.new_chat_member.status == ChatMemberStatus.KICKED
 
     def note(tx: Tx) -> int:

@@ -1,4 +1,7 @@
-"""What the bot may wait for in a chat. Everything else works at any time, without a state."""
+"""The conversation states: which question of ours the next message answers. Everything else works without a state.
+
+The names of the states and the keys of their data are stored in the database, so they stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +17,25 @@ _ANSWERED: Final = "answered"
 class Waiting(StatesGroup):
     """The next message answers a question of ours."""
 
-    prompt = State()  # the words of a draft (data: draft)
+    prompt = State()  # the prompt of a draft (data: draft)
     photo = State()  # another photo for a draft (data: draft)
-    clip = State()  # what the clip should show: words or a photo
-    email = State()  # where receipts go (data: amount in kopecks, 0 when nothing is being paid; order)
-    amount = State()  # a sum to top up (data: draft, "" when no order waits)
+    clip = State()  # what a new video should show: a prompt or a photo
+    email = State()  # where receipts go (data: amount in kopecks, 0 without a payment; order: the draft that waits)
+    amount = State()  # the amount of a top-up (data: order, the draft that waits for the money, "" without one)
 
 
-async def begun(state: FSMContext, draft_id: str) -> None:
-    """This draft is the last thing begun, which `/cancel` drops; nothing is waited for."""
-    await state.set_state(None)
+async def remember_draft(state: FSMContext, draft_id: str, waiting: State | None = None) -> None:
+    """Remember this draft as the last thing begun, which /cancel drops. `waiting`: what the next message answers."""
+    await state.set_state(waiting)
     await state.set_data({"draft": draft_id})
 
 
 async def answered(state: FSMContext, message: Message) -> None:
-    """The message has answered our question, and nothing is waited for any more."""
+    """Remember that this message has answered our question; no state waits any more."""
     await state.set_data({_ANSWERED: message.message_id})
     await state.set_state(None)
 
 
 async def has_answered(message: Message, state: FSMContext) -> bool:
-    """A filter: this very message has answered our question, and comes again after a crash."""
+    """A filter: this message has answered our question already, and its update came again after a crash."""
     return (await state.get_data()).get(_ANSWERED) == message.message_id

@@ -1,4 +1,4 @@
-"""What the bot waits for, kept in the database, and one user's updates one at a time."""
+"""Conversation states in the database, and the lock that handles one person's updates one at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from services.common.keyed_lock import KeyedLock
 
 
 class DatabaseStorage(BaseStorage):
-    """Conversation states in the shop's own database: they survive restarts and belong to every bot process."""
+    """aiogram's storage on our database: states survive restarts and are shared by all bot processes.
+
+    A state or data that has not changed is not written.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -47,11 +50,11 @@ class DatabaseStorage(BaseStorage):
         return data
 
     async def close(self) -> None:
-        """The database belongs to whoever opened it."""
+        """Nothing to do: the database is closed by its owner."""
 
 
 class OneAtATime(BaseEventIsolation):
-    """A user's updates wait for one another; a flood of them is refused, so that others are served."""
+    """Handles one update of a person at a time. Raises TooManyWaiting when too many of them wait for one person."""
 
     def __init__(self) -> None:
         self._locks = KeyedLock()
@@ -62,7 +65,7 @@ class OneAtATime(BaseEventIsolation):
             yield
 
     async def close(self) -> None:
-        """Nothing is held outside a lock."""
+        """Nothing to do: a lock is released by its holder."""
 
 
 def _name(key: StorageKey) -> str:

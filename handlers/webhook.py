@@ -1,7 +1,8 @@
-"""The bot's HTTP edge: health, readiness, metrics, and the webhooks of YooKassa, Kling and Telegram.
+"""The bot's HTTP routes: health, readiness, metrics, and the webhooks of YooKassa, Kling and Telegram.
 
-A webhook has two halves. At the edge: is the rail on, is the body small, is the sender right, has the body the form;
-then the notification is written down and answered. Inside: what it hints at is looked up before anything moves.
+A webhook has two parts. The route checks whether its source is on, how large the body is, who sent it and whether the
+body has the right form. Then the notification is written into the inbox and answered. After that the background task
+acts on it: a notification is only a hint, so it asks the source before anything changes.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from database import clock, inbox
-from database import jobs as job_rows
+from database import video_jobs as video_rows
 from database.models import Database, DatabaseError, Tx
 from handlers.updates import Updates, is_about_money
 from services.common.log import event
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 from services.providers.kling_webhook import parse_callback, verify_webhook_signature
 from services.settings import Network, Settings
 
 SMALL_BODY = 64 * 1024
 TELEGRAM_BODY = 1024 * 1024
 BODY_SECONDS = 10.0
-MAX_BACKGROUND = 200  # of each rail acted upon at once; what comes beyond is in the inbox and the sweeper's
+MAX_BACKGROUND = 200  # tasks of one source at a time; what comes beyond stays in the inbox for the sweeper
 
 Check = Callable[[], Awaitable[str | None]]
 
@@ -39,7 +40,11 @@ T = TypeVar("T")
 
 @dataclass
 class WebContext:
-    """What the routes need. `updates` is None in polling mode; each of `checks` says why we are not ready, or None."""
+    """What the routes need.
+
+    `updates` is None in polling mode. `metrics` renders the page. Each of `checks` returns why the bot is not ready, or
+    None.
+    """
 
     settings: Settings
     db: Database
@@ -49,19 +54,20 @@ class WebContext:
     updates: Updates | None = None
     background: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def spawn(self, rail: str, work: Awaitable[None], *, at_once: bool = False) -> None:
-        """Act on a notification after it was answered; a crash in between leaves it to the sweeper.
+    def spawn(self, source: str, work: Awaitable[None], *, at_once: bool = False) -> None:
+        """Act on a notification in the background, while it is answered. After a crash the sweeper acts on it.
 
-        A crowd on one rail is none on another, and what is due `at_once` stands in no line.
+        Each source has its own limit of tasks; `at_once` ignores it.
         """
-        if not at_once and sum(task.get_name() == rail for task in self.background) >= MAX_BACKGROUND:
+        if not at_once and sum(task.get_name() == source for task in self.background) >= MAX_BACKGROUND:
             _close(work)
             return
-        task = asyncio.create_task(_guarded(work), name=rail)
+        task = asyncio.create_task(_guarded(work), name=source)
         self.background.add(task)
         task.add_done_callback(self.background.discard)
 
     async def close(self, grace_seconds: float) -> None:
+        """Give the tasks so many seconds to end, then cancel them."""
         if self.background:
             await asyncio.wait(self.background, timeout=grace_seconds)
         for task in self.background:
@@ -70,6 +76,7 @@ class WebContext:
 
 
 def _close(work: Awaitable[None]) -> None:
+    """Python warns of a coroutine that was never awaited, unless it is closed."""
     if asyncio.iscoroutine(work):
         work.close()
 
@@ -82,8 +89,8 @@ async def _guarded(work: Awaitable[None]) -> None:
 
 
 def create_web_app(context: WebContext) -> web.Application:
-    """The routes of the contract on one application."""
-    app = web.Application(client_max_size=TELEGRAM_BODY, middlewares=[_no_traces])
+    """An application with all routes."""
+    app = web.Application(client_max_size=TELEGRAM_BODY, middlewares=[_no_details])
     routes = Routes(context)
     app.router.add_get("/health", routes.health)
     app.router.add_get("/ready", routes.ready)
@@ -95,10 +102,10 @@ def create_web_app(context: WebContext) -> web.Application:
 
 
 @web.middleware
-async def _no_traces(
+async def _no_details(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Whatever breaks, the answer is a bare 500 and the reason is in our log only."""
+    """After an unexpected error answer 500 without a body; the reason is in our log only."""
     try:
         return await handler(request)
     except web.HTTPException:
@@ -109,7 +116,7 @@ async def _no_traces(
 
 
 class Refused(Exception):
-    """A request that ends at the edge with this status."""
+    """A request that is answered with an error status; `hang_up` closes the connection."""
 
     def __init__(self, status: int, *, hang_up: bool = False) -> None:
         super().__init__(status)
@@ -117,6 +124,7 @@ class Refused(Exception):
         self._hang_up = hang_up
 
     def answer(self) -> web.Response:
+        """The answer, without a body."""
         response = web.Response(status=self.status)
         if self._hang_up:
             response.force_close()
@@ -124,12 +132,13 @@ class Refused(Exception):
 
 
 class Routes:
-    """One method a route; the order of their checks is the contract's."""
+    """One method for each route. The order of the checks decides which status a bad request gets."""
 
     def __init__(self, context: WebContext) -> None:
         self._context = context
 
     async def health(self, _: web.Request) -> web.Response:
+        """200 as long as the process runs."""
         return web.json_response({"status": "ok"})
 
     async def ready(self, _: web.Request) -> web.Response:
@@ -141,11 +150,13 @@ class Routes:
         )
 
     async def metrics(self, _: web.Request) -> web.Response:
+        """Metrics in the text format of Prometheus."""
         return web.Response(
             body=await self._context.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
 
     async def yookassa(self, request: web.Request) -> web.Response:
+        """A notification about a payment or a refund. The sender is known by its address."""
         context = self._context
         try:
             _require(context.payments.enabled, 404)
@@ -161,6 +172,7 @@ class Routes:
         return web.Response(status=200)
 
     async def kling(self, request: web.Request) -> web.Response:
+        """A callback about a video. The sender is known by its signature, if we have set a secret."""
         context = self._context
         secret = context.settings.kling_webhook_secret
         try:
@@ -173,13 +185,15 @@ class Routes:
                 task = parse_callback(raw)
             except ValueError as error:
                 raise Refused(400) from error
-            await _kept(context.db.write(_callback, f"{task.id}:{task.status}"[:200], task.id, task.external_id))
+            key = f"{task.id}:{task.status}"[:200]
+            await _kept(context.db.write(_poll_task, key, task.id, task.external_id))
         except Refused as refused:
             event(_log, "webhook.refused", rail="kling", status=refused.status)
             return refused.answer()
         return web.Response(status=200)
 
     async def telegram(self, request: web.Request) -> web.Response:
+        """An update. The sender is known by the secret that we gave Telegram with the webhook."""
         context = self._context
         try:
             if context.updates is None:
@@ -200,17 +214,18 @@ class Routes:
         return web.Response(status=200)
 
 
-def _callback(tx: Tx, key: str, task_id: str, external_id: str | None) -> None:
-    """Written down, acted upon and done in one transaction: nothing of it can be left over."""
+def _poll_task(tx: Tx, key: str, task_id: str, external_id: str | None) -> None:
+    """Write the callback into the inbox, make its job due for a poll, and mark it done, all in one transaction."""
     item = inbox.receive(tx, "kling", key, "{}")
-    job_rows.poll_now(tx, task_id, external_id if external_id and external_id.isascii() else None)
+    video_rows.poll_now(tx, task_id, external_id if external_id and external_id.isascii() else None)
     inbox.done(tx, item.id)
 
 
 def client_address(request: web.Request, trusted: tuple[Network, ...]) -> str:
-    """Who really sent the request: the socket's peer, or behind our own proxies the last address they did not write.
+    """The address that has sent the request: the socket's peer, or the last address in front of our trusted proxies.
 
-    The left end of X-Forwarded-For is whatever the client likes; only hops added by a trusted proxy count.
+    A client can write anything into X-Forwarded-For. Only the addresses that a trusted proxy has added count, and they
+    are at its right end.
     """
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
     address = str(peer[0]) if peer else ""
@@ -221,6 +236,7 @@ def client_address(request: web.Request, trusted: tuple[Network, ...]) -> str:
 
 
 def _listed(address: str, networks: tuple[Network, ...]) -> bool:
+    """Whether the address is in one of the networks; an IPv4 address may be written as an IPv6 one."""
     try:
         ip = ipaddress.ip_address(address.strip())
     except ValueError:
@@ -235,7 +251,10 @@ def _require(holds: bool, status: int) -> None:
 
 
 async def _body(request: web.Request, limit: int) -> bytes:
-    """The body, up to `limit` bytes and ten seconds; whatever Content-Length claims, what arrives is counted."""
+    """The body of at most `limit` bytes, received within ten seconds. What arrives is counted, not only Content-Length.
+
+    Raises Refused (400, 408, 413).
+    """
     if request.content_length is not None and request.content_length > limit:
         raise Refused(413)
     chunks, size = [], 0
@@ -248,12 +267,13 @@ async def _body(request: web.Request, limit: int) -> bytes:
                 chunks.append(chunk)
     except TimeoutError as error:
         raise Refused(408) from error
-    except (web.RequestPayloadError, ConnectionError) as error:  # not packed as it says, or they hung up in the midst
+    except (web.RequestPayloadError, ConnectionError) as error:  # wrong Content-Encoding, or the sender hung up
         raise Refused(400, hang_up=True) from error
     return b"".join(chunks)
 
 
 def _json_object(raw: bytes) -> dict[str, Any]:
+    """The body as a JSON object. Raises Refused (400)."""
     try:
         value = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -264,19 +284,22 @@ def _json_object(raw: bytes) -> dict[str, Any]:
 
 
 def _notification(raw: bytes) -> tuple[str, str]:
-    """A YooKassa notification's identity and the little of it we keep (docs/reference/yookassa.md, section 9)."""
+    """The inbox key of a YooKassa notification, and the part of it that is stored (JSON). Raises Refused (400).
+
+    Form of a notification: docs/reference/yookassa.md, section 9.
+    """
     value = _json_object(raw)
     subject = value.get("object")
-    name, of = value.get("event"), subject.get("id") if isinstance(subject, dict) else None
-    if value.get("type") != "notification" or not isinstance(name, str) or not isinstance(of, str):
+    name, object_id = value.get("event"), subject.get("id") if isinstance(subject, dict) else None
+    if value.get("type") != "notification" or not isinstance(name, str) or not isinstance(object_id, str):
         raise Refused(400)
-    if not (0 < len(of) <= 100 and 0 < len(name) <= 100) or not (of + name).isprintable():
+    if not (0 < len(object_id) <= 100 and 0 < len(name) <= 100) or not (object_id + name).isprintable():
         raise Refused(400)
-    return f"{name}:{of}", json.dumps({"event": name, "object": {"id": of}})
+    return f"{name}:{object_id}", json.dumps({"event": name, "object": {"id": object_id}})
 
 
 async def _kept(writing: Awaitable[T]) -> T:
-    """Only what is written down is acknowledged; else the sender shall come again."""
+    """The result of the write. Raises Refused (500) when it failed, so that the sender sends the notification again."""
     try:
         return await writing
     except DatabaseError as error:

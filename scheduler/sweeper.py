@@ -10,19 +10,19 @@ from database import assets as asset_rows
 from database import clock, inbox, ledger, outbox
 from database import drafts as draft_rows
 from database import jobs as job_rows
+from database.clock import DAY_MS, DAY_SECONDS
 from database.models import Asset, Job, Reservation, Tx
 from services.common.log import event
 from services.job_context import JobContext
 from services.jobs import message_of
 from services.queue import Queue
 
-DAY_MS = 24 * 3600 * 1000
 DRAFTS_KEPT_MS = 14 * DAY_MS
 CONVERSATIONS_KEPT_MS = 7 * DAY_MS
 MESSAGES_KEPT_MS = 60 * DAY_MS
 # Telegram repeats an update for a day at most; what people wrote is kept no longer than that needs.
 INBOX_KEPT_MS = {"telegram": 2 * DAY_MS, "kling": DAY_MS, "yookassa": 60 * DAY_MS}
-ORPHAN_SECONDS = 24 * 3600.0  # a stored file that no row names after so long was cut off by a crash
+ORPHAN_SECONDS = float(DAY_SECONDS)  # a stored file without a row is this old: its process died between file and row
 
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")

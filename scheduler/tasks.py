@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from database.clock import HOUR_SECONDS
 from scheduler.scheduler import PeriodicTask
 from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
@@ -13,13 +14,11 @@ from services.ops.backups import LIMIT_SECONDS as BACKUP_SECONDS
 from services.ops.backups import Backups
 from services.ops.disk import EVERY_SECONDS as DISK_SECONDS
 from services.ops.disk import DiskWatch
+from services.payments.payments import Payments
 from services.payments.reconciliation import Reconciliation
 from services.payments.refunds import Refunds
 from services.payments.stars import Stars
-from services.payments.topups import Payments
 from services.queue import Queue
-
-HOUR = 3600.0
 
 
 def job_tasks(ctx: JobContext, queue: Queue) -> list[PeriodicTask]:
@@ -31,7 +30,7 @@ def job_tasks(ctx: JobContext, queue: Queue) -> list[PeriodicTask]:
         PeriodicTask("holds", 5.0, sweeper.release_overdue_holds),
         PeriodicTask("expired files", 60.0, sweeper.delete_expired_assets),
         PeriodicTask("old rows", 600.0, sweeper.forget_old_rows),
-        PeriodicTask("orphans", HOUR, sweeper.delete_orphans),
+        PeriodicTask("orphans", HOUR_SECONDS, sweeper.delete_orphans),
     ]
 
 
@@ -47,16 +46,16 @@ def money_tasks(refunds: Refunds, reconciliation: Reconciliation, stars: Stars) 
     """What finishes refunds and compares with the providers' books."""
     return [
         PeriodicTask("refunds", 5.0, refunds.poll_due),
-        PeriodicTask("reconciliation", HOUR, reconciliation.hourly, limit=HOUR),
-        PeriodicTask("stale invoices", HOUR, stars.close_stale),
+        PeriodicTask("reconciliation", HOUR_SECONDS, reconciliation.hourly, limit=HOUR_SECONDS),
+        PeriodicTask("stale invoices", HOUR_SECONDS, stars.close_stale),
     ]
 
 
-def operator_tasks(auditor: Auditor, disk: DiskWatch, backups: Backups) -> list[PeriodicTask]:
+def upkeep_tasks(auditor: Auditor, disk: DiskWatch, backups: Backups) -> list[PeriodicTask]:
     """What proves and copies the books, and watches the disk under them."""
     return [
-        PeriodicTask("seals", HOUR, auditor.seal),
-        PeriodicTask("audit", 60.0, auditor.daily, limit=HOUR),
+        PeriodicTask("seals", HOUR_SECONDS, auditor.seal),
+        PeriodicTask("audit", 60.0, auditor.daily, limit=HOUR_SECONDS),
         PeriodicTask("disk", DISK_SECONDS, disk.check),
         PeriodicTask("backups", 30.0, backups.work, limit=BACKUP_SECONDS),
     ]

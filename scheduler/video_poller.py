@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from database import clock
 from database import jobs as job_rows
+from database import provider_calls as call_rows
+from database import video_jobs as video_rows
 from database.models import DatabaseError, Job
 from services.base_provider import Blame, ErrorCode, Failure, ProviderError, TaskStatus, VideoTask
 from services.catalogue import UnknownModel
@@ -29,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 async def poll_videos(ctx: JobContext, queue: Queue, *, limit: int = 200) -> None:
     """Ask the providers about every video whose poll is due."""
-    due = await ctx.db.read(job_rows.due_to_watch, limit=limit)
+    due = await ctx.db.read(video_rows.due, limit=limit)
     by_provider: dict[str, list[Job]] = defaultdict(list)
     for job in due:
         try:
@@ -58,7 +60,7 @@ async def _poll(ctx: JobContext, queue: Queue, name: str, jobs: Sequence[Job], s
 async def _ask(ctx: JobContext, name: str, jobs: Sequence[Job]) -> dict[str, VideoTask]:
     provider = ctx.providers.video(name)
     if provider is None:
-        off = ProviderError(ErrorCode.KEY_INVALID, Failure.PERMANENT, Blame.OPERATOR, "no key is set, and clips wait")
+        off = ProviderError(ErrorCode.KEY_INVALID, Failure.PERMANENT, Blame.ADMIN, "no key is set, and clips wait")
         await _alert_admins(ctx, off, name, jobs[0].model)
         return {}
     try:
@@ -95,17 +97,17 @@ async def _alert_admins(ctx: JobContext, error: ProviderError, name: str, model:
 async def _move(ctx: JobContext, queue: Queue, job: Job, task: VideoTask | None) -> None:
     waited = clock.now() - (job.started_at or job.created_at) / 1000
     if task is not None and task.is_final and task.cost_micro_usd:
-        await ctx.db.write(job_rows.record_cost, job.id, task.cost_micro_usd)
+        await ctx.db.write(call_rows.record_cost, job.id, task.cost_micro_usd)
     if task is not None and task.status is TaskStatus.FAILED:
         code = (task.error_code or ErrorCode.GENERATION_FAILED).value
         await ctx.db.write(job_rows.fail, job.id, code, attempt=job.attempt)
         event(_log, "clip.failed", job_id=job.id, code=code, message=task.message[:200])
         return
     if task is not None and task.status is TaskStatus.SUCCEEDED and task.url:
-        ready = await ctx.db.write(job_rows.ready_to_finish, job.id, url=task.url)
+        ready = await ctx.db.write(video_rows.ready_to_finish, job.id, url=task.url)
         if ready is not None:
             await queue.submit(message_of(ready))
         return
     pause = LATE_POLL_MS if waited > LATE_SECONDS else POLL_MS
     progress = 25 + int(60 * min(waited / TYPICAL_SECONDS, 1.0))
-    await ctx.db.write(job_rows.schedule_poll, job.id, poll_in_ms=pause, progress=progress)
+    await ctx.db.write(video_rows.schedule_poll, job.id, poll_in_ms=pause, progress=progress)

@@ -1,1 +1,1 @@
-"""Use cases and outside systems: what the shop does, without Telegram's faces and without SQL."""
+"""Use cases and outside systems: what the bot does, without Telegram's screens and without SQL."""

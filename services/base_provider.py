@@ -1,7 +1,7 @@
-"""What every AI provider looks like from outside: requests, results, one error, bounded retries.
+"""The interface of all AI providers: requests, results, one error, bounded retries.
 
-A provider returns or raises `ProviderError`; nothing else ever leaves it. The error answers the one question that
-matters for money: may the same call be made again?
+A provider returns a result or raises `ProviderError`, and no other error. The error answers the question that matters
+for money: may the same call be made again?
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from database import clock
 
 T = TypeVar("T")
 
-MAX_RETRY_AFTER = 86_400.0
+MAX_RETRY_AFTER = float(clock.DAY_SECONDS)
 
 
 class Failure(StrEnum):
@@ -33,27 +33,27 @@ class Blame(StrEnum):
     """Who has to change something."""
 
     USER = "user"
-    OPERATOR = "operator"
+    ADMIN = "admin"
     PROVIDER = "provider"
 
 
 class ErrorCode(StrEnum):
-    """Every way a provider can fail; stable, so texts and statistics can rely on them."""
+    """Every way in which a provider can fail. The values are stored, and texts depend on them."""
 
-    # The person's request.
-    PROMPT_BLOCKED = "prompt_blocked"  # the filter refused the words (or the photo beside them)
-    IMAGE_BLOCKED = "image_blocked"  # drawn, then hidden by the filter
-    RECITATION = "recitation"  # too near a known work or brand
+    # The user's request.
+    PROMPT_BLOCKED = "prompt_blocked"  # the filter refused the prompt or the photo
+    IMAGE_BLOCKED = "image_blocked"  # made, and then blocked by the filter
+    RECITATION = "recitation"  # too similar to a known work or brand
     LANGUAGE = "language"  # the model does not read this language
     TEXT_ONLY = "text_only"  # the model answered in words
     TOO_COMPLEX = "too_complex"  # the task did not fit into one answer
-    BAD_PHOTO = "bad_photo"  # the provider cannot read the person's photo
-    # The operator's setup.
+    BAD_PHOTO = "bad_photo"  # the provider cannot read the user's photo
+    # The admin's setup.
     BAD_REQUEST = "bad_request"  # the provider calls our request malformed
     KEY_INVALID = "key_invalid"
     FORBIDDEN = "forbidden"  # the key has no right to this API or model
     LOCATION = "location"  # this server's address is not served
-    BILLING = "billing"  # no billing linked: the free tier draws nothing
+    BILLING = "billing"  # no billing linked: the free tier makes no images
     FUNDS = "funds"  # the prepaid money is used up
     QUOTA_DAY = "quota_day"
     MODEL_GONE = "model_gone"  # retired or unknown model
@@ -68,23 +68,23 @@ class ErrorCode(StrEnum):
     OVERLOADED = "overloaded"
     INTERNAL = "internal"
     MAINTENANCE = "maintenance"
-    NO_PICTURE = "no_picture"  # finished without a picture and without a reason we could act on
+    NO_IMAGE = "no_picture"  # finished without an image and without a reason
     GENERATION_FAILED = "generation_failed"  # an accepted task ended as failed
     NETWORK = "network"
     TIMEOUT = "timeout"
     BAD_ANSWER = "bad_answer"  # not the documented form
     RESULT_GONE = "result_gone"  # the link to the result no longer works: ask for a fresh one
-    BAD_RESULT = "bad_result"  # the result is no picture or no clip
-    DUPLICATE_TASK = "duplicate_task"  # our external id is taken: the earlier submit did arrive
-    CIRCUIT_OPEN = "circuit_open"  # we do not ask at present
+    BAD_RESULT = "bad_result"  # the result is not an image or not a video
+    DUPLICATE_TASK = "duplicate_task"  # our external id is in use: the earlier submit did arrive
+    CIRCUIT_OPEN = "circuit_open"  # the circuit breaker blocks calls
 
 
 class ProviderError(Exception):
     """The one error of all providers.
 
-    `retry_after` is the provider's own word in seconds; `max_repeats` caps repeats of this code below the policy;
-    `cost_micro_usd` is what the refusal itself cost by the provider's count, or what a call of unknown outcome will
-    have cost; `detail` is for logs and the owner: shortened and free of secrets.
+    `retry_after` is the pause that the provider asks for, in seconds; `max_repeats` limits repeats of this code below
+    the policy; `cost_micro_usd` is the cost of the refusal itself, or the probable cost of a call of unknown outcome;
+    `detail` is for logs and admins: shortened and without secrets.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class ProviderError(Exception):
 
 @dataclass(frozen=True)
 class Photo:
-    """A person's photo, ready to be sent: bytes and their media type."""
+    """A user's photo, ready to be sent: bytes and their media type."""
 
     data: bytes = field(repr=False)
     mime: str
@@ -121,17 +121,17 @@ class Photo:
 
 @dataclass(frozen=True)
 class TokenRates:
-    """What tokens cost the owner: nano-dollars a token; `picture` is micro-dollars for one picture without a count."""
+    """The provider's prices: nano-dollars per token; `whole_image` is micro-dollars per image without a token count."""
 
     prompt: int = 0
     text: int = 0
     image: int = 0
-    picture: int = 0
+    whole_image: int = 0
 
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """One picture to draw. `aspect_ratio` and `size` None leave the choice to the model; `timeout` is in seconds."""
+    """One image to make. `aspect_ratio` and `size` None leave the choice to the model; `timeout` is in seconds."""
 
     model: str
     prompt: str = field(repr=False)
@@ -144,7 +144,7 @@ class ImageRequest:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """One picture as the provider sent it; `cost_micro_usd` is the provider's price, never the person's."""
+    """One image as the provider sent it; `cost_micro_usd` is the provider's price, never the user's."""
 
     data: bytes = field(repr=False)
     mime: str
@@ -154,10 +154,10 @@ class ImageResult:
 
 @dataclass(frozen=True)
 class VideoRequest:
-    """One clip to make.
+    """One video to make.
 
-    `external_id` is ours and unique for the account; `audio` and `multi_shot` None mean that the model has no such
-    switch and none is sent; the callback address may hold a secret token and is never shown.
+    `external_id` is ours and unique in the account; `audio` and `multi_shot` None mean that the model has no such
+    option and none is sent; the callback address may hold a secret token and is never shown.
     """
 
     model: str
@@ -173,7 +173,7 @@ class VideoRequest:
 
 
 class TaskStatus(StrEnum):
-    """Where a clip stands; whatever the provider may invent beside these counts as processing."""
+    """The state of a video at its provider. A state that is not known here counts as processing."""
 
     SUBMITTED = "submitted"
     PROCESSING = "processing"
@@ -183,7 +183,7 @@ class TaskStatus(StrEnum):
 
 @dataclass(frozen=True)
 class VideoTask:
-    """A clip at the provider. `error_code` says why a failed one failed; `cost_micro_usd` None: not told."""
+    """A video at its provider. `error_code` says why it failed; `cost_micro_usd` None: not known."""
 
     id: str
     status: TaskStatus
@@ -201,7 +201,7 @@ class VideoTask:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to insist: calls in all, seconds before a repeat (growing), and seconds in all."""
+    """How often a call is repeated: calls in total, seconds before a repeat (growing), and seconds in total."""
 
     tries: int = 3
     first_delay: float = 1.0
@@ -210,10 +210,10 @@ class RetryPolicy:
     jitter: float = 1.0
     total_seconds: float = 300.0
 
-    def delay(self, tries_made: int, error: ProviderError, random: Callable[[], float]) -> float:
-        """Seconds to wait after the call number `tries_made`: never less than the provider itself asks for."""
+    def delay(self, tries_made: int, error: ProviderError) -> float:
+        """Seconds to wait after the call number `tries_made`, never less than the provider asks for."""
         grown = self.first_delay * self.factor ** min(tries_made - 1, 32)
-        return max(min(grown, self.max_delay), error.retry_after or 0.0) + random() * self.jitter
+        return max(min(grown, self.max_delay), error.retry_after or 0.0) + clock.chance() * self.jitter
 
 
 async def generate_with_retry(
@@ -221,96 +221,75 @@ async def generate_with_retry(
     *,
     policy: RetryPolicy,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    clock: Callable[[], float] = clock.steady,
-    random: Callable[[], float] = clock.chance,
-    before_each: Callable[[], Awaitable[None]] | None = None,
-    after_each: Callable[[ProviderError | None], Awaitable[None]] | None = None,
 ) -> T:
-    """Make the call, and again while it fails temporarily and the policy allows; a wait that cannot fit is not begun.
+    """Make the call, and repeat it while it fails temporarily and the policy allows.
 
-    Permanent and unknown failures pass through at once. `before_each` and `after_each` surround every single call,
-    for writing down the intent and the outcome; a call that ends by anything but a `ProviderError` (a cancelled task,
-    a bug) has no outcome, and its intent stays open on purpose. An error that has used up its own `max_repeats` comes
-    out as permanent, so that nobody up the line begins again.
+    A pause that does not fit into the total time is not begun. Permanent and unknown failures are raised at once. An
+    error that has used up its own `max_repeats` is raised as permanent, so that no caller begins again.
 
     Raises `ProviderError`: the last one.
     """
-    started = clock()
+    started = clock.steady()
     seen: Counter[ErrorCode] = Counter()
     tries = 0
     while True:
         tries += 1
-        if before_each is not None:
-            await before_each()
         try:
-            result = await call()
+            return await call()
         except ProviderError as error:
-            if after_each is not None:
-                await after_each(error)
             seen[error.code] += 1
             if error.failure is not Failure.TEMPORARY or tries >= policy.tries:
                 raise
             if error.max_repeats is not None and seen[error.code] > error.max_repeats:
                 error.failure = Failure.PERMANENT
                 raise
-            delay = policy.delay(tries, error, random)
-            if clock() - started + delay > policy.total_seconds:
+            delay = policy.delay(tries, error)
+            if clock.steady() - started + delay > policy.total_seconds:
                 raise
-        else:
-            if after_each is not None:
-                await after_each(None)
-            return result
         await sleep(delay)
 
 
 class BaseAIProvider(ABC):
-    """An outside system that draws or films for money. Use an instance in one event loop, and close it there."""
+    """An outside system that makes images or videos for money. Use and close an instance in one event loop."""
 
     name: str
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of connections; harmless when repeated."""
+        """Close the connections; harmless when repeated."""
 
     @abstractmethod
     async def check(self) -> None:
-        """Ask something free that needs the address, the key and the network to be right. Raises `ProviderError`."""
+        """Make a free call that needs the right address and key. Raises `ProviderError`."""
 
-    async def generate_with_retry(
-        self,
-        call: Callable[[], Awaitable[T]],
-        *,
-        policy: RetryPolicy,
-        before_each: Callable[[], Awaitable[None]] | None = None,
-        after_each: Callable[[ProviderError | None], Awaitable[None]] | None = None,
-    ) -> T:
+    async def generate_with_retry(self, call: Callable[[], Awaitable[T]], *, policy: RetryPolicy) -> T:
         """`generate_with_retry` of this module, for callers that hold a provider."""
-        return await generate_with_retry(call, policy=policy, before_each=before_each, after_each=after_each)
+        return await generate_with_retry(call, policy=policy)
 
 
 class ImageProvider(BaseAIProvider):
-    """Draws while the caller waits; a lost answer is lost for good."""
+    """Makes an image while the caller waits. A lost answer can't be asked for again."""
 
     @abstractmethod
     async def generate(self, request: ImageRequest) -> ImageResult:
-        """Draw one picture. Raises `ProviderError`."""
+        """Make one image. Raises `ProviderError`."""
 
 
 class VideoProvider(BaseAIProvider):
-    """Films in the background; a task is found again by its id or by ours."""
+    """Makes a video in the background. A task can be found by the provider's id or by ours."""
 
     @abstractmethod
     async def submit(self, request: VideoRequest) -> VideoTask:
-        """Start a clip. Raises `ProviderError`; after an unknown failure `find` it before any other submit."""
+        """Start a video. Raises `ProviderError`; after an unknown failure `find` it before any other submit."""
 
     @abstractmethod
     async def find(self, external_ids: Sequence[str]) -> dict[str, VideoTask]:
-        """Tasks by our ids. An id that is absent was not found; a look-up that failed raises `ProviderError`."""
+        """Tasks by our ids. A missing id was not found; a query that failed raises `ProviderError`."""
 
     @abstractmethod
     async def poll(self, task_ids: Sequence[str]) -> dict[str, VideoTask]:
-        """Tasks by the provider's ids; absent: not known (yet). Raises `ProviderError`."""
+        """Tasks by the provider's ids; a missing id is not known (yet). Raises `ProviderError`."""
 
     @abstractmethod
     async def download(self, url: str) -> bytes:
-        """The clip's bytes, bounded in size and time. Raises `ProviderError`."""
+        """The video's bytes, with a limit of size and time. Raises `ProviderError`."""

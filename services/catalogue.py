@@ -18,7 +18,7 @@ from services.base_provider import ImageRequest, Photo, RetryPolicy, TokenRates,
 
 SHIPPED = Path(__file__).with_name("catalogue.toml")
 MAX_FILE_BYTES = 1024 * 1024
-MANY_PHOTOS = 5  # a picture from so many takes longer: it is waited for as for the model's largest size
+MANY_PHOTOS = 5  # an image from this many photos takes longer and gets the timeout of the model's largest size
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,12}$")]
@@ -32,7 +32,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
 def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A value that stands twice would be two buttons for the same thing."""
+    """Refuse a value that is listed twice: it would be two buttons for the same thing."""
     if twice := sorted({str(value) for value in values if values.count(value) > 1}):
         raise ValueError(f"stands twice: {', '.join(twice)}")
     return values
@@ -42,7 +42,7 @@ Ratios = Annotated[tuple[Ratio, ...], Field(min_length=1, strict=False), AfterVa
 
 
 class CatalogueError(Exception):
-    """The catalogue cannot be used; `faults` holds one line for each thing to mend."""
+    """The catalogue cannot be used; `faults` holds one line for each thing to correct."""
 
     def __init__(self, path: Path, faults: list[str]) -> None:
         super().__init__(path, faults)
@@ -54,28 +54,28 @@ class CatalogueError(Exception):
 
 
 class UnknownModel(LookupError):
-    """No model of this key is in the catalogue (any more)."""
+    """No model with this key is in the catalogue (any more)."""
 
 
 class _Part(BaseModel):
-    """Frozen, strict, and no name that means nothing."""
+    """Frozen and strict; unknown names are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Text(_Part):
-    """A title or a remark in the languages of the bot."""
+    """A title or a description in the languages of the bot."""
 
     ru: Words
     en: Words
 
     def in_language(self, language: str) -> str:
-        """The words in `language`; Russian for one that we do not speak."""
+        """The text in `language`; Russian for a language that the bot does not have."""
         return self.en if language == "en" else self.ru
 
 
 class SizeOffer(_Part):
-    """One size of a picture: kopecks, micro-dollars, and how long to wait for the answer."""
+    """One size of an image: kopecks, micro-dollars, and how long to wait for the answer."""
 
     price: Kopecks
     cost: MicroUsd
@@ -83,7 +83,7 @@ class SizeOffer(_Part):
 
 
 class Rates(_Part):
-    """The provider's token prices in nano-dollars a token (dollars a million, times a thousand)."""
+    """The provider's prices in nano-dollars per token (dollars per million tokens, times a thousand)."""
 
     prompt: MicroUsd
     text: MicroUsd
@@ -91,7 +91,7 @@ class Rates(_Part):
 
 
 class ImageModel(_Part):
-    """A model that draws."""
+    """A model that makes images."""
 
     key: Key
     provider: Literal["nano_banana"] = "nano_banana"
@@ -102,7 +102,7 @@ class ImageModel(_Part):
     default_ratio: Ratio
     sizes: Annotated[dict[Size, SizeOffer], Field(min_length=1)]
     default_size: Size
-    sends_size: bool = True  # the first generation knows one size and refuses the field
+    sends_size: bool = True  # the first generation has only one size and refuses the field
     max_photos: Annotated[int, Field(ge=0, le=14)]
     photo_price: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     max_unknown_repeats: Annotated[int, Field(ge=0, le=1)] = 1
@@ -112,7 +112,7 @@ class ImageModel(_Part):
     def request(
         self, prompt: str, *, ratio: str | None, size: str | None = None, photos: tuple[Photo, ...] = ()
     ) -> ImageRequest:
-        """The provider's request for options of this model (normalised before)."""
+        """The provider's request for options of this model, which were normalised before."""
         chosen: str = size or self.default_size
         offer = next(offer for name, offer in self.sizes.items() if name == chosen)
         rates = TokenRates(self.rates.prompt, self.rates.text, self.rates.image, offer.cost)
@@ -137,7 +137,7 @@ class ImageModel(_Part):
 
 
 class SecondOffer(_Part):
-    """A second of clip: kopecks and micro-dollars; with the model's own sound where that is another price."""
+    """A second of video: kopecks and micro-dollars; also with the model's own sound if that has another price."""
 
     price: Kopecks
     cost: MicroUsd
@@ -152,7 +152,7 @@ class SecondOffer(_Part):
 
 
 class VideoModel(_Part):
-    """A model that films."""
+    """A model that makes videos."""
 
     key: Key
     provider: Literal["kling"] = "kling"
@@ -168,7 +168,7 @@ class VideoModel(_Part):
     ratios: Ratios
     default_ratio: Ratio
     audio: Literal["none", "included", "switch"] = "none"
-    multi_shot: bool = False  # whether the model knows the switch; we always sell one shot
+    multi_shot: bool = False  # whether the model has this option; we always ask for one shot
     supports_text: bool = True
     supports_photo: bool = True
     prompt_chars: Annotated[int, Field(ge=1, le=3072)] = 2500
@@ -187,7 +187,7 @@ class VideoModel(_Part):
         photo: Photo | None = None,
         callback_url: str | None = None,
     ) -> VideoRequest:
-        """The provider's request for options of this model (normalised before)."""
+        """The provider's request for options of this model, which were normalised before."""
         return VideoRequest(
             model=self.provider_model,
             prompt=prompt,
@@ -218,14 +218,14 @@ class VideoModel(_Part):
 
 
 class StarPack(_Part):
-    """A sum in kopecks and its price in Telegram Stars."""
+    """A top-up in kopecks and its price in Telegram Stars."""
 
     kopecks: Kopecks
     price: Annotated[int, Field(ge=1, le=100_000)]
 
 
 class TopUps(_Part):
-    """Sums to pay in, in kopecks."""
+    """Top-ups that are offered, in kopecks."""
 
     packs: Annotated[tuple[Kopecks, ...], Field(min_length=1, max_length=12, strict=False), AfterValidator(_each_once)]
     minimum: Kopecks
@@ -235,7 +235,7 @@ class TopUps(_Part):
 
     @property
     def star_packs(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of kopecks credited and Stars they cost."""
+        """Pairs of kopecks and their price in Stars."""
         return tuple((pack.kopecks, pack.price) for pack in self.stars)
 
     @model_validator(mode="after")
@@ -286,12 +286,12 @@ class Retries(_Part):
 
 
 class Limits(_Part):
-    """What we take from people and from providers."""
+    """Limits for what users and providers send."""
 
     prompt_chars: Annotated[int, Field(ge=1, le=32_000)]
-    photo_bytes: Annotated[int, Field(gt=0, le=50_000_000)]  # as it comes from the person
+    photo_bytes: Annotated[int, Field(gt=0, le=50_000_000)]  # as the user sent it
     photo_pixels: Annotated[int, Field(gt=0, le=200_000_000)]
-    photo_side: Annotated[int, Field(ge=300, le=8192)]  # the longer side of what we send on
+    photo_side: Annotated[int, Field(ge=300, le=8192)]  # the longer side of the photo that a provider gets
     photo_send_bytes: Annotated[int, Field(gt=0, le=20_000_000)]
     body_bytes: Annotated[int, Field(gt=0, le=100_000_000)]  # all photos of one request, before base64
     video_photo_min_side: Annotated[int, Field(gt=0, le=4096)]
@@ -302,7 +302,7 @@ class Limits(_Part):
 
 
 class Catalogue(_Part):
-    """Everything on the shelf. Keys go into buttons and rows: once used they are never given to another model."""
+    """Everything that is sold. Keys are in buttons and rows: a key that was used never gets another model."""
 
     default_image_key: Key
     default_video_key: Key
@@ -337,11 +337,11 @@ class Catalogue(_Part):
         raise UnknownModel(key)
 
     def images(self, visible: bool = True) -> tuple[ImageModel, ...]:
-        """Models that draw, in the file's order; with `visible` False the hidden ones too."""
+        """Models that make images, in the file's order; with `visible` False the hidden ones too."""
         return tuple(model for model in self.image_models if not (visible and model.hidden))
 
     def videos(self, for_photo: bool = False) -> tuple[VideoModel, ...]:
-        """Visible models that film a photo, or words."""
+        """Visible models that make a video from a photo, or from a prompt alone."""
         return tuple(
             model
             for model in self.video_models
@@ -364,7 +364,7 @@ class Catalogue(_Part):
 
     @model_validator(mode="after")
     def _money_is_held_as_long_as_an_answer_takes(self) -> Self:
-        """Else the money goes back while the provider still draws, and its work is paid by the owner."""
+        """Otherwise the money goes back while the provider still works, and its work is a loss."""
         for model in self.image_models:
             for size, offer in model.sizes.items():
                 if offer.timeout >= self.holds.image:
@@ -400,7 +400,7 @@ def shipped_catalogue() -> Catalogue:
 
 
 def _with_keys(data: dict[str, Any]) -> dict[str, Any]:
-    """The file names its models in headings, `[images.pro]`; the model carries that name as its key."""
+    """The file names a model in a heading, `[images.pro]`; the model gets that name as its key."""
     shaped = dict(data)
     for heading, field in (("images", "image_models"), ("videos", "video_models")):
         models = shaped.pop(heading, {})
@@ -411,7 +411,7 @@ def _with_keys(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lines(error: ValidationError, data: dict[str, Any]) -> Iterator[str]:
-    """Faults in the file's own words: `images.pro.sizes.1K.price: Input should be greater than 0`."""
+    """Faults with the names of the file: `images.pro.sizes.1K.price: Input should be greater than 0`."""
     headings = {"image_models": "images", "video_models": "videos"}
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         place = list(fault["loc"])

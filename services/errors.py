@@ -1,7 +1,7 @@
-"""What a service may refuse, as one small tree; handlers turn each code into a sentence.
+"""Errors by which services refuse a request. `handlers/errors.py` turns each code into a text for the person.
 
 ServiceError
-├── BadOrder           the order can't be run as it stands: its code says what to change
+├── BadDraft           the draft can't become a job as it stands: its code says what to change
 └── TopUpUnavailable   money can't be taken now: its code says whether trying again helps
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-OrderFault = Literal[
+DraftFault = Literal[
     "prompt_missing",
     "prompt_too_long",
     "photo_missing",
@@ -23,13 +23,13 @@ TopUpFault = Literal["off", "stars_off", "try_later", "refused", "email"]
 
 
 class ServiceError(Exception):
-    """Base of the refusals of services."""
+    """Base class of the errors below."""
 
 
-class BadOrder(ServiceError):
-    """The order can't be run as it stands; nothing was charged."""
+class BadDraft(ServiceError):
+    """The draft can't become a job as it stands; nothing was charged."""
 
-    def __init__(self, code: OrderFault) -> None:
+    def __init__(self, code: DraftFault) -> None:
         super().__init__(code)
         self.code = code
 

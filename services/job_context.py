@@ -1,6 +1,4 @@
-"""What work on jobs needs: settings, database, providers, assets, catalogue. Workers' steps and the bot's scheduler
-both take it, so it belongs to neither of them.
-"""
+"""Everything that a step of a job needs. Workers and the bot's scheduler both use it, so it belongs to neither."""
 
 from __future__ import annotations
 
@@ -14,12 +12,10 @@ from services.media.store import AssetStore, open_assets
 from services.providers import Providers, open_providers
 from services.settings import Settings
 
-HOUR_MS = 3_600_000
-
 
 @dataclass
 class JobContext:
-    """Open connections and what is sold, for one event loop."""
+    """Settings, catalogue and open connections, for use inside one event loop."""
 
     settings: Settings
     db: Database
@@ -28,11 +24,12 @@ class JobContext:
     catalogue: Catalogue
 
     @classmethod
-    def open(cls, settings: Settings, db: Database | None = None) -> JobContext:
+    def open(cls, settings: Settings) -> JobContext:
+        """Load the catalogue and open the connections that the settings name."""
         catalogue = load_catalogue(settings.catalogue_path or SHIPPED)
         return cls(
             settings=settings,
-            db=db or Database(settings.database_url),
+            db=Database(settings.database_url),
             providers=_providers(settings, catalogue),
             assets=open_assets(settings.assets_url),
             catalogue=catalogue,
@@ -41,22 +38,23 @@ class JobContext:
     @property
     def keep_ms(self) -> int:
         """How long a result is kept, in milliseconds."""
-        return self.settings.assets_ttl_days * 24 * 3600 * 1000
+        return self.settings.assets_ttl_days * clock.DAY_MS
 
     async def alert_admins(self, about: str, text: str, /, **facts: str) -> None:
-        """Owe every admin a message about something, at most once an hour; `text` is an id in locales."""
-        key = f"{about}:{clock.now_ms() // HOUR_MS}"
+        """Write an alert for every admin, at most one an hour for each `about`. `text` is a text id."""
+        key = f"{about}:{clock.now_ms() // clock.HOUR_MS}"
         await self.db.write(outbox.alert_admins, sorted(self.settings.admin_ids), key, text, **facts)
 
     async def alert_provider_fault(self, error: ProviderError, provider: str, model: str) -> None:
-        """Tell the admins what is theirs to mend, at most once an hour for each provider and kind of trouble."""
-        if error.blame is not Blame.OPERATOR:
+        """Alert the admins of an error that only they can fix, at most once an hour for each model and error code."""
+        if error.blame is not Blame.ADMIN:
             return
         about = f"provider:{provider}:{model}:{error.code}"
         facts = {"provider": provider, "model": model, "code": error.code.value, "detail": error.detail[:300]}
         await self.alert_admins(about, "alert-provider", **facts)
 
     async def close(self) -> None:
+        """Close the connections that `open` has opened."""
         await self.providers.close()
         await self.db.close()
 

@@ -1,4 +1,4 @@
-"""Orders become jobs: quote, start, cancel, and the message that sends a job's next step to a worker."""
+"""Turns drafts into jobs: price, checks, start and cancel, and the queue message for the next step of a job."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from typing import Literal, cast
 
 from database import assets as asset_rows
-from database import clock, outbox, spending
+from database import clock, outbox
 from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database.models import Asset, Database, Draft, Job, JobStatus, JobStep, JobType, SpendLimitReached
+from database.spending import EXPECTED
 from services.base_provider import Failure
 from services.catalogue import Catalogue, Limits, UnknownModel
 from services.common.log import event
-from services.errors import BadOrder
+from services.errors import BadDraft
 from services.media.inspect import BadMedia, MediaFault, check_sides
 from services.pricing import (
     Quote,
@@ -33,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 def stage(job: Job) -> Stage:
-    """Where a job honestly stands, in one word."""
+    """How far the job is, as the live message shows it."""
     if job.status is JobStatus.COMPLETED:
         return "done"
     if job.status is JobStatus.FAILED:
@@ -54,7 +56,10 @@ def stage(job: Job) -> Stage:
 
 
 def message_of(job: Job) -> Step:
-    """The queue's message for the present step of an open job; each dispatch has an id of its own."""
+    """The queue message for the current step of an open job. Each dispatch of a step has an id of its own.
+
+    Raises ValueError for a job that has no step for a worker.
+    """
     if job.step is None or job.step is JobStep.WATCH:
         raise ValueError(f"job {job.id} has no step for a worker")
     name = cast(StepName, job.step.value)
@@ -62,20 +67,23 @@ def message_of(job: Job) -> Step:
 
 
 def quote(catalogue: Catalogue, draft: Draft) -> Quote:
-    """What the order costs with the nearest options its model has. Raises BadOrder for a model no longer sold."""
+    """The price (kopecks) of the draft with the nearest options that its model has.
+
+    Raises BadDraft for a model that is no longer sold.
+    """
     options = draft.params
-    photos = len(draft.inputs)
     try:
         if draft.type.is_image:
             image = catalogue.image(draft.model)
-            chosen = normalise_image_options(
-                image, ratio=options.get("ratio"), size=options.get("size"), photos=min(photos, image.max_photos)
+            photos = min(len(draft.inputs), image.max_photos)
+            image_options = normalise_image_options(
+                image, ratio=options.get("ratio"), size=options.get("size"), photos=photos
             )
-            return quote_image(catalogue, image.key, chosen, photos=min(photos, image.max_photos))
+            return quote_image(catalogue, image.key, image_options, photos=photos)
         video = catalogue.video(draft.model)
     except UnknownModel as error:
-        raise BadOrder("unknown_model") from error
-    filmed = normalise_video_options(
+        raise BadDraft("unknown_model") from error
+    video_options = normalise_video_options(
         video,
         duration=options.get("duration"),
         resolution=options.get("resolution"),
@@ -83,15 +91,34 @@ def quote(catalogue: Catalogue, draft: Draft) -> Quote:
         audio=bool(options.get("audio")),
         photo=draft.type is JobType.ANIMATE,
     )
-    return quote_video(catalogue, video.key, filmed)
+    return quote_video(catalogue, video.key, video_options)
 
 
-def prompt_limit(catalogue: Catalogue, draft: Draft) -> int:
-    """The most characters a prompt may have for this order."""
-    if draft.type.is_image:
+def draft_of(job: Job) -> Draft:
+    """A draft like the one that the job came from, to be priced or opened again. It has no id and is not stored."""
+    return Draft(
+        id="",
+        user_id=job.user_id,
+        chat_id=job.chat_id or job.user_id,
+        message_id=None,
+        type=job.type,
+        model=job.model,
+        prompt=job.prompt,
+        params={name: value for name, value in job.params.items() if name not in ("inputs", EXPECTED)},
+        inputs=tuple(job.params.get("inputs") or ()),
+        parent_job_id=job.id,
+        revision=0,
+        created_at=job.created_at,
+        updated_at=job.created_at,
+    )
+
+
+def prompt_limit(catalogue: Catalogue, type: JobType, model: str) -> int:
+    """How many characters a prompt for this model may have."""
+    if type.is_image:
         return catalogue.limits.prompt_chars
     try:
-        return min(catalogue.limits.prompt_chars, catalogue.video(draft.model).prompt_chars)
+        return min(catalogue.limits.prompt_chars, catalogue.video(model).prompt_chars)
     except UnknownModel:
         return catalogue.limits.prompt_chars
 
@@ -108,9 +135,11 @@ def video_photo_fault(photo: Asset, limits: Limits) -> MediaFault | None:
 
 
 class Jobs:
-    """Start and cancel jobs. `images_on` and `videos_on` say what this installation has a key for.
+    """Starts and cancels jobs.
 
-    `spend_per_day`: micro-dollars that providers may cost from one midnight UTC to the next, None for no limit.
+    `max_active`: open jobs that a person may have at a time. `images_on`, `videos_on`: what this installation has a key
+    for. `spend_per_day`: micro-dollars that providers may cost from one midnight UTC to the next, None for no limit.
+    `admins`: their Telegram ids.
     """
 
     def __init__(
@@ -135,20 +164,22 @@ class Jobs:
         self._admins = admins
 
     def quote(self, draft: Draft) -> Quote:
-        """Price (kopecks) and normalised options of an order. Raises BadOrder."""
+        """Price (kopecks) and normalised options of a draft. Raises BadDraft."""
         return quote(self._catalogue, draft)
 
     async def start(self, draft: Draft, *, chat_id: int, status_message_id: int | None) -> Job:
-        """Reserve the price and send the job on its way; a second call for the same draft answers the same job.
+        """Reserve the price, write the job and send its first step to the queue.
 
-        Raises BadOrder, Banned, UnderMaintenance, SpendLimitReached, TooManyJobs, InsufficientFunds, KeyReused.
+        The draft's id becomes the job's id, so a second call for the same draft returns the same job. The live message
+        of the job is `status_message_id` in `chat_id`, None when it is not sent yet.
+        Raises BadDraft, Banned, UnderMaintenance, SpendLimitReached, TooManyJobs, InsufficientFunds, KeyReused.
         """
         earlier = await self._db.read(job_rows.get, draft.id)
         if earlier is not None and earlier.user_id == draft.user_id:
             return earlier
         quoted = await self._validated_quote(draft)
         holds = self._catalogue.holds
-        order = job_rows.NewJob(
+        new_job = job_rows.NewJob(
             id=draft.id,
             user_id=draft.user_id,
             type=draft.type,
@@ -165,61 +196,65 @@ class Jobs:
         )
         try:
             job, is_new = await self._db.write(
-                job_rows.start, order, max_active=self._max_active, spend_per_day=self._spend_per_day
+                job_rows.start, new_job, max_active=self._max_active, spend_per_day=self._spend_per_day
             )
         except SpendLimitReached:
-            await self._tell_of_the_limit()
+            await self._alert_spend_limit()
             raise
         if is_new:
             event(_log, "job.started", job_id=job.id, user_id=job.user_id, type=job.type, price=job.cost_estimate)
             await self._queue.submit(message_of(job))
         return job
 
-    async def _tell_of_the_limit(self) -> None:
-        """Administrators hear of it once a day; whoever ordered keeps the money and is told by the caller."""
+    async def _alert_spend_limit(self) -> None:
+        """Tell the admins, once a day. Nothing was reserved; the caller tells the person."""
         event(_log, "spend.limit_reached", level=logging.ERROR, micro_usd=self._spend_per_day)
-        day, limit = clock.now_ms() // spending.DAY_MS, (self._spend_per_day or 0) / 1_000_000
+        day, limit = clock.now_ms() // clock.DAY_MS, (self._spend_per_day or 0) / 1_000_000
         await self._db.write(outbox.alert_admins, self._admins, f"spend:{day}", "alert-spend", limit=f"{limit:.2f}")
 
     async def cancel(self, job_id: str, user_id: int) -> Job:
-        """Cancel while no provider was asked. Raises NotFound, or IllegalMove when it is too late."""
+        """Cancel a person's own job as long as no provider was called; the reserve goes back.
+
+        Raises NotFound, and IllegalMove when it is too late.
+        """
         job = await self._db.write(job_rows.cancel, job_id, user_id)
         event(_log, "job.cancelled", job_id=job_id, user_id=user_id)
         return job
 
     async def _validated_quote(self, draft: Draft) -> Quote:
+        """The quote of a draft that can be started. Raises BadDraft."""
         quoted = self.quote(draft)
         if not (self._images_on if draft.type.is_image else self._videos_on):
-            raise BadOrder("provider_off")
-        await self._check_provider(draft)
+            raise BadDraft("provider_off")
+        await self._check_circuit(draft)
         prompt = draft.prompt.strip()
         if not prompt and draft.type is not JobType.ANIMATE:
-            raise BadOrder("prompt_missing")
-        if len(prompt) > prompt_limit(self._catalogue, draft):
-            raise BadOrder("prompt_too_long")
+            raise BadDraft("prompt_missing")
+        if len(prompt) > prompt_limit(self._catalogue, draft.type, draft.model):
+            raise BadDraft("prompt_too_long")
         if draft.type in FROM_PHOTOS:
             await self._check_photos(draft)
         elif draft.type is JobType.VIDEO and not self._catalogue.video(draft.model).supports_text:
-            raise BadOrder("photo_missing")
+            raise BadDraft("photo_missing")
         return quoted
 
-    async def _check_provider(self, draft: Draft) -> None:
-        """Nobody pays for what would fail until an administrator has acted. An outage passes: that order may wait."""
-        pictures = draft.type.is_image
-        model = self._catalogue.image(draft.model) if pictures else self._catalogue.video(draft.model)
-        calls = await self._db.read(job_rows.recent_calls, model.provider, model.key)
+    async def _check_circuit(self, draft: Draft) -> None:
+        """Refuse what would fail until an admin has acted. After a temporary failure the job may wait in the queue."""
+        is_image = draft.type.is_image
+        model = self._catalogue.image(draft.model) if is_image else self._catalogue.video(draft.model)
+        calls = await self._db.read(call_rows.recent_calls, model.provider, model.key)
         blocked = open_circuit(calls, clock.now_ms())
         if blocked is not None and blocked.failure is Failure.PERMANENT:
-            raise BadOrder("provider_off")
+            raise BadDraft("provider_off")
 
     async def _check_photos(self, draft: Draft) -> None:
         if not draft.inputs:
-            raise BadOrder("photo_missing")
-        most = 1 if draft.type is JobType.ANIMATE else self._catalogue.image(draft.model).max_photos
-        if len(draft.inputs) > most:
-            raise BadOrder("too_many_photos")
+            raise BadDraft("photo_missing")
+        max_photos = 1 if draft.type is JobType.ANIMATE else self._catalogue.image(draft.model).max_photos
+        if len(draft.inputs) > max_photos:
+            raise BadDraft("too_many_photos")
         photos = await self._db.read(asset_rows.get_assets, draft.inputs)
         if len(photos) != len(draft.inputs):
-            raise BadOrder("photo_gone")
+            raise BadDraft("photo_gone")
         if draft.type is JobType.ANIMATE and video_photo_fault(photos[0], self._catalogue.limits) is not None:
-            raise BadOrder("photo_unfit")
+            raise BadDraft("photo_unfit")

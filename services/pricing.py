@@ -73,7 +73,7 @@ class VideoOptions:
 
 @dataclass(frozen=True)
 class Quote:
-    """A price in kopecks for exactly these options, and what they cost the owner at the provider."""
+    """A price in kopecks for exactly these options, and their cost at the provider."""
 
     kind: Literal["image", "video"]
     model: str
@@ -83,7 +83,7 @@ class Quote:
 
 
 def image_price(catalogue: Catalogue, model_key: str, *, size: str, photos: int = 0) -> int:
-    """Kopecks for one picture. Raises `UnknownModel`, `UnsupportedOption`."""
+    """Kopecks for one image. Raises `UnknownModel`, `UnsupportedOption`."""
     model = catalogue.image(model_key)
     if not 0 <= photos <= model.max_photos:
         raise UnsupportedOption(f"{model_key} takes 0 to {model.max_photos} photos")
@@ -101,7 +101,7 @@ def video_price(
     audio: bool = False,
     catalogue: Catalogue | None = None,
 ) -> int:
-    """Kopecks for one clip: the one place where a clip's price is made.
+    """Kopecks for one video. The price of a video is computed only here.
 
     `model` is a model or its key in `catalogue` (None: the one shipped). Raises `UnknownModel`, `UnsupportedOption`.
     """
@@ -110,7 +110,7 @@ def video_price(
 
 
 def quote_image(catalogue: Catalogue, model_key: str, options: ImageOptions, *, photos: int = 0) -> Quote:
-    """The price of a picture with normalised options."""
+    """The price of an image with normalised options."""
     model = catalogue.image(model_key)
     price = image_price(catalogue, model_key, size=options.size, photos=photos)
     cost = next(offer.cost for name, offer in model.sizes.items() if name == options.size)
@@ -118,7 +118,7 @@ def quote_image(catalogue: Catalogue, model_key: str, options: ImageOptions, *, 
 
 
 def quote_video(catalogue: Catalogue, model_key: str, options: VideoOptions) -> Quote:
-    """The price of a clip with normalised options."""
+    """The price of a video with normalised options."""
     model = catalogue.video(model_key)
     price = video_price(model, duration=options.duration, resolution=options.resolution, audio=options.audio)
     _, cost = _second(model, options.duration, options.resolution, options.audio)
@@ -215,7 +215,7 @@ def _second(model: VideoModel, duration: int, resolution: str, audio: bool) -> t
 
 
 def _nearest(offered: Collection[str], wanted: str | None, scale: dict[str, float], default: str) -> str:
-    """The offered step nearest to the wanted one, the smaller of two equals; the default for a step nobody knows."""
+    """The offered step nearest to the wanted one, the smaller of two equally near; the default for an unknown step."""
     if wanted in offered:
         return wanted or default
     if wanted not in scale:

@@ -1,10 +1,10 @@
-"""The only door to the job queue: RQ on Redis, or tasks of this process when Redis is absent or down.
+"""The job queue: RQ on Redis, or tasks of this process when Redis is not set or down.
 
 A message says only "run this step for this job". The row in the database decides whether there is anything to do, so
-a message may be lost, doubled or late without harm: the sweeper sends lost ones again, and the step's claim turns
-doubles away. RQ's own verdicts about a message never matter.
+a message may be lost, doubled or late without harm: the scheduler sends lost ones again, and the step's claim refuses
+a double. RQ's own result of a message is not used.
 
-Messages are RQ's default wire format (pickle) and hold plain values, so a stock `rq worker` can run them as well.
+Messages have RQ's default format (pickle) and hold plain values, so a standard `rq worker` can run them as well.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ FUNCTIONS: Final[dict[StepName, str]] = {
     "submit": "workers.video_worker.submit",
     "finish": "workers.video_worker.finish",
 }
-"""Step name → the `async def f(job_id: str) -> None` that does it. Workers run these and nothing else."""
+"""Step name → the function `async def f(job_id: str) -> None` that does it. Workers run only these."""
 
 TIMEOUTS: Final[dict[StepName, int]] = {"image": 700, "submit": 300, "finish": 900}
-"""Seconds after which a step is stopped. Each lies above its provider's deadline, so that the step ends itself."""
+"""Seconds after which a step is stopped. Each is longer than its provider's deadline, so that steps end before it."""
 
 QUEUE_NAME: Final = "default"
-MESSAGE_TTL: Final = 3600  # seconds a message may wait; by then the sweeper has asked for its row many times
+MESSAGE_TTL: Final = clock.HOUR_SECONDS  # how long a message may wait; long before that the scheduler sends a new one
 RESULT_TTL: Final = 600
-FAILURE_TTL: Final = 86_400
+FAILURE_TTL: Final = clock.DAY_SECONDS
 
 REDIS_TIMEOUT: Final = 1.5  # seconds for one answer of Redis
-REDIS_PAUSE: Final = 5.0  # seconds for which Redis is left alone after it failed
+REDIS_PAUSE: Final = 5.0  # seconds without calls to Redis after it failed
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of one job. `message_id` names this very message: a step sent again has a new one."""
+    """One step of one job. `message_id` is unique for each message: a step that is sent again has a new one."""
 
     name: StepName
     job_id: str
@@ -70,14 +70,14 @@ class Step:
 
 
 class RedisAway(Exception):
-    """Redis is not set, does not answer, or failed a moment ago."""
+    """Redis is not set, does not answer, or failed less than `REDIS_PAUSE` ago."""
 
 
 class Queue:
-    """Send steps to workers. Made and used inside one event loop; `close()` ends it.
+    """Sends steps to workers. Create and use it in one event loop, and `close()` it there.
 
-    `redis_url` None means that every step runs in this process. `local_slots` of them run at once, `local_waiting`
-    more may wait; what comes beyond is dropped with a log record and found again by the sweeper.
+    `redis_url` None means that every step runs in this process. `local_slots` of them run at once and `local_waiting`
+    more may wait; further steps are dropped with a log record, and the scheduler sends them again.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Queue:
         self._local = _LocalRunner(self._run_here, local_slots, local_waiting)
 
     async def submit(self, step: Step) -> Place:
-        """Send `step` to the workers, or run it here when Redis cannot take it; says which. Never raises for Redis."""
+        """Send `step` to the workers, or run it here when Redis can't take it; returns which. Redis raises nothing."""
         if self._link is not None:
             try:
                 await self._link.call(lambda client: self._enqueue(client, step))
@@ -110,7 +110,7 @@ class Queue:
         return "local"
 
     async def waiting(self) -> set[str] | None:
-        """The ids of messages that need not be sent again: waiting in Redis, or held by this process.
+        """The ids of messages that need not be sent again: they wait in Redis or run in this process.
 
         None when Redis is set and cannot be asked.
         """
@@ -122,7 +122,7 @@ class Queue:
             return None
 
     async def healthy(self) -> bool:
-        """True when steps go where they should: to Redis when it is set. Asks Redis even during the pause."""
+        """False when Redis is set and does not answer. It is asked even during the pause."""
         try:
             await self.reach()
         except RedisAway:
@@ -130,12 +130,12 @@ class Queue:
         return True
 
     async def reach(self) -> None:
-        """Ask Redis, where it is set, for a sign of life. Raises RedisAway with its reason."""
+        """Ask Redis for an answer, if it is set. Raises RedisAway with its reason."""
         if self._link is not None:
             await self._link.call(lambda client: client.ping(), probe=True)
 
     async def depth(self) -> int:
-        """How many steps wait for a worker or a slot (those in Redis only as far as it answers)."""
+        """How many steps wait for a worker or a slot. Steps in Redis count only when it answers."""
         local = self._local.depth
         if self._link is None:
             return local
@@ -145,9 +145,9 @@ class Queue:
             return local
 
     async def close(self, grace_seconds: float = 10.0) -> None:
-        """Take no more steps, wait up to `grace_seconds` for those running here, cancel the rest, let Redis go.
+        """Take no more steps, wait up to `grace_seconds` for those running here, cancel the rest, close Redis.
 
-        A cancelled or still waiting step is not lost: its row is picked up again after its lease.
+        A cancelled or waiting step is not lost: its job is sent again after its lease.
         """
         await self._local.close(grace_seconds)
         if self._link is not None:
@@ -166,7 +166,7 @@ class Queue:
         )
 
     async def _run_here(self, step: Step) -> None:
-        """Run a step in this process as a worker would: with its time limit, and with its errors kept to itself."""
+        """Run a step in this process as a worker would: with its time limit, and without raising its errors."""
         with log_context(job_id=step.job_id, step=step.name, message_id=step.message_id):
             try:
                 async with asyncio.timeout(self._timeouts[step.name]):
@@ -178,10 +178,10 @@ class Queue:
 
 
 class _RedisLink:
-    """One synchronous client on one thread of its own: RQ has no other, and a hanging Redis must not stop the loop."""
+    """One synchronous client on a thread of its own: RQ has no async one, and Redis may hang."""
 
     def __init__(self, url: str, timeout: float, pause: float) -> None:
-        # One repeat heals a connection that went stale while Redis was restarted.
+        # One repeat, because a connection is closed when Redis is restarted.
         self._client = Redis.from_url(
             url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 1)
         )
@@ -191,7 +191,7 @@ class _RedisLink:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="queue")
 
     async def call(self, function: Callable[[Redis], _Answer], *, probe: bool = False) -> _Answer:
-        """Run `function` on the thread. `probe` asks even where the last failure was a moment ago.
+        """Run `function` on the thread. `probe`: also during the pause after a failure.
 
         Raises:
             RedisAway: when there was no answer.
@@ -203,7 +203,7 @@ class _RedisLink:
             raise RedisAway from error
 
     def _call(self, function: Callable[[Redis], _Answer], probe: bool) -> _Answer:
-        # Asked here and not in the loop, so that calls which queued up behind a failing one give up at once.
+        # Checked on this thread, so that calls which waited behind a failing one give up at once.
         if not probe and clock.steady() < self._down_until:
             raise RedisAway
         try:
@@ -220,7 +220,7 @@ class _RedisLink:
         return answer
 
     async def close(self) -> None:
-        # Waiting is bounded: what the thread does ends with its socket timeouts.
+        # This does not wait long: the thread's work ends with its socket timeouts.
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
         self._client.close()
 
@@ -289,6 +289,6 @@ def _redis_queue(client: Redis) -> rq.Queue:
 
 
 def _waiting(client: Redis) -> set[str]:
-    """The ids in RQ's list, and in the list a worker holds a message in between taking and starting it."""
+    """The ids in RQ's list, and in the list of messages that a worker has taken and not started yet."""
     queue = _redis_queue(client)
     return {*queue.get_job_ids(), *queue.intermediate_queue.get_job_ids()}

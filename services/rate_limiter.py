@@ -1,7 +1,7 @@
 """How often one user may do one thing: a moving window for each pair of user and action.
 
-The windows live in Redis when there is one, so that several bot processes count together, and in memory otherwise.
-While Redis is down each process counts for itself: a limiter that fails must neither stop the shop nor open it.
+The windows are in Redis if it is set, so that several bot processes count together, and in memory otherwise. While
+Redis is down each process counts for itself: then the bot goes on, and its users still have a limit.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from database import clock
 from services.common.log import event
 
 WINDOW_SECONDS: Final = 60
-MOST_WINDOWS: Final = 100_000  # windows kept in memory, about 30 MB; the longest unused goes first
+MOST_WINDOWS: Final = 100_000  # windows kept in memory, about 30 MB; the one used longest ago is dropped first
 REDIS_TIMEOUT: Final = 1.0  # seconds for one answer of Redis
-REDIS_PAUSE: Final = 5.0  # seconds for which Redis is left alone after it failed
+REDIS_PAUSE: Final = 5.0  # seconds without calls to Redis after it failed
 
 _log = logging.getLogger(__name__)
 _Entry = TypeVar("_Entry", covariant=True)
@@ -39,7 +39,7 @@ _Entry = TypeVar("_Entry", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the user may go on, and if not, the whole seconds until asking again makes sense."""
+    """Whether the user may go on, and if not, the whole seconds to wait."""
 
     allowed: bool
     retry_after_seconds: int = 0
@@ -54,7 +54,7 @@ class RateLimited(Exception):
 
 
 class RateLimiter:
-    """`per_minute` hits for each user and action within any `window_seconds`."""
+    """At most `per_minute` hits for each user and action within any `window_seconds`."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class RateLimiter:
         self._redis_is_down = False
 
     async def hit(self, user_id: int, action: str, *, cost: int = 1) -> Verdict:
-        """Count `cost` hits of `user_id` on `action`. A refused hit is not counted, so waiting always helps.
+        """Count `cost` hits of `user_id` for `action`. A refused hit is not counted, so waiting always helps.
 
         A `cost` above the limit itself is never allowed.
         """
@@ -92,7 +92,7 @@ class RateLimiter:
         return await _hit(self._memory, self._limit, user_id, action, cost)
 
     async def close(self) -> None:
-        """Let the connections to Redis go."""
+        """Close the connections to Redis."""
         if self._pool is not None:
             await self._pool.disconnect()
 
@@ -106,8 +106,8 @@ class RateLimiter:
 class MemoryWindows(Storage, MovingWindowSupport):
     """Windows in this process's memory, at most `most` of them.
 
-    The one that comes with `limits` looks at every window on every hit, in a thread for each; this one touches only
-    the window asked about. There is no await inside, so no lock is needed either.
+    The memory storage of `limits` reads every window on every hit, in a thread each time. This one reads only the
+    window that is asked for. There is no await inside, so it needs no lock.
     """
 
     STORAGE_SCHEME = None
@@ -173,13 +173,13 @@ def _pool(redis_url: str) -> ConnectionPool:
         redis_url,
         socket_timeout=REDIS_TIMEOUT,
         socket_connect_timeout=REDIS_TIMEOUT,
-        retry=Retry(NoBackoff(), 1),  # heals a connection that went stale while Redis was restarted
+        retry=Retry(NoBackoff(), 1),  # one repeat, because a connection is closed when Redis is restarted
         max_connections=50,
     )
 
 
 def _redis_windows(pool: ConnectionPool) -> RedisStorage:
-    options: dict[str, Any] = {"connection_pool": pool}  # given ready-made: limits knows fewer forms of address
+    options: dict[str, Any] = {"connection_pool": pool}  # our own pool: `limits` accepts fewer forms of addresses
     return RedisStorage("async+redis://", implementation="redispy", key_prefix="limits", **options)
 
 
@@ -193,17 +193,16 @@ async def _hit(limiter: MovingWindowRateLimiter, limit: RateLimitItem, user_id: 
 
 
 OnLimited = Callable[[TelegramObject, int], Awaitable[object]]
-"""Tell the user how many seconds are left: `await on_limited(event, seconds)`."""
+"""Tells the user how many seconds are left: `await on_limited(event, seconds)`."""
 
 
 class RateLimitMiddleware(BaseMiddleware):
-    """Lets a user run each handler so often a minute; an inner middleware for messages and taps.
+    """Limits how often per minute a user may run a handler; an inner middleware for messages and taps.
 
-    The action is the handler's flag `rate_limit` (a text shared by several handlers), else the handler itself;
-    `flags={"rate_limit": False}` exempts one. What carries money is never held up: a `successful_payment` passes.
-    An album counts as one message. The user is told once per window, so that flooding us makes us send next to nothing;
-    a tap is always answered, because Telegram's spinner would turn on otherwise
-    (docs/reference/telegram.md, section 5).
+    The action is the handler's flag `rate_limit` (a text that several handlers may share), else the handler itself.
+    A handler with `flags={"rate_limit": False}` has no limit. Messages about payments always pass. An album counts as
+    one message. A user gets one notice per window, so that the bot sends almost nothing to a user who floods it. A tap
+    is always answered, because otherwise Telegram shows a loading sign (docs/reference/telegram.md, section 5).
     """
 
     _MOST_REMEMBERED = 10_000
@@ -225,7 +224,7 @@ class RateLimitMiddleware(BaseMiddleware):
             return await handler(event, data)
         album = event.media_group_id if isinstance(event, Message) else None
         if album is not None and album in self._albums:
-            # Another photo of it was counted, or is being counted in this moment.
+            # Another photo of the album was counted, or is being counted right now.
             return await handler(event, data) if await asyncio.shield(self._albums[album]) else None
         verdict = await self._count(user.id, action, album)
         if verdict.allowed:
@@ -242,7 +241,7 @@ class RateLimitMiddleware(BaseMiddleware):
         try:
             verdict = await self._limiter.hit(user_id, action)
         finally:
-            answer.set_result(verdict.allowed)  # whatever happened, nobody may wait for ever
+            answer.set_result(verdict.allowed)  # also after an error, because other photos of the album wait for it
         return verdict
 
     async def _tell(self, event: TelegramObject, who: tuple[int, str], seconds: int) -> None:
@@ -266,7 +265,7 @@ def _remember(memory: OrderedDict[_Key, _Value], key: _Key, value: _Value, most:
 
 
 def _user(event: TelegramObject) -> User | None:
-    """The user to count for; None for what must never be held up."""
+    """The user to count for; None for what is never limited."""
     if isinstance(event, CallbackQuery):
         return event.from_user
     if isinstance(event, Message) and not (event.successful_payment or event.refunded_payment):
@@ -285,7 +284,7 @@ def _action(data: dict[str, Any]) -> str | None:
 
 
 class ReservesBalance(Protocol[_Entry]):
-    """The one verb needed of `database.models.Database`."""
+    """The one method of `database.models.Database` that is needed here."""
 
     async def reserve_balance(self, user_id: int, amount: int, job_id: str) -> _Entry: ...
 
@@ -293,7 +292,7 @@ class ReservesBalance(Protocol[_Entry]):
 async def check_balance_and_reserve(
     user_id: int, amount: int, job_id: str, *, limiter: RateLimiter, db: ReservesBalance[_Entry]
 ) -> _Entry:
-    """Reserve `amount` kopecks of the user's balance for `job_id`, unless the user asks too often.
+    """Reserve `amount` kopecks of the user's balance for `job_id`, unless the user does it too often.
 
     Raises:
         RateLimited: nothing was reserved.

@@ -1,10 +1,10 @@
-"""Every setting of the shop, checked once at start.
+"""All settings, checked once at the start.
 
-A setting is an environment variable; the file `.env` fills what the environment leaves out. A frozen `Settings` is
-handed down from the entry points, so no other module reads the environment (but `database/`, which needs only
-`DATABASE_URL` and must work without the rest).
+A setting is an environment variable; the file `.env` is read for what the environment does not have. A frozen
+`Settings` is passed down from the entry points, so no other module reads the environment (except `database/`, which
+needs only `DATABASE_URL` and must work without the rest).
 
-Each field's description is the sentence a person reads when the value is missing or wrong, so it says what to do.
+Each field's description is the sentence that is printed when the value is missing or wrong, so it says what to do.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ Network = IPv4Network | IPv6Network
 YOOKASSA_SENDERS = (
     "185.71.76.0/27, 185.71.77.0/27, 77.75.153.0/25, 77.75.156.11/32, 77.75.156.35/32, 77.75.154.128/25, 2a02:5180::/32"
 )
-"""Addresses YooKassa sends notifications from (docs/reference/yookassa.md, section 9)."""
+"""The addresses from which YooKassa sends notifications (docs/reference/yookassa.md, section 9)."""
 
 
 class SettingsError(Exception):
-    """The settings cannot be used. `faults` holds one sentence for each thing to mend; none shows a secret."""
+    """The settings cannot be used. `faults` holds one sentence for each thing to correct; none shows a secret."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
@@ -43,7 +43,7 @@ class SettingsError(Exception):
 
 
 def _split(value: object) -> object:
-    """A comma-separated text as a list; a value that is no text goes on as it is."""
+    """A comma-separated text as a list; other values are returned unchanged."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -52,7 +52,7 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 
 def _url(*, secure_unless_local: bool = False, query: bool = False) -> AfterValidator:
-    """Check an http(s) address; the slash at its end is dropped, so that paths can be appended."""
+    """Check an http(s) address; a slash at its end is removed, so that paths can be appended."""
 
     def check(value: str) -> str:
         parts = urlsplit(value)
@@ -87,7 +87,7 @@ def _redis_url(value: str) -> str:
     if not (local or served):
         raise ValueError("not such an address")
     try:
-        ConnectionPool.from_url(value).make_connection()  # it is not opened; options that nobody knows are a TypeError
+        ConnectionPool.from_url(value).make_connection()  # not opened; an unknown option is a TypeError
     except (TypeError, RedisError) as error:
         raise ValueError("not such an address") from error
     return value
@@ -111,13 +111,13 @@ def _assets_url(value: str) -> str:
 
 
 def _existing_file(value: Path) -> Path:
-    if not os.path.isfile(value):  # `Path.is_file` raises where a folder may not be entered
+    if not os.path.isfile(value):  # `Path.is_file` raises when a folder may not be read
         raise ValueError("no such file")
     return value
 
 
 def _secret(form: str) -> AfterValidator:
-    """Check a secret against a regular expression (pydantic's own `pattern` knows plain texts only)."""
+    """Check a secret against a regular expression (pydantic's own `pattern` works only for plain texts)."""
 
     def check(value: SecretStr) -> SecretStr:
         if not re.fullmatch(form, value.get_secret_value()):
@@ -134,9 +134,9 @@ def _standard_webhook_secret(value: SecretStr) -> SecretStr:
     return value
 
 
-# A key with a space, a line break or a Cyrillic letter was pasted wrong and could never travel in a header.
+# A key with a space, a line break or a Cyrillic letter was copied wrong, and a header can't hold it.
 Key = Annotated[SecretStr, _secret(r"[!-~]+")]
-# The token is a part of every Telegram address, so what would end a path cannot be in it.
+# The token is a part of every Telegram address, so it can't hold characters that end a path.
 BotToken = Annotated[SecretStr, _secret(r"[0-9]{1,20}:(?:(?![/?#])[!-~])+")]
 TelegramSecret = Annotated[SecretStr, _secret(r"[A-Za-z0-9_-]{1,256}")]
 Proxy = Annotated[str, AfterValidator(_proxy)]
@@ -149,7 +149,7 @@ UpperText = BeforeValidator(lambda value: value.upper() if isinstance(value, str
 
 
 class Settings(BaseModel):
-    """The settings, checked and immutable. A field is named as its variable, in lower case."""
+    """The settings, checked and immutable. A field has the name of its variable, in lower case."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -276,7 +276,7 @@ class Settings(BaseModel):
 
     @property
     def yookassa_enabled(self) -> bool:
-        """True when cards can be taken."""
+        """True when top-ups by card are possible."""
         return self.yookassa_shop_id is not None and self.yookassa_secret_key is not None
 
     @property
@@ -286,19 +286,19 @@ class Settings(BaseModel):
 
     @property
     def gemini_enabled(self) -> bool:
-        """True when pictures can be made."""
+        """True when images can be made."""
         return self.gemini_api_key is not None
 
     @property
     def kling_enabled(self) -> bool:
-        """True when clips can be made."""
+        """True when videos can be made."""
         return self.kling_api_key is not None
 
     @property
     def telegram_webhook_token(self) -> str:
-        """The secret Telegram sends with each update: the one set, else one derived from the bot's token.
+        """The secret that Telegram sends with each update: the setting, else one derived from the bot's token.
 
-        It is derived, not random, so that several bot processes behind one address agree on it.
+        It is derived, not random, so that several bot processes behind one address have the same one.
         """
         if self.telegram_webhook_secret is not None:
             return self.telegram_webhook_secret.get_secret_value()
@@ -306,7 +306,7 @@ class Settings(BaseModel):
         return hmac.new(token, b"telegram webhook secret", hashlib.sha256).hexdigest()
 
     def secret_values(self) -> frozenset[str]:
-        """Every text that must never reach a log: keys, tokens and the passwords inside addresses."""
+        """Every text that must never be in a log: keys, tokens and the passwords in addresses."""
         texts = {value.get_secret_value() for _, value in self if isinstance(value, SecretStr)}
         texts.add(self.bot_token.get_secret_value().partition(":")[2])
         texts.add(self.telegram_webhook_token)
@@ -320,16 +320,16 @@ class Settings(BaseModel):
 
 
 NO_TOKEN = "0:no-token-is-needed-here"  # noqa: S105 - the opposite of a secret
-"""Stands in for BOT_TOKEN where only the books are opened; no Bot API server would take it."""
+"""Used in place of BOT_TOKEN by commands that only open the database; no Bot API server accepts it."""
 
 
 def load_settings(
     env_file: Path | None = Path(".env"), environ: Mapping[str, str] | None = None, *, needs_token: bool = True
 ) -> Settings:
-    """Read the settings from `environ` (the process's own when None) and, for what is not there, from `env_file`.
+    """Read the settings from `environ` (None: the process's own) and, for what is not there, from `env_file`.
 
-    An empty value counts as not set. Variables that are none of ours are left alone. Without `needs_token` a missing
-    BOT_TOKEN is no fault; a malformed one is.
+    An empty value counts as not set. Other variables are ignored. Without `needs_token` a missing BOT_TOKEN is no
+    fault; a malformed one is.
 
     Raises:
         SettingsError: with all faults at once.
@@ -350,11 +350,11 @@ def load_settings(
 
 
 SETTING_NAMES: tuple[str, ...] = tuple(name.upper() for name in Settings.model_fields)
-"""The names of all variables, in the order a person reads them."""
+"""The names of all variables, in the order of the fields."""
 
 
 def feature_notes(settings: Settings) -> list[str]:
-    """A sentence for each feature that is switched off because its setting is empty."""
+    """A sentence for each feature that is off because its setting is empty."""
     notes = {
         "No YOOKASSA_SHOP_ID: top-up by card is off.": settings.yookassa_enabled,
         "No GEMINI_API_KEY: pictures are off.": settings.gemini_enabled,
@@ -369,12 +369,10 @@ def feature_notes(settings: Settings) -> list[str]:
     return sentences
 
 
-def settings_or_exit(
-    env_file: Path | None = Path(".env"), environ: Mapping[str, str] | None = None, *, needs_token: bool = True
-) -> Settings:
-    """The settings; when they are faulty, print each fault on a line of its own and exit with status 2."""
+def settings_or_exit(*, needs_token: bool = True) -> Settings:
+    """The settings. If they are faulty, print each fault on a line of its own and exit with status 2."""
     try:
-        return load_settings(env_file, environ, needs_token=needs_token)
+        return load_settings(needs_token=needs_token)
     except SettingsError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)
@@ -386,24 +384,24 @@ def _read_file(env_file: Path | None) -> Mapping[str, str | None]:
         return {}
     try:
         with env_file.open(encoding="utf-8-sig") as file:
-            lines = list(parse_stream(file))  # not interpolated, so that a `$` inside a key stays what it is
+            lines = list(parse_stream(file))  # not interpolated, so that a `$` in a key stays a `$`
     except OSError as error:
         raise SettingsError([f"{env_file} can't be read: {error.strerror}."]) from None
     except UnicodeDecodeError:
         raise SettingsError([f"{env_file} can't be read: save it as UTF-8 text."]) from None
-    # python-dotenv itself passes over these, and the shop would open on defaults where something else was meant.
+    # python-dotenv itself skips lines that it can't read, and the bot would start with defaults instead.
     if faults := [_line_fault(env_file, line.original) for line in lines if line.error]:
         raise SettingsError(faults)
     return {line.key: line.value for line in lines if line.key is not None}
 
 
 def _line_fault(env_file: Path, line: Original) -> str:
-    blank = line.string[: -len(line.string.lstrip())].count("\n")  # lines before it count as its own
+    blank = line.string[: -len(line.string.lstrip())].count("\n")  # blank lines before it belong to its text
     return f"{env_file}, line {line.line + blank} can't be read: write NAME=value, and close every quote."
 
 
 def _field_faults(error: ValidationError) -> list[str]:
-    """One line for each field at fault, in the order of the fields; never a word of the value."""
+    """One line for each faulty field, in the order of the fields, without any part of the value."""
     kinds: dict[str, str] = {}
     for detail in error.errors(include_input=False, include_context=False):
         kinds.setdefault(str(detail["loc"][0]).lower(), detail["type"])
@@ -415,7 +413,7 @@ def _field_faults(error: ValidationError) -> list[str]:
 
 
 def _combination_faults(values: Mapping[str, Any]) -> list[str]:
-    """Settings that are fine alone and wrong together; told from the raw values so that no other fault hides them."""
+    """Settings that are right alone and wrong together; found in the raw values, so that no other fault hides them."""
     faults = []
     if ("YOOKASSA_SHOP_ID" in values) != ("YOOKASSA_SECRET_KEY" in values):
         missing, given = "YOOKASSA_SECRET_KEY", "YOOKASSA_SHOP_ID"

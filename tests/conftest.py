@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.support.payment_env",
     "tests.support.bot_env",
     "tests.support.process_env",
+    "tests.support.stars_fixture",
 ]
 
 

@@ -86,7 +86,7 @@ class Supervisor:
             while not self._stopping:
                 pause = self._start_due()
                 connection.wait([alarm, *self._sentinels()], timeout=pause)
-            self._drain(alarm)
+            self._drain()
             signal.set_wakeup_fd(-1)
         return 0
 
@@ -107,7 +107,7 @@ class Supervisor:
                 slot.start(self._settings, self._life)
         return min(pauses, default=None)
 
-    def _drain(self, alarm: socket.socket) -> None:
+    def _drain(self) -> None:
         running = [slot.process for slot in self._slots if slot.process is not None]
         event(_log, "workers.stopping", processes=len(running), grace_seconds=self._grace)
         # The second SIGTERM is RQ's order to drop the job in hand; its row is taken up again after its lease.

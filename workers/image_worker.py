@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from database import assets as asset_rows
 from database import clock
 from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database.models import Job, JobStep
-from services.base_provider import Blame, ErrorCode, Failure, ImageResult, Photo, ProviderError
+from services.base_provider import (
+    Blame,
+    ErrorCode,
+    Failure,
+    ImageProvider,
+    ImageRequest,
+    ImageResult,
+    Photo,
+    ProviderError,
+)
 from services.catalogue import ImageModel, UnknownModel
 from services.job_context import JobContext
 from services.job_failures import fail, fail_for, fail_unmade
 from services.media.inspect import BadMedia, fit_photos, inspect_image
 from services.media.store import AssetNotFound
-from workers.step import again_later, complete, recorded, run_step, time_left
+from workers.paid_call import PaidCall
+from workers.step import again_later, complete, run_step, time_left
 
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
 
 
 async def run(job_id: str) -> None:
     """The step "image" of a job: what the queue calls, as often as it likes."""
-    await run_step(job_id, JobStep.IMAGE, _draw)
+    await run_step(job_id, JobStep.IMAGE, _make_image)
 
 
-async def _draw(ctx: JobContext, job: Job) -> None:
+async def _make_image(ctx: JobContext, job: Job) -> None:
     try:
         model = ctx.catalogue.image(job.model)
     except UnknownModel:
@@ -42,12 +54,7 @@ async def _draw(ctx: JobContext, job: Job) -> None:
     if not await _may_call(ctx, job, model.max_unknown_repeats, request.timeout):
         await fail(ctx, job, "unknown_outcome")
         return
-
-    async def call() -> ImageResult:
-        return await recorded(
-            ctx, job, provider.name, model.key, lambda: provider.generate(request), lambda made: made.cost_micro_usd
-        )
-
+    call = partial(_generate, ctx, job, provider, model, request)
     try:
         result = await provider.generate_with_retry(call, policy=ctx.catalogue.retries.image.policy)
         await _store(ctx, job, result)
@@ -60,9 +67,23 @@ async def _draw(ctx: JobContext, job: Job) -> None:
             await _lost(ctx, job, error, provider.name, model, request.timeout)
 
 
+async def _generate(
+    ctx: JobContext, job: Job, provider: ImageProvider, model: ImageModel, request: ImageRequest
+) -> ImageResult:
+    """One paid call. Each try of a retry is one of these, with a row of its own."""
+    paid = await PaidCall.begin(ctx, job, provider.name, model.key)
+    try:
+        result = await provider.generate(request)
+    except ProviderError as error:
+        await paid.failed(error)
+        raise
+    await paid.succeeded(result.cost_micro_usd)
+    return result
+
+
 async def _may_call(ctx: JobContext, job: Job, repeats: int, seconds: float) -> bool:
     """A first call, or a repeat that is still allowed and can't outlive the hold: then it would be for nobody."""
-    spent = await ctx.db.read(job_rows.spent_calls, job.id)
+    spent = await ctx.db.read(call_rows.spent_calls, job.id)
     return spent == 0 or (spent <= repeats and seconds < await time_left(ctx, job))
 
 

@@ -9,22 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 from database import assets as asset_rows
 from database import clock, ledger
 from database import jobs as job_rows
-from database.models import CallOutcome, DatabaseError, DatabaseUnavailable, Job, JobStep
+from database import provider_calls as call_rows
+from database.models import DatabaseError, DatabaseUnavailable, Job, JobStep
 from database.rows import UNREADABLE
 from services.base_provider import ErrorCode, Failure, ProviderError
 from services.common.log import event, log_context
 from services.job_context import JobContext
 from services.job_failures import fail, fail_interrupted
 from services.media.store import AssetError, AssetStoreFull
-from services.providers.circuit_breaker import OUTAGES, open_circuit
+from services.providers.circuit_breaker import OUTAGES
+from workers.paid_call import CircuitOpen
 from workers.runtime import LeaseLost, job_context, lease
-
-T = TypeVar("T")
 
 # These mean "later, not now": nothing was begun at the provider, so the job waits in its row as long as its hold lasts.
 PATIENT = frozenset(
@@ -44,16 +43,6 @@ LONGEST_PAUSE_MS = 60_000
 WRITE_PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds between tries to write down what was paid for
 
 _log = logging.getLogger(__name__)
-
-
-class CircuitOpen(Exception):
-    """The provider is left alone for a while: the job waits in its row, not in a worker that others need."""
-
-    def __init__(self, error: ProviderError, provider: str, model: str) -> None:
-        super().__init__(error)
-        self.error = error
-        self.provider = provider
-        self.model = model
 
 
 async def run_step(job_id: str, step: JobStep, body: Callable[[JobContext, Job], Awaitable[None]]) -> None:
@@ -103,7 +92,7 @@ async def _held(ctx: JobContext, job: Job, body: Callable[[JobContext, Job], Awa
 
 async def _wait_for_circuit(ctx: JobContext, job: Job, blocked: CircuitOpen) -> None:
     """Wait until the circuit closes; when this step's own refused call opened it, that is the step's failure."""
-    error, calls = blocked.error, await ctx.db.read(job_rows.calls, job.id)
+    error, calls = blocked.error, await ctx.db.read(call_rows.of_job, job.id)
     if calls and calls[-1].attempt == job.attempt and calls[-1].code in OUTAGES:
         own = ErrorCode(calls[-1].code)
         error = ProviderError(own, Failure.TEMPORARY, error.blame, error.detail, retry_after=error.retry_after)
@@ -162,54 +151,3 @@ async def again_later(ctx: JobContext, job: Job, error: ProviderError, provider:
 def asked_pause(error: ProviderError, least_ms: int) -> int:
     """Milliseconds to leave the provider alone: at least so long, longer when it says so, but never for ever."""
     return max(least_ms, min(int((error.retry_after or 0.0) * 1000), 10 * LONGEST_PAUSE_MS))
-
-
-async def recorded(
-    ctx: JobContext,
-    job: Job,
-    provider: str,
-    model: str,
-    call: Callable[[], Awaitable[T]],
-    cost_of: Callable[[T], int],
-) -> T:
-    """One paid call: the intent is written before it, the outcome after. An intent without an outcome is a doubt.
-
-    Raises ProviderError, CircuitOpen when the circuit breaker is open, or LeaseLost when the job is no longer ours and
-    nothing may be sent.
-    """
-    try:
-        call_id = await ctx.db.write(
-            job_rows.begin_call, job.id, job.attempt, provider=provider, model=model, open_circuit=open_circuit
-        )
-    except ProviderError as blocked:
-        if blocked.failure is Failure.TEMPORARY:
-            raise CircuitOpen(blocked, provider, model) from None
-        raise
-    if call_id is None:
-        raise LeaseLost(job.id)
-    try:
-        result = await call()
-    except ProviderError as error:
-        doubt = error.failure is Failure.UNKNOWN or error.code is ErrorCode.DUPLICATE_TASK
-        outcome = CallOutcome.UNKNOWN if doubt else CallOutcome.REFUSED
-        cost = error.cost_micro_usd
-        written = await _ended(ctx, call_id, outcome, code=error.code.value, cost_micro_usd=cost)
-        if not written and error.failure is Failure.TEMPORARY:
-            error.failure = Failure.UNKNOWN  # the row can't say that nothing was done, so nobody may act as if it did
-        event(_log, "provider.refused", level=logging.WARNING, provider=provider, model=model, error=str(error))
-        raise
-    await _ended(ctx, call_id, CallOutcome.OK, cost_micro_usd=cost_of(result))
-    return result
-
-
-async def _ended(
-    ctx: JobContext, call_id: int, outcome: CallOutcome, *, code: str | None = None, cost_micro_usd: int
-) -> bool:
-    """Write the outcome beside the intent; False when that failed. Then the intent stays a doubt, which is safe;
-    losing what the call has brought would not be."""
-    try:
-        await ctx.db.write(job_rows.end_call, call_id, outcome, code=code, cost_micro_usd=cost_micro_usd)
-    except DatabaseError as error:
-        event(_log, "provider.outcome_not_written", level=logging.ERROR, call_id=call_id, error=type(error).__name__)
-        return False
-    return True

@@ -9,19 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from database import assets as asset_rows
 from database import clock
 from database import jobs as job_rows
+from database import provider_calls as call_rows
+from database import video_jobs as video_rows
 from database.models import CallOutcome, Job, JobStep, ProviderCall
-from services.base_provider import Blame, ErrorCode, Failure, ProviderError, VideoProvider, VideoTask
+from services.base_provider import Blame, ErrorCode, Failure, ProviderError, VideoProvider, VideoRequest, VideoTask
 from services.catalogue import UnknownModel, VideoModel
 from services.common.log import event
 from services.job_context import JobContext
 from services.job_failures import fail, fail_for, fail_unmade
 from services.media.inspect import BadMedia, inspect_video
 from workers.image_worker import load_photos
-from workers.step import again_later, asked_pause, complete, recorded, run_step, time_left
+from workers.paid_call import PaidCall
+from workers.step import again_later, asked_pause, complete, run_step, time_left
 
 FIRST_POLL_MS = 10_000
 SEARCH_PAUSES_MS = (2_000, 10_000, 30_000)
@@ -29,7 +33,7 @@ SEARCH_SECONDS = 42.0  # found nothing, again and again, for so long after the c
 ACCEPTED_SECONDS = 600.0  # the same after the provider had said yes
 SUBMIT_SECONDS = 75.0  # a call whose end nobody saw (its worker was killed) may have gone on for so long
 NOT_FOUND = "not found yet"
-SHORTEST_CLIP_SECONDS = 300.0  # a clip ordered later than this before its hold's end would be made for nobody
+SHORTEST_VIDEO_SECONDS = 300.0  # a clip ordered later than this before its hold's end would be made for nobody
 MAX_FETCHES = 8  # tries to get a finished clip, each with a fresh address
 
 _log = logging.getLogger(__name__)
@@ -55,7 +59,7 @@ async def _submit(ctx: JobContext, job: Job) -> None:
         await fail_unmade(ctx, job, ErrorCode.KEY_INVALID)
         return
     # A yes is a doubt as well: its task never came into the row, so it has to be found, never bought again.
-    doubts = [call for call in await ctx.db.read(job_rows.calls, job.id) if call.outcome is not CallOutcome.REFUSED]
+    doubts = [call for call in await ctx.db.read(call_rows.of_job, job.id) if call.outcome is not CallOutcome.REFUSED]
     if doubts and not await _search(ctx, job, provider, doubts):
         return
     await _send(ctx, job, model, provider)
@@ -74,7 +78,7 @@ async def _search(ctx: JobContext, job: Job, provider: VideoProvider, doubts: Se
         await ctx.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=f"search: {error.code.value}")
         return False
     if task is not None:
-        await ctx.db.write(job_rows.resolve_calls, job.id, CallOutcome.OK, code="found")
+        await ctx.db.write(call_rows.resolve_calls, job.id, CallOutcome.OK, code="found")
         await _accepted(ctx, job, task)
         return False
     earlier = await ctx.db.read(job_rows.noted, job.id, NOT_FOUND, after_attempt=last.attempt)
@@ -87,12 +91,12 @@ async def _search(ctx: JobContext, job: Job, provider: VideoProvider, doubts: Se
         # The provider said yes and knows nothing of it: the money goes back, and nothing is bought twice.
         await fail(ctx, job, "unknown_outcome")
         return False
-    await ctx.db.write(job_rows.resolve_calls, job.id, CallOutcome.REFUSED, code="never_arrived")
+    await ctx.db.write(call_rows.resolve_calls, job.id, CallOutcome.REFUSED, code="never_arrived")
     return True
 
 
 async def _send(ctx: JobContext, job: Job, model: VideoModel, provider: VideoProvider) -> None:
-    if await time_left(ctx, job) < min(SHORTEST_CLIP_SECONDS, ctx.catalogue.holds.video / 2):
+    if await time_left(ctx, job) < min(SHORTEST_VIDEO_SECONDS, ctx.catalogue.holds.video / 2):
         await fail(ctx, job, "hold_timeout")
         return
     photos = await load_photos(ctx, job)
@@ -109,10 +113,7 @@ async def _send(ctx: JobContext, job: Job, model: VideoModel, provider: VideoPro
         photo=photos[0] if photos else None,
         callback_url=callback_url(ctx.settings.public_url),
     )
-
-    async def call() -> VideoTask:
-        return await recorded(ctx, job, provider.name, model.key, lambda: provider.submit(request), lambda _: 0)
-
+    call = partial(_submit_task, ctx, job, provider, model, request)
     try:
         task = await provider.generate_with_retry(call, policy=ctx.catalogue.retries.submit.policy)
     except ProviderError as error:
@@ -130,8 +131,22 @@ async def _send(ctx: JobContext, job: Job, model: VideoModel, provider: VideoPro
     await _accepted(ctx, job, task)
 
 
+async def _submit_task(
+    ctx: JobContext, job: Job, provider: VideoProvider, model: VideoModel, request: VideoRequest
+) -> VideoTask:
+    """One paid call. Each try of a retry is one of these, with a row of its own."""
+    paid = await PaidCall.begin(ctx, job, provider.name, model.key)
+    try:
+        task = await provider.submit(request)
+    except ProviderError as error:
+        await paid.failed(error)
+        raise
+    await paid.succeeded(cost_micro_usd=0)  # the bill comes with the finished task
+    return task
+
+
 async def _accepted(ctx: JobContext, job: Job, task: VideoTask) -> None:
-    moved = await ctx.db.write(job_rows.submitted, job.id, job.attempt, external_id=task.id, poll_in_ms=FIRST_POLL_MS)
+    moved = await ctx.db.write(video_rows.submitted, job.id, job.attempt, external_id=task.id, poll_in_ms=FIRST_POLL_MS)
     event(_log, "clip.submitted" if moved else "clip.ownerless", external_id=task.id)
 
 
@@ -142,9 +157,8 @@ async def _finish(ctx: JobContext, job: Job) -> None:
         await fail_unmade(ctx, job, ErrorCode.MODEL_GONE if model is None else ErrorCode.KEY_INVALID)
         return
     try:
-        data = await provider.generate_with_retry(
-            lambda: provider.download(url), policy=ctx.catalogue.retries.download.policy
-        )
+        fetch = partial(provider.download, url)
+        data = await provider.generate_with_retry(fetch, policy=ctx.catalogue.retries.download.policy)
     except ProviderError as error:
         await _fetch_again(ctx, job, error, provider.name)
         return
@@ -174,7 +188,7 @@ async def _fetch_again(ctx: JobContext, job: Job, error: ProviderError, provider
     if job.failures + 1 >= MAX_FETCHES:
         await fail_for(ctx, job, error, provider, job.model)
         return
-    await ctx.db.write(job_rows.return_to_polling, job.id, job.attempt, cause=f"fetch: {error.code.value}")
+    await ctx.db.write(video_rows.return_to_polling, job.id, job.attempt, cause=f"fetch: {error.code.value}")
 
 
 def _model(ctx: JobContext, job: Job) -> tuple[VideoModel, VideoProvider | None] | None:

@@ -1,14 +1,14 @@
-"""The whole audit on connections of its own: side by side, on snapshots that keep no writer waiting.
+"""The whole audit, on connections of its own: checks run at the same time, on snapshots that no writer waits for.
 
-Every check holds by itself on any snapshot, and sealed entries never change, so the checks need not see the same
-moment. SQLite works outside Python's lock, so threads are enough to use more than one core.
+Each check is valid on any snapshot, and sealed entries never change, so the checks need not share one snapshot.
+SQLite releases Python's lock while it works, so threads can use more than one core.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from database import clock
-from database.audit import checks, seals
-from database.audit.checks import Finding
+from database.audit import append_only, checks, seals
+from database.audit.findings import Finding, merged
 from database.audit.seals import Seal
 from database.engine import SqliteFile, Tx
 from database.errors import DatabaseError, DatabaseUnavailable, UnsupportedDatabase
@@ -28,9 +28,9 @@ from database.states import ReservationState
 THREADS = 2
 SHARES = 16  # parts into which the sealed entries are cut
 DEEP_BYTES = 256 * 1024 * 1024
-"""Up to this size every index is compared with its table, row by row; larger files only when asked for."""
+"""Up to this size every index is compared with its table, row by row. In larger files only when asked for."""
 CACHE_KIB = 48 * 1024  # of each connection
-STEPS_BETWEEN_LOOKS = 200_000  # of SQLite's machine, some milliseconds
+STEPS_BETWEEN_STOP_CHECKS = 200_000  # instructions of SQLite's virtual machine: some milliseconds
 
 Check = Callable[[Tx], Iterable[Finding]]
 
@@ -42,9 +42,8 @@ class Books:
     findings: tuple[Finding, ...]
     head: Seal | None
     seals: int
-    entries: int  # under a seal or not
+    entries: int  # sealed or not
     unsealed: int
-    unsealed_since: int | None
     balances: int
     held: int
     deep: bool
@@ -56,22 +55,21 @@ class Books:
 
 
 class Stopped(DatabaseUnavailable):
-    """The audit was told to stop before it was done."""
+    """The audit was stopped before its end."""
 
 
 def run(
     path: Path,
     *,
     threads: int = THREADS,
-    repeats: Mapping[str, int] | None = None,
     head: str | None = None,
     deep: bool | None = None,
     stop: threading.Event | None = None,
 ) -> Books:
-    """Check everything; blocks for as long as it takes, so call it in a thread of its own.
+    """Check everything. It blocks until it is done, so call it in a thread of its own.
 
-    `head`: a seal's hash that left the machine earlier. `deep`: compare each index with its table (None: as long as
-    the file is small). Raises Stopped soon after `stop` is set, DatabaseError when the file can't be read at all.
+    `head`: a seal's hash that was sent from this machine earlier. `deep`: compare each index with its table (None:
+    only if the file is small). Raises Stopped soon after `stop` is set, DatabaseError when the file can't be read.
     """
     started, stop = clock.steady(), stop or threading.Event()
     file = SqliteFile.open(path)
@@ -87,18 +85,17 @@ def run(
         file.close()
     if deep is None:
         deep = path.stat().st_size <= DEEP_BYTES
-    work = deque(enumerate(_work(chain, repeats, head, deep)))
+    work = deque(enumerate(_work(chain, head, deep)))
     found = _share(path, work, max(1, threads), stop)
     if stop.is_set():
         raise Stopped("the audit was stopped")
-    entries, unsealed, since, total, held = books
+    entries, unsealed, total, held = books
     return Books(
-        findings=tuple(sorted(checks.merged(found), key=lambda one: (one.check not in checks.RULES, one.check))),
+        findings=tuple(sorted(merged(found), key=lambda one: (one.check not in checks.RULES, one.check))),
         head=chain[-1] if chain else None,
         seals=len(chain),
         entries=entries,
         unsealed=unsealed,
-        unsealed_since=since,
         balances=total,
         held=held,
         deep=deep,
@@ -107,9 +104,10 @@ def run(
 
 
 def seal_all(path: Path, *, most: int = seals.MOST_ENTRIES, stop: threading.Event | None = None) -> int:
-    """Seal everything that is not sealed yet; answers how many seals were written. Blocks, like `run`.
+    """Seal everything that is not sealed yet; returns how many seals were written. It blocks, like `run`.
 
-    The hashes are computed from a snapshot, without a lock; only the finished row is written, if it still follows.
+    The hashes are computed on a snapshot, without a lock. Only the finished row is written, if it still follows the
+    newest seal.
     """
     made = 0
     file = SqliteFile.open(path)
@@ -128,26 +126,23 @@ def _has_seals(tx: Tx) -> bool:
     return tx.row(text("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'seals'")) is not None
 
 
-def _numbers(tx: Tx) -> tuple[int, int, int | None, int, int]:
-    unsealed, since = seals.unsealed(tx)
+def _numbers(tx: Tx) -> tuple[int, int, int, int]:
+    unsealed = seals.unsealed(tx)
     sealed = tx.execute(text("SELECT COALESCE(SUM(n), 0) FROM seals")).scalar()
     total = tx.execute(select(func.coalesce(func.sum(balances.c.balance), 0))).scalar()
     held = select(func.coalesce(func.sum(reservations.c.amount), 0))
     held = held.where(reservations.c.state == ReservationState.RESERVED)
-    return int(sealed or 0) + unsealed, unsealed, since, int(total or 0), int(tx.execute(held).scalar() or 0)
+    return int(sealed or 0) + unsealed, unsealed, int(total or 0), int(tx.execute(held).scalar() or 0)
 
 
-def _work(
-    chain: list[Seal], repeats: Mapping[str, int] | None, head: str | None, deep: bool
-) -> Iterator[tuple[str, Check]]:
-    """All checks, each with the rule it belongs to; the longest come first, so that no thread is left with one."""
+def _work(chain: list[Seal], head: str | None, deep: bool) -> Iterator[tuple[str, Check]]:
+    """All checks, each with its rule. The longest come first, so that the threads end at about the same time."""
     yield "file", partial(checks.check_table, table="ledger", deep=deep)
     for share in seals.shares(chain, SHARES):
-        yield "I4", partial(checks.sealed_entries_stay, chain=share)
+        yield "I4", partial(append_only.sealed_entries_stay, chain=share)
     yield from checks.PIECES
-    yield "I7", partial(checks.provider_calls_are_bounded, repeats={**checks.REPEATS_BY_TYPE, **(repeats or {})})
     if head is not None:
-        yield "I4", partial(checks.head_is_known, head=head)
+        yield "I4", partial(append_only.head_is_known, head=head)
     for table in metadata.tables:
         yield "file", partial(checks.references_lead_somewhere, table=table)
         if table != "ledger":
@@ -158,17 +153,19 @@ def _work(
 def _share(
     path: Path, work: deque[tuple[int, tuple[str, Check]]], threads: int, stop: threading.Event
 ) -> list[Finding]:
-    """Let `threads` threads take the work one by one; what they find comes in the order of the work, whoever was
-    quicker. The first trouble that is no finding is raised."""
+    """Let `threads` threads take the work one by one. The findings come in the order of the work.
+
+    The first error that is no finding is raised.
+    """
     found: dict[int, list[Finding]] = {}
-    trouble: list[BaseException] = []
+    errors: list[BaseException] = []
 
     def go() -> None:
         try:
             file = SqliteFile.open(path)
             try:
                 file.raw.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-                file.raw.set_progress_handler(stop.is_set, STEPS_BETWEEN_LOOKS)
+                file.raw.set_progress_handler(stop.is_set, STEPS_BETWEEN_STOP_CHECKS)
                 while not stop.is_set():
                     number, (rule, check) = work.popleft()
                     found[number] = _carefully(file, rule, check)
@@ -177,7 +174,7 @@ def _share(
         except IndexError:
             pass  # nothing is left
         except BaseException as error:
-            trouble.append(error)
+            errors.append(error)
             stop.set()
 
     runners = [threading.Thread(target=go, name=f"audit-{number}", daemon=True) for number in range(threads)]
@@ -185,13 +182,13 @@ def _share(
         runner.start()
     for runner in runners:
         runner.join()
-    if trouble:
-        raise trouble[0]
+    if errors:
+        raise errors[0]
     return [finding for number in sorted(found) for finding in found[number]]
 
 
 def _carefully(file: SqliteFile, rule: str, check: Check) -> list[Finding]:
-    """What the check found; one that can't be carried out is a finding as well, and stops no other."""
+    """What the check found. A check that fails is a finding as well and stops no other check."""
     try:
         return file.read(lambda tx: list(check(tx)))
     except (DatabaseError, SQLAlchemyError, ValueError, TypeError) as error:

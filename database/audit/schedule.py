@@ -1,4 +1,4 @@
-"""When the daily audit is due and what the last one said: values in rows, so that no restart repeats or skips one."""
+"""When the daily audit is due, and the result of the last one. Both are rows, so a restart repeats or skips none."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import Any
 
 from database import flags as flag_rows
 from database import outbox
+from database.clock import DAY_MS, HOUR_MS
 from database.engine import Tx
 
 DUE = "audit_due_ms"
-LAST = "audit_last"  # JSON: what the last audit said
-HOUR_MS = 3600 * 1000
-DAY_MS = 24 * HOUR_MS
+LAST = "audit_last"  # JSON: the result of the last audit
 AT_MS = 6 * HOUR_MS  # of the day, UTC: nine in the morning in Moscow
 
 
 def due(tx: Tx) -> int | None:
-    """The time (UTC ms) for which an audit is due now; None when it is not time yet. The first one is tomorrow's."""
+    """The planned time (UTC ms) of an audit that is due now, else None. The first call only plans one."""
     text = flag_rows.get(tx, DUE)
     planned = int(text) if text.isdecimal() else None
-    # Further ahead than any plan of ours: written under a wrong clock.
+    # A time further ahead than any plan was written under a wrong clock.
     if planned is None or planned > tx.now + 2 * DAY_MS:
         flag_rows.put(tx, DUE, str(_next(tx.now)))
         return None
@@ -30,7 +29,7 @@ def due(tx: Tx) -> int | None:
 
 
 def record(tx: Tx, planned: int, said: Mapping[str, Any], admins: Sequence[int]) -> bool:
-    """Write down what the audit planned for `planned` said, and owe every admin a message, once for the day.
+    """Write down the result `said` of the audit planned for `planned`, and a message to every admin, once a day.
 
     False when another process was quicker; then nothing is written.
     """
@@ -45,7 +44,7 @@ def record(tx: Tx, planned: int, said: Mapping[str, Any], admins: Sequence[int])
 
 
 def last(tx: Tx) -> Mapping[str, Any] | None:
-    """What the last audit said, with `at` (UTC ms); None when there was none."""
+    """The result of the last audit, with `at` (UTC ms); None when there was none."""
     try:
         said = json.loads(flag_rows.get(tx, LAST))
     except ValueError:
@@ -54,6 +53,6 @@ def last(tx: Tx) -> Mapping[str, Any] | None:
 
 
 def _next(now: int) -> int:
-    """The next time of day at which audits are made."""
+    """The next time at which an audit is to be made."""
     today = now - now % DAY_MS + AT_MS
     return today if today > now else today + DAY_MS

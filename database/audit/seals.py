@@ -1,11 +1,12 @@
-"""Seals over the ledger: what was changed behind the triggers is found, and named.
+"""Seals over the ledger: they show which entries were changed behind the triggers.
 
-Each seal is a SHA-256 over all entries since the seal before, chained to that seal's hash. Whoever owns the file can
-drop the triggers, change an entry and put them back, but not without breaking a seal; and who recomputes every seal
-gets another head than the one that has left the machine with the daily report.
+Each seal is a SHA-256 over all entries since the seal before, chained to that seal's hash. A person who can write to
+the file can drop the triggers, change an entry and create the triggers again, but this breaks a seal. If they compute
+every seal anew, the head differs from the one that admins got with the daily report.
 
-One entry is written as `id,user_id,amount,created_at,` in decimal, then `kind`, `reason`, `job_id`, `payment_id` and
-`key`, each as `<length in bytes>:<bytes>` (`:` for NULL), then a newline. No two entries are written alike.
+For the hash an entry is written as `id,user_id,amount,created_at,` in decimal, then `kind`, `reason`, `job_id`,
+`payment_id` and `key`, each as `<length in bytes>:<bytes>` (`:` for NULL), then a newline. Two different entries are
+never written the same way.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from database.rows import Row
 from database.schema import NO_SEAL, ledger, seals
 
 MOST_ENTRIES = 50_000
-"""Of one seal: an old ledger gets many of them, each written in a short transaction."""
+"""The most entries of one seal. An old ledger gets many seals, each written in a short transaction."""
 MARK_BYTES = 4
-NEWEST = "seal_newest"  # the flag that holds the newest seal's hash, so that a cut off end of the chain is seen
+NEWEST = "seal_newest"  # the flag with the newest seal's hash: it shows when the end of the chain was cut off
 NUMBERS = ("id", "user_id", "amount", "created_at")
 TEXTS = ("kind", "reason", "job_id", "payment_id", "key")
 _CHUNK = 4_000  # entries hashed at once, about half a megabyte
@@ -34,9 +35,9 @@ _ENTRY = (
     f"concat({', '.join(f'{name}, {chr(39)},{chr(39)}' for name in NUMBERS)}, "
     f"{', '.join(f'octet_length({name}), {chr(39)}:{chr(39)}, {name}' for name in TEXTS)}, char(10))"
 )
-# NOT INDEXED leaves only the order of ids. Bytes, not text: what an intruder wrote need not be UTF-8.
+# NOT INDEXED makes SQLite read by id. Bytes, not text: what an intruder wrote need not be UTF-8.
 _BY_ENTRY = text(
-    f"SELECT id, amount, CAST({_ENTRY} AS BLOB) AS entry FROM ledger NOT INDEXED"  # noqa: S608 - names of ours
+    f"SELECT id, amount, CAST({_ENTRY} AS BLOB) AS entry FROM ledger NOT INDEXED"  # noqa: S608 - our own constants
     " WHERE id BETWEEN :first AND :last ORDER BY id LIMIT :most"
 )
 _JOINED = text(
@@ -47,7 +48,7 @@ _JOINED = text(
 
 @dataclass(frozen=True)
 class Seal(Row):
-    """A row of `seals`; `total` in kopecks, hashes in hexadecimal. `marks` are read only where they are needed."""
+    """A row of `seals`; `total` in kopecks, hashes in hexadecimal. `marks` are read only where needed."""
 
     upto_id: int
     first_id: int
@@ -61,7 +62,7 @@ class Seal(Row):
 
 @dataclass(frozen=True)
 class NewSeal:
-    """A seal that was computed and is not written yet."""
+    """A seal that is computed and not written yet."""
 
     seal: Seal
     marks: bytes = field(repr=False)
@@ -69,7 +70,7 @@ class NewSeal:
 
 @dataclass(frozen=True)
 class Body:
-    """What the entries of a range come to now."""
+    """The entries of a range as they are now: how many, their sum, their hash."""
 
     n: int
     total: int
@@ -80,12 +81,12 @@ class Body:
 
 
 def newest(tx: Tx) -> Seal | None:
-    """The head of the chain."""
+    """The newest seal: the head of the chain."""
     return Seal.maybe(tx.row(select(*_COLUMNS).order_by(seals.c.upto_id.desc()).limit(1)))
 
 
 def compute(tx: Tx, *, most: int = MOST_ENTRIES) -> NewSeal | None:
-    """The next seal, over at most `most` entries; None when all are sealed. Only reads: no writer waits for it."""
+    """The next seal, over at most `most` entries; None when all are sealed. It only reads, so no writer waits."""
     head = newest(tx)
     after, prev = (head.upto_id, head.hash) if head else (0, NO_SEAL)
     digest, marks, n, total, last = hashlib.sha256(), bytearray(), 0, 0, after
@@ -102,9 +103,9 @@ def compute(tx: Tx, *, most: int = MOST_ENTRIES) -> NewSeal | None:
 
 
 def add(tx: Tx, new: NewSeal) -> bool:
-    """Write the seal if it still follows the newest one; False when somebody else sealed meanwhile.
+    """Write the seal if it still follows the newest one; False when another process sealed meanwhile.
 
-    Raises BooksDisagree when the newest seal is not the one that was noted: to seal on would cover the traces.
+    Raises BooksDisagree when the newest seal is not the one that was noted: further seals would hide the change.
     """
     head = newest(tx)
     if flag_rows.get(tx, NEWEST) != (head.hash if head else ""):
@@ -124,7 +125,7 @@ def seal(tx: Tx, *, most: int = MOST_ENTRIES) -> Seal | None:
     return new.seal
 
 
-# --- looking back -----------------------------------------------------------------------------------
+# --- checking -----------------------------------------------------------------------------------------
 
 
 def chain(tx: Tx) -> list[Seal]:
@@ -139,30 +140,28 @@ def find(tx: Tx, head: str) -> Seal | None:
     return Seal.read(found[0]) if head and len(found) == 1 else None
 
 
-def unsealed(tx: Tx) -> tuple[int, int | None]:
-    """How many entries no seal covers yet, and when the first of them was written (UTC ms)."""
+def unsealed(tx: Tx) -> int:
+    """How many entries no seal covers yet."""
     head = newest(tx)
-    query = select(func.count().label("n"), func.min(ledger.c.id).label("first"))
-    waiting = tx.rows(query.where(ledger.c.id > (head.upto_id if head else 0)))[0]
-    since = tx.execute(select(ledger.c.created_at).where(ledger.c.id == waiting["first"])).scalar()
-    return int(waiting["n"]), since
+    query = select(func.count()).select_from(ledger).where(ledger.c.id > (head.upto_id if head else 0))
+    return int(tx.execute(query).scalar() or 0)
 
 
 def unsealed_ids(tx: Tx) -> int:
-    """How many ids lie behind the newest seal, at once however many they are."""
+    """How many ids come after the newest seal. Takes the same short time for any number of entries."""
     newest_id = func.coalesce(select(func.max(ledger.c.id)).scalar_subquery(), 0)
     sealed = func.coalesce(select(func.max(seals.c.upto_id)).scalar_subquery(), 0)
     return max(0, int(tx.execute(select(newest_id - sealed)).scalar() or 0))
 
 
 def own_hash(tx: Tx, one: Seal) -> str:
-    """What the hash of this row must be, by the row itself."""
+    """The hash that this row must have, computed from its other columns."""
     marks = tx.execute(select(seals.c.marks).where(seals.c.upto_id == one.upto_id)).scalar() or b""
     return _hash(one.prev, one.first_id, one.upto_id, Body(one.n, one.total, one.entries_hash), marks, one.created_at)
 
 
 def body(tx: Tx, one: Seal) -> Body:
-    """What the entries that the seal covers come to now."""
+    """The entries that the seal covers, as they are now."""
     digest, n, total = hashlib.sha256(), 0, 0
     for first in range(one.first_id, one.upto_id + 1, _CHUNK):
         last = min(first + _CHUNK - 1, one.upto_id)
@@ -173,9 +172,10 @@ def body(tx: Tx, one: Seal) -> Body:
 
 
 def changes(tx: Tx, one: Seal) -> tuple[list[int], list[int]]:
-    """Ids of entries that were deleted, and of those that were changed, since this seal; both empty: can't be told.
+    """Ids of entries that were deleted, and of those that were changed, since this seal. Both are empty if unknown.
 
-    Every id of the range had an entry when it was sealed, else the marks do not say whose they are.
+    It is known only if every id of the range had an entry when it was sealed: otherwise it is not clear which mark
+    belongs to which entry.
     """
     marks = tx.execute(select(seals.c.marks).where(seals.c.upto_id == one.upto_id)).scalar() or b""
     if one.n != one.upto_id - one.first_id + 1 or len(marks) != MARK_BYTES * one.n:
@@ -198,14 +198,14 @@ def mark(entry: bytes) -> bytes:
 
 
 def shares(all_seals: Sequence[Seal], parts: int) -> Iterator[list[Seal]]:
-    """The seals in so many lists of about as many entries each, so that each can be looked at on its own."""
+    """The seals in `parts` lists with about the same number of entries each, so that each can be checked by itself."""
     size = max(1, -(-len(all_seals) // parts))
     for start in range(0, len(all_seals), size):
         yield list(all_seals[start : start + size])
 
 
 def _hash(prev: str, first_id: int, upto_id: int, body: Body, marks: bytes, created_at: int) -> str:
-    """A seal's own hash. The first word is the version of all that is hashed here."""
+    """A seal's own hash. The first word is the version of this format."""
     facts = ("seal-1", prev, first_id, upto_id, body.n, body.total, body.entries_hash, created_at)
     return hashlib.sha256(" ".join(map(str, facts)).encode() + b"\n" + hashlib.sha256(marks).digest()).hexdigest()
 

@@ -1,9 +1,9 @@
-"""Version 1.3 databases, carried over once: wallets in rubles, `payments.payment_id`, a short `jobs`.
+"""Databases of version 1.3 are carried over once: wallets in rubles, `payments.payment_id`, a short `jobs`.
 
-It all happens inside the transaction of revision 0001: the old tables step aside, the new schema is made, rows are
-copied, the old tables are dropped; only `wallets` stays, for history. The statements are written out because this
-schema is history: later revisions must not change what this one does. Whatever can't be read is listed, and then
-nothing is changed at all. A table that stays and refers to an old one keeps it as `v1_3_users`, and so on.
+All of it happens in the transaction of revision 0001: the old tables are renamed, the new schema is made, rows are
+copied, the old tables are dropped. Only `wallets` stays, for history. The statements are written out, because later
+revisions must not change what this one does. Values that can't be read are listed, and then nothing is changed at all.
+An old table stays, as `v1_3_users` and so on, if a table that stays refers to it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from database.schema import metadata
 log = logging.getLogger(__name__)
 
 OLD_TABLES = ("wallets", "payments", "jobs", "users")
-MONEY_TABLES = ("ledger", "balances", "reservations", "debts")  # of which version 1.3 had none
+MONEY_TABLES = ("ledger", "balances", "reservations", "debts")  # version 1.3 had none of them
 ASIDE = "v1_3_"
 MOST_FAULTS = 100
 LISTED_AT_ONCE = 500
@@ -36,15 +36,15 @@ T = TypeVar("T")
 
 
 def is_version_1_3(connection: Connection) -> bool:
-    """Not one of ours yet, and it has at least one of the tables that version 1.3 had."""
+    """Whether it has no schema of ours and at least one table of version 1.3."""
     return "alembic_version" not in _tables(connection) and bool(_old_tables(connection))
 
 
 def examine(connection: Connection) -> None:
-    """Look before anything is touched.
+    """Check the file before anything is changed.
 
     Raises UnsupportedDatabase for another program's file, MigrationFailed with a list when a version 1.3 file holds
-    what can't be read.
+    values that can't be read.
     """
     present = _tables(connection)
     old = _old_tables(connection)
@@ -56,9 +56,9 @@ def examine(connection: Connection) -> None:
 
 
 def back_up(file: SqliteFile) -> None:
-    """Put a checked copy next to the file, as `bot.db.v1_3-20260212T101500.bak`; never over an earlier one.
+    """Put a checked copy next to the file, as `bot.db.v1_3-20260212T101500.bak`. It never replaces an earlier one.
 
-    Raises BackupFailed. The caller holds the gate, so nobody takes the name meanwhile.
+    Raises BackupFailed. The caller holds the gate, so no other process takes the name meanwhile.
     """
     stem = f"{file.path.name}.v1_3-{datetime.fromtimestamp(clock.now(), UTC):%Y%m%dT%H%M%S}"
     target, number = file.path.with_name(f"{stem}.bak"), 1
@@ -70,7 +70,7 @@ def back_up(file: SqliteFile) -> None:
 
 
 def step_aside(connection: Connection) -> dict[str, str] | None:
-    """Rename what stands in the way of the new tables; answers the old tables by their first names, or None."""
+    """Rename the old tables that have the names of new ones. Returns the old tables by their first names, or None."""
     examine(connection)
     if not _old_tables(connection):
         return None
@@ -86,7 +86,7 @@ def step_aside(connection: Connection) -> dict[str, str] | None:
 
 
 def carry_over(connection: Connection, old: Mapping[str, str]) -> None:
-    """Copy every row into the new tables, then drop the old ones except `wallets` and tables we know nothing of."""
+    """Copy every row into the new tables, then drop the old ones, except `wallets` and tables that are not ours."""
     now = clock.now_ms()
     rows = _read(connection, {name: old[name] for name in OLD_TABLES if name in old}, now)
     rows.raise_faults()
@@ -115,7 +115,7 @@ def carry_over(connection: Connection, old: Mapping[str, str]) -> None:
 
 @dataclass
 class _Old:
-    """What an old file holds, as rows of the new tables; sums in kopecks."""
+    """The content of an old file as rows of the new tables; sums in kopecks."""
 
     users: dict[int, Row] = field(default_factory=dict)
     wallets: dict[int, int] = field(default_factory=dict)
@@ -131,7 +131,7 @@ class _Old:
             raise MigrationFailed(self.faults[:MOST_FAULTS] + ([f"and {more} more"] if more > 0 else []))
 
     def know(self, user_id: int, now: int) -> None:
-        """Whoever has money, payments or jobs is a user, also without a row of their own."""
+        """Each person with money, payments or jobs becomes a user, even without a row in `users`."""
         self.users.setdefault(user_id, {"id": user_id, "created_at": now})
 
 
@@ -198,7 +198,7 @@ def _read_payment(old: _Old, row: Row, now: int) -> None:
         "idempotency_key": payment_id,
         "legacy": 1,
     }
-    if status in ("paid", "refunded"):  # in the wallet already, or gone from it: credited by nobody again
+    if status in ("paid", "refunded"):  # already in the wallet, or taken from it: never credited again
         values["paid_at"] = read.moment(_first(row, "paid_at", "updated_at"), created)
         values["refunded_amount"] = amount if status == "refunded" else 0
     elif status is None:
@@ -206,7 +206,7 @@ def _read_payment(old: _Old, row: Row, now: int) -> None:
         old.quarantined.append(payment_id)
     elif status == "pending" and provider_id:
         values |= {"legacy": 0, "next_look_at": now}
-    else:  # the provider's no, or an order it never heard of; should money come for it after all, it is credited
+    else:  # refused by the provider, or never sent to it; if money comes for it after all, it is credited
         values |= {"legacy": 0, "status": "canceled", "cancel_reason": "before version 2"}
     old.payments[payment_id] = values
     old.know(user_id, now)
@@ -245,7 +245,7 @@ def _read_job(old: _Old, row: Row, now: int) -> None:
 
 
 def _refuse_money_elsewhere(connection: Connection, tables: Mapping[str, str], old: _Old) -> None:
-    """Without `wallets` a sum kept beside the user would be lost without a word."""
+    """Without `wallets` a balance in `users` would be lost silently, so it is a fault."""
     if "users" not in tables:
         return
     for number, row in enumerate(_rows(connection, tables["users"]), start=1):
@@ -254,7 +254,7 @@ def _refuse_money_elsewhere(connection: Connection, tables: Mapping[str, str], o
 
 
 def _field(row: Row, reader: Callable[[Any], T], *names: str) -> T:
-    """A column that must be there, by one of its names; ValueError says which and what is wrong with it."""
+    """A required column, by the first of its names that is there. ValueError names the column and its fault."""
     for name in names:
         if name in row:
             try:
@@ -265,7 +265,7 @@ def _field(row: Row, reader: Callable[[Any], T], *names: str) -> T:
 
 
 def _first(row: Row, *names: str) -> Any:
-    """The first of these columns that holds anything."""
+    """The value of the first of these columns that is not NULL."""
     return next((row[name] for name in names if row.get(name) is not None), None)
 
 
@@ -273,7 +273,7 @@ def _first(row: Row, *names: str) -> Any:
 
 
 def _tables(connection: Connection) -> dict[str, str]:
-    """Every table and view by its name in small letters: SQLite does not tell them apart by case."""
+    """Every table and view by its name in lower case: for SQLite upper and lower case are the same."""
     found = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
     return {str(row[0]).lower(): str(row[0]) for row in found}
 
@@ -284,7 +284,7 @@ def _old_tables(connection: Connection) -> dict[str, str]:
 
 
 def _complete_references(connection: Connection) -> None:
-    """An old table may refer to one that is not there; the new one of that name has other keys and must not step in."""
+    """Create the missing tables that old tables refer to: the new tables of these names have other keys."""
     tables = _tables(connection)
     for table in tables.values():
         for row in connection.exec_driver_sql(_references_of(table)).all():
@@ -294,7 +294,7 @@ def _complete_references(connection: Connection) -> None:
 
 
 def _referenced(connection: Connection, dropped: set[str]) -> set[str]:
-    """Those of the old tables that `wallets` or another table which stays refers to; it would be broken without."""
+    """The old tables that must stay, because `wallets` or another table that stays refers to them."""
     kept = set(_tables(connection).values()) - dropped
     while True:
         found = {str(row[2]) for table in kept for row in connection.exec_driver_sql(_references_of(table))}
@@ -308,7 +308,7 @@ def _references_of(table: str) -> str:
 
 
 def _belongings(connection: Connection, table: str) -> list[tuple[str, str]]:
-    """Indexes and triggers of a table: their names are one namespace for the whole file."""
+    """Indexes and triggers of a table. Their names are unique in the file, so the old ones must be dropped first."""
     found = connection.exec_driver_sql(
         "SELECT type, name FROM sqlite_master WHERE lower(tbl_name) = ? AND type IN ('index', 'trigger')"
         " AND sql IS NOT NULL",
@@ -318,7 +318,7 @@ def _belongings(connection: Connection, table: str) -> list[tuple[str, str]]:
 
 
 def _rows(connection: Connection, table: str) -> Iterator[Row]:
-    found = connection.exec_driver_sql(f"SELECT * FROM {_quoted(table)}")  # noqa: S608 - quoted, and the file's own
+    found = connection.exec_driver_sql(f"SELECT * FROM {_quoted(table)}")  # noqa: S608 - a quoted name of this file
     names = [name.lower() for name in found.keys()]  # noqa: SIM118 - not a mapping
     for row in found:
         yield dict(zip(names, row, strict=True))
@@ -327,12 +327,12 @@ def _rows(connection: Connection, table: str) -> Iterator[Row]:
 def _insert(connection: Connection, table: str, rows: Iterable[Row]) -> None:
     for row in rows:
         columns, marks = ", ".join(row), ", ".join("?" * len(row))
-        statement = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - names of ours
+        statement = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - our own names
         connection.exec_driver_sql(statement, tuple(row.values()))
 
 
 def _report(connection: Connection, old: _Old, now: int) -> None:
-    """What was carried over, in the log and where the owner's acts are kept; every closed job and doubt by its id."""
+    """Write what was carried over to the log and to `admin_log`, with the ids of closed jobs and doubtful payments."""
     summary = {
         "users": len(old.users),
         "credited": sum(amount for amount in old.wallets.values() if amount > 0),

@@ -1,6 +1,6 @@
-"""How values of a version 1.3 database are read: loosely typed columns, sums in rubles, many words for one state.
+"""How values of a version 1.3 database are read: columns without fixed types, rubles, many words for one state.
 
-What touches money is read exactly or refused with a ValueError that says why; what only informs falls back.
+A value about money is read exactly or refused with a ValueError that says why. Other values get a default.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 MAX_KOPECKS = 10**11
-TOLERANCE = Decimal("1e-6")  # of a kopeck: sums kept as binary fractions are that close to what was meant
+TOLERANCE = Decimal("1e-6")  # of a kopeck: a sum stored as a binary fraction is that close to the real one
 _RUBLES = re.compile(r"[+-]?[0-9]{1,12}([.,][0-9]{1,2})?")
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 
@@ -55,7 +55,7 @@ def kopecks(value: object) -> int:
 
 
 def whole(value: object) -> int:
-    """An id: an integer of 64 bits, also one kept as text or as a REAL without a fraction."""
+    """An id: an integer of 64 bits, also if it is stored as text or as a REAL without a fraction."""
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         value = int(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
@@ -68,7 +68,7 @@ def whole(value: object) -> int:
 
 
 def key(value: object) -> str | None:
-    """An id kept as text (or as a number); None when there is none."""
+    """An id stored as text or as a number; None when there is none."""
     if value is None or value == "":
         return None
     if isinstance(value, float) or not isinstance(value, int | str):
@@ -80,7 +80,7 @@ def key(value: object) -> str | None:
 
 
 def words(value: object) -> str:
-    """Any value as text; bytes that are no UTF-8 are replaced, NULL is empty."""
+    """Any value as text; bytes that are not UTF-8 are replaced, NULL becomes empty."""
     if value is None:
         return ""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
@@ -91,7 +91,7 @@ def flag(value: object) -> int:
 
 
 def moment(value: object, otherwise: int) -> int:
-    """A time as seconds, milliseconds or ISO text (UTC when it names no zone) → UTC milliseconds, or `otherwise`."""
+    """A time as seconds, milliseconds or ISO text (UTC if it has no zone) → UTC milliseconds; else `otherwise`."""
     text = words(value).strip()
     try:
         number = float(text)
@@ -108,7 +108,7 @@ def moment(value: object, otherwise: int) -> int:
 
 
 def job_type(value: object) -> str:
-    """Version 1.3 and its kin had many words; what was not known is a picture."""
+    """Version 1.3 and its variants had many words for the types; an unknown word means an image."""
     word = words(value).strip().lower()
     if "anim" in word or word in ("i2v", "image2video", "image_to_video", "img2video"):
         return "animate"
@@ -118,7 +118,7 @@ def job_type(value: object) -> str:
 
 
 def cost(value: object) -> int:
-    """What a job once cost, for its history: kopecks, 0 when it can't be read."""
+    """The cost of an old job, for its history: kopecks, 0 if it can't be read."""
     try:
         return max(kopecks(value), 0)
     except ValueError:
@@ -126,7 +126,7 @@ def cost(value: object) -> int:
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """Options kept as a JSON object; anything else is none."""
+    """Options stored as a JSON object; empty for anything else."""
     try:
         found = json.loads(words(value) or "{}")
     except (ValueError, RecursionError):
@@ -135,7 +135,7 @@ def mapping(value: object) -> dict[str, Any]:
 
 
 def plain(row: Mapping[str, Any], *known: str) -> dict[str, Any]:
-    """The columns that found no place in the new table, as values that JSON can hold."""
+    """The columns that the new table does not have, as values that JSON can hold."""
     rest = {name: value for name, value in row.items() if name not in known and value is not None}
     return {name: value if isinstance(value, int) else words(value) for name, value in rest.items()}
 

@@ -1,4 +1,4 @@
-"""Alembic's hook: run the revisions on the connection and in the transaction that `database.migrate` opened."""
+"""Alembic's entry point: run the revisions on the connection and in the transaction that `database.migrate` opened."""
 
 from __future__ import annotations
 

@@ -1,44 +1,39 @@
-"""What administrators do about money that went through a provider. Every act leaves an audit row."""
+"""What admins do about payments: refund them, compare them with the providers, decide about differences.
+
+Every act writes a row into the admin log.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from aiogram import Bot, Router
 from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 from aiogram.filters import Command, CommandObject
 from aiogram.fsm.context import FSMContext
-from aiogram.types import CallbackQuery, FSInputFile, InlineKeyboardMarkup, Message
+from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
-from database import admin, clock
+from database import admin
 from database import differences as difference_rows
 from database.models import Database, Difference, IllegalMove, KeyReused, NotFound, Refund, RefundStatus, User
+from handlers.admin.arguments import number_of_days
 from handlers.chat import NO_LIMIT, CallbackAnswer, answer_and_edit
 from handlers.views import keyboards
 from handlers.views.callbacks import RefundTap
 from handlers.views.localizer import Localizer
-from services.catalogue import Catalogue, UnknownModel
 from services.common.i18n import Safe
 from services.messaging.notifier import Notifier
 from services.messaging.telegram import Screen
-from services.ops.export import BadPeriod, Period
-from services.ops.margin import BOOKS, Margin, added_up, last_days, margins, write_book
 from services.payments.reconciliation import MOST_DAYS, Reconciliation
 from services.payments.refunds import Offer, Refunds
 from services.payments.yookassa.client import YooKassaError
 from services.pricing import BadSum, parse_rubles
 
-router = Router(name="admin money")
+router = Router(name="money")
 
-LARGEST_SUM: Final = 10_000_000_000
-LONGEST_ID: Final = 200  # as long as a second charge of an invoice makes it
-MOST_SHOWN: Final = 10
-MOST_SENT_BYTES: Final = 45_000_000  # a bot may send files of up to 50 MB
-USUAL_DAYS: Final = 7
-MOST_MARGIN_DAYS: Final = 31
+MAX_REFUND: Final = 10_000_000_000  # kopecks
+MAX_ID_LENGTH: Final = 200  # of a payment; the second charge of one invoice has the longest id
+MAX_SHOWN: Final = 10
 _REFUND: Final = {
     RefundStatus.TAKEN: "refund-waiting",
     RefundStatus.SENT: "refund-waiting",
@@ -57,15 +52,18 @@ async def refund_payment(
     refunds: Refunds,
     notifier: Notifier,
 ) -> None:
-    """Give all that is left of a payment back, once; a part, which could be meant twice, is confirmed by a button."""
+    """Refund all that is left of a payment, once. A part of it must be confirmed by a button.
+
+    Two commands for the same part may be meant as two refunds or be one command typed twice.
+    """
     payment_id, _, rest = (command.args or "").strip().partition(" ")
     amount = None
     try:
         if rest.strip():
-            amount = parse_rubles(rest.strip(), minimum=1, maximum=LARGEST_SUM)
+            amount = parse_rubles(rest.strip(), minimum=1, maximum=MAX_REFUND)
     except BadSum:
         payment_id = ""
-    if not 0 < len(payment_id) <= LONGEST_ID:
+    if not 0 < len(payment_id) <= MAX_ID_LENGTH:
         await message.answer(localizer.t("refund-usage"))
         return
     nonce = f"{message.chat.id}-{message.message_id}"
@@ -98,7 +96,10 @@ async def confirm_refund(
     refunds: Refunds,
     notifier: Notifier,
 ) -> None:
-    """Return what the card says, once however often it is tapped, and only while nothing else was returned since."""
+    """Refund what the message says, once, however often its button is tapped.
+
+    Refused when something else of the payment was refunded since the question.
+    """
     asked = (await state.get_data()).get("refund") or {}
     refund_id = f"r-{callback_data.nonce}"
     if asked.get("nonce") != callback_data.nonce:
@@ -122,7 +123,7 @@ async def confirm_refund(
 
 
 async def _reached(localizer: Localizer, refunds: Refunds, refund_id: str) -> str:
-    """How far the return of an older card has come; a card that was replaced or dropped can't start one any more."""
+    """How far the refund of an older question has come. A question that was replaced or dropped can't start one."""
     try:
         return _outcome(localizer, await refunds.carry_on(refund_id))
     except NotFound:
@@ -136,6 +137,7 @@ def _confirmation(localizer: Localizer, nonce: str, amount: int) -> InlineKeyboa
 
 
 def _offered(localizer: Localizer, offer: Offer) -> str:
+    """The question before a partial refund, with the earlier refunds of the payment (HTML)."""
     lines = [
         localizer.t(
             "refund-ask",
@@ -146,7 +148,7 @@ def _offered(localizer: Localizer, offer: Offer) -> str:
             rest=localizer.rubles(offer.left - offer.amount),
         )
     ]
-    for one in offer.earlier[-MOST_SHOWN:]:
+    for one in offer.earlier[-MAX_SHOWN:]:
         key = "refund-earlier-same" if one.amount == offer.amount else "refund-earlier"
         lines.append(localizer.t(key, amount=localizer.rubles(one.amount), when=localizer.when(one.created_at)))
     return "\n".join(lines)
@@ -162,14 +164,15 @@ async def reconcile(
     reconciliation: Reconciliation,
     notifier: Notifier,
 ) -> None:
-    """Compare with the provider's books now: since the last time, or so many days back."""
+    """Compare our payments with the providers' now: since the last comparison, or this many days back."""
     wanted = (command.args or "").strip()
-    if wanted and not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted[:6]) <= MOST_DAYS):
+    days = number_of_days(wanted, MOST_DAYS)
+    if wanted and days is None:
         await message.answer(localizer.t("reconcile-usage", days=MOST_DAYS))
         return
     await db.write(lambda tx: admin.log(tx, person.id, "reconcile", "shop", days=wanted))
     try:
-        report = await reconciliation.run(int(wanted) if wanted else None)
+        report = await reconciliation.run(days)
     except (YooKassaError, TelegramAPIError, ClientDecodeError):
         await message.answer(localizer.t("reconcile-incomplete"))
         return
@@ -197,11 +200,11 @@ async def fix(
     reconciliation: Reconciliation,
     notifier: Notifier,
 ) -> None:
-    """List what waits for a decision, or decide: book the proposed entry or dismiss it, once."""
+    """List the differences that wait for a decision, or decide about one: apply its proposed entry or dismiss it."""
     number, _, verdict = (command.args or "").strip().partition(" ")
     verdict = verdict.strip().lower()
     if not number:
-        await message.answer(_waiting(localizer, *await db.read(difference_rows.still_open, limit=MOST_SHOWN)))
+        await message.answer(_waiting(localizer, *await db.read(difference_rows.still_open, limit=MAX_SHOWN)))
         return
     if verdict not in ("apply", "dismiss") or not (number.isascii() and number.isdigit() and len(number) <= 12):
         await message.answer(localizer.t("fix-usage"))
@@ -222,85 +225,8 @@ async def fix(
     notifier.nudge()
 
 
-@router.message(Command("export"), flags=NO_LIMIT)
-async def export(
-    message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database, catalogue: Catalogue
-) -> None:
-    """A period of the books as a file in the chat."""
-    words = (command.args or "").split()
-    try:
-        if len(words) != 3 or words[0] not in BOOKS:
-            raise BadPeriod
-        what, period = words[0], Period.parse(words[1], words[2])
-    except BadPeriod:
-        await message.answer(localizer.t("export-usage"))
-        return
-    await db.write(lambda tx: admin.log(tx, person.id, "export", what, first=words[1], last=words[2]))
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / f"{what}_{period.first}_{period.last}.csv"
-        written = await write_book(db, what, period, target, rubles_per_dollar=catalogue.rubles_per_dollar)
-        if target.stat().st_size > MOST_SENT_BYTES:
-            await message.answer(localizer.t("export-too-big"))
-            return
-        caption = localizer.t("export-done", count=written)
-        await message.answer_document(FSInputFile(target, filename=target.name), caption=caption)
-
-
-@router.message(Command("margin"), flags=NO_LIMIT)
-async def margin(
-    message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database, catalogue: Catalogue
-) -> None:
-    """What orders of the last days brought, less what providers took for them."""
-    wanted = (command.args or "").strip() or str(USUAL_DAYS)
-    if not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted[:3]) <= MOST_MARGIN_DAYS):
-        await message.answer(localizer.t("margin-usage", days=MOST_MARGIN_DAYS))
-        return
-    await db.write(lambda tx: admin.log(tx, person.id, "margin", "shop", days=wanted))
-    period = last_days(int(wanted), clock.now_ms())
-    lines = [line async for line in margins(db, period, catalogue.rubles_per_dollar)]
-    await message.answer(_margin_screen(localizer, catalogue, int(wanted), lines))
-
-
-def _margin_screen(localizer: Localizer, catalogue: Catalogue, days: int, lines: list[Margin]) -> str:
-    if not lines:
-        return localizer.t("margin-none", days=days)
-    by_model = added_up(lines, lambda line: line.model)
-    by_day = added_up(lines, lambda line: line.day)
-    (total,) = added_up(lines, lambda line: "").values()
-    rate = localizer.rubles(round(catalogue.rubles_per_dollar * 100))
-    return "\n".join([
-        localizer.t("margin", days=days, rate=rate), _margin_line(localizer, localizer.plain("margin-total"), total),
-        *([localizer.t("margin-lost", count=total.lost)] if total.lost else []),
-        *([localizer.t("margin-open", count=total.open)] if total.open else []),
-        localizer.t("margin-by-model"),
-        *(_margin_line(localizer, _title(catalogue, model, localizer), one) for model, one in sorted(by_model.items())),
-        localizer.t("margin-by-day"),
-        *(_margin_line(localizer, day.strftime("%d.%m"), one) for day, one in reversed(by_day.items())),
-    ])  # fmt: skip
-
-
-def _margin_line(localizer: Localizer, name: str, one: Margin) -> str:
-    share = "" if one.percent is None else localizer.plain("margin-share", percent=one.percent)
-    return localizer.t(
-        "margin-line",
-        name=name,
-        orders=one.orders,
-        charged=localizer.rubles(one.charged),
-        cost=localizer.rubles(one.cost),
-        margin=localizer.rubles(one.margin),
-        share=share,
-    )
-
-
-def _title(catalogue: Catalogue, key: str, localizer: Localizer) -> str:
-    """The model's title; the key of one that is not in the catalogue any more."""
-    for find in (catalogue.image, catalogue.video):
-        with suppress(UnknownModel):
-            return find(key).title.in_language(localizer.language)
-    return key
-
-
 def _waiting(localizer: Localizer, count: int, waiting: list[Difference]) -> str:
+    """The first of `count` differences that wait for a decision (HTML)."""
     if not waiting:
         return localizer.t("fix-none")
     lines = [localizer.t("fix-list", count=count)]
@@ -323,7 +249,7 @@ def _waiting(localizer: Localizer, count: int, waiting: list[Difference]) -> str
 
 
 def _proposal(localizer: Localizer, one: Difference) -> str:
-    """The entry that would settle it, in words (HTML)."""
+    """The ledger entry that would settle the difference, in words (HTML)."""
     amount = int(one.proposal.get("amount", 0))
     if not amount:
         return localizer.t("fix-propose-nothing")
@@ -334,5 +260,6 @@ def _proposal(localizer: Localizer, one: Difference) -> str:
 
 
 def _outcome(localizer: Localizer, refund: Refund) -> str:
+    """How far a refund is (HTML)."""
     amount, reason = localizer.rubles(refund.amount), refund.cancel_reason or "–"
     return localizer.t(_REFUND[refund.status], amount=amount, id=refund.payment_id, reason=reason)

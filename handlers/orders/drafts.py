@@ -1,45 +1,32 @@
-"""Drafts between the chat and the database: opened once for each message, changed, shown as one card."""
+"""Drafts in the database: opened once for each update, loaded, changed and dropped, always with options on sale."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from aiogram import Bot
-from aiogram.exceptions import TelegramAPIError
-
 from database import assets as asset_rows
 from database import drafts as draft_rows
 from database import jobs as job_rows
-from database.models import Asset, Database, DatabaseError, Draft, Job, JobType, Tx
-from handlers.views.draft_card import card, fitted
-from handlers.views.localizer import Localizer
-from services.common.log import event
-from services.errors import BadOrder, ServiceError
-from services.messaging.telegram import Screen, change, remove, show
+from database.models import Asset, Database, Draft, Job, JobType, Tx
+from services.errors import ServiceError
 from services.storefront import Storefront
 
-# An album has no end mark (docs/reference/telegram.md, section 4): it is over when nothing has come for so long.
-ALBUM_SECONDS: Final = 1.0
 _ALPHABET: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
-
-_log = logging.getLogger(__name__)
 
 
 class Stale(ServiceError):
-    """An old button: the order it belongs to is gone, running or done. `code` is a text id."""
+    """An old button: its draft or job is gone, running or done. `code` is a text id."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
 
 
-def token(*parts: object) -> str:
-    """A short id that the same message always gives, so that an update which comes twice opens one draft."""
+def stable_id(*parts: object) -> str:
+    """An id of 16 characters made from `parts`: an update that is handled twice opens one draft."""
     number = int.from_bytes(hashlib.sha256(":".join(map(str, parts)).encode()).digest()[:10])
     digits = ""
     while number:
@@ -49,7 +36,7 @@ def token(*parts: object) -> str:
 
 
 class Drafts:
-    """The drafts of people, always with options that are on sale."""
+    """The drafts of all people. What `load` and `open` return always has a model and options that are sold."""
 
     def __init__(self, db: Database, storefront: Storefront) -> None:
         self._db = db
@@ -68,14 +55,28 @@ class Drafts:
         params: Mapping[str, Any] | None = None,
         parent_job_id: str | None = None,
     ) -> Draft:
-        """A new draft, or the one that the same message opened before. Raises BadOrder when we do not sell this."""
-        if not self.storefront.offers(type):
-            raise BadOrder("provider_off")
-        model = model or self.storefront.default_model(type, len(inputs))
+        """Write a new draft; return the earlier one when `draft_id` exists already.
+
+        `inputs` are ids of photos (assets). An empty `model` means the default model.
+        Raises BadDraft when this type is not sold here.
+        """
+        self.storefront.require(type)
         wanted = Draft(
-            draft_id, user_id, chat_id, None, type, model, prompt, dict(params or {}), inputs, parent_job_id, 0, 0, 0
+            id=draft_id,
+            user_id=user_id,
+            chat_id=chat_id,
+            message_id=None,
+            type=type,
+            model=model or self.storefront.default_model(type, len(inputs)),
+            prompt=prompt,
+            params=dict(params or {}),
+            inputs=inputs,
+            parent_job_id=parent_job_id,
+            revision=0,
+            created_at=0,
+            updated_at=0,
         )
-        wanted = fitted(self.storefront, wanted)
+        wanted = self.storefront.fitted(wanted)
         return await self._db.write(
             draft_rows.open_draft,
             draft_id,
@@ -90,7 +91,7 @@ class Drafts:
         )
 
     async def load(self, draft_id: str, user_id: int) -> Draft:
-        """The person's own draft, not yet ordered. Raises Stale."""
+        """The person's own draft, as long as it has not become a job. Raises Stale."""
 
         def find(tx: Tx) -> tuple[Draft | None, Job | None]:
             return draft_rows.get(tx, draft_id, user_id), job_rows.get(tx, draft_id)
@@ -100,10 +101,10 @@ class Drafts:
             raise Stale("order-running" if job.is_open else "order-done")
         if draft is None:
             raise Stale("order-stale")
-        return fitted(self.storefront, draft)
+        return self.storefront.fitted(draft)
 
     async def save(self, draft: Draft) -> Draft:
-        """Write the draft's words, options and photos. Raises Stale."""
+        """Write type, model, prompt, options and photos of the draft. Raises Stale when it is gone."""
         saved = await self._db.write(
             draft_rows.change,
             draft.id,
@@ -118,70 +119,21 @@ class Drafts:
             raise Stale("order-stale")
         return saved
 
-    async def add_photo(self, draft_id: str, user_id: int, asset: Asset, caption: str = "") -> tuple[Draft, bool]:
-        """Put one more photo at the end; answers the draft and whether there was room. Raises Stale."""
+    async def add_photo(self, draft_id: str, user_id: int, asset: Asset) -> tuple[Draft, bool]:
+        """Add a photo at the end; return the draft and whether there was room for the photo. Raises Stale."""
         draft = await self.load(draft_id, user_id)
         if asset.id in draft.inputs:
             return draft, True
-        type = JobType.EDIT if draft.type in (JobType.IMAGE, JobType.EDIT) else JobType.ANIMATE
-        room = len(draft.inputs) < self.storefront.most_photos(type, draft.model)
-        if room:
-            draft = fitted(self.storefront, replace(draft, type=type, inputs=(*draft.inputs, asset.id)))
-        if caption and not draft.prompt:
-            draft = replace(draft, prompt=caption)
-        return await self.save(draft), room
+        type = JobType.EDIT if draft.type.is_image else JobType.ANIMATE
+        has_room = len(draft.inputs) < self.storefront.max_photos(type, draft.model)
+        if has_room:
+            draft = self.storefront.fitted(replace(draft, type=type, inputs=(*draft.inputs, asset.id)))
+        return await self.save(draft), has_room
 
     async def drop(self, draft_id: str, user_id: int) -> None:
+        """Delete the person's own draft; nothing happens when it is gone."""
         await self._db.write(draft_rows.drop, draft_id, user_id)
 
     async def photos(self, draft: Draft) -> list[Asset]:
-        """The photos that are still kept."""
+        """The draft's photos that are still stored."""
         return await self._db.read(asset_rows.get_assets, draft.inputs)
-
-
-class Cards:
-    """Keeps one card a draft: edited where it stands, or sent anew below when the talk has moved on."""
-
-    def __init__(self, db: Database, drafts: Drafts, *, album_seconds: float = ALBUM_SECONDS) -> None:
-        self._db = db
-        self._drafts = drafts
-        self._album_seconds = album_seconds
-        self._coming: dict[str, asyncio.Task[None]] = {}
-
-    async def screen(self, localizer: Localizer, draft: Draft, *, note: str | None = None) -> Screen:
-        balance = await self._db.get_balance(draft.user_id)
-        return card(localizer, self._drafts.storefront, draft, balance, note=note)
-
-    async def edit(
-        self, bot: Bot, localizer: Localizer, draft: Draft, message_id: int | None, *, note: str | None = None
-    ) -> None:
-        """Show the draft in the message it was tapped in."""
-        screen = await self.screen(localizer, draft, note=note)
-        if message_id is None or not await change(bot, draft.chat_id, message_id, screen):
-            await self.send(bot, localizer, draft, note=note)
-
-    async def send(self, bot: Bot, localizer: Localizer, draft: Draft, *, note: str | None = None) -> None:
-        """Show the draft at the end of the chat and take its older card away."""
-        message = await show(bot, draft.chat_id, await self.screen(localizer, draft, note=note))
-        await self._db.write(draft_rows.change, draft.id, draft.user_id, message_id=message.message_id)
-        await remove(bot, draft.chat_id, draft.message_id)
-
-    def send_soon(self, bot: Bot, localizer: Localizer, draft: Draft, *, note: str | None = None) -> None:
-        """Show the draft once its album has come in whole."""
-        earlier = self._coming.pop(draft.id, None)
-        if earlier is not None:
-            earlier.cancel()
-        task = asyncio.create_task(self._later(bot, localizer, draft, note))
-        self._coming[draft.id] = task
-
-    async def close(self) -> None:
-        """Show what is still waiting; part of an orderly stop."""
-        await asyncio.gather(*self._coming.values(), return_exceptions=True)
-
-    async def _later(self, bot: Bot, localizer: Localizer, draft: Draft, note: str | None) -> None:
-        await asyncio.sleep(self._album_seconds)
-        self._coming.pop(draft.id, None)
-        try:
-            await self.send(bot, localizer, await self._drafts.load(draft.id, draft.user_id), note=note)
-        except (ServiceError, DatabaseError, TelegramAPIError) as error:
-            event(_log, "card.not_shown", level=logging.WARNING, draft_id=draft.id, error=type(error).__name__)

@@ -1,4 +1,4 @@
-"""What was ordered, newest first; each can be opened again."""
+"""The history: a person's jobs, newest first; each can be opened again."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ from services.messaging.telegram import Screen, show
 
 router = Router(name="history")
 
-PAGE: Final = 6
-FARTHEST: Final = 100_000
+PAGE_SIZE: Final = 6
+MAX_OFFSET: Final = 100_000
 
 
-async def history_screen(localizer: Localizer, db: Database, user_id: int, offset: int) -> Screen:
-    """A page of jobs as buttons: state, kind, first words, price."""
-    found = await db.read(job_rows.of_user, user_id, limit=PAGE + 1, offset=offset)
+async def _page(localizer: Localizer, db: Database, user_id: int, offset: int) -> Screen:
+    """A page of jobs, a button for each: status, kind, title, price."""
+    found = await db.read(job_rows.of_user, user_id, limit=PAGE_SIZE + 1, offset=offset)
     if not found:
         return Screen(localizer.t("history-empty"))
-    rows = [[keyboards.button(_label(localizer, job), JobTap(job=job.id, act="open"))] for job in found[:PAGE]]
-    leaf = keyboards.pages(
+    rows = [[keyboards.button(_label(localizer, job), JobTap(job=job.id, act="open"))] for job in found[:PAGE_SIZE]]
+    other_pages = keyboards.pages(
         localizer,
         "jobs",
-        newer=max(0, offset - PAGE) if offset else None,
-        older=offset + PAGE if len(found) > PAGE else None,
+        newer=max(0, offset - PAGE_SIZE) if offset else None,
+        older=offset + PAGE_SIZE if len(found) > PAGE_SIZE else None,
     )
-    return Screen(localizer.t("history-title"), keyboards.keyboard(*rows, leaf))
+    return Screen(localizer.t("history-title"), keyboards.keyboard(*rows, other_pages))
 
 
 def _label(localizer: Localizer, job: Job) -> str:
     mark = localizer.plain(f"history-line-{job.status}")
-    kind = ("🎨 " if job.type.is_image else "🎬 ") if job.prompt.strip() else ""  # without words the title names it
+    # Without a prompt the title is the name of the kind already.
+    kind = ("🎨 " if job.type.is_image else "🎬 ") if job.prompt.strip() else ""
     label = f"{mark} {kind}{title_of(localizer, job)}"
     return f"{label} · {localizer.rubles(job.cost_actual or 0)}" if job.status is JobStatus.COMPLETED else label
 
@@ -48,7 +49,8 @@ def _label(localizer: Localizer, job: Job) -> str:
 @router.message(Command("history"), flags=MESSAGE_LIMIT)
 @router.message(MenuWord("menu-history"), flags=MESSAGE_LIMIT)
 async def history(message: Message, bot: Bot, person: User, localizer: Localizer, db: Database) -> None:
-    await show(bot, message.chat.id, await history_screen(localizer, db, person.id, 0))
+    """Show the newest jobs."""
+    await show(bot, message.chat.id, await _page(localizer, db, person.id, 0))
 
 
 @router.callback_query(PageTap.filter(F.what == "jobs"), flags=NO_LIMIT)
@@ -61,5 +63,6 @@ async def page(
     localizer: Localizer,
     db: Database,
 ) -> None:
-    offset = min(max(0, callback_data.at), FARTHEST)
-    await answer_and_edit(query, callback, bot, await history_screen(localizer, db, person.id, offset))
+    """Show another page in the same message."""
+    offset = min(max(0, callback_data.at), MAX_OFFSET)
+    await answer_and_edit(query, callback, bot, await _page(localizer, db, person.id, offset))

@@ -1,4 +1,4 @@
-"""The buttons under an order: stop it, make it again, edit its picture, bring it to life, show it once more."""
+"""The buttons under a finished job: repeat it, edit its image, animate it, show it again."""
 
 from __future__ import annotations
 
@@ -8,79 +8,29 @@ from aiogram import Bot, F, Router
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery
 
-from database import assets as asset_rows
 from database import jobs as job_rows
 from database import outbox
-from database.models import Asset, Database, IllegalMove, Job, JobStatus, JobType, Tx, User
-from handlers.chat import NO_LIMIT, CallbackAnswer, message_ref
-from handlers.orders.drafts import Cards, Drafts, Stale, token
-from handlers.orders.intake import animate_fault
-from handlers.start import open_orders
-from handlers.states import Waiting, begun
+from database.models import Asset, Database, Job, JobStatus, JobType, User
+from handlers.chat import CallbackAnswer, message_ref
+from handlers.orders.cards import Cards
+from handlers.orders.drafts import Drafts, stable_id
+from handlers.orders.own_job import own_job
+from handlers.orders.video_photo import video_fault_text
+from handlers.states import Waiting
 from handlers.views.callbacks import JobTap
 from handlers.views.localizer import Localizer
-from handlers.views.messages import ChatMessages, draft_of
+from handlers.views.messages import ChatMessages
 from services.common.keyed_lock import KeyedLock
-from services.errors import BadOrder
-from services.jobs import Jobs
+from services.errors import BadDraft
+from services.jobs import draft_of
 from services.messaging.delivery import Delivery, ResultGone, ResultTooLarge
 from services.messaging.notifier import Notifier
 from services.messaging.photos import PhotoGone, Photos
-from services.messaging.telegram import Screen, change, change_or_show, show
+from services.messaging.telegram import Screen, show
 
 router = Router(name="result")
 
 RESULT: Final = {"rate_limit": "result"}
-
-
-async def own_job(db: Database, job_id: str, user_id: int) -> tuple[Job, Asset | None]:
-    """The person's own job and its result. Raises Stale."""
-
-    def find(tx: Tx) -> tuple[Job | None, Asset | None]:
-        return job_rows.get(tx, job_id), asset_rows.result_of(tx, job_id)
-
-    job, asset = await db.read(find)
-    if job is None or job.user_id != user_id:
-        raise Stale("order-stale")
-    return job, asset
-
-
-@router.callback_query(JobTap.filter(F.act == "stop"), flags=NO_LIMIT)
-async def stop(
-    query: CallbackQuery,
-    callback_data: JobTap,
-    callback: CallbackAnswer,
-    bot: Bot,
-    person: User,
-    localizer: Localizer,
-    jobs: Jobs,
-    renderer: ChatMessages,
-    chats: KeyedLock,
-    db: Database,
-) -> None:
-    """Cancel while no provider was asked; otherwise say why not and what happens to the money."""
-    await own_job(db, callback_data.job, person.id)
-    chat_id, message_id = message_ref(query)
-    async with chats.hold(chat_id):
-        try:
-            job = await jobs.cancel(callback_data.job, person.id)
-        except IllegalMove:
-            await callback.answer(localizer.plain("stop-too-late"), alert=True)
-            job, _ = await own_job(db, callback_data.job, person.id)
-            if job.is_open and message_id is not None and job.status_message_id == message_id:
-                # The message still offers to stop: show at once what has begun meanwhile.
-                now_ms = await db.read(lambda tx: tx.now)
-                await change(
-                    bot, chat_id, message_id, renderer.progress(localizer.language, job, ahead=0, now_ms=now_ms)
-                )
-            return
-        await callback.answer(localizer.plain("stop-done", price=localizer.rubles(job.cost_estimate)))
-        screen = renderer.cancelled(localizer.language, job)
-        if job.status_message_id not in (None, message_id):
-            await change_or_show(bot, chat_id, job.status_message_id, screen)
-            done = localizer.t("stop-done", price=localizer.rubles(job.cost_estimate))
-            screen = await open_orders(localizer, db, person.id, [done])
-        await change_or_show(bot, chat_id, message_id, screen)
 
 
 @router.callback_query(JobTap.filter(F.act == "again"), flags=RESULT)
@@ -96,13 +46,13 @@ async def again(
     cards: Cards,
     db: Database,
 ) -> None:
-    """The same order as a new draft: its price stands on the button, nothing is taken yet."""
+    """Open a draft like the one that this job came from; nothing is taken before its price is confirmed."""
     job, _ = await own_job(db, callback_data.job, person.id)
     before = draft_of(job)
     if len(await drafts.photos(before)) != len(before.inputs):
-        raise BadOrder("photo_gone")
+        raise BadDraft("photo_gone")
     draft = await drafts.open(
-        token("again", query.id),
+        stable_id("again", query.id),
         person.id,
         before.type,
         chat_id=message_ref(query)[0],
@@ -112,9 +62,7 @@ async def again(
         params=before.params,
         parent_job_id=job.id,
     )
-    await begun(state, draft.id)
-    await callback.answer()
-    await cards.send(bot, localizer, draft)
+    await cards.send_new(bot, localizer, draft, state, callback=callback)
 
 
 @router.callback_query(JobTap.filter(F.act.in_({"edit", "animate"})), flags=RESULT)
@@ -131,7 +79,7 @@ async def from_result(
     photos: Photos,
     db: Database,
 ) -> None:
-    """The finished picture becomes the photo of a new draft."""
+    """Open a draft whose photo is the finished image."""
     job, result = await own_job(db, callback_data.job, person.id)
     if result is None:
         raise PhotoGone(job.id)
@@ -139,20 +87,18 @@ async def from_result(
     photo = await photos.keep_result(bot, person.id, result)
     limits = drafts.storefront.catalogue.limits
     animate = callback_data.act == "animate"
-    if animate and (fault := animate_fault(photo, limits)):
+    if animate and (fault := video_fault_text(photo, limits)):
         await show(bot, message_ref(query)[0], Screen(localizer.t(fault, pixels=limits.video_photo_min_side)))
         return
     draft = await drafts.open(
-        token(callback_data.act, query.id),
+        stable_id(callback_data.act, query.id),
         person.id,
         JobType.ANIMATE if animate else JobType.EDIT,
         chat_id=message_ref(query)[0],
         inputs=(photo.id,),
         parent_job_id=job.id,
     )
-    await state.set_state(Waiting.prompt)
-    await state.set_data({"draft": draft.id})
-    await cards.send(bot, localizer, draft)
+    await cards.send_new(bot, localizer, draft, state, waiting=Waiting.prompt)
 
 
 @router.callback_query(JobTap.filter(F.act == "open"), flags=RESULT)
@@ -169,7 +115,7 @@ async def open_job(
     db: Database,
     chats: KeyedLock,
 ) -> None:
-    """Show an order again: its result, why there is none, or how far it is."""
+    """Show a job of the history again: how far it is, its result, or why it has none."""
     await callback.answer()
     chat_id, _ = message_ref(query)
     job, asset = await own_job(db, callback_data.job, person.id)
@@ -182,13 +128,13 @@ async def open_job(
             await db.write(job_rows.set_status_message, job.id, chat_id, message.message_id)
         return
     if job.status is not JobStatus.COMPLETED:
-        words = renderer.cancelled if job.status is JobStatus.CANCELLED else renderer.failed
-        await show(bot, chat_id, words(localizer.language, job))
+        render = renderer.cancelled if job.status is JobStatus.CANCELLED else renderer.failed
+        await show(bot, chat_id, render(localizer.language, job))
         return
     if job.delivered_at is None:
         revived = await db.write(outbox.revive_results, person.id)
         if revived:
-            notifier.nudge()  # it never arrived: the delivery itself is made again, and counted
+            notifier.nudge()  # it never arrived: the notifier delivers it and marks the job as delivered
             return
     await _send_again(bot, chat_id, localizer, job, asset, renderer, delivery)
 
@@ -202,6 +148,7 @@ async def _send_again(
     renderer: ChatMessages,
     delivery: Delivery,
 ) -> None:
+    """Send the result, or a message that it is too large or no longer stored."""
     try:
         if asset is None:
             raise ResultGone(job.id)
@@ -209,4 +156,4 @@ async def _send_again(
     except ResultGone:
         await show(bot, chat_id, renderer.expired(localizer.language, job))
     except ResultTooLarge:
-        await show(bot, chat_id, renderer.too_large(localizer.language, job))
+        await show(bot, chat_id, renderer.too_large(localizer.language))

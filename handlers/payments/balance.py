@@ -18,8 +18,8 @@ from handlers.views.localizer import Localizer
 from handlers.views.messages import title_of
 from services.common.i18n import Safe
 from services.messaging.telegram import Screen, show
+from services.payments.payments import Payments
 from services.payments.stars import Stars
-from services.payments.topups import Payments
 
 router = Router(name="balance")
 

@@ -17,6 +17,7 @@ from handlers.chat import MESSAGE_LIMIT, CallbackAnswer, message_ref
 from handlers.views.callbacks import StarTap
 from handlers.views.localizer import Localizer
 from services.messaging.telegram import cut
+from services.payments.ids import stars_id
 from services.payments.stars import Stars
 
 router = Router(name="stars")
@@ -26,13 +27,13 @@ LONGEST_QUESTION: Final = 1000
 
 
 class StarsUpdateHandler:
-    """Takes what Telegram says of Stars before any queue: the counter has ten seconds, and money waits for nobody."""
+    """Handles updates about Stars before any queue: Telegram waits ten seconds for a pre-checkout answer."""
 
     def __init__(self, stars: Stars) -> None:
         self._stars = stars
 
     async def take(self, update: Update) -> bool:
-        """Act on an update about money; False for every other. Raises DatabaseError: then it comes again."""
+        """Act on an update about money; False for every other. Raises DatabaseError: then Telegram sends it again."""
         if update.pre_checkout_query is not None:
             await self._stars.answer_checkout(update.pre_checkout_query)
             return True
@@ -43,7 +44,7 @@ class StarsUpdateHandler:
             await self._stars.paid(message.from_user.id, message.successful_payment)
             return True
         if message.refunded_payment is not None:
-            await self._stars.returned(message.refunded_payment.telegram_payment_charge_id)
+            await self._stars.refunded(message.refunded_payment.telegram_payment_charge_id)
             return True
         return False
 
@@ -57,15 +58,14 @@ async def pay_in_stars(
     localizer: Localizer,
     stars: Stars,
 ) -> None:
-    """Send the invoice of a pack; a second tap sends the same order again, and it can be paid once."""
+    """Send the invoice of a pack; the same tap handled again sends the same payment, which can be paid once."""
     chat_id, message_id = message_ref(query)
-    order_id = f"st-{chat_id}-{message_id or 0}-{callback_data.amount}-{query.id[-12:]}"
     await stars.send_invoice(
         person.id,
         callback_data.amount,
         chat_id=chat_id,
         language=localizer.language,
-        order_id=order_id,
+        payment_id=stars_id(chat_id, message_id or 0, callback_data.amount, query.id),
         draft_id=callback_data.draft or None,
     )
     await callback.answer()
@@ -75,16 +75,16 @@ async def pay_in_stars(
 async def support(
     message: Message, command: CommandObject, person: User, localizer: Localizer, db: Database, stars: Stars
 ) -> None:
-    """A question about a payment goes to the administrators, once a message."""
-    words = cut((command.args or "").strip(), LONGEST_QUESTION)
-    if not words:
+    """A question about a payment goes to the admins, once for each message."""
+    question = cut((command.args or "").strip(), LONGEST_QUESTION)
+    if not question:
         await message.answer(localizer.t("support-usage"))
         return
     if not stars.admins:
         await message.answer(localizer.t("support-nobody"))
         return
     key = f"support:{message.chat.id}:{message.message_id}"
-    await db.write(outbox.alert_admins, stars.admins, key, "alert-support", user=str(person.id), text=words)
+    await db.write(outbox.alert_admins, stars.admins, key, "alert-support", user=str(person.id), text=question)
     await message.answer(localizer.t("support-sent"))
 
 

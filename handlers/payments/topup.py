@@ -21,14 +21,15 @@ from services.catalogue import Catalogue
 from services.errors import TopUpUnavailable
 from services.messaging.notifier import Notifier
 from services.messaging.telegram import Screen, show
+from services.payments.ids import card_id
+from services.payments.payments import Payments
 from services.payments.receipts import BadEmail, parse_email
-from services.payments.topups import Payments
 from services.pricing import BadSum, NotASum, SumTooBig, SumTooSmall, TooPrecise, parse_rubles
 
 router = Router(name="topup")
 
 TOP_UP: Final = {"rate_limit": "topup"}
-MOST_ORDERS: Final = 50  # of the same sum from one message
+MOST_PAYMENTS: Final = 50  # of the same sum from one message
 _BAD_SUM: Final = {
     NotASum: "topup-not-a-sum",
     TooPrecise: "topup-too-precise",
@@ -113,7 +114,7 @@ async def typed_sum(
     db: Database,
     payments: Payments,
 ) -> None:
-    """A sum as people type it; what is no sum gets a hint and may be typed again."""
+    """A sum as people type it; what is no sum is answered with what a sum looks like and may be typed again."""
     limits = catalogue.top_ups
     try:
         amount = parse_rubles(message.text or "", minimum=limits.minimum, maximum=limits.maximum)
@@ -153,20 +154,20 @@ async def pay(
             query, callback, bot, await _ask_email(state, localizer, callback_data.amount, callback_data.draft)
         )
         return
-    order_id = await _order_of(query, state, db, f"{chat_id}-{message_id or 0}-{callback_data.amount}")
-    if order_id is None:
+    payment_id = await _payment_id_of(query, state, db, callback_data.amount)
+    if payment_id is None:
         return
-    order = await payments.open_topup(
+    payment = await payments.open_topup(
         person.id,
         callback_data.amount,
         chat_id=chat_id,
         language=localizer.language,
-        order_id=order_id,
+        payment_id=payment_id,
         draft_id=callback_data.draft or None,
         message_id=message_id,
     )
-    shown = await answer_and_edit(query, callback, bot, _link(localizer, order))
-    await db.write(payment_rows.set_message, order.id, chat_id, shown)
+    shown = await answer_and_edit(query, callback, bot, _link(localizer, payment))
+    await db.write(payment_rows.set_message, payment.id, chat_id, shown)
 
 
 @router.message(Command("email"), flags=MESSAGE_LIMIT)
@@ -246,7 +247,7 @@ async def check(
     payments: Payments,
     notifier: Notifier,
 ) -> None:
-    """Ask YooKassa now; the message itself is changed by whoever credits."""
+    """Ask YooKassa now; the message itself is changed by the notifier once the payment is credited or canceled."""
     payment = await payments.check(callback_data.payment, person.id)
     if payment.quarantined_reason is not None:
         await callback.answer(localizer.plain("check-unclear"), alert=True)
@@ -270,56 +271,58 @@ async def _send_link(
     amount: int,
     draft: str,
 ) -> None:
-    """Open the order that a message of the person's asks for, one for each message, and answer with its link.
+    """Open the payment that a person's message asks for, one for each message, and answer with its link.
 
-    Until the link is there the answer is waited for: handled again after a crash, the message means the same. From then
-    on it means nothing more.
+    The state that waits for this message stays until the link is there: handled again after a crash, the message opens
+    the same payment. After that the message opens nothing more.
     """
     chat_id = message.chat.id
     try:
-        order = await payments.open_topup(
+        payment = await payments.open_topup(
             person.id,
             amount,
             chat_id=chat_id,
             language=localizer.language,
             draft_id=draft or None,
             message_id=None,
-            order_id=f"{chat_id}-{message.message_id}-{amount}",
+            payment_id=card_id(chat_id, message.message_id, amount),
         )
     except TopUpUnavailable:
         await answered(state, message)
         raise
-    sent = await show(bot, chat_id, _link(localizer, order))
-    await db.write(payment_rows.set_message, order.id, chat_id, sent.message_id)
+    sent = await show(bot, chat_id, _link(localizer, payment))
+    await db.write(payment_rows.set_message, payment.id, chat_id, sent.message_id)
     await answered(state, message)
 
 
-async def _order_of(query: CallbackQuery, state: FSMContext, db: Database, base: str) -> str | None:
-    """The order that a tap stands for: the open one of this sum from its message, or a new one.
+async def _payment_id_of(query: CallbackQuery, state: FSMContext, db: Database, amount: int) -> str | None:
+    """The payment that a tap stands for: the open one of this sum (kopecks) from its message, or a new one.
 
-    The same tap handled again after a crash stands for the same order; None when that is over, as its message says.
+    The same tap handled again after a crash stands for the same payment; None when that is closed, as its message says.
     """
     known = await state.get_data()
     if known.get("tap") == query.id:
-        order = await db.read(payment_rows.get, known["tapped"])
-        return None if order is not None and order.status is not PaymentStatus.PENDING else str(known["tapped"])
-    for attempt in range(MOST_ORDERS):
-        order_id = base + (f"-{attempt}" if attempt else "")
-        earlier = await db.read(payment_rows.get, order_id)
+        tapped = await db.read(payment_rows.get, known["tapped"])
+        return None if tapped is not None and tapped.status is not PaymentStatus.PENDING else str(known["tapped"])
+    chat_id, message_id = message_ref(query)
+    for repeat in range(MOST_PAYMENTS):
+        payment_id = card_id(chat_id, message_id or 0, amount, repeat)
+        earlier = await db.read(payment_rows.get, payment_id)
         if earlier is None or earlier.status is PaymentStatus.PENDING:
             break
     if await state.get_state() in (Waiting.amount.state, Waiting.email.state):
         await state.set_state(None)  # a photo that waits for its words goes on waiting
-    await state.update_data(tap=query.id, tapped=order_id)
-    return order_id
+    await state.update_data(tap=query.id, tapped=payment_id)
+    return payment_id
 
 
-def _link(localizer: Localizer, order: Payment) -> Screen:
-    amount = localizer.rubles(order.amount)
-    if order.confirmation_url is None:
+def _link(localizer: Localizer, payment: Payment) -> Screen:
+    """The link to the checkout page. Raises TopUpUnavailable("try_later") while YooKassa has given none."""
+    amount = localizer.rubles(payment.amount)
+    if payment.confirmation_url is None:
         raise TopUpUnavailable("try_later")
     label = localizer.plain("button-pay", amount=amount)
-    link = InlineKeyboardButton(text=label, url=order.confirmation_url, style="success")
-    check_button = keyboards.button(localizer.plain("button-check"), PayTap(payment=order.id))
-    back = keyboards.button(localizer.plain("button-back"), TopUpTap(amount=0, draft=order.draft_id or ""))
+    link = InlineKeyboardButton(text=label, url=payment.confirmation_url, style="success")
+    check_button = keyboards.button(localizer.plain("button-check"), PayTap(payment=payment.id))
+    back = keyboards.button(localizer.plain("button-back"), TopUpTap(amount=0, draft=payment.draft_id or ""))
     return Screen(localizer.t("topup-link", amount=amount), keyboards.keyboard([link], [check_button], [back]))

@@ -1,4 +1,4 @@
-"""The daily verdict on the books, as administrators read it."""
+"""The daily report about the audit of the ledger, for the admins."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from handlers.views.localizer import Localizer
 from services.common.i18n import Safe
 from services.messaging.telegram import cut
 
-ROWS: Final = 160  # units for the rows of one rule
+ROWS: Final = 160  # UTF-16 units for the rows that break one rule
 
 
-def audit_letter(localizer: Localizer, told: Mapping[str, Any]) -> str:
-    """All well, or what is broken, and in both cases the head that must be kept."""
+def audit_report(localizer: Localizer, told: Mapping[str, Any]) -> str:
+    """Whether all rules hold, the rows that break them, and the newest seal, which must be kept (HTML).
+
+    `told` is the payload of the outbox item: `sound`, `broken` (rule → rows), `at` and `sealed_at` (UTC, ms),
+    `balances` and `held` (kopecks), `entries`, `seconds`, `head`, `seals`, `upto`, `unsealed`.
+    """
     broken = [
         localizer.t(
             "audit-broken-line",

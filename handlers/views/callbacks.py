@@ -1,4 +1,7 @@
-"""What stands behind the buttons: typed, at most 64 bytes, nothing in it is trusted but the person who taps."""
+"""The callback data of all buttons: typed and at most 64 bytes. Of a tap only the sender is trusted, never the data.
+
+Prefixes and values are in the buttons of messages sent long ago, so they stay as they are.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +23,21 @@ class Option(StrEnum):
 
 
 class CardTap(CallbackData, prefix="c"):
-    """Something about a draft's card that costs nothing; each says what shall be, so that twice is as good as once."""
+    """A button of a card that costs nothing. It names the state wanted, so two taps do the same as one."""
 
     draft: str
     act: Literal["show", "prompt", "photo", "clip", "picture", "drop"]
 
 
 class MenuTap(CallbackData, prefix="o"):
-    """Open the choices of one option."""
+    """Show the choices of one option."""
 
     draft: str
     option: Option
 
 
 class ChoiceTap(CallbackData, prefix="v"):
-    """Take one choice; a ratio is written 16x9 because a colon separates the fields."""
+    """Take one choice. A ratio is written 16x9, because a colon separates the fields."""
 
     draft: str
     option: Option
@@ -42,68 +45,70 @@ class ChoiceTap(CallbackData, prefix="v"):
 
 
 class ConfirmTap(CallbackData, prefix="go"):
-    """Start the order at the price (kopecks) that stood on the button."""
+    """Start the job at the price (kopecks) that the button shows."""
 
     draft: str
     price: int
 
 
 class ResumeTap(ConfirmTap, prefix="on"):
-    """The same from the message that tells of money that came: that message stays as it is."""
+    """The same under the message about a credited payment, which stays as it is."""
 
 
 class JobTap(CallbackData, prefix="j"):
-    """Something about a job."""
+    """A button about a job."""
 
     job: str
     act: Literal["stop", "again", "edit", "animate", "open"]
 
 
 class TopUpTap(CallbackData, prefix="t"):
-    """Top up so many kopecks; 0 opens the choice, -1 asks for a sum. `draft` is the order that waits."""
+    """Top up this many kopecks; 0 shows the packs, -1 asks for an amount. `draft` waits for the money."""
 
     amount: int
     draft: str = ""
 
 
 class StarTap(CallbackData, prefix="x"):
-    """Top up so many kopecks with Telegram Stars."""
+    """Top up this many kopecks with Telegram Stars."""
 
     amount: int
     draft: str = ""
 
 
 class PayTap(CallbackData, prefix="p", sep="|"):
-    """Ask whether a payment has arrived."""
+    """Check whether a payment has arrived."""
 
     payment: str
 
 
 class RefundTap(CallbackData, prefix="rp"):
-    """Confirm or drop the partial return of a payment that `nonce` (the chat and the command's message) asked for."""
+    """Confirm or drop a partial refund. `nonce` names the command that asked for it: its chat and its message."""
 
     nonce: str
     act: Literal["yes", "no"]
 
 
 class PageTap(CallbackData, prefix="n"):
-    """A page of the person's jobs (`at` is an offset) or of the statement (`at` is the id before which it begins)."""
+    """A page of the history (`at` is an offset) or of the statement (`at` is the entry id below which it begins)."""
 
     what: Literal["jobs", "ledger"]
     at: int
 
 
 class GoTap(CallbackData, prefix="m"):
-    """A place of the bot."""
+    """Ask for the prompt of an image or a video, or show the balance."""
 
-    to: Literal["image", "video", "balance", "history", "language", "help"]
+    to: Literal["image", "video", "balance"]
 
 
 class SampleTap(CallbackData, prefix="s"):
-    """A sample prompt, by its number in the texts."""
+    """Open a draft with a sample prompt. `number` is part of the text's id."""
 
     number: int
 
 
 class LanguageTap(CallbackData, prefix="l"):
+    """Choose a language."""
+
     code: Literal["ru", "en"]

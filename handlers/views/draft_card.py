@@ -1,38 +1,34 @@
-"""The card of a draft: what will be made, with which options, at what price. Pure: draft in, screen out."""
+"""The card of a draft: what will be made, with which options, at what price. Pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 from aiogram.types import InlineKeyboardButton
 
 from database.models import Draft, JobType
-from handlers.views.callbacks import CardTap, ChoiceTap, MenuTap, Option
+from handlers.views.callbacks import CardTap, MenuTap, Option
 from handlers.views.keyboards import button, create, in_rows, keyboard
 from handlers.views.localizer import Localizer
+from handlers.views.markup import escaped, prompt_quote
 from services.catalogue import ImageModel, VideoModel
-from services.common.i18n import Safe
-from services.messaging.telegram import Screen, cut
+from services.messaging.telegram import Screen
 from services.pricing import Quote
 from services.storefront import Storefront
 
-PROMPT_SHOWN: Final = 700
-AS_PHOTO: Final = "photo"
+PROMPT_SHOWN: Final = 700  # UTF-16 units
 
 
 def card(
     localizer: Localizer, storefront: Storefront, draft: Draft, balance: int, *, note: str | None = None
 ) -> Screen:
-    """The draft with everything that can be changed about it. `note` is a sentence (HTML) above the money."""
+    """The draft with a button for everything that can be changed. `balance` in kopecks; `note` is a sentence (HTML)."""
     if not draft.prompt and draft.type is JobType.EDIT:
-        return _photo_without_words(localizer, storefront, draft, note)
+        return _photo_without_prompt(localizer, storefront, draft, note)
     quote = storefront.quote(draft)
-    lines = [f"<b>{localizer.t(f'kind-{draft.type}')}</b>"]
-    if draft.prompt:
-        lines.append(voice_quote(draft.prompt))
-    elif draft.type is JobType.ANIMATE:
+    lines = heading(localizer, draft)
+    if not draft.prompt and draft.type is JobType.ANIMATE:
         lines.append(localizer.t("card-no-prompt-animate"))
     lines.append(" · ".join(_facts(localizer, storefront, draft, quote)))
     if note:
@@ -49,133 +45,64 @@ def card(
     return Screen("\n".join(lines), keyboard(*rows))
 
 
-def menu(localizer: Localizer, storefront: Storefront, draft: Draft, option: Option) -> Screen:
-    """The choices of one option, each with what the order would cost then where the price depends on it."""
-    now = storefront.quote(draft)
-    priced = option not in (Option.RATIO,)
-    buttons = []
-    for value, title, changed in _choices(localizer, storefront, draft, option):
-        label = title
-        if priced:
-            label = localizer.plain(
-                "choice-price", title=title, price=localizer.rubles(storefront.quote(changed).price)
-            )
-        chosen = storefront.quote(changed).params == now.params and changed.model == draft.model
-        data = ChoiceTap(draft=draft.id, option=option, value=value)
-        buttons.append(button(f"✓ {label}" if chosen else label, data))
+def heading(localizer: Localizer, draft: Draft) -> list[str]:
+    """The kind of the draft and its prompt, if it has one (HTML lines)."""
     lines = [f"<b>{localizer.t(f'kind-{draft.type}')}</b>"]
-    if draft.prompt:
-        lines.append(voice_quote(draft.prompt))
-    if option is Option.MODEL:
-        lines += [
-            f"<b>{voice_text(localizer, model.title)}</b> — {voice_text(localizer, model.about)}"
-            for model in storefront.models_for(draft.type, len(draft.inputs))
-        ]
-    lines += ["", localizer.t(f"card-option-{option}")]
-    width = {Option.MODEL: 1, Option.RATIO: 4}.get(option, 2)
-    back = [button(localizer.plain("button-back"), CardTap(draft=draft.id, act="show"))]
-    return Screen("\n".join(lines), keyboard(*in_rows(buttons, width), back))
+    return [*lines, prompt_quote(draft.prompt, PROMPT_SHOWN)] if draft.prompt else lines
 
 
-def with_choice(storefront: Storefront, draft: Draft, option: Option, value: str) -> Draft:
-    """The draft with one choice taken; what the model lacks is brought to the nearest it has."""
-    params = dict(draft.params)
-    if option is Option.MODEL:
-        if value in [model.key for model in storefront.models_for(draft.type, len(draft.inputs))]:
-            draft = replace(draft, model=value)
-    elif option is Option.RATIO:
-        params["ratio"] = None if value == AS_PHOTO else value.replace("x", ":")
-    elif option is Option.SIZE:
-        params["size"] = value
-    elif option is Option.DURATION:
-        params["duration"] = int(value) if value.isascii() and value.isdigit() and len(value) < 4 else None
-    elif option is Option.RESOLUTION:
-        params["resolution"] = value
-    elif option is Option.AUDIO:
-        params["audio"] = value == "1"
-    return fitted(storefront, replace(draft, params=params))
+def resolution_label(resolution: object) -> str:
+    """Kling writes 4k; people and the sizes of images write 4K."""
+    return str(resolution).replace("k", "K")
 
 
-def with_kind(storefront: Storefront, draft: Draft, *, video: bool) -> Draft:
-    """The same words and photos as a clip, or as a picture."""
-    if video:
-        type = JobType.ANIMATE if draft.inputs else JobType.VIDEO
-        draft = replace(draft, inputs=draft.inputs[:1])
-    else:
-        type = JobType.EDIT if draft.inputs else JobType.IMAGE
-    if draft.type.is_image is video:
-        draft = replace(draft, model=storefront.default_model(type, len(draft.inputs)), params={})
-    return fitted(storefront, replace(draft, type=type))
-
-
-def fitted(storefront: Storefront, draft: Draft) -> Draft:
-    """The draft with a model that is still sold and options that it has."""
-    keys = [model.key for model in storefront.models_for(draft.type, len(draft.inputs))]
-    if draft.model not in keys:
-        draft = replace(draft, model=storefront.default_model(draft.type, len(draft.inputs)))
-    return replace(draft, params=storefront.quote(draft).params)
-
-
-def voice_quote(prompt: str) -> str:
-    """The person's own words, cut and quoted."""
-    return f"<blockquote expandable>{_escaped(cut(prompt, PROMPT_SHOWN))}</blockquote>"
-
-
-def voice_text(localizer: Localizer, text: object) -> str:
-    """A title or remark of the catalogue as HTML."""
-    words = getattr(text, "in_language", None)
-    return _escaped(str(words(localizer.language)) if callable(words) else str(text))
-
-
-def _escaped(text: str) -> str:
-    return Safe(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
-
-
-def _photo_without_words(localizer: Localizer, storefront: Storefront, draft: Draft, note: str | None) -> Screen:
-    """A photo came alone: ask what to do with it. Of a result we know that already: ask for the words."""
-    chosen = draft.parent_job_id is not None
+def _photo_without_prompt(localizer: Localizer, storefront: Storefront, draft: Draft, note: str | None) -> Screen:
+    """Ask what to do with a photo. The photo of a result is to be edited: only ask for the prompt."""
+    is_result = draft.parent_job_id is not None
     lines = (
         [localizer.t("card-edit-result")]
-        if chosen
+        if is_result
         else [localizer.t("card-photos", count=len(draft.inputs)), localizer.t("card-no-prompt")]
     )
     if note:
         lines.append(note)
     edit = button(localizer.plain("button-edit-photo"), CardTap(draft=draft.id, act="prompt"), style="primary")
-    actions = [] if chosen else [edit]
+    actions = [] if is_result else [edit]
     if storefront.videos:
-        style = None if chosen else "primary"
+        style = None if is_result else "primary"
         actions.append(
             button(localizer.plain("button-animate-photo"), CardTap(draft=draft.id, act="clip"), style=style)
         )
     more = []
-    if len(draft.inputs) < storefront.most_photos(draft.type, draft.model):
+    if len(draft.inputs) < storefront.max_photos(draft.type, draft.model):
         more.append(button(localizer.plain("button-photo"), CardTap(draft=draft.id, act="photo")))
     drop = [button(localizer.plain("button-cancel"), CardTap(draft=draft.id, act="drop"))]
     return Screen("\n".join(lines), keyboard(actions, more, drop))
 
 
 def _facts(localizer: Localizer, storefront: Storefront, draft: Draft, quote: Quote) -> Iterable[str]:
-    yield voice_text(localizer, storefront.model_of(draft).title)
+    """Model, options and number of photos, each a short text (HTML)."""
+    yield escaped(storefront.model_of(draft).title.in_language(localizer.language))
     if quote.kind == "image":
-        yield _ratio(localizer, quote)
+        yield _ratio_label(localizer, quote)
         yield localizer.t("label-size", size=str(quote.params["size"]))
     else:
         yield localizer.t("label-duration", seconds=int(quote.params["duration"]))
-        yield localizer.t("label-resolution", resolution=_sharpness(quote.params["resolution"]))
-        yield _ratio(localizer, quote)
+        yield localizer.t("label-resolution", resolution=resolution_label(quote.params["resolution"]))
+        yield _ratio_label(localizer, quote)
         if quote.params["audio"] or _has_sound_switch(storefront, draft, quote):
             yield localizer.t("label-sound-on" if quote.params["audio"] else "label-sound-off")
     if draft.inputs:
         yield localizer.t("card-photos", count=len(draft.inputs))
 
 
-def _ratio(localizer: Localizer, quote: Quote) -> str:
+def _ratio_label(localizer: Localizer, quote: Quote) -> str:
     ratio = quote.params.get("ratio")
     return localizer.t("label-ratio-photo") if ratio is None else localizer.t("label-ratio", ratio=str(ratio))
 
 
 def _money(localizer: Localizer, balance: int, price: int) -> str:
+    """The balance, and what is left or missing after the price (HTML); all in kopecks."""
     if balance >= price:
         return localizer.t(
             "card-money-after", balance=localizer.rubles(balance), after=localizer.rubles(balance - price)
@@ -193,21 +120,21 @@ def _model_button(localizer: Localizer, storefront: Storefront, draft: Draft) ->
 def _option_buttons(
     localizer: Localizer, storefront: Storefront, draft: Draft, quote: Quote
 ) -> list[InlineKeyboardButton]:
-    """A button for each option that the model leaves open."""
+    """A button for each option of which the model has more than one choice."""
     model = storefront.model_of(draft)
     labels: list[tuple[Option, str]] = []
     if isinstance(model, ImageModel):
-        labels.append((Option.RATIO, _ratio(localizer, quote)))
+        labels.append((Option.RATIO, _ratio_label(localizer, quote)))
         if len(model.sizes) > 1:
             labels.append((Option.SIZE, localizer.plain("label-size", size=str(quote.params["size"]))))
     else:
         if len(model.durations) > 1:
             labels.append((Option.DURATION, localizer.plain("label-duration", seconds=int(quote.params["duration"]))))
         if len(model.resolutions) > 1:
-            label = localizer.plain("label-resolution", resolution=_sharpness(quote.params["resolution"]))
+            label = localizer.plain("label-resolution", resolution=resolution_label(quote.params["resolution"]))
             labels.append((Option.RESOLUTION, label))
         if draft.type is JobType.VIDEO and len(model.ratios) > 1:
-            labels.append((Option.RATIO, _ratio(localizer, quote)))
+            labels.append((Option.RATIO, _ratio_label(localizer, quote)))
         if _has_sound_switch(storefront, draft, quote):
             labels.append(
                 (Option.AUDIO, localizer.plain("label-sound-on" if quote.params["audio"] else "label-sound-off"))
@@ -216,7 +143,7 @@ def _option_buttons(
 
 
 def _has_sound_switch(storefront: Storefront, draft: Draft, quote: Quote) -> bool:
-    """Whether sound is the person's choice at this sharpness."""
+    """Whether the person can switch sound on and off at this resolution."""
     model = storefront.model_of(draft)
     if not isinstance(model, VideoModel) or model.audio != "switch":
         return False
@@ -226,46 +153,18 @@ def _has_sound_switch(storefront: Storefront, draft: Draft, quote: Quote) -> boo
 
 
 def _content_buttons(localizer: Localizer, storefront: Storefront, draft: Draft) -> list[InlineKeyboardButton]:
+    """Change the prompt; add a photo while there is room."""
     row = [button(localizer.plain("button-prompt"), CardTap(draft=draft.id, act="prompt"))]
-    if len(draft.inputs) < storefront.most_photos(draft.type, draft.model):
+    if len(draft.inputs) < storefront.max_photos(draft.type, draft.model):
         label = localizer.plain("button-photo" if draft.inputs else "button-photo-first")
         row.append(button(label, CardTap(draft=draft.id, act="photo")))
     return row
 
 
 def _kind_button(localizer: Localizer, storefront: Storefront, draft: Draft) -> list[InlineKeyboardButton]:
-    """Picture into clip and back, where both are made."""
+    """Switch between image and video, where both are sold."""
     if not (storefront.videos and storefront.images):
         return []
     if draft.type.is_image:
         return [button(localizer.plain("button-to-clip"), CardTap(draft=draft.id, act="clip"))]
     return [button(localizer.plain("button-to-image"), CardTap(draft=draft.id, act="picture"))]
-
-
-def _sharpness(resolution: object) -> str:
-    """Kling says 4k, people and the pictures' sizes say 4K."""
-    return str(resolution).replace("k", "K")
-
-
-def _choices(
-    localizer: Localizer, storefront: Storefront, draft: Draft, option: Option
-) -> Iterable[tuple[str, str, Draft]]:
-    """(value, title, draft with it) for each choice the model has."""
-    model = storefront.model_of(draft)
-    values: list[tuple[str, str]] = []
-    if option is Option.MODEL:
-        able = storefront.models_for(draft.type, len(draft.inputs))
-        values = [(one.key, one.title.in_language(localizer.language)) for one in able]
-    elif option is Option.RATIO:
-        values = [(AS_PHOTO, localizer.plain("label-ratio-photo"))] if draft.type is JobType.EDIT else []
-        values += [(ratio.replace(":", "x"), ratio) for ratio in model.ratios]
-    elif option is Option.SIZE and isinstance(model, ImageModel):
-        values = [(size, size) for size in model.sizes]
-    elif isinstance(model, VideoModel):
-        if option is Option.DURATION:
-            values = [(str(one), localizer.plain("label-duration", seconds=one)) for one in model.durations]
-        elif option is Option.RESOLUTION:
-            values = [(one, _sharpness(one)) for one in model.resolutions]
-        elif option is Option.AUDIO:
-            values = [("1", localizer.plain("label-sound-on")), ("0", localizer.plain("label-sound-off"))]
-    return [(value, title, with_choice(storefront, draft, option, value)) for value, title in values]

@@ -1,4 +1,4 @@
-"""Keyboards, built from what they are given and nothing else."""
+"""Keyboards, built from arguments alone. Amounts are in kopecks; `draft` is the id of a draft that waits for money."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ SAMPLES: Final = (1, 2, 3)
 
 
 def button(text: str, data: CallbackData, *, style: str | None = None) -> InlineKeyboardButton:
-    """A button of ours; `style` is success, primary or danger (old clients show it plain)."""
+    """A button with callback data; `style` is success, primary or danger (old clients ignore it)."""
     return InlineKeyboardButton(text=text, callback_data=data.pack(), style=style)
 
 
 def keyboard(*rows: Sequence[InlineKeyboardButton]) -> InlineKeyboardMarkup:
-    """Rows of buttons; empty rows are left out."""
+    """An inline keyboard of these rows; empty rows are left out."""
     return InlineKeyboardMarkup(inline_keyboard=[list(row) for row in rows if row])
 
 
 def in_rows(buttons: Iterable[InlineKeyboardButton], width: int) -> list[list[InlineKeyboardButton]]:
+    """The buttons in rows of `width`."""
     line = list(buttons)
     return [line[start : start + width] for start in range(0, len(line), width)]
 
 
 def main_menu(localizer: Localizer) -> ReplyKeyboardMarkup:
-    """The short menu under the field."""
+    """The main menu, a reply keyboard under the input field."""
     return ReplyKeyboardMarkup(
         keyboard=[[KeyboardButton(text=localizer.plain(key)) for key in row] for row in MENU],
         resize_keyboard=True,
@@ -52,7 +53,7 @@ def main_menu(localizer: Localizer) -> ReplyKeyboardMarkup:
 
 
 def start(localizer: Localizer, *, images: bool, videos: bool) -> InlineKeyboardMarkup:
-    """The two big actions and, where pictures are drawn, samples to try with one tap."""
+    """Under the greeting: a button for each kind that is sold, and samples where images are sold."""
     actions = []
     if images:
         actions.append(button(localizer.plain("button-image"), GoTap(to="image"), style="primary"))
@@ -63,6 +64,7 @@ def start(localizer: Localizer, *, images: bool, videos: bool) -> InlineKeyboard
 
 
 def languages() -> InlineKeyboardMarkup:
+    """A button for each language, in that language."""
     return keyboard([button("Русский", LanguageTap(code="ru")), button("English", LanguageTap(code="en"))])
 
 
@@ -74,7 +76,10 @@ def top_up(
     draft: str = "",
     star_packs: Iterable[tuple[int, int]] = (),
 ) -> InlineKeyboardMarkup:
-    """Sums in kopecks to choose from; `exact` is what an order lacks and stands first; then what Stars can buy."""
+    """Amounts to choose from: first `exact`, the amount that a draft is short of, then packs, then packs in Stars.
+
+    A pack in Stars is (kopecks, Stars).
+    """
     first = []
     if exact is not None:
         label = localizer.plain("button-topup-exact", price=localizer.rubles(exact))
@@ -87,19 +92,19 @@ def top_up(
 
 
 def top_up_in_stars(localizer: Localizer, packs: Iterable[tuple[int, int]], *, draft: str = "") -> InlineKeyboardMarkup:
-    """The packs in Stars alone, where no card is taken."""
+    """Only packs in Stars (kopecks, Stars), where cards are not accepted."""
     return keyboard(*stars(localizer, packs, draft=draft), back_to_card(localizer, draft))
 
 
 def back_to_card(localizer: Localizer, draft: str) -> list[InlineKeyboardButton]:
-    """Back to the order that waits for the money; nothing where none does."""
+    """A row that leads back to the draft's card; empty without a draft."""
     return [button(localizer.plain("button-back"), CardTap(draft=draft, act="show"))] if draft else []
 
 
 def stars(
     localizer: Localizer, packs: Iterable[tuple[int, int]], *, draft: str = ""
 ) -> list[list[InlineKeyboardButton]]:
-    """Two packs a row: what is credited and how many Stars it costs."""
+    """Rows of two packs (kopecks, Stars): what is credited, and the price in Stars."""
     buttons = []
     for amount, price in packs:
         label = localizer.plain("button-stars", amount=localizer.rubles(amount), stars=price)
@@ -108,6 +113,7 @@ def stars(
 
 
 def balance(localizer: Localizer, *, payments: bool) -> InlineKeyboardMarkup:
+    """Under the balance: the statement and, where `payments` are accepted, a top-up."""
     statement = button(localizer.plain("button-statement"), PageTap(what="ledger", at=0))
     pay = [button(localizer.plain("button-topup"), TopUpTap(amount=0), style="success")] if payments else []
     return keyboard(pay, [statement])
@@ -116,7 +122,7 @@ def balance(localizer: Localizer, *, payments: bool) -> InlineKeyboardMarkup:
 def pages(
     localizer: Localizer, what: Literal["jobs", "ledger"], *, newer: int | None, older: int | None
 ) -> list[InlineKeyboardButton]:
-    """Buttons to leaf through; None where there is nothing more."""
+    """A row of buttons to newer and older pages (PageTap.at); None where there are no more."""
     row = []
     if newer is not None:
         row.append(button(localizer.plain("button-newer"), PageTap(what=what, at=newer)))
@@ -126,22 +132,24 @@ def pages(
 
 
 def create(localizer: Localizer, draft_id: str, price: int) -> InlineKeyboardButton:
-    """The main button; the price in kopecks travels with it, so that no other sum can be taken."""
+    """The main button of a card. The price is part of its data, so no other price can be taken."""
     label = localizer.plain("button-create", price=localizer.rubles(price))
     return button(label, ConfirmTap(draft=draft_id, price=price), style="success")
 
 
 def resume(localizer: Localizer, draft_id: str, price: int) -> InlineKeyboardMarkup:
+    """Under the message about a credited payment: start the draft that waited for it."""
     label = localizer.plain("button-continue", price=localizer.rubles(price))
     return keyboard([button(label, ResumeTap(draft=draft_id, price=price), style="success")])
 
 
 def stop(localizer: Localizer, job_id: str) -> InlineKeyboardMarkup:
+    """Under the live message of a job that can still be cancelled."""
     return keyboard([button(localizer.plain("button-stop"), JobTap(job=job_id, act="stop"), style="danger")])
 
 
 def after(localizer: Localizer, job_id: str, *, price: int | None, image: bool, videos: bool) -> InlineKeyboardMarkup:
-    """Under a result: repeat at its present price, and for a picture edit and animate."""
+    """Under a result: repeat at today's price; for an image also edit and animate."""
     more = []
     if image:
         more.append(button(localizer.plain("button-edit-result"), JobTap(job=job_id, act="edit")))
@@ -151,8 +159,13 @@ def after(localizer: Localizer, job_id: str, *, price: int | None, image: bool, 
 
 
 def again(localizer: Localizer, job_id: str, price: int | None) -> InlineKeyboardMarkup:
-    """The same order anew, with its present price in kopecks where it is still sold."""
+    """Repeat a job, with today's price on the button; None when it is no longer sold."""
     return keyboard([_again(localizer, job_id, price)])
+
+
+def try_again(localizer: Localizer, job_id: str) -> InlineKeyboardMarkup:
+    """Repeat a job that has no result; the price is shown on the card."""
+    return again(localizer, job_id, None)
 
 
 def _again(localizer: Localizer, job_id: str, price: int | None) -> InlineKeyboardButton:
@@ -162,7 +175,3 @@ def _again(localizer: Localizer, job_id: str, price: int | None) -> InlineKeyboa
         else localizer.plain("button-again", price=localizer.rubles(price))
     )
     return button(label, JobTap(job=job_id, act="again"))
-
-
-def try_again(localizer: Localizer, job_id: str) -> InlineKeyboardMarkup:
-    return keyboard([button(localizer.plain("button-try-again"), JobTap(job=job_id, act="again"))])

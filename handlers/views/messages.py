@@ -1,4 +1,4 @@
-"""What the bot says about jobs and money that move by themselves: pure renderers, handed to the services."""
+"""The messages that services send by themselves, about jobs and money. Pure functions: facts in, a screen out."""
 
 from __future__ import annotations
 
@@ -7,119 +7,35 @@ from contextlib import suppress
 from typing import Final
 
 from database.models import Draft, Job, JobType, OutboxItem, Payment
-from database.spending import EXPECTED
 from handlers.views import keyboards
-from handlers.views.audit_report import audit_letter
-from handlers.views.draft_card import voice_quote
+from handlers.views.audit_report import audit_report
 from handlers.views.localizer import Localizer
+from handlers.views.markup import prompt_quote
+from handlers.views.reasons import CANCEL_REASONS, FAILURE_OF
 from services.common.i18n import MissingText, Safe, Texts
 from services.common.log import event
-from services.errors import BadOrder
-from services.jobs import stage
+from services.errors import BadDraft
+from services.jobs import draft_of, stage
 from services.messaging.telegram import Screen, cut
 from services.storefront import Storefront
 
-CAPTION_PROMPT: Final = 600  # of the 1024 units a caption may have (docs/reference/telegram.md, section 2)
+# UTF-16 units of a prompt that are shown. A caption may have 1024 (docs/reference/telegram.md, section 2).
+CAPTION_PROMPT: Final = 600
 LIVE_PROMPT: Final = 200
 TITLE: Final = 40
-USUAL_PICTURE_MS: Final = 40_000  # what `live-working` promises
-USUAL_SUBMIT_MS: Final = 10_000  # handing an order over takes a moment; longer means that no answer has come
+USUAL_IMAGE_MS: Final = 40_000  # the time that the text `live-working` names
+USUAL_SUBMIT_MS: Final = 10_000  # a submit takes less; after that its answer may never come
 
 _log = logging.getLogger(__name__)
 
-_FAILURES: Final = {
-    "failure-prompt": ("prompt_blocked", "image_blocked"),
-    "failure-copy": ("recitation",),
-    "failure-language": ("language",),
-    "failure-text-only": ("text_only",),
-    "failure-complex": ("too_complex",),
-    "failure-photo": ("bad_photo",),
-    "failure-photo-gone": ("photo_gone",),
-    "failure-busy": (
-        "quota_minute",
-        "spend_limit",
-        "rate_limited",
-        "concurrency",
-        "overloaded",
-        "internal",
-        "maintenance",
-        "network",
-        "circuit_open",
-    ),
-    "failure-no-result": (
-        "no_picture",
-        "generation_failed",
-        "bad_answer",
-        "result_gone",
-        "bad_result",
-        "duplicate_task",
-    ),
-    "failure-timeout": ("timeout", "hold_timeout", "unknown_outcome"),
-    "failure-ours": (
-        "bad_request",
-        "key_invalid",
-        "forbidden",
-        "location",
-        "billing",
-        "funds",
-        "quota_day",
-        "model_gone",
-        "account_at_risk",
-        "wrong_endpoint",
-        "too_large",
-        "storage",
-        "interrupted",
-    ),
-    "failure-admin": ("refunded_by_admin",),
-}
-_FAILURE_OF: Final = {code: text for text, codes in _FAILURES.items() for code in codes}
-
-_CANCEL_REASONS: Final = {
-    "expired_on_confirmation": "cancel-reason-expired",
-    "expired_on_capture": "cancel-reason-expired",
-    "insufficient_funds": "cancel-reason-funds",
-    "fraud_suspected": "cancel-reason-fraud",
-    "3d_secure_failed": "cancel-reason-card",
-    "call_issuer": "cancel-reason-card",
-    "card_expired": "cancel-reason-card",
-    "country_forbidden": "cancel-reason-card",
-    "general_decline": "cancel-reason-card",
-    "identification_required": "cancel-reason-card",
-    "invalid_card_number": "cancel-reason-card",
-    "invalid_csc": "cancel-reason-card",
-    "issuer_unavailable": "cancel-reason-card",
-    "payment_method_limit_exceeded": "cancel-reason-card",
-    "payment_method_restricted": "cancel-reason-card",
-}
-
 
 def title_of(localizer: Localizer, job: Job | Draft) -> str:
-    """An order in a few words, plain text."""
+    """The first words of the prompt, or the name of the kind where there is no prompt. Plain text."""
     return cut(" ".join(job.prompt.split()), TITLE) or localizer.plain(f"kind-{job.type}")
 
 
-def draft_of(job: Job, draft_id: str = "", *, inputs: tuple[str, ...] | None = None) -> Draft:
-    """The order that a job came from, to be quoted or made again."""
-    photos = tuple(job.params.get("inputs") or ()) if inputs is None else inputs
-    return Draft(
-        id=draft_id,
-        user_id=job.user_id,
-        chat_id=job.chat_id or job.user_id,
-        message_id=None,
-        type=job.type,
-        model=job.model,
-        prompt=job.prompt,
-        params={name: value for name, value in job.params.items() if name not in ("inputs", EXPECTED)},
-        inputs=photos,
-        parent_job_id=job.id,
-        revision=0,
-        created_at=job.created_at,
-        updated_at=job.created_at,
-    )
-
-
 class ChatMessages:
-    """The words of the services. `language` is the person's; everything else is what happened."""
+    """Implements services.messaging.renderer.MessageRenderer with the texts of our locales."""
 
     def __init__(self, texts: Texts, storefront: Storefront) -> None:
         self._texts = texts
@@ -128,16 +44,16 @@ class ChatMessages:
     def _localizer(self, language: str) -> Localizer:
         return Localizer(self._texts, language)
 
-    # --- a job under way ----------------------------------------------------------------------------
+    # --- the live message of an open job ------------------------------------------------------------
 
     def progress(self, language: str, job: Job, *, ahead: int, now_ms: int) -> Screen:
-        """The live message of an open job, with a cancel button while cancelling is possible."""
+        """The stage of the job and how long it has taken; a cancel button as long as cancelling is possible."""
         localizer, now = self._localizer(language), stage(job)
         taken = now_ms - (job.started_at or job.created_at)
         match now:
             case "queued" if ahead > 0:
                 line = localizer.t("live-queued-behind", count=ahead)
-            case "working" if taken >= USUAL_PICTURE_MS:
+            case "working" if taken >= USUAL_IMAGE_MS:
                 line = localizer.t("live-working-for", elapsed=_elapsed(localizer, taken))
             case "submitting" if taken >= USUAL_SUBMIT_MS:
                 line = localizer.t("live-submitting-for", elapsed=_elapsed(localizer, taken))
@@ -147,77 +63,84 @@ class ChatMessages:
                 line = localizer.t(f"live-{now}")
             case _:
                 line = localizer.t("live-saving")
-        lines = [line, *_words(job, LIVE_PROMPT), localizer.t("live-held", price=localizer.rubles(job.cost_estimate))]
+        lines = [line, *_prompt(job, LIVE_PROMPT), localizer.t("live-held", price=localizer.rubles(job.cost_estimate))]
         return Screen("\n".join(lines), keyboards.stop(localizer, job.id) if now == "queued" else None)
 
-    # --- its end ------------------------------------------------------------------------------------
+    # --- the end of a job ---------------------------------------------------------------------------
 
     def done(self, language: str, job: Job, balance: int) -> Screen:
-        """The live message's last word: what was taken and what is left; the result stands below it."""
+        """The last text of the live message: what was charged, and the balance."""
         localizer = self._localizer(language)
         return Screen(localizer.t("final-done", price=localizer.rubles(_cost(job)), balance=localizer.rubles(balance)))
 
     def result(self, language: str, job: Job) -> Screen:
-        """Caption and buttons of a result."""
+        """The caption and the buttons of a result."""
         localizer = self._localizer(language)
         title = localizer.t("result", kind=localizer.plain(f"kind-{job.type}"), price=localizer.rubles(_cost(job)))
         buttons = keyboards.after(
             localizer, job.id, price=self._price(job), image=job.type.is_image, videos=self._storefront.videos
         )
-        return Screen("\n".join([title, *_words(job, CAPTION_PROMPT)]), buttons)
+        return Screen("\n".join([title, *_prompt(job, CAPTION_PROMPT)]), buttons)
 
     def original(self, language: str) -> str:
-        """What the file under a preview is."""
+        """The caption of the original file under its preview."""
         return self._localizer(language).t("result-original")
 
     def failed(self, language: str, job: Job) -> Screen:
-        """Why there is no result, and that the money is back."""
+        """The last text of a failed job's live message: why there is no result, and that the money is back."""
         localizer = self._localizer(language)
-        why = localizer.t(_FAILURE_OF.get(job.error_code or "", "failure-ours"))
+        why = localizer.t(FAILURE_OF.get(job.error_code or "", "failure-ours"))
         lines = [
             localizer.t("final-failed", why=Safe(why)),
-            *_words(job, LIVE_PROMPT),
+            *_prompt(job, LIVE_PROMPT),
             localizer.t("final-returned", price=localizer.rubles(job.cost_estimate)),
         ]
         return Screen("\n".join(lines), keyboards.try_again(localizer, job.id))
 
     def cancelled(self, language: str, job: Job) -> Screen:
+        """The last text of a cancelled job's live message."""
         localizer = self._localizer(language)
         lines = [
             localizer.t("final-cancelled"),
-            *_words(job, LIVE_PROMPT),
+            *_prompt(job, LIVE_PROMPT),
             localizer.t("final-returned", price=localizer.rubles(job.cost_estimate)),
         ]
         return Screen("\n".join(lines), keyboards.again(localizer, job.id, self._price(job)))
 
-    def too_large(self, language: str, job: Job) -> Screen:
+    def too_large(self, language: str) -> Screen:
+        """Telegram does not accept a file of this size."""
         return Screen(self._localizer(language).t("result-too-large"))
 
     def expired(self, language: str, job: Job) -> Screen:
+        """The result is no longer stored."""
         localizer = self._localizer(language)
         return Screen(localizer.t("result-expired"), keyboards.try_again(localizer, job.id))
 
     # --- money --------------------------------------------------------------------------------------
 
     def credited(self, language: str, payment: Payment, balance: int, draft: Draft | None) -> Screen:
-        """The money is there; an order that waited for it is one tap away, if it was begun for or made affordable."""
+        """The payment is credited. A draft that waited for the money gets a button that starts it.
+
+        `draft` waited when the payment was opened for it, or when this payment is what makes it affordable.
+        """
         localizer = self._localizer(language)
         text = localizer.t("credited", amount=localizer.rubles(payment.amount), balance=localizer.rubles(balance))
         if draft is None:
             return Screen(text)
         try:
             price = self._storefront.quote(draft).price
-        except BadOrder:
+        except BadDraft:
             return Screen(text)
         if draft.id != payment.draft_id:
-            if not (_ready(draft) and balance - payment.amount < price <= balance):
+            if not (_is_complete(draft) and balance - payment.amount < price <= balance):
                 return Screen(text)
             text += "\n" + localizer.t("credited-waits", title=title_of(localizer, draft))
         return Screen(text, keyboards.resume(localizer, draft.id, price))
 
     def payment_canceled(self, language: str, payment: Payment) -> Screen:
+        """Why the payment was canceled, with the packs to try again."""
         localizer = self._localizer(language)
-        why = localizer.t(_CANCEL_REASONS.get(payment.cancel_reason or "", "cancel-reason-other"))
+        why = localizer.t(CANCEL_REASONS.get(payment.cancel_reason or "", "cancel-reason-other"))
         text = localizer.t("payment-canceled", amount=localizer.rubles(payment.amount), why=Safe(why))
         offers, draft = self._storefront.catalogue.top_ups, payment.draft_id or ""
         if not offers.card:
@@ -225,7 +148,7 @@ class ChatMessages:
         return Screen(text, keyboards.top_up(localizer, offers.packs, draft=draft, star_packs=offers.star_packs))
 
     def note(self, language: str, item: OutboxItem, balance: int, job: Job | None) -> Screen | None:
-        """Messages of their own; None for a kind that nobody here knows."""
+        """An outbox item that is a message by itself; None for an unknown kind, such as one of a newer version."""
         localizer, told = self._localizer(language), item.payload
         match item.kind:
             case "granted":
@@ -246,7 +169,7 @@ class ChatMessages:
                 key = "compensated-undelivered" if told.get("cause") == "undelivered" else "compensated-admin"
                 text = localizer.t(key, amount=localizer.rubles(told["amount"]), title=title)
             case "audit":
-                text = audit_letter(localizer, told)
+                text = audit_report(localizer, told)
             case "alert":
                 text = self._alert(language, str(told.get("text", "")), dict(told.get("args") or {}))
             case _:
@@ -255,7 +178,7 @@ class ChatMessages:
         return Screen(text)
 
     def _alert(self, language: str, key: str, args: dict[str, object]) -> str:
-        """An alert always arrives: one without words of its own is shown as it is."""
+        """The text of an alert (HTML). An alert whose text id is unknown is shown as id and arguments."""
         ready = {name: value if isinstance(value, int) else str(value) for name, value in args.items()}
         with suppress(MissingText):
             if (text := self._localizer(language).t(key, **ready)) != key:
@@ -264,28 +187,30 @@ class ChatMessages:
         return self._localizer(language).t("alert-other", text=f"{key} {facts}"[:1000])
 
     def _price(self, job: Job) -> int | None:
-        """What the same order costs today; None when it is no longer sold."""
+        """Kopecks for the same again today; None when it is no longer sold."""
         try:
             return self._storefront.quote(draft_of(job)).price
-        except BadOrder:
+        except BadDraft:
             return None
 
 
-def _words(job: Job, limit: int) -> list[str]:
-    return [voice_quote(cut(job.prompt, limit))] if job.prompt else []
+def _prompt(job: Job, limit: int) -> list[str]:
+    """The prompt as a line of HTML, none without a prompt."""
+    return [prompt_quote(job.prompt, limit)] if job.prompt else []
 
 
-def _ready(draft: Draft) -> bool:
-    """Whether nothing but money was missing: a photo alone can be animated, all else needs words."""
+def _is_complete(draft: Draft) -> bool:
+    """Whether the draft needs only money: a photo can be animated without a prompt, everything else needs one."""
     return bool(draft.prompt or (draft.type is JobType.ANIMATE and draft.inputs))
 
 
 def _cost(job: Job) -> int:
+    """Kopecks that were charged, or that are reserved."""
     return job.cost_estimate if job.cost_actual is None else job.cost_actual
 
 
 def _elapsed(localizer: Localizer, milliseconds: int) -> str:
-    """How long it has taken, in steps that grow, so that the message does not change every second; at first nothing."""
+    """The time in steps of 10 s, after two minutes of 30 s, so that the message changes seldom; "" below 10 s."""
     seconds = max(0, milliseconds // 1000)
     seconds -= seconds % (10 if seconds < 120 else 30)
     if seconds == 0:

@@ -1,7 +1,7 @@
 """Every sentence a user reads, in Russian and in English.
 
-Texts live in `locales/<language>/*.ftl` (Fluent), so that plurals and word order belong to the language and not to
-the code. A text is HTML for Telegram: arguments are escaped, so a user's own words can never become markup.
+Texts are in `locales/<language>/*.ftl` (Fluent), so that plurals and word order are part of the language and not of the
+code. A text is HTML for Telegram: arguments are escaped, so a user's own words never become markup.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Argument = str | int | float
 LANGUAGES: Final[tuple[Language, ...]] = ("ru", "en")
 LOCALES: Final = Path(__file__).resolve().parents[2] / "locales"
 
-# Languages whose speakers read Russian more readily than English, by and large.
+# Languages whose speakers are more likely to read Russian than English.
 _READ_RUSSIAN = frozenset(
     {"ru", "be", "uk", "kk", "uz", "ky", "tg", "tk", "az", "hy", "ka", "mo", "mn", "tt", "ba", "ce"}
 )
@@ -37,13 +37,13 @@ class MissingText(LookupError):
 
 
 class Safe(str):
-    """Text that is Telegram HTML already; it goes into a sentence as it is."""
+    """Text that is already Telegram HTML; it goes into a sentence unchanged."""
 
     __slots__ = ()
 
 
 def pick_language(language_code: str | None, chosen: str | None = None) -> Language:
-    """The language to speak: the one the user chose, else by Telegram's `language_code`; Russian when in doubt."""
+    """The language to use: the one the user chose, else by Telegram's `language_code`; Russian when in doubt."""
     if chosen == "ru" or chosen == "en":
         return "ru" if chosen == "ru" else "en"
     primary = (language_code or "").replace("_", "-").split("-")[0].lower()
@@ -55,8 +55,8 @@ def pick_language(language_code: str | None, chosen: str | None = None) -> Langu
 class Texts:
     """The texts of all languages, read once.
 
-    `strict` is for tests: what is missing raises `MissingText`. Otherwise it is logged and the Russian text, or at
-    last the id itself, is shown: a clumsy word is better than no answer.
+    `strict` is for tests: a missing text raises `MissingText`. Otherwise it is logged, and the text of the other
+    language, or else the id itself, is shown: a poor answer is better than none.
     """
 
     def __init__(self, folder: Path = LOCALES, *, strict: bool = False) -> None:
@@ -72,7 +72,7 @@ class Texts:
         return self._render(language, key, args, _escape)
 
     def plain(self, language: str | None, key: str, /, **args: Argument) -> str:
-        """The text for a place that knows no HTML: a button, the answer to a tap, an invoice's title."""
+        """The text for a place without HTML: a button, the answer to a tap, an invoice's title."""
         return html.unescape(self._render(language, key, args, str))
 
     def _render(self, language: str | None, key: str, args: dict[str, Argument], prepare: Callable[[str], str]) -> str:
@@ -111,6 +111,6 @@ def _bundle(folder: Path, language: Language) -> FluentBundle:
     return bundle
 
 
-@functools.cache  # parsing takes longer than all else at a start, and what it gives is never changed
+@functools.cache  # parsing takes longer than the rest of a start, and its result never changes
 def _parsed(text: str) -> Resource:
     return FluentResource(text)

@@ -1,4 +1,4 @@
-"""A lock for each key (a user, a chat), which exists only while somebody holds or awaits it."""
+"""A lock for each key (a user, a chat), which exists only while a task holds it or waits for it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ MOST_WAITING: Final = 30
 
 
 class TooManyWaiting(Exception):
-    """So many already wait for this key that one more would only make the queue longer."""
+    """Too many tasks already wait for this key."""
 
 
 class KeyedLock:
-    """First come, first served for each key; at most `most_waiting` may stand in one line."""
+    """For each key the tasks get the lock in the order in which they asked; at most `most_waiting` may wait."""
 
     def __init__(self, most_waiting: int = MOST_WAITING) -> None:
         self._most = most_waiting
@@ -26,7 +26,7 @@ class KeyedLock:
 
     @asynccontextmanager
     async def hold(self, key: Hashable) -> AsyncIterator[None]:
-        """Hold the key's lock inside the block. Raises TooManyWaiting at once when the line is full."""
+        """Hold the key's lock inside the block. Raises TooManyWaiting at once when too many already wait."""
         lock, users = self._locks.get(key) or (asyncio.Lock(), 0)
         if users > self._most:
             raise TooManyWaiting

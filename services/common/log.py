@@ -1,7 +1,7 @@
-"""Logging: events with names and fields, one record a line, and never a secret in it.
+"""Logging: events with names and fields, one record per line, and never a secret in it.
 
-A secret is removed twice. The filter cleans the record itself, so that any other handler that sees it later is safe,
-and the formatter cleans the finished text, so that a traceback or a field cannot carry one past the filter.
+A secret is removed twice. The filter cleans the record itself, so that any later handler gets a clean one. The
+formatter cleans the finished text, so that a secret in a traceback or a field is removed as well.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from urllib.parse import quote
 from database.errors import Refusal
 
 HIDDEN = "***"
-_SHORTEST_SECRET = 4  # hiding shorter texts would make the log unreadable and protects nothing
+_SHORTEST_SECRET = 4  # hiding shorter texts would make the log unreadable and protect nothing
 
 _context: ContextVar[Mapping[str, object]] = ContextVar("log_context", default=MappingProxyType({}))
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    # The token stands in the path of every Telegram address (docs/reference/telegram.md, section 1).
+    # The token is in the path of every Telegram address (docs/reference/telegram.md, section 1).
     (re.compile(r"(?i)\b(bot\d{1,20})(?::|%3A)[^\s/\"'\\<>]+"), rf"\1:{HIDDEN}"),
     # Headers, however they were printed: `name: value`, `'name': 'value'`, `(b'name', b'value')`.
     (
@@ -42,7 +42,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,30}://[^\s/:@\"']*:)[^\s/@\"']+@"), rf"\1{HIDDEN}@"),
 )
 
-# Libraries that write a line for every request or row; they speak only when something is wrong, unless asked.
+# Libraries that write a line for every request or row. They may write warnings, and more only at level DEBUG.
 _NOISY = (
     "aiogram.event",
     "aiohttp.access",
@@ -56,7 +56,7 @@ _NOISY = (
     "rq.worker",
     "urllib3",
 )
-# These print bound values of every statement or every byte of a picture: user's data, never wanted.
+# These print the values of every statement or the bytes of every image: users' data, which is never wanted.
 _NEVER_VERBOSE = ("aiosqlite", "PIL", "sqlalchemy.engine")
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "fields", "context"}
@@ -66,7 +66,7 @@ Redact = Callable[[str], str]
 
 @contextlib.contextmanager
 def log_context(**fields: object) -> Iterator[None]:
-    """Put `fields` (job_id, user_id, update_id and so on) into every record made inside, in this task only."""
+    """Add `fields` (job_id, user_id, update_id and so on) to every record made inside, in this task only."""
     token = _context.set({**_context.get(), **fields})
     try:
         yield
@@ -75,10 +75,10 @@ def log_context(**fields: object) -> Iterator[None]:
 
 
 def event(logger: logging.Logger, name: str, /, *, level: int = logging.INFO, **fields: object) -> None:
-    """Log that something happened: a constant `name` such as "job.claimed", what is known about it as fields.
+    """Log that something happened: a constant `name` such as "job.claimed", and its details as fields.
 
-    Inside an `except` block at level ERROR or above the traceback comes along, unless the error is the database's
-    plain no: that says all by itself.
+    Inside an `except` block at level ERROR or above the traceback is added, unless the error is a refusal of the
+    database, which needs none.
     """
     error = sys.exc_info()[1]
     trace = level >= logging.ERROR and error is not None and not isinstance(error, Refusal)
@@ -86,12 +86,12 @@ def event(logger: logging.Logger, name: str, /, *, level: int = logging.INFO, **
 
 
 def redactor(secrets: Iterable[str]) -> Redact:
-    """A function that replaces each of `secrets`, in every spelling a log may hold, and what looks like one."""
+    """A function that hides `secrets` in a text, in every form that a log may hold, and what looks like a secret."""
     spellings: set[str] = set()
     for secret in secrets:
         if len(secret) >= _SHORTEST_SECRET:
             spellings |= {secret, quote(secret, safe=""), quote(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
-    # The longest first: a token must go as a whole before its second half does.
+    # The longest first: a token must be replaced as a whole before its second half is.
     ordered = sorted(spellings, key=len, reverse=True)
     known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
@@ -106,7 +106,7 @@ def redactor(secrets: Iterable[str]) -> Redact:
 
 
 class RedactingFilter(logging.Filter):
-    """Settle the record's message, fields and context, all clean, before any formatter sees them."""
+    """Put clean text into the record's message and fields before any formatter sees them."""
 
     def __init__(self, redact: Redact) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class RedactingFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         try:
             message = record.getMessage()
-        except Exception:  # a library's wrong format string must not cost us the line, nor print its arguments
+        except Exception:  # a library's wrong format string must neither lose the line nor print its arguments
             message = f"{record.msg} (its arguments do not fit)"
         record.msg, record.args = self._redact(message), None
         fields = {**_context.get(), **_extra(record), **getattr(record, "fields", {})}
@@ -129,8 +129,8 @@ class RedactingFilter(logging.Filter):
 
 
 def _no_bytes_of_strangers(record: logging.LogRecord) -> bool:
-    """What is no HTTP is the fault of who sent it: one quiet line, not a traceback with bytes that anybody chose."""
-    from aiohttp.http_exceptions import HttpProcessingError  # only its server logs here, so it is loaded already
+    """A request that is not HTTP is the sender's fault: one line at level INFO, no traceback, none of its bytes."""
+    from aiohttp.http_exceptions import HttpProcessingError  # only aiohttp's server logs here, so it is imported
     from aiohttp.web import RequestPayloadError
 
     error = record.exc_info[1] if record.exc_info else None
@@ -171,16 +171,16 @@ class JsonFormatter(logging.Formatter):
         entry.update(time=_time(record), level=record.levelname, logger=record.name, event=record.getMessage())
         for name, details in (("exception", _traceback(self, record)), ("stack", record.stack_info)):
             if details:
-                # Cleaned before it is encoded: afterwards a secret with a quote in it would look different.
+                # Cleaned before it is encoded: afterwards a secret with a quotation mark in it looks different.
                 entry[name] = self._redact(details)
         return self._redact(json.dumps(entry, ensure_ascii=False, default=repr))
 
 
 class _SafeHandler(logging.StreamHandler[Any]):
-    """A handler whose own failure does not print the record's raw arguments to stderr, as logging's does.
+    """A handler whose failure does not print the record's raw arguments to stderr, as logging's own does.
 
-    Nor does it reach who logged: most often stderr is the stream that fails (on a full disk, closed, its reader gone),
-    and the work must not end with its log.
+    The failure does not reach the code that logs either. Most often stderr is the stream that fails (the disk is full,
+    it is closed, its reader has ended), and the program must go on without a log.
     """
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
@@ -194,8 +194,8 @@ def setup_logging(
 ) -> None:
     """Send all records to `stream` (stderr when None) through the redacting filter and formatter.
 
-    Replaces the root logger's handlers, takes warnings in, and routes what would end a thread or the process through
-    the log as well, because Python's own last words show the values in a traceback. May be called again.
+    Replaces the root logger's handlers, logs warnings, and logs uncaught exceptions of threads and of the process,
+    because Python's own report of them could show a secret. May be called again.
     """
     redact = redactor(secrets)
     handler = _SafeHandler(stream if stream is not None else sys.stderr)
@@ -224,7 +224,7 @@ def _log_uncaught(kind: type[BaseException], error: BaseException | None, traceb
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:
-    """What a caller passed as `extra`: every attribute that logging itself does not set."""
+    """What a caller passed as `extra`: all attributes that logging itself does not set."""
     return {name: value for name, value in vars(record).items() if name not in _STANDARD_ATTRIBUTES}
 
 
@@ -233,7 +233,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Escape what would let a user's text forge a record of its own."""
+    """Escape line breaks and the like, so that a user's text can't look like a record of its own."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 

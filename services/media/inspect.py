@@ -1,7 +1,7 @@
-"""Pictures and clips as bytes: is it really one, how large, and made fit for sending on.
+"""Images and videos as bytes: check what they are, measure them, and prepare them for sending.
 
 Everything here is synchronous and pure; callers use a thread. Bytes come from strangers, so sizes are read before
-anything is decoded, and whatever the decoders throw becomes `BadMedia`.
+anything is decoded, and every error of the decoders becomes `BadMedia`.
 """
 
 from __future__ import annotations
@@ -18,23 +18,26 @@ from PIL import Image, ImageCms, ImageOps
 
 from services.base_provider import Photo
 
+RESULT_BYTES = 48_000_000
+RESULT_PIXELS = 40_000_000
+PHOTO_ASPECT = 50.0  # a photo is refused if one side is more than this many times the other
 PREVIEW_SIDE = 2560
 # What Telegram takes as a photo and as a thumbnail: docs/reference/telegram.md, section 2.
 PREVIEW_BYTES = 10_000_000
 PREVIEW_ASPECT = 20
 THUMBNAIL_SIDE = 320
 THUMBNAIL_BYTES = 200_000
-MAX_CLIP_PIXELS = 8192 * 4320
-MAX_CLIP_MS = 10 * 60 * 1000
+MAX_VIDEO_PIXELS = 8192 * 4320
+MAX_VIDEO_MS = 10 * 60 * 1000
 
 _MIMES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
-_SMOOTH = ("RGB", "RGBA", "L", "LA", "CMYK", "YCbCr")  # pixels that can be averaged as they are
+_SMOOTH = ("RGB", "RGBA", "L", "LA", "CMYK", "YCbCr")  # modes whose pixels can be averaged
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 class MediaFault(StrEnum):
-    """Why bytes are refused; each has a sentence for the person."""
+    """Why bytes are refused; each has a text for the user."""
 
     EMPTY = "empty"
     TOO_LARGE = "too_large"  # bytes
@@ -45,7 +48,7 @@ class MediaFault(StrEnum):
     HEIC_UNSUPPORTED = "heic_unsupported"
     NOT_A_VIDEO = "not_a_video"
     TOO_LONG = "too_long"
-    BROKEN = "broken"  # begins well, then breaks off
+    BROKEN = "broken"  # begins well and is cut off or damaged
 
 
 class BadMedia(Exception):
@@ -58,7 +61,7 @@ class BadMedia(Exception):
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """A picture: its real media type and its sides in pixels as stored."""
+    """An image: its real media type and its sides in pixels as stored."""
 
     mime: str
     width: int
@@ -67,7 +70,7 @@ class ImageInfo:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """A clip: sides in pixels, length in milliseconds, and whether it can be heard."""
+    """A video: sides in pixels, length in milliseconds, and whether it has sound."""
 
     width: int
     height: int
@@ -75,8 +78,8 @@ class VideoInfo:
     has_audio: bool
 
 
-def inspect_image(data: bytes, *, max_bytes: int = 48_000_000, max_pixels: int = 40_000_000) -> ImageInfo:
-    """Decode the picture once, whole. Raises `BadMedia`."""
+def inspect_image(data: bytes, *, max_bytes: int = RESULT_BYTES, max_pixels: int = RESULT_PIXELS) -> ImageInfo:
+    """Decode the whole image once. Raises `BadMedia`."""
     with _opened(data, max_bytes, max_pixels) as image:
         image.load()
         return ImageInfo(_MIMES[str(image.format)], image.width, image.height)
@@ -89,18 +92,15 @@ def prepare_photo(
     max_bytes: int,
     max_input_bytes: int = 20_000_000,
     max_pixels: int = 60_000_000,
-    min_side: int = 1,
-    max_aspect: float = 50.0,
-    keep_alpha: bool = True,
 ) -> Photo:
-    """A person's photo upright, in sRGB, without metadata (place, camera), within `max_side` pixels and `max_bytes`.
+    """A user's photo upright, in sRGB, without metadata (place, camera), within `max_side` pixels and `max_bytes`.
 
-    Transparency stays in a PNG where it fits, else it goes onto white. Raises `BadMedia`.
+    A transparent photo becomes a PNG if that fits, else it gets a white background. Raises `BadMedia`.
     """
     with _opened(data, max_input_bytes, max_pixels) as image:
-        check_sides(image.width, image.height, min_side=min_side, max_aspect=max_aspect)
+        check_sides(image.width, image.height, min_side=1, max_aspect=PHOTO_ASPECT)
         upright = _upright(image, max_side)
-    if keep_alpha and upright.mode == "RGBA":
+    if upright.mode == "RGBA":
         png = _encoded(upright, "PNG", optimize=False)
         if len(png) <= max_bytes:
             return Photo(png, "image/png")
@@ -108,7 +108,7 @@ def prepare_photo(
 
 
 def check_sides(width: int, height: int, *, min_side: int, max_aspect: float) -> None:
-    """Whether a provider takes a photo of these sides. Raises `BadMedia`: too small, or too narrow."""
+    """Check that a provider takes a photo with these sides. Raises `BadMedia`: too small, or too narrow."""
     if min(width, height) < min_side:
         raise BadMedia(MediaFault.TOO_SMALL)
     if max(width, height) > max_aspect * min(width, height):
@@ -118,7 +118,7 @@ def check_sides(width: int, height: int, *, min_side: int, max_aspect: float) ->
 def fit_photos(photos: Sequence[Photo], *, total_bytes: int, max_side: int) -> tuple[Photo, ...]:
     """The same photos in the same order, small enough for one request of `total_bytes` (before base64).
 
-    Those within their equal share stay as they are, the others are encoded anew. Raises `BadMedia`.
+    A photo within its equal share stays unchanged, the others are encoded again. Raises `BadMedia`.
     """
     if sum(len(photo.data) for photo in photos) <= total_bytes:
         return tuple(photos)
@@ -129,45 +129,45 @@ def fit_photos(photos: Sequence[Photo], *, total_bytes: int, max_side: int) -> t
     )
 
 
-def picture_preview(data: bytes, *, max_bytes: int = 48_000_000, max_pixels: int = 40_000_000) -> bytes:
-    """A JPEG that Telegram takes as a photo: within 10 MB, 10 000 for both sides together and 20 : 1.
+def image_preview(data: bytes) -> bytes:
+    """A JPEG that Telegram takes as a photo: up to 10 MB, both sides together up to 10 000, and up to 20 : 1.
 
     The limits: docs/reference/telegram.md, section 2.
     """
-    with _opened(data, max_bytes, max_pixels) as image:
-        picture = _on_white(_upright(image, PREVIEW_SIDE))
-    short = -(-max(picture.size) // PREVIEW_ASPECT)
-    if min(picture.size) < short:
-        width, height = max(picture.width, short), max(picture.height, short)
+    with _opened(data, RESULT_BYTES, RESULT_PIXELS) as image:
+        preview = _on_white(_upright(image, PREVIEW_SIDE))
+    short = -(-max(preview.size) // PREVIEW_ASPECT)
+    if min(preview.size) < short:
+        width, height = max(preview.width, short), max(preview.height, short)
         padded = Image.new("RGB", (width, height), "white")
-        padded.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
-        picture = padded
-    return _jpeg(picture, PREVIEW_BYTES)
+        padded.paste(preview, ((width - preview.width) // 2, (height - preview.height) // 2))
+        preview = padded
+    return _jpeg(preview, PREVIEW_BYTES)
 
 
 def inspect_video(data: bytes) -> VideoInfo:
     """Read the mp4's structure and decode its first frame. Raises `BadMedia`."""
-    with _clip(data) as container:
+    with _opened_video(data) as container:
         frame = _first_frame(container)
         duration_ms = (container.duration or 0) // 1000
         if duration_ms <= 0:
             raise BadMedia(MediaFault.BROKEN)
-        if duration_ms > MAX_CLIP_MS:
+        if duration_ms > MAX_VIDEO_MS:
             raise BadMedia(MediaFault.TOO_LONG)
         return VideoInfo(frame.width, frame.height, duration_ms, bool(container.streams.audio))
 
 
 def video_thumbnail(data: bytes) -> bytes:
     """The first frame as a JPEG of at most 320 pixels a side and 200 kB. Raises `BadMedia`."""
-    with _clip(data) as container:
-        picture = _first_frame(container).to_image()
-    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    return _jpeg(picture, THUMBNAIL_BYTES)
+    with _opened_video(data) as container:
+        image = _first_frame(container).to_image()
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    return _jpeg(image, THUMBNAIL_BYTES)
 
 
 @contextmanager
 def _opened(data: bytes, max_bytes: int, max_pixels: int) -> Iterator[Image.Image]:
-    """The picture, recognised and measured but not decoded; whatever goes wrong inside is `BadMedia`."""
+    """The image, recognised and measured but not decoded; every error inside is raised as `BadMedia`."""
     if not data:
         raise BadMedia(MediaFault.EMPTY)
     if len(data) > max_bytes:
@@ -178,7 +178,7 @@ def _opened(data: bytes, max_bytes: int, max_pixels: int) -> Iterator[Image.Imag
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BadMedia(MediaFault.TOO_MANY_PIXELS) from None
-    except Exception:  # the decoders throw whatever their formats make them throw
+    except Exception:  # the decoders of the formats raise errors of many classes
         raise BadMedia(MediaFault.NOT_AN_IMAGE) from None
     with image:
         if image.width * image.height > max_pixels:
@@ -194,12 +194,12 @@ def _opened(data: bytes, max_bytes: int, max_pixels: int) -> Iterator[Image.Imag
 
 
 def _upright(image: Image.Image, max_side: int) -> Image.Image:
-    """The picture decoded, shrunk, turned as its EXIF says, in sRGB, RGB or RGBA, and rid of everything else."""
+    """The image decoded, shrunk, turned as its EXIF says, in sRGB, as RGB or RGBA, without anything else."""
     if image.format in ("JPEG", "MPO"):
-        image.draft("RGB", (max_side, max_side))  # the decoder shrinks as it reads: a fraction of the memory
+        image.draft("RGB", (max_side, max_side))  # the decoder shrinks while it reads, which needs less memory
     image.load()
     profile = image.info.get("icc_profile")
-    if image.mode in _SMOOTH:  # every later step works on the small copy
+    if image.mode in _SMOOTH:  # all later steps use the small copy
         image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     turned = _turned(image)
     has_alpha = turned.mode in ("RGBA", "LA", "PA") or "transparency" in turned.info
@@ -211,15 +211,15 @@ def _upright(image: Image.Image, max_side: int) -> Image.Image:
 
 
 def _turned(image: Image.Image) -> Image.Image:
-    """As the camera was held; a picture whose EXIF is garbage is still a picture."""
+    """Turned upright by its EXIF. An image with broken EXIF is taken as it is."""
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # EXIF comes from strangers and is parsed in many places
+    except Exception:  # EXIF comes from strangers, and its parsers raise errors of many classes
         return image
 
 
 def _in_srgb(image: Image.Image, profile: Any, mode: str) -> Image.Image:
-    """The colours a phone meant, without its profile; a profile that cannot be used is left out of account."""
+    """The colours converted from the image's profile to sRGB. A profile that can't be used is ignored."""
     if isinstance(profile, bytes) and image.mode in ("RGB", "RGBA", "CMYK"):
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -244,7 +244,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _jpeg(image: Image.Image, max_bytes: int) -> bytes:
-    """The best JPEG within `max_bytes`: first the quality gives way, then the size."""
+    """The best JPEG within `max_bytes`: first with less quality, then with fewer pixels."""
     while True:
         for quality in (92, 85, 75, 60):
             encoded = _encoded(image, "JPEG", quality=quality)
@@ -262,8 +262,8 @@ def _encoded(image: Image.Image, form: str, **options: Any) -> bytes:
 
 
 @contextmanager
-def _clip(data: bytes) -> Iterator[Any]:
-    """The mp4 opened by its demuxer alone: no other format, no other file, no network can be reached from it."""
+def _opened_video(data: bytes) -> Iterator[Any]:
+    """The mp4, opened with the mp4 demuxer only, so that it can't make the library read other files or addresses."""
     if not data:
         raise BadMedia(MediaFault.EMPTY)
     if data[4:8] != b"ftyp" or data[8:12] in _HEIC_BRANDS:
@@ -275,7 +275,7 @@ def _clip(data: bytes) -> Iterator[Any]:
             if not container.streams.video:
                 raise BadMedia(MediaFault.NOT_A_VIDEO)
             stream = container.streams.video[0]
-            if stream.width * stream.height > MAX_CLIP_PIXELS:
+            if stream.width * stream.height > MAX_VIDEO_PIXELS:
                 raise BadMedia(MediaFault.TOO_MANY_PIXELS)
             stream.codec_context.thread_count = 1
             yield container
@@ -286,7 +286,7 @@ def _clip(data: bytes) -> Iterator[Any]:
 
 
 def _first_frame(container: Any) -> Any:
-    """The first picture that decodes, looked for in a bounded number of packets."""
+    """The first frame that can be decoded, within a limited number of packets."""
     for number, packet in enumerate(container.demux(container.streams.video[0])):
         for frame in packet.decode():
             return frame
@@ -296,7 +296,7 @@ def _first_frame(container: Any) -> Any:
 
 
 def _boxes_are_whole(data: bytes) -> bool:
-    """Whether the top-level boxes fill the file to its end: a download that broke off does not."""
+    """Whether the top-level boxes fill the file to its end. In a cut off download they do not."""
     position = 0
     for _ in range(10_000):
         if position == len(data):

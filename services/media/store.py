@@ -1,7 +1,7 @@
-"""Where results are kept until they expire: a folder on disk.
+"""The store of photos and results until they expire: a folder on disk.
 
-A stored asset is whole and durable or it is not there: the bytes go to a temporary file beside their place, are
-flushed to the disk, renamed, and the folder's entry is flushed as well. Only then may money be charged for them.
+A stored asset is complete and durable, or it is not there: the bytes go to a temporary file in the same folder, are
+flushed to the disk and renamed, and the folder's entry is flushed as well. Only then may money be charged for them.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class AssetError(Exception):
 
 
 class AssetNotFound(AssetError):
-    """There is no asset of this key: it has expired, or it was never stored."""
+    """There is no asset with this key: it has expired, or it was never stored."""
 
 
 class AssetStoreFull(AssetError):
-    """The disk, or our share of it, is full. Nothing was stored."""
+    """The disk, or this account's share of it, is full. Nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class StoredAsset:
 
 
 class AssetStore(Protocol):
-    """A place for results. Every method is safe to call again."""
+    """A store of assets. Every method is safe to call again."""
 
     async def put(self, data: bytes, *, suffix: str) -> StoredAsset: ...
 
@@ -64,12 +64,12 @@ class LocalAssets:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._swept = ""  # the last folder a sweep came to before its time was up
+        self._swept = ""  # the last folder that a sweep reached before its time was up
 
     async def put(self, data: bytes, *, suffix: str) -> StoredAsset:
         """Store `data` durably under a new key that ends in `suffix` (such as ".png").
 
-        Each call has a key of its own, also for equal bytes, so that deleting one job's asset never takes another's.
+        Each call has a key of its own, even for equal bytes, so that deleting one job's asset never deletes another's.
 
         Raises:
             AssetStoreFull: when the disk has no room; nothing is left behind.
@@ -97,7 +97,7 @@ class LocalAssets:
             raise AssetError(f"{key}: {error.strerror}") from error
 
     async def delete(self, key: str) -> None:
-        """Remove `key`; nothing happens when it is gone already."""
+        """Remove `key`; nothing happens if it is already gone."""
         path = self.path(key)
         await asyncio.to_thread(path.unlink, True)
 
@@ -105,7 +105,7 @@ class LocalAssets:
         """The file of `key`, whether it exists or not.
 
         Raises:
-            AssetNotFound: when `key` is none that `put` can have made, so no key ever leads outside the folder.
+            AssetNotFound: when `put` can't have made this `key`, so that no key leads outside the folder.
         """
         if not _KEY.fullmatch(key):
             raise AssetNotFound(key[:100])
@@ -118,11 +118,11 @@ class LocalAssets:
         *,
         seconds: float = _SWEEP_SECONDS,
     ) -> int:
-        """Remove files that no row knows, which a process left that died between file and row.
+        """Remove files without a row. A process that dies between file and row leaves them.
 
-        `known` is given batches of keys and answers those to keep. Only files at least `older_than` seconds old
-        are looked at, because a younger one may be waiting for its row. After `seconds` no further folder is begun: the
-        next sweep goes on there, and so it does after one that was cut off. Returns how many files were removed.
+        `known` gets batches of keys and returns those to keep. Only files at least `older_than` seconds old are
+        checked, because the row of a younger file may not be written yet. After `seconds` no further folder is begun;
+        the next sweep continues there, also after one that was cut off. Returns how many files were removed.
         """
         removed, end = 0, clock.steady() + seconds
         folders = await asyncio.to_thread(_folders, self.root, self._swept)
@@ -149,10 +149,10 @@ class LocalAssets:
 
 
 def open_assets(url: str) -> LocalAssets:
-    """The store that `ASSETS_URL` names: a folder, which is made when needed.
+    """The store that `ASSETS_URL` names: a folder, which is created if needed.
 
     Raises:
-        AssetError: when the folder cannot be made, or for `s3://`, which is not there yet.
+        AssetError: when the folder cannot be created, or for `s3://`, which is not supported yet.
     """
     if url.startswith("s3://"):
         raise AssetError("ASSETS_URL=s3://… is not supported yet: name a folder that all processes share")
@@ -189,7 +189,7 @@ def _write(root: Path, path: Path, data: bytes) -> None:
 
 
 def _make_folders(root: Path, folder: Path) -> None:
-    """Make `folder` and flush the entry of each new level in its parent: a file in a lost folder is lost, too."""
+    """Create `folder` and flush the entry of each new level in its parent: without that a power cut can lose it."""
     if folder.is_dir():
         return
     if folder != root:
@@ -207,7 +207,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _folders(root: Path, after: str) -> list[Path]:
-    """Those that hold our files, by name, behind the name `after`."""
+    """The folders with our files, by name, after the name `after`."""
     return sorted(folder for folder in root.glob("??") if folder.name > after)
 
 

@@ -1,4 +1,4 @@
-"""A person's photo, from Telegram to an asset that an order can use."""
+"""Photos from Telegram and images made earlier, stored as assets that a draft can use."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from services.catalogue import Limits
 from services.errors import ServiceError
 from services.media.inspect import BadMedia, MediaFault, inspect_image, prepare_photo
 from services.media.store import AssetError, AssetNotFound, AssetStore
-from services.messaging.telegram import TROUBLE
+from services.messaging.telegram import NETWORK_ERRORS
 
-KEEP_MS: Final = 3 * 24 * 3600 * 1000  # a photo waits so long for its order; a job keeps it as long as it needs
+KEEP_MS: Final = 3 * 24 * 3600 * 1000  # for a photo of a draft; a job keeps its photos as long as it needs them
 AT_ONCE: Final = 4  # photos in memory at a time
 DOWNLOAD_SECONDS: Final = 60
 _SUFFIX = {"image/jpeg": ".jpg", "image/png": ".png"}
@@ -36,15 +36,15 @@ class PhotoRefused(ServiceError):
 
 
 class PhotoUnavailable(ServiceError):
-    """Telegram or our disk did not give or take the file now; sending it again may help."""
+    """The file can't be fetched from Telegram or stored now; sending it again may help."""
 
 
 class PhotoGone(ServiceError):
-    """A picture made earlier is no longer kept anywhere."""
+    """An image made earlier is no longer stored, neither here nor at Telegram."""
 
 
 class Photos:
-    """Fetch, check, make fit, store."""
+    """Fetches photos, checks them, scales them to what the providers accept, and stores them."""
 
     def __init__(self, db: Database, store: AssetStore, limits: Limits) -> None:
         self._db = db
@@ -55,9 +55,9 @@ class Photos:
     async def keep(
         self, bot: Bot, user_id: int, file_id: str, *, size: int | None = None, asset_id: str | None = None
     ) -> Asset:
-        """Take over a file that the person sent; `size` in bytes as Telegram tells it.
+        """Store a photo that the person sent. `size`: its bytes as Telegram tells them.
 
-        The same `asset_id` again answers the same asset, so that an update that comes twice is one photo.
+        A second call with the same `asset_id` returns the same asset, so an update that comes twice is one photo.
         Raises PhotoRefused, PhotoUnavailable.
         """
         if size is not None and size > self._limits.photo_bytes:
@@ -68,11 +68,12 @@ class Photos:
             return await self._store_prepared(user_id, await self._download(bot, file_id), asset_id)
 
     async def keep_result(self, bot: Bot, user_id: int, result: Asset) -> Asset:
-        """Take a picture of ours as the photo of a new order. Raises PhotoGone, PhotoRefused, PhotoUnavailable."""
+        """Store an image made earlier as the photo of a new draft. Raises PhotoGone, PhotoRefused, PhotoUnavailable."""
         async with self._slots:
-            return await self._store_prepared(user_id, await self._made_earlier(bot, result))
+            return await self._store_prepared(user_id, await self._bytes_of(bot, result))
 
-    async def _made_earlier(self, bot: Bot, result: Asset) -> bytes:
+    async def _bytes_of(self, bot: Bot, result: Asset) -> bytes:
+        """From our store, else the original from Telegram, else its preview. Raises as `keep_result` does."""
         if result.deleted_at is None:
             try:
                 return await self._store.get(result.store_key)
@@ -85,32 +86,34 @@ class Photos:
                 return await self._download(bot, result.file_id)
             except PhotoRefused:
                 if result.preview_file_id is None:
-                    raise  # else the original is too big to fetch, and the preview is not
+                    raise
+                # The original is too big to fetch; the preview is not.
         if result.preview_file_id is not None:
             return await self._download(bot, result.preview_file_id)
         raise PhotoGone(result.id)
 
     async def _download(self, bot: Bot, file_id: str) -> bytes:
+        """A file from Telegram, in up to three attempts. Raises PhotoRefused, PhotoUnavailable."""
         try:
             file = await bot.get_file(file_id)
         except TelegramBadRequest as error:
-            # "file is too big": more than a bot may fetch (docs/reference/telegram.md, section 2)
+            # "file is too big": larger than a bot may fetch (docs/reference/telegram.md, section 2)
             too_big = "too big" in error.message
             raise (PhotoRefused(MediaFault.TOO_LARGE) if too_big else PhotoUnavailable(error.message)) from error
-        except TROUBLE as error:
+        except NETWORK_ERRORS as error:
             raise PhotoUnavailable("getFile") from error
         for attempt in range(3):
             try:
                 return await self._content(bot, file.file_path or "")
             except (ClientError, TimeoutError, OSError) as error:
                 if attempt == 2 or (isinstance(error, ClientResponseError) and error.status < 500):
-                    # The error's own text holds the address, and that holds the token.
+                    # The error's own text contains the address of the file, and with it the bot's token.
                     raise PhotoUnavailable(type(error).__name__) from None
                 await asyncio.sleep(0.5 * 2**attempt)
         raise AssertionError("the last try returns or raises")
 
     async def _content(self, bot: Bot, path: str) -> bytes:
-        """The file's bytes, never more than the limit whatever the server sends."""
+        """The file's bytes. Raises PhotoRefused when there are more than the limit, whatever size was announced."""
         url = bot.session.api.file_url(bot.token, path)
         stream = bot.session.stream_content(url, timeout=DOWNLOAD_SECONDS, raise_for_status=True)
         content = io.BytesIO()
@@ -122,6 +125,7 @@ class Photos:
         return content.getvalue()
 
     async def _store_prepared(self, user_id: int, data: bytes, asset_id: str | None = None) -> Asset:
+        """Check and scale the image, then store the file and its row. Raises PhotoRefused, PhotoUnavailable."""
         try:
             photo, width, height = await asyncio.to_thread(self._prepared, data)
         except BadMedia as error:
@@ -143,6 +147,7 @@ class Photos:
         return await self._db.write(asset_rows.add_input, asset, keep_ms=KEEP_MS)
 
     def _prepared(self, data: bytes) -> tuple[Photo, int, int]:
+        """The photo as it will be sent to a provider, its width and its height in pixels. Raises BadMedia."""
         limits = self._limits
         photo = prepare_photo(
             data,

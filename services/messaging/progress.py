@@ -1,6 +1,6 @@
-"""The live message of every open job: honest stages, edited at most every 3 s and only when something changed.
+"""Edits the live message of every open job, at most every 3 s and only when its text has changed.
 
-Progress is the least of what goes out: an edit is made only while Telegram's pace has room to spare.
+These edits have the lowest priority: they are made only when the pace leaves room for them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from database.models import Database, DatabaseError, Job, JobStatus, Tx
 from services.common.keyed_lock import KeyedLock, TooManyWaiting
 from services.common.log import event
 from services.messaging.renderer import MessageRenderer
-from services.messaging.telegram import TROUBLE, Screen, change, patience
+from services.messaging.telegram import NETWORK_ERRORS, Screen, change, patience
 
 ROUND_SECONDS: Final = 1.0
-EDIT_GAP_MS: Final = 3_000
-MOST_JOBS: Final = 500
+EDIT_PAUSE_MS: Final = 3_000
+MAX_JOBS: Final = 500
 AT_ONCE: Final = 6
 LEASE: Final = "live"
 LEASE_MS: Final = 10_000
@@ -43,25 +43,29 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Shown:
+    """What a live message shows since when (UTC, ms). `can_edit` is False after Telegram has refused an edit."""
+
     text: str
     at_ms: int
-    hopeless: bool = False
+    can_edit: bool = True
 
 
 @dataclass(frozen=True)
-class _Watched:
+class WatchedJob:
+    """An open job with a live message, the person's language, and how many jobs wait before this one."""
+
     job: Job
     language: str
     ahead: int
 
 
-def watched_jobs(tx: Tx) -> tuple[int, list[_Watched]]:
-    """The time, and the open jobs that somebody watches, each with its place in the queue."""
-    found = job_rows.open_with_status_message(tx, limit=MOST_JOBS)
+def watched_jobs(tx: Tx) -> tuple[int, list[WatchedJob]]:
+    """The time (UTC, ms) and the open jobs that have a live message."""
+    found = job_rows.open_with_status_message(tx, limit=MAX_JOBS)
     languages = user_rows.languages(tx, {job.user_id for job in found})
     queue = job_rows.pending_times(tx)
     return tx.now, [
-        _Watched(
+        WatchedJob(
             job,
             languages.get(job.user_id) or "ru",
             bisect_left(queue, job.created_at) if job.status is JobStatus.PENDING else 0,
@@ -71,7 +75,7 @@ def watched_jobs(tx: Tx) -> tuple[int, list[_Watched]]:
 
 
 class LiveMessages:
-    """The loop over open jobs. Of several bot processes one does it, by a lease."""
+    """The loop over open jobs. Of several bot processes the one with the lease does it."""
 
     def __init__(self, bot: Bot, db: Database, renderer: MessageRenderer, chats: KeyedLock) -> None:
         self._bot = bot
@@ -84,7 +88,7 @@ class LiveMessages:
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Keep the messages fresh until `stop` is set."""
+        """Edit until `stop` is set."""
         while not stop.is_set():
             try:
                 if await self._leads():
@@ -96,33 +100,31 @@ class LiveMessages:
             except TimeoutError:
                 pass
         if self._leader_until:
-            with suppress(DatabaseError):  # it runs out by itself
+            with suppress(DatabaseError):  # the lease ends by itself
                 await self._db.write(flag_rows.drop_lease, LEASE, self._holder)
 
     async def round(self) -> None:
-        """Look at all open jobs once and edit what changed."""
+        """Read all open jobs once and edit the messages that have changed."""
         now_ms, watched = await self._db.read(watched_jobs)
         ids = {one.job.id for one in watched}
         self._shown = {job_id: shown for job_id, shown in self._shown.items() if job_id in ids}
         due = [one for one in watched if self._is_due(one, now_ms)]
         await asyncio.gather(*(self._refresh(one, now_ms) for one in due))
 
-    def _screen(self, one: _Watched, now_ms: int) -> Screen:
+    def _screen(self, one: WatchedJob, now_ms: int) -> Screen:
         return self._renderer.progress(one.language, one.job, ahead=one.ahead, now_ms=now_ms)
 
-    def _is_due(self, one: _Watched, now_ms: int) -> bool:
+    def _is_due(self, one: WatchedJob, now_ms: int) -> bool:
         shown = self._shown.get(one.job.id)
         if shown is None:
-            # Whoever started the job has just shown it; only what has changed since is worth an edit.
+            # The handler that started the job has shown its message at that time.
             shown = self._shown[one.job.id] = _Shown("", one.job.created_at)
         return (
-            not shown.hopeless
-            and now_ms - shown.at_ms >= EDIT_GAP_MS
-            and (self._screen(one, now_ms).text != shown.text)
+            shown.can_edit and now_ms - shown.at_ms >= EDIT_PAUSE_MS and (self._screen(one, now_ms).text != shown.text)
         )
 
-    async def _refresh(self, one: _Watched, now_ms: int) -> None:
-        """Edit the message unless the job ended meanwhile: then the last word is the notifier's."""
+    async def _refresh(self, one: WatchedJob, now_ms: int) -> None:
+        """Edit the message, unless the job has ended: then the notifier writes the last text."""
         job, shown = one.job, self._shown[one.job.id]
         chat_id, message_id = job.chat_id or job.user_id, job.status_message_id
         if message_id is None:
@@ -136,21 +138,21 @@ class LiveMessages:
                 with patience(0):
                     possible = await change(self._bot, chat_id, message_id, screen)
         except TelegramRetryAfter:
-            return  # no room now: the next round tries
+            return  # no room now: the next round tries again
         except (TelegramForbiddenError, TelegramBadRequest):
             possible = False
         except TooManyWaiting:
             return
         except TelegramUnauthorizedError:
-            raise  # the token is revoked: all ends
-        except (TelegramAPIError, *TROUBLE) as error:
+            raise  # the token is revoked: the bot stops
+        except (TelegramAPIError, *NETWORK_ERRORS) as error:
             event(_log, "live.edit_failed", level=logging.WARNING, job_id=job.id, error=str(error))
             shown.at_ms = now_ms
             return
-        shown.text, shown.at_ms, shown.hopeless = screen.text if possible else "", now_ms, not possible
+        shown.text, shown.at_ms, shown.can_edit = screen.text if possible else "", now_ms, possible
 
     async def _leads(self) -> bool:
-        """Whether this process is the one that edits; the lease is renewed well before it ends."""
+        """Whether this process has the lease. It is taken or renewed here, at the latest when half of it has passed."""
         now = asyncio.get_running_loop().time()
         if now < self._leader_until - LEASE_MS / 2000:
             return True

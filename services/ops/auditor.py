@@ -1,6 +1,6 @@
-"""Seals the ledger every hour and proves the books once a day; every administrator gets the verdict with the head.
+"""Seals the ledger every hour and audits the books once a day. Every admin gets the result with the head of the seals.
 
-The message is what makes the seals count: the head in it is out of reach of whoever can change the file.
+The seals are useful because of this message: a person who can change the database file can't change the head in it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from database.audit import run as audit
-from database.audit import schedule as audits
-from database.audit.checks import MOST_IDS
+from database.audit import schedule
+from database.audit.findings import MOST_IDS
 from database.audit.run import Books
 from database.models import Database
 from services.common.log import event
@@ -24,42 +24,42 @@ _log = logging.getLogger(__name__)
 
 
 class Auditor:
-    """Two duties of the sweeper. Both work on connections of their own, in a thread that keeps nobody waiting."""
+    """Two periodic tasks. Both use connections of their own, in a thread, so that nothing waits for them."""
 
     def __init__(self, db: Database, *, admins: Sequence[int] = ()) -> None:
         self._db = db
         self._admins = sorted(admins)
 
     async def seal(self) -> None:
-        """Seal what was written since the last time. Raises BooksDisagree when the newest seal is not there."""
+        """Seal what was written since the last time. Raises BooksDisagree when the newest seal is missing."""
         path = self._db.path
-        made = await apart(lambda stop: audit.seal_all(path, stop=stop))
+        made = await in_thread(lambda stop: audit.seal_all(path, stop=stop))
         if made:
             event(_log, "ledger.sealed", seals=made)
 
     async def daily(self) -> None:
-        """When it is time: seal, audit, write the verdict down and tell the administrators, in that order.
+        """When an audit is due: seal, audit, write the result down together with the messages to admins.
 
-        Cut off anywhere before the last step, the audit is still due and is made again.
+        When this is cut off before the last step, the audit is still due and is made again.
         """
-        planned = await self._db.write(audits.due)
+        planned = await self._db.write(schedule.due)
         if planned is None:
             return
         try:
             await self.seal()
-        except Exception as error:  # broken seals are what the audit is there to report
+        except Exception as error:  # the audit reports broken seals, so it goes on
             event(_log, "ledger.not_sealed", level=logging.ERROR, error=type(error).__name__, detail=str(error))
         path = self._db.path
-        # One thread: the other processor is for the people who order meanwhile.
-        books = await apart(lambda stop: audit.run(path, threads=1, stop=stop))
-        if await self._db.write(audits.record, planned, verdict(books), self._admins):
+        # One thread, so that the other processor is free for orders.
+        books = await in_thread(lambda stop: audit.run(path, threads=1, stop=stop))
+        if await self._db.write(schedule.record, planned, verdict(books), self._admins):
             level = logging.INFO if books.sound else logging.CRITICAL
             broken = [finding.check for finding in books.findings]
             event(_log, "books.audited", level=level, broken=broken, head=verdict(books)["head"], seconds=books.seconds)
 
 
 def verdict(books: Books) -> dict[str, Any]:
-    """What a message says of the audit: numbers in kopecks and UTC ms, and the rows under each broken rule."""
+    """The result of an audit for a message: numbers in kopecks and UTC ms, and the rows under each broken rule."""
     broken: dict[str, list[str]] = {}
     for finding in books.findings:
         broken[finding.check] = [*broken.get(finding.check, []), *finding.ids][:MOST_IDS]
@@ -78,8 +78,8 @@ def verdict(books: Books) -> dict[str, Any]:
     }
 
 
-async def apart(work: Callable[[threading.Event], T]) -> T:
-    """Run `work(stop)` in a thread; when the caller is cancelled the work is told to stop."""
+async def in_thread(work: Callable[[threading.Event], T]) -> T:
+    """Run `work(stop)` in a thread. `stop` is set when the caller is cancelled."""
     stop = threading.Event()
     try:
         return await asyncio.to_thread(work, stop)

@@ -1,7 +1,7 @@
-"""Copies of the database by themselves, every hour: when one is due, what came of it, and who must hear of it.
+"""Automatic copies of the database, every hour: when one is due, how it ended, and the message to admins.
 
-The work is done by a process of its own (`database/backup_rotation.py`). When the next one is due is a row, moved
-forward before the work begins, so that no restart repeats or skips a copy.
+The work is done by a process of its own (`database/backup_rotation.py`). The time of the next copy is a row. It is
+moved forward before the work begins, so that a restart neither repeats nor skips a copy.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from pathlib import Path
 
 from database import flags as flag_rows
 from database.backup_rotation import FOLDER, Outcome, Round
+from database.clock import HOUR_MS, HOUR_SECONDS
 from database.models import Database, Tx
 from database.outbox import alert_admins
 from services.common.log import event
 
-EVERY_MS = 3600 * 1000
-AGAIN_MS = 600 * 1000  # after one that failed, or whose process died
-FIRST_MS = 300 * 1000  # a shop that opens for the first time has other things to do
-LIMIT_SECONDS = 3600.0
+EVERY_MS = HOUR_MS
+AGAIN_MS = 600 * 1000  # after a copy that failed, or whose process died
+FIRST_MS = 300 * 1000  # after the first start, when the bot has other things to do
+LIMIT_SECONDS = float(HOUR_SECONDS)
 DUE = "backup_due_ms"
 LAST = "backup_last"  # how the last one ended
-GOOD = "backup_verified"  # the last one that proved itself
+GOOD = "backup_verified"  # the last verified one
 ROOT = Path(__file__).resolve().parents[2]
 
 _log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class State:
-    """The last round, the last that proved itself, and the time of asking (UTC milliseconds)."""
+    """The last round, the last verified one, and the time of this reading (UTC milliseconds)."""
 
     last: Ended | None
     good: Ended | None
@@ -55,12 +56,12 @@ class State:
 
     @property
     def age_seconds(self) -> float:
-        """Since the last verified copy; infinite while there is none."""
+        """Seconds since the last verified copy; infinite while there is none."""
         return float("inf") if self.good is None else max(0.0, (self.now - self.good.at) / 1000)
 
 
 def state(tx: Tx) -> State:
-    """What the rows say of copies."""
+    """The state of the copies, from their rows."""
     return State(_ended(flag_rows.get(tx, LAST)), _ended(flag_rows.get(tx, GOOD)), tx.now)
 
 
@@ -72,7 +73,7 @@ def _ended(value: str) -> Ended | None:
 
 
 class Backups:
-    """Keeps copies beside the database; the sweeper asks often, a row says when."""
+    """Makes copies beside the database. The scheduler calls it often; a row says when a copy is due."""
 
     def __init__(self, db: Database, *, admins: Sequence[int] = ()) -> None:
         self._db = db
@@ -120,7 +121,7 @@ class Backups:
         try:
             said, complained = await child.communicate()
         finally:
-            if child.returncode is None:  # the bot stops: what is unfinished is cleared by the next round
+            if child.returncode is None:  # the bot stops; the next round clears unfinished files
                 with contextlib.suppress(ProcessLookupError):
                     child.kill()
                 await child.wait()
@@ -131,7 +132,7 @@ class Backups:
         return _of(began, Round(**{**told, "outcome": Outcome(told["outcome"])}))
 
     def _note(self, tx: Tx, ended: Ended) -> None:
-        """Write the outcome down; administrators hear of the first of a row of bad ones."""
+        """Write the outcome down. Of several bad outcomes in a row, admins get a message about the first of a kind."""
         good = flag_rows.get(tx, GOOD)
         told = json.dumps(dataclasses.asdict(ended), ensure_ascii=False)
         flag_rows.put(tx, LAST, told)
@@ -152,12 +153,12 @@ class Backups:
 
 
 def _claim(tx: Tx) -> int | None:
-    """The moment of a copy that is due now (UTC milliseconds), put off as if it had failed; None when none is due."""
+    """Now (UTC milliseconds) if a copy is due, else None. The next one is planned as if this one failed."""
     due = int(flag_rows.get(tx, DUE) or 0)
     if due == 0:
         flag_rows.put(tx, DUE, str(tx.now + FIRST_MS))
         return None
-    if tx.now < due <= tx.now + 2 * EVERY_MS:  # further ahead it was written under a wrong clock
+    if tx.now < due <= tx.now + 2 * EVERY_MS:  # a time further ahead was written under a wrong clock
         return None
     flag_rows.put(tx, DUE, str(tx.now + AGAIN_MS))
     return tx.now

@@ -1,4 +1,4 @@
-"""Room on the disk under the database, and the size of its write-ahead log: for the metrics, and told in time."""
+"""Free space on the database's disk, and the size of its write-ahead log: for the metrics and for warnings."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from database.clock import DAY_MS
 from database.models import Database
 from database.outbox import alert_admins
 from services.common.log import event
 
 EVERY_SECONDS = 60.0
 LEAST_FREE_PERCENT = 10
-# SQLite folds its log into the database every 4 MB, and the hourly copy reads for a second at most. 64 times that are
-# thousands of orders that could not be folded in: somebody has held the file open for reading for many minutes.
+# SQLite moves its log into the database every 4 MB, and the hourly copy reads for a second at most. 64 times that are
+# thousands of orders that could not be moved: a program has held the file open for reading for many minutes.
 MOST_WAL_BYTES = 256 * 1024 * 1024
-DAY_MS = 24 * 3600 * 1000
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Room:
-    """Bytes: free for us and used on the disk, and in the write-ahead log."""
+    """Bytes: free for this account, used on the disk, and in the write-ahead log."""
 
     free: int
     used: int
@@ -33,12 +33,12 @@ class Room:
 
     @property
     def percent(self) -> int:
-        """Of what we may use, rounded down."""
+        """The free part of what this account may use, rounded down."""
         return self.free * 100 // max(1, self.free + self.used)
 
 
 def measure(path: Path) -> Room:
-    """Look at the disk under the database at `path`. Raises OSError."""
+    """Measure the disk of the database at `path`. Raises OSError."""
     usage = shutil.disk_usage(path.absolute().parent)
     try:
         wal = path.with_name(f"{path.name}-wal").stat().st_size
@@ -48,7 +48,7 @@ def measure(path: Path) -> Room:
 
 
 class DiskWatch:
-    """Tells the administrators once a day while there is too little room or the log grows."""
+    """Warns the admins once a day while there is too little space or the log is too large."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class DiskWatch:
         self._measure = measure
 
     async def check(self) -> None:
-        """The sweeper's duty."""
+        """The periodic task: measure, and warn when needed."""
         room = await asyncio.to_thread(self._measure, self._db.path)
         if room.percent < LEAST_FREE_PERCENT:
             await self._tell("disk", room, percent=room.percent, free=room.free >> 20)

@@ -1,8 +1,8 @@
-"""Books for the accountant: CSV by RFC 4180 in UTF-8 with a byte order mark, as spreadsheets open it.
+"""Books for the accountant: CSV by RFC 4180, in UTF-8 with a byte order mark, which spreadsheets expect.
 
-Rows go to the file page by page and are read beside the shop's work, so memory does not grow with the shop and no order
-waits. Sums are rubles with two decimals, made of whole kopecks. A text that a spreadsheet would take for a formula is
-written as a text. E-mail addresses stay here.
+Rows are read page by page on a connection of its own, so memory does not grow with the number of rows and no order
+waits. Sums are rubles with two decimals, computed from whole kopecks. A text that a spreadsheet would take for a
+formula is written as a text. E-mail addresses are not exported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from database.models import Database, Tx
 What = Literal["ledger", "payments", "refunds", "receipts"]
 WHAT: tuple[str, ...] = get_args(What)
 PAGE = 1_000
-MOSCOW = timezone(timedelta(hours=3))  # the day an accountant means
+MOSCOW = timezone(timedelta(hours=3))  # an accountant's days are days in Moscow
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Row = Mapping[str, Any]
@@ -29,7 +29,7 @@ Page = Callable[[Tx, int, int, export.Place, int], Sequence[Row]]
 
 
 class BadPeriod(ValueError):
-    """What was typed is no period of days."""
+    """The two texts are not a period of days."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def moment(milliseconds: int | None) -> str:
 
 
 def plain(text: object) -> str:
-    """A cell that no spreadsheet calculates: what begins like a formula gets an apostrophe before it."""
+    """A cell that no spreadsheet evaluates: a text that begins like a formula gets an apostrophe before it."""
     cell = "" if text is None else str(text).replace("\x00", "")
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
@@ -125,7 +125,7 @@ _COLUMNS: dict[str, tuple[Page, tuple[Column, ...]]] = {
 
 
 async def write_csv(db: Database, what: str, period: Period, target: Path) -> int:
-    """Write the rows of a period to a new file; answers how many. Raises FileExistsError, KeyError for `what`."""
+    """Write the rows of a period to a new file; returns how many. Raises FileExistsError, KeyError for `what`."""
     page, columns = _COLUMNS[what]
     since, until = period.milliseconds
     written, after = 0, export.BEGINNING

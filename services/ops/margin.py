@@ -1,6 +1,6 @@
-"""The margin: what orders brought less what providers took for them, in kopecks, by day and model.
+"""The margin: what orders earned minus what providers cost for them, in kopecks, by day and model.
 
-Providers are paid in dollars; the catalogue says what a dollar costs the owner.
+Providers are paid in dollars; the catalogue has the price of a dollar.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ BOOKS = (*WHAT, "margin")
 """What can be exported."""
 ZONE_MS = int(timedelta(hours=3).total_seconds()) * 1000
 EPOCH = date(1970, 1, 1)
-DAYS_AT_ONCE = 31  # one transaction looks at so many days
+DAYS_AT_ONCE = 31  # one transaction reads this many days
 Key = TypeVar("Key", date, str)
 
 
 @dataclass(frozen=True)
 class Margin:
-    """Orders placed on one day for one model (or added up); `charged` and `cost` in kopecks."""
+    """Orders placed on one day for one model, or a sum of these; `charged` and `cost` in kopecks."""
 
     day: date
     model: str
     orders: int
     open: int
     completed: int
-    lost: int  # paid to the provider, not paid by the person
+    lost: int  # paid to the provider, not paid by the user
     charged: int
     cost_micro_usd: int
     cost: int
@@ -44,7 +44,7 @@ class Margin:
 
     @property
     def percent(self) -> int | None:
-        """Of what was charged; None where nothing was."""
+        """The margin in percent of what was charged; None if nothing was."""
         return None if self.charged <= 0 else round(100 * self.margin / self.charged)
 
     def __add__(self, other: Margin) -> Margin:
@@ -53,12 +53,12 @@ class Margin:
 
 
 def kopecks(micro_usd: int, rubles_per_dollar: float) -> int:
-    """What so many micro-dollars cost in kopecks, half a kopeck and more counted as one."""
+    """Micro-dollars in kopecks; half a kopeck is rounded up."""
     return (micro_usd * round(rubles_per_dollar * 100) + 500_000) // 1_000_000
 
 
 async def margins(db: Database, period: Period, rubles_per_dollar: float) -> AsyncIterator[Margin]:
-    """Lines of the period, day by day, each day's models in order; a month in one look."""
+    """Lines of the period, day by day, with each day's models in order. One query covers a month."""
     first = period.first
     while first <= period.last:
         last = min(period.last, first + timedelta(days=DAYS_AT_ONCE - 1))
@@ -71,7 +71,7 @@ async def margins(db: Database, period: Period, rubles_per_dollar: float) -> Asy
 
 
 def added_up(lines: Iterable[Margin], key: Callable[[Margin], Key]) -> dict[Key, Margin]:
-    """Lines with the same key as one, in the order in which the keys first come."""
+    """Lines with the same key added up, in the order in which the keys first appear."""
     sums: dict[Key, Margin] = {}
     for line in lines:
         name = key(line)
@@ -100,7 +100,7 @@ def dollars(micro_usd: int) -> str:
 
 
 async def write_book(db: Database, what: str, period: Period, target: Path, *, rubles_per_dollar: float) -> int:
-    """One of `BOOKS` as a new CSV file; answers how many rows. Raises FileExistsError, KeyError for `what`."""
+    """Write one of `BOOKS` to a new CSV file; returns how many rows. Raises FileExistsError, KeyError for `what`."""
     if what != "margin":
         return await write_csv(db, what, period, target)
     written = 0

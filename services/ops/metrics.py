@@ -1,4 +1,4 @@
-"""Numbers for Prometheus: the shop's rows counted when asked, with the field's own client library."""
+"""Numbers for Prometheus, counted from the database and the queue at each scrape."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import math
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from database import admin
-from database.audit import schedule as audits
-from database.audit import seals
+from database.audit import schedule, seals
 from database.backup_rotation import Outcome
 from database.models import Database, Tx
 from services.ops import backups, disk
-from services.payments import reconciliation as reconcile
+from services.payments import reconciliation
 from services.queue import Queue
 
 
@@ -51,7 +50,7 @@ class Metrics:
         }
 
     async def page(self) -> bytes:
-        """The metrics page as bytes. Scrapes that come at once are counted one after the other."""
+        """The metrics page as bytes. Scrapes at the same time are done one after the other."""
         async with self._one_scrape:
             stats = await self._db.read_apart(admin.stats)
         copies = await self._db.read(backups.state)
@@ -70,7 +69,7 @@ class Metrics:
             "backup_age_seconds": copies.age_seconds,
             "backup_bytes": copies.good.size if copies.good else 0,
             "backup_verified": int(copies.last is not None and copies.last.outcome is Outcome.VERIFIED),
-            "compared_age_seconds": await self._db.read(reconcile.age_seconds),
+            "compared_age_seconds": await self._db.read(reconciliation.age_seconds),
             "disk_free_bytes": room.free,
             "wal_bytes": room.wal,
             **await self._db.read(_audited),
@@ -81,7 +80,7 @@ class Metrics:
 
 
 def _audited(tx: Tx) -> dict[str, float]:
-    said = audits.last(tx)
+    said = schedule.last(tx)
     known = said is not None and isinstance(said.get("at"), int)
     return {
         "audit_age_seconds": max(0, tx.now - said["at"]) / 1000 if said is not None and known else math.nan,

@@ -14,7 +14,7 @@ _EMAIL = re.compile(
 
 
 class BadEmail(ValueError):
-    """What was typed is no address that mail could reach; the words themselves are never told on."""
+    """What was typed is no address that mail could reach; the error never repeats it."""
 
     def __init__(self) -> None:
         super().__init__("no e-mail address")

@@ -1,13 +1,12 @@
-"""Telegram Stars, the second way to pay: invoices in XTR, credited once per charge, returned whole or not at all.
+"""Telegram Stars, the second way to pay: invoices in XTR, credited once per charge, refunded whole or not at all.
 
 A payment in Stars is a row like any other: opened before anybody is asked for money, settled when Telegram says that
-it was paid, taken back when it was returned. Telegram's own list of transactions is the books to compare with.
+it was paid, taken back when it was refunded. Telegram's list of transactions is the books to compare with.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
@@ -34,27 +33,26 @@ from database.models import Database, IllegalMove, KeyReused, NotFound, Payment,
 from services.common.i18n import Texts
 from services.common.log import event
 from services.errors import TopUpUnavailable
-from services.payments.reconciliation import Report, credited_since, returned_since
+from services.payments.comparison import Report, credited_since, refunded_since
+from services.payments.ids import parse_stars_id
 from services.payments.refunds import RefundResult, Rejected, Succeeded, Unknown
 from services.pricing import format_rubles
 
 PROVIDER: Final = "stars"
 CURRENCY: Final = "XTR"
-STALE_SECONDS: Final = 24 * 3600.0  # an invoice of yesterday is refused at the counter; a new one is a tap away
-STALE_MARGIN_SECONDS: Final = 600.0  # who paid in the last moment is heard of before the order is closed
-CHECKOUT_SECONDS: Final = 3  # Telegram waits ten: a line that hangs leaves time for another try
+STALE_SECONDS: Final = 24 * 3600.0  # the pre-checkout of an older invoice is refused; a new invoice is a tap away
+STALE_MARGIN_SECONDS: Final = 600.0  # a payment in the last moment arrives before its row is closed
+CHECKOUT_SECONDS: Final = 3  # Telegram waits ten: a connection that hangs leaves time for another try
 PAGE: Final = 100
 MOST_PAGES: Final = 10_000
-SCANNED: Final = "stars_scanned"  # where in Telegram's list the transactions begin that are still young
-YOUNG_SECONDS: Final = 48 * 3600.0
+SCANNED: Final = "stars_scanned"  # where in Telegram's list the recent transactions begin
+RECENT_SECONDS: Final = 48 * 3600.0
 
-# As handlers/payments/stars.py makes them: the person's own chat, the message, the sum in kopecks, the tap.
-_ORDER_ID = re.compile(r"st-(?P<user>[1-9][0-9]{0,15})-[0-9]{1,15}-(?P<amount>[1-9][0-9]{0,11})-.{1,12}")
 _log = logging.getLogger(__name__)
 
 
 class Stars:
-    """Top-ups in Stars. Without packs in the catalogue nobody is offered any; what was sold stays looked after."""
+    """Top-ups in Stars. Without packs in the catalogue none are offered; what was sold before is settled as ever."""
 
     def __init__(
         self, db: Database, bot: Bot, texts: Texts, packs: Sequence[tuple[int, int]], *, admins: Sequence[int] = ()
@@ -73,27 +71,28 @@ class Stars:
     # --- selling --------------------------------------------------------------------------------------
 
     async def send_invoice(
-        self, user_id: int, amount: int, *, chat_id: int, language: str, order_id: str, draft_id: str | None = None
+        self, user_id: int, amount: int, *, chat_id: int, language: str, payment_id: str, draft_id: str | None = None
     ) -> Payment:
-        """Open the order of `amount` kopecks and send its invoice; the same order again is the same row.
+        """Open a payment that credits `amount` kopecks and send its invoice; the same id again is the same payment.
 
-        Raises TopUpUnavailable("stars_off") for a sum that is not sold for Stars.
+        Raises TopUpUnavailable("stars_off") for a sum that is not sold for Stars; KeyReused when the id stands for
+        another person or sum; TelegramAPIError when the invoice can't be sent.
         """
         price = dict(self.packs).get(amount)
         if price is None:
             raise TopUpUnavailable("stars_off")
-        order = payment_rows.NewPayment(
-            id=order_id,
+        new = payment_rows.NewPayment(
+            id=payment_id,
             user_id=user_id,
             provider=PROVIDER,
             amount=amount,
-            idempotency_key=f"stars-{order_id}",
+            idempotency_key=f"stars-{payment_id}",
             request_body=None,
             chat_id=chat_id,
             draft_id=draft_id,
             stars=price,
         )
-        payment = await self._db.write(payment_rows.open_payment, order, poll_in_ms=None)
+        payment = await self._db.write(payment_rows.open_payment, new, poll_in_ms=None)
         title = self._texts.plain(language, "stars-title", sum=format_rubles(amount, language))
         await self._bot.send_invoice(
             chat_id,
@@ -106,7 +105,7 @@ class Stars:
         return payment
 
     async def answer_checkout(self, query: PreCheckoutQuery) -> None:
-        """The last word before the money goes: yes only when order, person and price are as they were offered."""
+        """Telegram asks before it takes the Stars: yes only when payment, person and price are as they were offered."""
         fault = await self._db.read(_checkout_fault, query)
         language = await self._db.read(_language, query.from_user.id)
         try:
@@ -122,55 +121,64 @@ class Stars:
     # --- what Telegram says -----------------------------------------------------------------------------
 
     async def paid(self, user_id: int, paid: SuccessfulPayment) -> bool:
-        """Telegram has the money: credit it once per charge. True if this call did."""
-        return await self._book(user_id, paid.invoice_payload, paid.telegram_payment_charge_id, paid.total_amount)
+        """Telegram has the Stars: credit them once per charge. True if this call did."""
+        return await self.book(user_id, paid.invoice_payload, paid.telegram_payment_charge_id, paid.total_amount)
 
-    async def _book(self, user_id: int, order_id: str, charge_id: str, price: int) -> bool:
+    async def book(self, user_id: int, payment_id: str, charge_id: str, price: int) -> bool:
+        """Credit a charge of `price` Stars that was paid for `payment_id`, once. True if this call did.
+
+        A charge that does not fit a row is written down as a difference.
+        """
         try:
             payment, credited = await self._db.write(
-                payment_rows.paid_in_stars, order_id, user_id=user_id, charge_id=charge_id, stars=price
+                payment_rows.paid_in_stars, payment_id, user_id=user_id, charge_id=charge_id, stars=price
             )
         except (NotFound, IllegalMove, KeyReused) as error:
-            order = await self._db.read(payment_rows.get, order_id)
-            facts: dict[str, Any] = {"theirs": 0, "stars": price, "status": "paid"}
-            facts["ours"] = order.amount if order else 0
-            amount = self._sold(user_id, order_id, price) if order is None else order.amount
-            if order is None and amount:
-                facts |= {"order_id": order_id, "whole": True}
-            proposal = Proposal(user_id, amount) if amount and (order is None or order.stars == price) else None
-            if await self._note(Found(difference_rows.UNKNOWN, PROVIDER, charge_id, None, user_id, facts, proposal)):
+            row = await self._db.read(payment_rows.get, payment_id)
+            if await self._note(self._found(row, user_id, payment_id, charge_id, price)):
                 event(_log, "stars.not_credited", level=logging.ERROR, error=str(error))
             return False
         if credited:
             event(_log, "payment.credited", payment_id=payment.id, amount=payment.amount, user_id=user_id)
         return credited
 
-    def _sold(self, user_id: int, order_id: str, price: int) -> int:
-        """Kopecks of a lost order: its id holds person and sum, and the pack must still cost so much; else 0."""
-        parts = _ORDER_ID.fullmatch(order_id)
-        if parts is None or int(parts["user"]) != user_id:
+    def _found(self, row: Payment | None, user_id: int, payment_id: str, charge_id: str, price: int) -> Found:
+        """The difference of a charge that does not fit `row`, or that has none."""
+        facts: dict[str, Any] = {"theirs": 0, "stars": price, "status": "paid", "ours": row.amount if row else 0}
+        amount = self._sold(user_id, payment_id, price) if row is None else row.amount
+        if row is None and amount:
+            facts |= {"order_id": payment_id, "whole": True}
+        proposal = Proposal(user_id, amount) if amount and (row is None or row.stars == price) else None
+        return Found(difference_rows.UNKNOWN, PROVIDER, charge_id, None, user_id, facts, proposal)
+
+    def _sold(self, user_id: int, payment_id: str, price: int) -> int:
+        """Kopecks of a lost payment: its id holds person and sum, and the pack must still cost so much; else 0."""
+        parts = parse_stars_id(payment_id)
+        if parts is None or parts.user_id != user_id:
             return 0
-        amount = int(parts["amount"])
-        return amount if dict(self.packs).get(amount) == price else 0
+        return parts.amount if dict(self.packs).get(parts.amount) == price else 0
 
     async def close_stale(self) -> None:
-        """The sweeper's duty: invoices that the counter refuses by now end as canceled."""
+        """Close the invoices whose pre-checkout is refused by now: they end as canceled."""
         before = clock.now_ms() - int((STALE_SECONDS + STALE_MARGIN_SECONDS) * 1000)
         while await self._db.write(payment_rows.close_stale, PROVIDER, before=before):
             pass
 
-    async def returned(self, charge_id: str) -> bool:
-        """Telegram gave the Stars back, by our word or another's: take the sum back once. True if this call did."""
+    async def refunded(self, charge_id: str) -> bool:
+        """Telegram gave the Stars back, whoever asked for it: take the sum back once. True if this call did.
+
+        A refund that can't be taken back is written down as a difference.
+        """
         try:
             return await self._db.write(_take_back, charge_id)
         except (NotFound, IllegalMove, KeyReused) as error:
             payment = await self._db.read(payment_rows.by_provider_id, charge_id)
             proposal = Proposal(payment.user_id, -payment.amount) if payment else None
-            kind = "refund-not-taken" if payment else difference_rows.RETURN_OF_UNKNOWN
-            owner = payment.user_id if payment else None
+            kind = difference_rows.NOT_TAKEN if payment else difference_rows.REFUND_OF_UNKNOWN
+            payer = payment.user_id if payment else None
             payment_id = payment.id if payment else None
             facts = {} if payment else {"payment": charge_id}
-            if await self._note(Found(kind, PROVIDER, charge_id, payment_id, owner, facts, proposal)):
+            if await self._note(Found(kind, PROVIDER, charge_id, payment_id, payer, facts, proposal)):
                 event(_log, "stars.not_taken_back", level=logging.ERROR, error=str(error))
             return False
 
@@ -196,12 +204,12 @@ class Stars:
             if one.source is not None:
                 came.add(one.id)
                 report.payments += 1
-                order_id = partner.invoice_payload or ""
-                report.settled += await self._book(partner.user.id, order_id, one.id, one.amount)
+                payment_id = partner.invoice_payload or ""
+                report.settled += await self.book(partner.user.id, payment_id, one.id, one.amount)
             else:
                 went.add(one.id)
                 report.refunds += 1
-                report.settled += await self.returned(one.id)
+                report.settled += await self.refunded(one.id)
         credited = [
             payment
             async for payment in credited_since(self._db, PROVIDER, since)
@@ -209,15 +217,13 @@ class Stars:
         ]
         taken = [
             refund
-            async for refund in returned_since(self._db, PROVIDER, since)
+            async for refund in refunded_since(self._db, PROVIDER, since)
             if refund.provider_refund_id not in went
         ]
-        await self._name_those_not_listed(report, credited, taken)
+        await self._note_unlisted(report, credited, taken)
 
-    async def _name_those_not_listed(
-        self, report: Report, credited: Sequence[Payment], taken: Sequence[Refund]
-    ) -> None:
-        """Of these, what Telegram's whole list does not hold: it may have happened long before we heard of it."""
+    async def _note_unlisted(self, report: Report, credited: Sequence[Payment], taken: Sequence[Refund]) -> None:
+        """Of these, what Telegram's whole list does not hold: it may have happened long before we booked it."""
         came = {payment.provider_payment_id for payment in credited}
         went = {refund.provider_refund_id for refund in taken}
         if came or went:
@@ -226,32 +232,32 @@ class Stars:
         for payment in credited:
             if payment.provider_payment_id in came:
                 lost = Proposal(payment.user_id, payment.refunded_amount - payment.amount)
-                await self._strange(report, "credited-unknown", payment, lost if lost.amount else None)
+                await self._note_difference(report, "credited-unknown", payment, lost if lost.amount else None)
         for refund in taken:
             known = await self._db.read(payment_rows.get, refund.payment_id)
             if known is not None and refund.provider_refund_id in went:
-                await self._strange(report, "refund-unknown", known, Proposal(known.user_id, refund.amount))
+                await self._note_difference(report, "refund-unknown", known, Proposal(known.user_id, refund.amount))
 
     async def _transactions(self, since: float) -> AsyncIterator[StarTransaction]:
-        """Those from `since` on, oldest first as Telegram lists them; where the young ones begin is remembered."""
+        """Those from `since` on, oldest first as Telegram lists them; where the recent ones begin is remembered."""
         now = clock.now()
         scanned = f"{SCANNED}:{self._bot.id}"  # each bot has a list of its own
         kept = int(await self._db.read(flag_rows.get, scanned) or 0)
-        offset = kept if since >= now - YOUNG_SECONDS else 0
-        first_young: int | None = None
+        offset = kept if since >= now - RECENT_SECONDS else 0
+        first_recent: int | None = None
         for _ in range(MOST_PAGES):
             page = (await self._bot.get_star_transactions(offset=offset, limit=PAGE)).transactions
             for place, one in enumerate(page, offset):
-                if first_young is None and one.date.timestamp() >= now - YOUNG_SECONDS:
-                    first_young = place
+                if first_recent is None and one.date.timestamp() >= now - RECENT_SECONDS:
+                    first_recent = place
                 if one.date.timestamp() >= since:
                     yield one
             offset += len(page)
             if len(page) < PAGE:
-                await self._db.write(flag_rows.put, scanned, str(offset if first_young is None else first_young))
+                await self._db.write(flag_rows.put, scanned, str(offset if first_recent is None else first_recent))
                 return
 
-    async def _strange(self, report: Report, kind: str, payment: Payment, proposal: Proposal | None) -> None:
+    async def _note_difference(self, report: Report, kind: str, payment: Payment, proposal: Proposal | None) -> None:
         facts: dict[str, Any] = {"theirs": 0, "ours": payment.amount, "status": payment.status.value}
         about = payment.provider_payment_id or payment.id
         found = Found(kind, PROVIDER, about, payment.id, payment.user_id, facts, proposal)
@@ -263,7 +269,7 @@ class Stars:
 
 
 class StarsRefunds:
-    """Returns in Stars: the whole charge, once; Telegram says so itself when it was done before.
+    """A RefundGateway: the whole charge, once; Telegram says so itself when it was done before.
 
     Facts: docs/reference/telegram.md, section 7.
     """
@@ -294,15 +300,15 @@ class StarsRefunds:
 
 def _checkout_fault(tx: Tx, query: PreCheckoutQuery) -> str | None:
     """Why the invoice can't be paid now: the name of a text, None when it can."""
-    order, person = payment_rows.get(tx, query.invoice_payload), user_rows.get(tx, query.from_user.id)
-    if order is None or order.provider != PROVIDER or order.user_id != query.from_user.id:
+    payment, person = payment_rows.get(tx, query.invoice_payload), user_rows.get(tx, query.from_user.id)
+    if payment is None or payment.provider != PROVIDER or payment.user_id != query.from_user.id:
         return "not-yours"
     if person is not None and person.is_banned:
         return "not-yours"
-    is_open = order.status is PaymentStatus.PENDING and order.provider_payment_id is None
-    if not is_open or order.quarantined_reason is not None or tx.now - order.created_at > STALE_SECONDS * 1000:
+    is_open = payment.status is PaymentStatus.PENDING and payment.provider_payment_id is None
+    if not is_open or payment.quarantined_reason is not None or tx.now - payment.created_at > STALE_SECONDS * 1000:
         return "stale"
-    if (query.currency, query.total_amount) != (CURRENCY, order.stars):
+    if (query.currency, query.total_amount) != (CURRENCY, payment.stars):
         return "stale"
     return None
 

@@ -1,4 +1,4 @@
-"""The providers we sell from, by the name that the catalogue uses."""
+"""The providers, by the names that the catalogue uses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.providers.nano_banana import GOOGLE_URL, NanoBanana
 
 @dataclass(frozen=True)
 class Providers:
-    """What is switched on in this process; a provider without a key is absent."""
+    """The providers of this process; one without a key is missing."""
 
     images: dict[str, ImageProvider] = field(default_factory=dict)
     videos: dict[str, VideoProvider] = field(default_factory=dict)
@@ -38,7 +38,7 @@ def open_providers(
     kling_proxy: str | None = None,
     kling_batch: int = 20,
 ) -> Providers:
-    """Every provider whose key is set, with the settings of the same names; nothing is sent yet.
+    """Every provider whose key is set, with the settings of the same names. Nothing is sent yet.
 
     Raises `ValueError` for a key, auth style or proxy that cannot work.
     """

@@ -1,4 +1,4 @@
-"""The wire under the providers: one bounded request, and what a failure of the wire means for money."""
+"""HTTP for the providers: one request with limits, and what a failure of the connection means for money."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ JSON = Any
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer, or what came of an error answer."""
+    """A complete answer, or the readable part of an error answer."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False, default_factory=dict)
     body: bytes = field(repr=False, default=b"")
 
     def json(self) -> JSON:
-        """The parsed body; raises `ValueError` for anything that is not JSON, however deep or broken."""
+        """The parsed body; raises `ValueError` for anything that is not JSON, also if it is nested too deep."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError) as error:
@@ -46,7 +46,7 @@ class Answer:
 
 
 class Scrubber:
-    """Makes outside text fit for a log: short, one line, valid UTF-8 and without our secrets."""
+    """Prepares text from outside for a log: short, one line, valid UTF-8 and without our secrets."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = sorted((secret for secret in set(secrets) if len(secret) >= 4), key=len, reverse=True)
@@ -61,10 +61,10 @@ class Scrubber:
 
 
 class HttpClient:
-    """Bounded requests to one provider.
+    """Requests to one provider, with limits.
 
-    Connections are never kept for the next request: a connection that the other end has just closed would turn a paid
-    call into one whose outcome nobody knows, and a handshake is nothing beside seconds of drawing.
+    A connection is never used for a second request: if the other end has just closed it, the outcome of a paid call
+    would be unknown. A new handshake takes little time compared with the seconds that an image takes.
     """
 
     def __init__(
@@ -114,16 +114,16 @@ class HttpClient:
         max_bytes: int,
         in_doubt: Failure,
     ) -> Answer:
-        """One request, answered whole within `deadline` seconds and `max_bytes`, or a `ProviderError`.
+        """One request, with a complete answer within `deadline` seconds and `max_bytes`, or a `ProviderError`.
 
-        A failure before the first byte was sent is temporary; afterwards it is `in_doubt`. An error status whose body
-        breaks off is still an answer: the status alone says that the request was refused.
+        A failure before the first byte was sent is temporary; afterwards it is `in_doubt`. An error status with an
+        incomplete body is still an answer: the status alone says that the request was refused.
         """
         sent = False
 
         async def trace(event: str, info: Mapping[str, Any]) -> None:
             nonlocal sent
-            # A proxy's CONNECT carries nothing of ours.
+            # The CONNECT to a proxy is not our request.
             if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
                 sent = True
 
@@ -149,7 +149,7 @@ class HttpClient:
         except (TimeoutError, httpx2.TimeoutException) as error:
             code, reason = ErrorCode.TIMEOUT, type(error).__name__
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, ValueError) as error:
-            # The text of these may quote a header or an address: the type says enough.
+            # The text of these errors may quote a header or an address, so only the type is used.
             code, reason = ErrorCode.NETWORK, type(error).__name__
         failure = in_doubt if sent else Failure.TEMPORARY
         raise ProviderError(code, failure, Blame.PROVIDER, f"{reason} {'after' if sent else 'before'} sending")
@@ -165,7 +165,7 @@ class HttpClient:
                     if refused:
                         break
                     detail = f"the answer is longer than {limit} bytes"
-                    raise ProviderError(ErrorCode.TOO_LARGE, in_doubt, Blame.OPERATOR, detail)
+                    raise ProviderError(ErrorCode.TOO_LARGE, in_doubt, Blame.ADMIN, detail)
         except httpx2.HTTPError:
             if not refused:
                 raise
@@ -174,20 +174,20 @@ class HttpClient:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """One for all clients: reading the certificates takes longer than opening everything else a step needs.
+    """One for all clients: reading the certificates takes longer than everything else that a step opens.
 
-    The authorities are certifi's, as for Telegram and YooKassa: a slim system may have none of its own.
+    The certificates are those of certifi, as for Telegram and YooKassa: a small system may have none of its own.
     """
     return ssl.create_default_context(cafile=certifi.where())
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The `Retry-After` header in seconds; None when absent or a date."""
+    """The `Retry-After` header in seconds; None if it is missing or a date."""
     return seconds(headers.get("retry-after"))
 
 
 def seconds(value: object) -> float | None:
-    """Seconds out of 17, "17" or "17.59s", clamped to a day; None when it is nothing of the kind."""
+    """Seconds from 17, "17" or "17.59s", at most a day; None for anything else."""
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d{1,12}(?:\.\d{1,9})?)\s*s?\s*", value, re.ASCII)
         if match is None:
@@ -204,17 +204,17 @@ def seconds(value: object) -> float | None:
 
 
 def as_dict(value: JSON) -> dict[str, JSON]:
-    """The object, or an empty one in place of anything else."""
+    """The object, or an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 
 def as_list(value: JSON) -> list[JSON]:
-    """The array, or an empty one in place of anything else."""
+    """The array, or an empty one for anything else."""
     return value if isinstance(value, list) else []
 
 
 def as_count(value: JSON) -> int:
-    """A count of something, 0 to a billion; 0 in place of anything that is no plain number."""
+    """A count from 0 to a billion; 0 for anything that is not a number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return 0
     if isinstance(value, float) and math.isnan(value):

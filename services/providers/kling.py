@@ -1,7 +1,7 @@
-"""Kling: clips as tasks over the v2 API (docs/reference/kling.md, sections 1-8).
+"""Kling: videos as tasks of the v2 API (docs/reference/kling.md, sections 1-8).
 
-A submit whose answer is lost is looked up by our own `external_task_id` before anything else is tried. Look-ups are
-free and never mean that a task failed.
+A submit whose answer is lost is searched by our own `external_task_id` before anything else is tried. Queries are free,
+and a query that fails never means that a task failed.
 """
 
 from __future__ import annotations
@@ -26,16 +26,13 @@ from services.base_provider import (
 )
 from services.providers.http import Answer, HttpClient
 from services.providers.kling_answer import read_envelope, read_task
-from services.providers.kling_webhook import parse_callback, verify_webhook_signature, webhook_key
-
-__all__ = ["Kling", "parse_callback", "verify_webhook_signature", "webhook_key"]
 
 GLOBAL_URL = "https://api-singapore.klingai.com"
 SUBMIT_SECONDS = 75.0
 POLL_SECONDS = 30.0
 DOWNLOAD_SECONDS = 300.0
 ANSWER_LIMIT = 4 * 1024 * 1024
-CLIP_LIMIT = 256 * 1024 * 1024
+VIDEO_LIMIT = 256 * 1024 * 1024
 MAX_REDIRECTS = 3
 # Most models refuse a photo without any prompt (docs/reference/kling.md, section 2.2).
 WORDLESS = "The photo comes to life: natural, gentle motion."
@@ -45,9 +42,9 @@ _TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 class Kling(VideoProvider):
-    """Films with Kling's official API.
+    """Makes videos with Kling's official API.
 
-    `batch` is how many ids one look-up carries, `max_clip_bytes` the longest download.
+    `batch` is how many ids one query has, `max_video_bytes` the largest download.
     Raises `ValueError` for a key or proxy that cannot work.
     """
 
@@ -60,23 +57,23 @@ class Kling(VideoProvider):
         base_url: str = GLOBAL_URL,
         proxy: str | None = None,
         batch: int = 20,
-        max_clip_bytes: int = CLIP_LIMIT,
+        max_video_bytes: int = VIDEO_LIMIT,
     ) -> None:
         if batch < 1:
             raise ValueError("a batch holds at least one id")
         self._batch = batch
-        self._max_clip_bytes = max_clip_bytes
+        self._max_video_bytes = max_video_bytes
         self._plain_http_allowed = base_url.startswith("http://")
         auth = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
         self._api = HttpClient(base_url=base_url, headers=auth, proxy=proxy, secrets=[api_key])
-        self._files = HttpClient(proxy=proxy, secrets=[api_key])  # results live elsewhere: no key goes there
+        self._files = HttpClient(proxy=proxy, secrets=[api_key])  # results are on other hosts: no key there
 
     async def close(self) -> None:
         await self._api.close()
         await self._files.close()
 
     async def check(self) -> None:
-        """Look up a task that never existed: free, and refused for a wrong key, address or account."""
+        """Query a task that never existed: free, and refused for a wrong key, address or account."""
         answer = await self._get({"external_task_ids": "health-check"})
         if not isinstance(read_envelope(answer, self._api.scrub, Failure.PERMANENT), list):
             raise self._bad_list()
@@ -113,7 +110,7 @@ class Kling(VideoProvider):
                     known = found.get(task.external_id)
                     found[task.external_id] = task if known is None else min(known, task, key=_preference)
             if unreadable and not found.keys() >= asked:
-                # "Not found" lets the caller buy again, so it is said only when the whole answer was understood.
+                # "Not found" lets the caller buy again, so it is returned only when the whole answer was understood.
                 raise self._bad_list()
         return found
 
@@ -125,7 +122,7 @@ class Kling(VideoProvider):
         return found
 
     async def download(self, url: str) -> bytes:
-        """The mp4 behind a result's link; a link that no longer works is `result_gone`: look for a fresh one."""
+        """The mp4 at a result's link. A link that no longer works is `result_gone`: ask for a fresh one."""
         for _ in range(MAX_REDIRECTS + 1):
             self._require_web_address(url)
             answer = await self._files.request(
@@ -133,11 +130,11 @@ class Kling(VideoProvider):
                 url,
                 read_seconds=POLL_SECONDS,
                 deadline=DOWNLOAD_SECONDS,
-                max_bytes=self._max_clip_bytes,
+                max_bytes=self._max_video_bytes,
                 in_doubt=Failure.TEMPORARY,
             )
             if answer.status not in (301, 302, 303, 307, 308):
-                return _clip(answer)
+                return _video(answer)
             try:
                 url = urljoin(url, answer.headers.get("location", ""))
             except ValueError:
@@ -172,7 +169,7 @@ class Kling(VideoProvider):
             yield frozenset(unique[start : start + self._batch])
 
     def _require_web_address(self, url: str) -> None:
-        """Results come from the web by TLS; anything else is no address of a clip."""
+        """Check that a result's link is an https address."""
         allowed = ("https", "http") if self._plain_http_allowed else ("https",)
         try:
             parts = urlsplit(url)
@@ -192,8 +189,8 @@ class Kling(VideoProvider):
 def request_body(request: VideoRequest) -> tuple[str, bytes]:
     """The path and the JSON of one task (docs/reference/kling.md, section 2).
 
-    Unknown keys are ignored silently over there, so everything is nested exactly; a switch that the model lacks is not
-    sent at all; `multi_shot` must be refused aloud, since it is on by default.
+    Kling ignores unknown keys silently, so everything must be nested exactly as documented. An option that the model
+    does not have is not sent at all. `multi_shot` is sent as false, because it is on by default.
     """
     settings: dict[str, Any] = {"resolution": request.resolution, "duration": request.duration}
     if request.audio is not None:
@@ -211,7 +208,7 @@ def request_body(request: VideoRequest) -> tuple[str, bytes]:
             settings["aspect_ratio"] = request.aspect_ratio
     else:
         kind = "image-to-video"
-        # Raw, because a data: prefix is refused (docs/reference/kling.md, section 2.2).
+        # Plain base64, because a data: prefix is refused (docs/reference/kling.md, section 2.2).
         frame = base64.b64encode(request.photo.data).decode("ascii")
         words = {"type": "prompt", "text": request.prompt or WORDLESS}
         body["contents"] = [words, {"type": "first_frame", "url": frame}]
@@ -220,10 +217,10 @@ def request_body(request: VideoRequest) -> tuple[str, bytes]:
     return f"/{kind}/{request.model}", json.dumps(body, separators=(",", ":")).encode("ascii")
 
 
-def _clip(answer: Answer) -> bytes:
+def _video(answer: Answer) -> bytes:
     if answer.status in (401, 403, 404, 410):
         detail = f"the clip's link answers HTTP {answer.status}"
-        # The same link will not come back to life: a fresh one has to be asked for.
+        # This link will not work again: the caller has to ask for a new one.
         raise ProviderError(ErrorCode.RESULT_GONE, Failure.TEMPORARY, Blame.PROVIDER, detail, max_repeats=0)
     if answer.status != 200:
         detail = f"the clip's host answers HTTP {answer.status}"
@@ -235,7 +232,7 @@ def _clip(answer: Answer) -> bytes:
 
 
 def _preference(task: VideoTask) -> tuple[int, str]:
-    """Of two tasks under one external id (some endpoints let that happen) the one that is worth more to us."""
+    """The sort key for two tasks with one external id, which some endpoints allow: the better one comes first."""
     order = (TaskStatus.SUCCEEDED, TaskStatus.PROCESSING, TaskStatus.SUBMITTED, TaskStatus.FAILED)
     return order.index(task.status), task.id
 

@@ -1,4 +1,4 @@
-"""What an answer of Kling means: an envelope, a task, or which `ProviderError`.
+"""What an answer of Kling means: its `data`, a task, or which `ProviderError`.
 
 Facts: docs/reference/kling.md, sections 3, 4 and 8.
 """
@@ -36,10 +36,10 @@ class _Verdict:
 
 
 def _setup(code: ErrorCode) -> _Verdict:
-    return _Verdict(code, Failure.PERMANENT, Blame.OPERATOR)
+    return _Verdict(code, Failure.PERMANENT, Blame.ADMIN)
 
 
-# HTTP 429 covers three different things here, so Kling's own code goes before the status
+# HTTP 429 means three different things here, so Kling's own code comes before the status
 # (docs/reference/kling.md, section 8).
 _CODES = {
     1000: _setup(ErrorCode.KEY_INVALID),
@@ -51,8 +51,8 @@ _CODES = {
     1101: _setup(ErrorCode.FUNDS),
     1102: _setup(ErrorCode.FUNDS),
     1103: _setup(ErrorCode.FORBIDDEN),
-    1200: _Verdict(ErrorCode.BAD_REQUEST, Failure.PERMANENT, Blame.OPERATOR),
-    1201: _Verdict(ErrorCode.BAD_REQUEST, Failure.PERMANENT, Blame.OPERATOR),
+    1200: _Verdict(ErrorCode.BAD_REQUEST, Failure.PERMANENT, Blame.ADMIN),
+    1201: _Verdict(ErrorCode.BAD_REQUEST, Failure.PERMANENT, Blame.ADMIN),
     1202: _setup(ErrorCode.MODEL_GONE),
     1203: _setup(ErrorCode.MODEL_GONE),
     1300: _Verdict(ErrorCode.PROMPT_BLOCKED, Failure.PERMANENT, Blame.USER),
@@ -65,14 +65,14 @@ _CODES = {
     5002: _Verdict(ErrorCode.TIMEOUT, Failure.UNKNOWN, Blame.PROVIDER),
 }
 
-# A clear refusal under a code that the page does not list (docs/reference/kling.md, section 8).
+# A clear refusal with a code that the page does not list (docs/reference/kling.md, section 8).
 _STATUSES = {
     401: _setup(ErrorCode.KEY_INVALID),
     402: _setup(ErrorCode.FUNDS),
     403: _setup(ErrorCode.FORBIDDEN),
     404: _setup(ErrorCode.MODEL_GONE),
     409: _Verdict(ErrorCode.DUPLICATE_TASK, Failure.UNKNOWN, Blame.PROVIDER),  # only an id of ours can be in conflict
-    413: _Verdict(ErrorCode.TOO_LARGE, Failure.PERMANENT, Blame.OPERATOR),
+    413: _Verdict(ErrorCode.TOO_LARGE, Failure.PERMANENT, Blame.ADMIN),
     429: _Verdict(ErrorCode.RATE_LIMITED, Failure.TEMPORARY, Blame.PROVIDER),
 }
 
@@ -80,8 +80,8 @@ _STATUSES = {
 def read_envelope(answer: Answer, scrub: Scrub, in_doubt: Failure, *, with_photo: bool = False) -> JSON:
     """The `data` of a good answer; raises `ProviderError` for anything else.
 
-    `in_doubt` is what an unclear end means: unknown for a submit, temporary for a look-up, which can be repeated
-    whatever happened (then every failure is temporary), permanent for a check, which reports what it sees.
+    `in_doubt` is what an unclear failure means: unknown for a submit; temporary for a query, which can always be
+    repeated (then every failure is temporary); permanent for a check, which reports what it finds.
     """
     try:
         body = as_dict(answer.json())
@@ -100,7 +100,7 @@ def read_envelope(answer: Answer, scrub: Scrub, in_doubt: Failure, *, with_photo
 def read_error(
     answer: Answer, code: int | None, message: str, *, with_photo: bool = False, request_id: str = ""
 ) -> ProviderError:
-    """What an error answer to a submit means; `code` None: the body is not Kling's, so nobody knows what it did."""
+    """What an error answer to a submit means. `code` None: the body is not Kling's, so the outcome is unknown."""
     verdict = _CODES.get(code) if code else None
     if verdict is None and code and 400 <= answer.status < 500 and answer.status != 408:
         verdict = _STATUSES.get(answer.status, _CODES[1200])
@@ -109,7 +109,7 @@ def read_error(
         kind = ErrorCode.TIMEOUT if late else ErrorCode.NETWORK if answer.status >= 300 else ErrorCode.BAD_ANSWER
         verdict = _Verdict(kind, Failure.UNKNOWN, Blame.PROVIDER)
     if verdict.code is ErrorCode.BAD_REQUEST and _TAKEN.search(message):
-        # The refusal proves that a submit under this id arrived before: it has to be found.
+        # The refusal proves that an earlier submit with this id arrived: its task has to be found.
         verdict = _Verdict(ErrorCode.DUPLICATE_TASK, Failure.UNKNOWN, Blame.PROVIDER)
     elif verdict.code is ErrorCode.BAD_REQUEST and with_photo and _PHOTO.search(message):
         verdict = _Verdict(ErrorCode.BAD_PHOTO, Failure.PERMANENT, Blame.USER)
@@ -146,7 +146,7 @@ def read_task(data: JSON, scrub: Scrub) -> VideoTask | None:
 
 
 def _status(value: JSON) -> TaskStatus:
-    """A word we do not know is a task that still runs; the older API writes `succeed`."""
+    """An unknown word means that the task still runs; the older API writes `succeed`."""
     if value == "succeed":
         return TaskStatus.SUCCEEDED
     return TaskStatus(value) if isinstance(value, str) and value in list(TaskStatus) else TaskStatus.PROCESSING
@@ -173,7 +173,7 @@ def _seconds(value: JSON) -> float | None:
 
 
 def _cost(billing: list[JSON]) -> int | None:
-    """Micro-dollars of the task; None when nothing is billed yet or in a currency we cannot turn into dollars."""
+    """Micro-dollars of the task; None when nothing is billed yet, or in a currency that is not known here."""
     total = Decimal(0)
     for one in map(as_dict, billing):
         amount = _decimal(one.get("amount"))

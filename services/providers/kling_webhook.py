@@ -1,6 +1,6 @@
 """Kling's callbacks: the signature (Standard Webhooks) and the body (docs/reference/kling.md, section 6).
 
-A callback is only a hint to look the task up sooner; nothing in it is acted upon.
+A callback only makes us poll the task sooner. Nothing in it is trusted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_SIGNATURES = 8
 
 
 def webhook_key(secret: str) -> bytes:
-    """The signing key inside a console secret `whsec_<base64>`; raises `ValueError` when it is not one."""
+    """The signing key in a secret `whsec_<base64>` from the console; raises `ValueError` for anything else."""
     try:
         key = base64.b64decode(secret.strip().removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError):
@@ -35,8 +35,8 @@ def webhook_key(secret: str) -> bytes:
 def verify_webhook_signature(secret: str, headers: Mapping[str, str], body: bytes, *, now: float) -> bool:
     """Whether the callback is signed with `secret` within five minutes of `now` (Unix seconds).
 
-    While a secret is being replaced the header carries two signatures, and any that fits passes. Compared in constant
-    time. Raises `ValueError` only for a malformed `secret`, which is the operator's.
+    While a secret is being replaced the header has two signatures, and one valid signature is enough. They are compared
+    in constant time. Raises `ValueError` only for a malformed `secret`, which is a setting of ours.
     """
     key = webhook_key(secret)
     lower = {name.lower(): value for name, value in headers.items()}
@@ -54,7 +54,7 @@ def verify_webhook_signature(secret: str, headers: Mapping[str, str], body: byte
 
 
 def parse_callback(body: bytes) -> VideoTask:
-    """The task a callback speaks of; raises `ValueError` when the body is not of that form."""
+    """The task that a callback is about; raises `ValueError` when the body has another form."""
     try:
         task = read_task(json.loads(body), Scrubber(()))
     except (ValueError, RecursionError):

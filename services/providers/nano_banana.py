@@ -1,7 +1,7 @@
-"""Nano Banana: Google's image models over the Gemini API, by plain REST (docs/reference/gemini.md, sections 2-7).
+"""Nano Banana: Google's image models by the Gemini API, with plain REST (docs/reference/gemini.md, sections 2-7).
 
-One synchronous POST draws one picture. There is no task, no key against repeats and no way to ask for a lost answer,
-so a call that broke off after it was sent is unknown, and HTTP 200 does not yet mean a picture.
+One synchronous POST makes one image. There is no task, no idempotency key and no way to ask for a lost answer, so a
+call that was cut off after it was sent is unknown. HTTP 200 does not always mean an image.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from services.base_provider import Failure, ImageProvider, ImageRequest, ImageResult, ProviderError
 from services.providers.http import Answer, HttpClient, as_dict
-from services.providers.nano_banana_answer import read_error, read_picture
+from services.providers.nano_banana_answer import read_error, read_image
 
 GOOGLE_URL = "https://generativelanguage.googleapis.com"
 ANSWER_LIMIT = 64 * 1024 * 1024
@@ -24,9 +24,9 @@ UPLOAD_SECONDS = 60.0
 
 
 class NanoBanana(ImageProvider):
-    """Draws with the Gemini API, or with any gateway that passes it through.
+    """Makes images with the Gemini API, or with a gateway to it.
 
-    `auth_style` is `x-goog-api-key` (Google) or `bearer` (gateways); the key travels in a header only.
+    `auth_style` is `x-goog-api-key` (Google) or `bearer` (gateways); the key is sent in a header only.
     Raises `ValueError` for a key, style or proxy that cannot work.
     """
 
@@ -47,7 +47,7 @@ class NanoBanana(ImageProvider):
         await self.models()
 
     async def models(self) -> frozenset[str]:
-        """Ids of the models that this key can see; free. Raises `ProviderError`."""
+        """Ids of the models that this key can use; free. Raises `ProviderError`."""
         answer = await self._http.request(
             "GET",
             "/v1beta/models",
@@ -69,7 +69,7 @@ class NanoBanana(ImageProvider):
         return frozenset(name.removeprefix("models/") for name in names if isinstance(name, str))
 
     async def generate(self, request: ImageRequest) -> ImageResult:
-        """Draw one picture; the whole call ends within `request.timeout` and a minute for the upload."""
+        """Make one image. The whole call ends within `request.timeout` plus a minute for the upload."""
         body = await asyncio.to_thread(request_body, request)
         try:
             answer = await self._http.request(
@@ -85,18 +85,18 @@ class NanoBanana(ImageProvider):
             return await self._read(answer, request)
         except ProviderError as error:
             if error.failure is Failure.UNKNOWN:
-                error.cost_micro_usd = request.rates.picture  # most likely drawn and billed
+                error.cost_micro_usd = request.rates.whole_image  # most likely made and billed
             raise
 
     async def _read(self, answer: Answer, request: ImageRequest) -> ImageResult:
         if not 200 <= answer.status < 300:
             raise read_error(answer, self._http.scrub, with_photos=bool(request.photos))
-        # Tens of megabytes of JSON and base64 would hold up every other call on the loop.
-        return await asyncio.to_thread(read_picture, answer, request, self._http.scrub)
+        # In a thread: tens of megabytes of JSON and base64 would block the event loop.
+        return await asyncio.to_thread(read_image, answer, request, self._http.scrub)
 
 
 def request_body(request: ImageRequest) -> bytes:
-    """The JSON of one picture: photos in the person's order, then the words (docs/reference/gemini.md, section 3)."""
+    """The JSON for one image: photos in the user's order, then the prompt (docs/reference/gemini.md, section 3)."""
     parts: list[dict[str, Any]] = [
         {"inlineData": {"mimeType": photo.mime, "data": base64.b64encode(photo.data).decode("ascii")}}
         for photo in request.photos

@@ -1,4 +1,4 @@
-"""What an answer of the Gemini API means: a picture, its cost, or which `ProviderError`.
+"""What an answer of the Gemini API means: an image and its cost, or which `ProviderError`.
 
 Facts: docs/reference/gemini.md, sections 4-6, 9.
 """
@@ -21,7 +21,7 @@ Scrub = Callable[[object], str]
 
 _ANSWER_KEYS = ("candidates", "promptFeedback", "prompt_feedback", "usageMetadata", "usage_metadata", "modelVersion")
 _DATA_URI = re.compile(r"data:(image/[a-z0-9.+-]+);base64,([A-Za-z0-9+/=\s]+)")
-_PICTURE_LINK = re.compile(
+_IMAGE_LINK = re.compile(
     r"!\[[^\]]{0,300}\]\(\s*https?://|\]\(\s*https?://[^\s)]{1,2000}\.(png|jpe?g|webp)\b", re.IGNORECASE
 )
 _SPEND_PAUSE = 120.0
@@ -38,13 +38,13 @@ class _Verdict:
 _BLOCKED = _Verdict(ErrorCode.PROMPT_BLOCKED, Failure.PERMANENT, Blame.USER)
 _RECITED = _Verdict(ErrorCode.RECITATION, Failure.PERMANENT, Blame.USER)
 _IN_WORDS = _Verdict(ErrorCode.TEXT_ONLY, Failure.PERMANENT, Blame.USER)
-_IN_A_LINK = _Verdict(ErrorCode.TEXT_ONLY, Failure.PERMANENT, Blame.OPERATOR)
+_IN_A_LINK = _Verdict(ErrorCode.TEXT_ONLY, Failure.PERMANENT, Blame.ADMIN)
 _NO_ROOM = _Verdict(ErrorCode.TOO_COMPLEX, Failure.PERMANENT, Blame.USER)
-_AT_RISK = _Verdict(ErrorCode.ACCOUNT_AT_RISK, Failure.PERMANENT, Blame.OPERATOR)
-# Google says of these that they are not charged, so one more call risks nothing (docs/reference/gemini.md, section 5).
-_GLITCH = _Verdict(ErrorCode.NO_PICTURE, Failure.TEMPORARY, Blame.PROVIDER, max_repeats=1)
+_AT_RISK = _Verdict(ErrorCode.ACCOUNT_AT_RISK, Failure.PERMANENT, Blame.ADMIN)
+# By Google's page these are not charged, so one more call costs nothing (docs/reference/gemini.md, section 5).
+_GLITCH = _Verdict(ErrorCode.NO_IMAGE, Failure.TEMPORARY, Blame.PROVIDER, max_repeats=1)
 
-# A finish without a picture by its reason (docs/reference/gemini.md, section 5); whatever is not listed is a glitch.
+# An answer without an image, by its finish reason (docs/reference/gemini.md, section 5); other reasons are a glitch.
 _FINISHES = {
     "SAFETY": _BLOCKED,
     "PROHIBITED_CONTENT": _BLOCKED,
@@ -62,9 +62,9 @@ _FINISHES = {
     "ESCALATION": _AT_RISK,
     "PUP_LIMITED_DISABLED": _AT_RISK,
 }
-# Prepaid money that is used up, in Google's words (a 429 before there was the 402) and in those of gateways
+# How Google and gateways say that the prepaid money is used up; Google used 429 for it before 402
 # (docs/reference/gemini.md, section 6).
-_EMPTY_PURSE = (
+_FUNDS_USED_UP = (
     "prepayment credits", "prepaid credits", "insufficient credits",
     "insufficient_user_quota", "insufficient_quota", "insufficient balance",
 )  # fmt: skip
@@ -73,7 +73,7 @@ _FINISHED_WELL = ("", "STOP", "FINISH_REASON_UNSPECIFIED")
 
 @dataclass(frozen=True)
 class _Parts:
-    """The parts of an answer, sorted: final pictures, pictures of the thinking, words, links."""
+    """The parts of an answer, sorted: final images, images of the thinking, texts, and whether there is a link."""
 
     images: list[tuple[str, str]]
     thought_images: list[tuple[str, str]]
@@ -81,8 +81,8 @@ class _Parts:
     has_link: bool
 
 
-def read_picture(answer: Answer, request: ImageRequest, scrub: Scrub) -> ImageResult:
-    """The last picture of a 2xx answer and its cost; raises `ProviderError` when it holds none."""
+def read_image(answer: Answer, request: ImageRequest, scrub: Scrub) -> ImageResult:
+    """The last image of a 2xx answer and its cost; raises `ProviderError` when there is none."""
     body = _json_object(answer, scrub, bool(request.photos))
     usage = as_dict(_either(body, "usageMetadata", "usage_metadata"))
     feedback = as_dict(_either(body, "promptFeedback", "prompt_feedback"))
@@ -103,21 +103,21 @@ def read_picture(answer: Answer, request: ImageRequest, scrub: Scrub) -> ImageRe
         return ImageResult(
             data=_decode(encoded),
             mime=mime,
-            cost_micro_usd=picture_cost(usage, request.rates, pictures=len(chosen)),
+            cost_micro_usd=image_cost(usage, request.rates, images=len(chosen)),
             response_id=scrub(response_id) or None,
         )
     if finish in _FINISHED_WELL and parts.has_link:
         detail = "the gateway answers with links instead of pictures"
-        raise ProviderError(ErrorCode.WRONG_ENDPOINT, Failure.PERMANENT, Blame.OPERATOR, detail)
+        raise ProviderError(ErrorCode.WRONG_ENDPOINT, Failure.PERMANENT, Blame.ADMIN, detail)
     verdict = _FINISHES.get(finish, _GLITCH)
     if finish in _FINISHED_WELL and parts.texts:
-        verdict = _IN_A_LINK if any(map(_PICTURE_LINK.search, parts.texts)) else _IN_WORDS
+        verdict = _IN_A_LINK if any(map(_IMAGE_LINK.search, parts.texts)) else _IN_WORDS
     words = _either(candidate, "finishMessage", "finish_message") or " ".join(parts.texts)
     raise _refusal(verdict, f"{scrub(finish) or 'no finishReason'}: {scrub(words)}", usage, request.rates)
 
 
-def picture_cost(usage: dict[str, JSON], rates: TokenRates, *, pictures: int) -> int:
-    """Micro-dollars of an answer with pictures; without a usable count, the table's price for each.
+def image_cost(usage: dict[str, JSON], rates: TokenRates, *, images: int) -> int:
+    """Micro-dollars of an answer with images; without a usable token count, the catalogue's price for each.
 
     The prices: docs/reference/gemini.md, section 9.
     """
@@ -128,31 +128,29 @@ def picture_cost(usage: dict[str, JSON], rates: TokenRates, *, pictures: int) ->
         if one.get("modality") == "IMAGE"
     )
     if image == 0:
-        return pictures * rates.picture
+        return images * rates.whole_image
     prompt, made, thoughts, _ = _counts(usage)
     return _micro(prompt * rates.prompt + image * rates.image + (max(made - image, 0) + thoughts) * rates.text)
 
 
 def refusal_cost(usage: dict[str, JSON], rates: TokenRates) -> int:
-    """Micro-dollars of an answer without a picture: by the total, since refusals count the thinking twice."""
+    """Micro-dollars of an answer without an image: from the total, because refusals count the thinking twice."""
     prompt, _, _, total = _counts(usage)
     return _micro(prompt * rates.prompt + max(total - prompt, 0) * rates.text)
 
 
-def read_error(
-    answer: Answer, scrub: Scrub, *, with_photos: bool = False, now: datetime | None = None
-) -> ProviderError:
-    """What an error answer means: HTTP status first, then details and words (docs/reference/gemini.md, section 6)."""
+def read_error(answer: Answer, scrub: Scrub, *, with_photos: bool = False) -> ProviderError:
+    """What an error answer means: by HTTP status, then by details and text (docs/reference/gemini.md, section 6)."""
     try:
         parsed = answer.json()
     except ValueError:
         parsed = None
     error = as_dict(as_dict(_unwrapped(parsed)).get("error"))
-    return _ErrorReader(answer, error, scrub, with_photos, now or datetime.fromtimestamp(clock.now(), UTC)).verdict()
+    return _ErrorReader(answer, error, scrub, with_photos, datetime.fromtimestamp(clock.now(), UTC)).verdict()
 
 
 class _ErrorReader:
-    """One error answer, looked at from several sides."""
+    """Reads one error answer."""
 
     def __init__(self, answer: Answer, error: dict[str, JSON], scrub: Scrub, with_photos: bool, now: datetime) -> None:
         self.status = answer.status
@@ -161,7 +159,7 @@ class _ErrorReader:
         self.with_photos = with_photos
         self.now = now
         self.details = [as_dict(one) for one in as_list(error.get("details"))]
-        # All of the text decides, since what matters often ends a long one; a short piece of it is logged.
+        # The whole text is searched, because the important words are often at its end; only a short piece is logged.
         self.words = " ".join(
             str(part)
             for part in (error.get("message"), error.get("status"), error.get("type"), error.get("code"))
@@ -172,11 +170,11 @@ class _ErrorReader:
 
     def verdict(self) -> ProviderError:
         if 300 <= self.status < 400 or (self.status in (404, 405) and not self.error):
-            return self._operator(ErrorCode.WRONG_ENDPOINT)
+            return self._admin_fault(ErrorCode.WRONG_ENDPOINT)
         if self.status >= 500 or self.status in (408, 499):
             return self._server_fault()
-        if self.status == 402 or self._says(*_EMPTY_PURSE):
-            return self._operator(ErrorCode.FUNDS)
+        if self.status == 402 or self._says(*_FUNDS_USED_UP):
+            return self._admin_fault(ErrorCode.FUNDS)
         if self.status == 429:
             return self._quota()
         if self.status == 400:
@@ -187,37 +185,37 @@ class _ErrorReader:
             404: ErrorCode.MODEL_GONE,
         }.get(self.status)
         if known is not None:
-            return self._operator(known)
+            return self._admin_fault(known)
         if self.status == 413:
-            return self._operator(ErrorCode.TOO_LARGE)
-        return self._operator(ErrorCode.BAD_REQUEST)
+            return self._admin_fault(ErrorCode.TOO_LARGE)
+        return self._admin_fault(ErrorCode.BAD_REQUEST)
 
     def _bad_request(self) -> ProviderError:
         if "API_KEY_INVALID" in self.reasons or self._says("api key not valid", "api key expired", "invalid api key"):
-            return self._operator(ErrorCode.KEY_INVALID)
+            return self._admin_fault(ErrorCode.KEY_INVALID)
         if self._says("location is not supported"):
-            return self._operator(ErrorCode.LOCATION)
+            return self._admin_fault(ErrorCode.LOCATION)
         if self.error.get("status") == "FAILED_PRECONDITION":
-            return self._operator(ErrorCode.BILLING)
+            return self._admin_fault(ErrorCode.BILLING)
         if self._says("content_policy", "content policy", "prohibited_content"):
             return ProviderError(ErrorCode.PROMPT_BLOCKED, Failure.PERMANENT, Blame.USER, self.label)
         if self.with_photos and self._says("input image", "mime type", "process image", "unsupported image"):
             return ProviderError(ErrorCode.BAD_PHOTO, Failure.PERMANENT, Blame.USER, self.label)
-        return self._operator(ErrorCode.BAD_REQUEST)
+        return self._admin_fault(ErrorCode.BAD_REQUEST)
 
     def _quota(self) -> ProviderError:
         violations = [as_dict(one) for detail in self.details for one in as_list(detail.get("violations"))]
         quotas = " ".join(str(one["quotaId"]) for one in violations if isinstance(one.get("quotaId"), str))
         if "FreeTier" in quotas or re.search(r"limit: 0\b", self.words):
-            return self._operator(ErrorCode.BILLING)
+            return self._admin_fault(ErrorCode.BILLING)
         if "PerDay" in quotas:
-            # The provider's own delay misleads here: the day ends at midnight in California
+            # The provider's own delay is wrong here: the day ends at midnight in California
             # (docs/reference/gemini.md, section 6).
-            return self._operator(ErrorCode.QUOTA_DAY, wait=seconds_to_pacific_midnight(self.now))
+            return self._admin_fault(ErrorCode.QUOTA_DAY, wait=seconds_to_pacific_midnight(self.now))
         if "PerMinute" in quotas:
-            return self._temporary(ErrorCode.QUOTA_MINUTE, Blame.OPERATOR, self._delay())
+            return self._temporary(ErrorCode.QUOTA_MINUTE, Blame.ADMIN, self._delay())
         if self._says("spend", "spending"):
-            return self._temporary(ErrorCode.SPEND_LIMIT, Blame.OPERATOR, max(self._delay() or 0, _SPEND_PAUSE))
+            return self._temporary(ErrorCode.SPEND_LIMIT, Blame.ADMIN, max(self._delay() or 0, _SPEND_PAUSE))
         return self._temporary(ErrorCode.RATE_LIMITED, Blame.PROVIDER, self._delay())
 
     def _server_fault(self) -> ProviderError:
@@ -227,7 +225,7 @@ class _ErrorReader:
             return self._temporary(ErrorCode.OVERLOADED, Blame.PROVIDER, self._delay())
         if self.status == 502:
             return self._temporary(ErrorCode.NETWORK, Blame.PROVIDER, self._delay())
-        # A deadline that passed on the way, here or behind a gateway: the picture may be drawn and billed all the same.
+        # A timeout, at Google or behind a gateway: the image may be made and billed all the same.
         code = ErrorCode.TIMEOUT if self.status in (408, 499, 504, 524) else ErrorCode.NETWORK
         return ProviderError(code, Failure.UNKNOWN, Blame.PROVIDER, self.label)
 
@@ -242,18 +240,18 @@ class _ErrorReader:
     def _says(self, *phrases: str) -> bool:
         return any(phrase in self.words for phrase in phrases)
 
-    def _operator(self, code: ErrorCode, *, wait: float | None = None) -> ProviderError:
-        return ProviderError(code, Failure.PERMANENT, Blame.OPERATOR, self.label, retry_after=wait)
+    def _admin_fault(self, code: ErrorCode, *, wait: float | None = None) -> ProviderError:
+        return ProviderError(code, Failure.PERMANENT, Blame.ADMIN, self.label, retry_after=wait)
 
     def _temporary(self, code: ErrorCode, blame: Blame, wait: float | None) -> ProviderError:
         return ProviderError(code, Failure.TEMPORARY, blame, self.label, retry_after=wait)
 
 
 def seconds_to_pacific_midnight(now: datetime) -> float:
-    """Seconds until the daily quota starts anew (docs/reference/gemini.md, section 8); `now` is aware."""
+    """Seconds until the daily quota starts again (docs/reference/gemini.md, section 8); `now` has a time zone."""
     try:
         pacific: tzinfo = ZoneInfo("America/Los_Angeles")
-    except ZoneInfoNotFoundError:  # a system without time zone data: an hour late in summer
+    except ZoneInfoNotFoundError:  # a system without time zone data: in summer this is an hour late
         pacific = timezone(timedelta(hours=-8))
     local = now.astimezone(pacific)
     midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -261,7 +259,7 @@ def seconds_to_pacific_midnight(now: datetime) -> float:
 
 
 def _json_object(answer: Answer, scrub: Scrub, with_photos: bool) -> dict[str, JSON]:
-    """The object of a 2xx answer; a broken one is unknown (it was drawn), a foreign one means a wrong address."""
+    """The object of a 2xx answer. A broken one is unknown (the image was made), another form means a wrong address."""
     try:
         body = _unwrapped(answer.json())
     except ValueError as broken:
@@ -275,7 +273,7 @@ def _json_object(answer: Answer, scrub: Scrub, with_photos: bool) -> dict[str, J
     raise ProviderError(
         ErrorCode.WRONG_ENDPOINT,
         Failure.PERMANENT,
-        Blame.OPERATOR,
+        Blame.ADMIN,
         f"HTTP {answer.status} without any field of the Gemini API: {scrub(error.get('message'))}",
     )
 
@@ -302,7 +300,7 @@ def _sort_parts(candidate: dict[str, JSON]) -> _Parts:
             (found.thought_images if thought else found.images).append((mime, data))
         text = part.get("text")
         if isinstance(text, str) and text.strip() and not thought:
-            if match := _DATA_URI.search(text):  # how some gateways hand over the picture
+            if match := _DATA_URI.search(text):  # some gateways send the image like this
                 found.images.append((match[1], match[2]))
             else:
                 found.texts.append(text)
@@ -316,7 +314,7 @@ def _decode(encoded: str) -> bytes:
     except (binascii.Error, ValueError):
         data = b""
     if not data:
-        # It was drawn and surely billed; only the way of it here is broken.
+        # The image was made and surely billed; only the answer is broken.
         raise ProviderError(ErrorCode.BAD_ANSWER, Failure.UNKNOWN, Blame.PROVIDER, "the picture's base64 is broken")
     return data
 
@@ -333,7 +331,7 @@ def _refusal(verdict: _Verdict, detail: str, usage: dict[str, JSON], rates: Toke
 
 
 def _counts(usage: dict[str, JSON]) -> tuple[int, int, int, int]:
-    """Tokens of the prompt, of the answer, of the thinking, and in all."""
+    """Tokens of the prompt, of the answer, of the thinking, and in total."""
     return (
         as_count(_either(usage, "promptTokenCount", "prompt_token_count")),
         as_count(_either(usage, "candidatesTokenCount", "candidates_token_count")),

@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,53 +24,13 @@ from app.version import VERSION
 from database.audit import run as books_audit
 from database.audit.checks import RULES
 from database.models import Database
-from tests.support.database_fixture import assert_books, url_of
+from tests.support.command_line import Done, command, environment
+from tests.support.database_fixture import ROOT, assert_books, url_of
 from tests.support.job_env import until
 from tests.support.redis_fixture import RedisServer
 from tests.support.sandbox_fixture import Sandbox
 
-ROOT = Path(__file__).resolve().parents[2]
-PASSED_ON = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 TOKEN = "900:a-token-nobody-may-see"
-
-
-@dataclass(frozen=True)
-class Done:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def said(self) -> str:
-        return self.out + self.err
-
-    @property
-    def lines(self) -> list[str]:
-        return self.out.splitlines()
-
-
-def _environment(settings: Mapping[str, str]) -> dict[str, str]:
-    return {name: os.environ[name] for name in PASSED_ON if name in os.environ} | dict(settings)
-
-
-async def command(folder: Path, settings: Mapping[str, str], *arguments: str, seconds: float = 60) -> Done:
-    """Run `python main.py ...` in an empty folder, so that no `.env` of this machine is read."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(ROOT / "main.py"),
-        *arguments,
-        cwd=folder,
-        env=_environment(settings),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), seconds)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return Done(process.returncode or 0, out.decode(), err.decode())
 
 
 async def inside(work: Awaitable[int], capsys: pytest.CaptureFixture[str]) -> Done:
@@ -214,7 +173,7 @@ async def test_who_stops_reading_gets_no_complaint(tmp_path: Path, buffering: di
             str(ROOT / "main.py"),
             "audit",
             cwd=tmp_path,
-            env=_environment({**plain(tmp_path / "bot.db"), **buffering}),
+            env=environment({**plain(tmp_path / "bot.db"), **buffering}),
             stdout=writing,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -586,7 +545,7 @@ async def bot(folder: Path, settings: Mapping[str, str]) -> AsyncIterator[asynci
             sys.executable,
             str(ROOT / "main.py"),
             cwd=folder,
-            env=_environment(settings),
+            env=environment(settings),
             stdout=log,
             stderr=asyncio.subprocess.STDOUT,
         )
@@ -726,7 +685,7 @@ async def test_the_demo_opens_the_whole_shop_and_leaves_nothing_running(tmp_path
         "--port",
         str(port),
         cwd=tmp_path,
-        env=_environment({}),
+        env=environment({}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
@@ -784,7 +743,7 @@ async def test_the_demo_knows_nothing_of_the_live_shop(tmp_path: Path) -> None:
         "--port",
         str(free_port()),
         cwd=shop,
-        env=_environment({}),
+        env=environment({}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,

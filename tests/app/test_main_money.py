@@ -8,13 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.app.test_main import command
-from tests.services.test_stars import invoice, pay, starry
 from tests.support.bot_env import BotEnv
+from tests.support.command_line import command
 from tests.support.database_fixture import ROOT, run_program, url_of
 from tests.support.payment_env import PaymentEnv
-
-__all__ = ["starry"]
+from tests.support.stars_fixture import invoice, pay
 
 
 async def test_reconcile_says_what_differs_by_its_exit_status(payment_env: PaymentEnv, tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from database import assets as asset_rows
 from database import jobs as job_rows
 from database import outbox
 from database import payments as payment_rows
+from database import provider_calls as call_rows
 from database import refunds as refund_rows
-from database.audit.checks import MOST_IDS, RULES, check_file, run_checks
+from database.audit.checks import RULES, check_file, run_checks
+from database.audit.findings import MOST_IDS
 from database.models import Database, JobStep, JobType
 from tests.support.database_fixture import Clock, assert_books
 
@@ -46,7 +48,7 @@ async def shop(empty_db: Database, clock: Clock) -> Database:
         await empty_db.write(job_rows.start, order, max_active=9)
     job = await empty_db.write(job_rows.claim, "done", JobStep.IMAGE)
     assert job is not None
-    await empty_db.write(job_rows.begin_call, "done", job.attempt, provider="p", model="m")
+    await empty_db.write(call_rows.begin_call, "done", job.attempt, provider="p", model="m")
     asset = asset_rows.NewAsset("asset", ANNA, "results/done.png", "0" * 64, "image/png", 10, 1, 1)
     assert await empty_db.write(job_rows.finish, "done", job.attempt, asset, keep_ms=86_400_000, price=250)
     await empty_db.write(job_rows.compensate, "done", "admin", amount=50)

@@ -13,8 +13,10 @@ from database import admin, inbox, ledger, outbox, spending
 from database import assets as asset_rows
 from database import flags as flag_rows
 from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database import users as user_rows
-from database.audit.checks import run_checks
+from database import video_jobs as video_rows
+from database.audit.checks import provider_calls_are_bounded, run_checks
 from database.models import (
     Banned,
     BrokenRule,
@@ -189,9 +191,9 @@ async def test_a_day_costs_no_more_at_providers_than_it_may(db: Database, clock:
     await db.add_balance(ANNA, 1_000 * PRICE, key="k", reason="r")
     await db.write(job_rows.start, order("early", provider_cost=40), max_active=1_000)
     await claimed(db, "early")
-    call = await db.write(job_rows.begin_call, "early", 1, provider="p", model="m")
-    await db.write(job_rows.end_call, call, CallOutcome.REFUSED, cost_micro_usd=15)
-    await db.write(job_rows.end_call, call, CallOutcome.REFUSED, cost_micro_usd=15)
+    call = await db.write(call_rows.begin_call, "early", 1, provider="p", model="m")
+    await db.write(call_rows.end_call, call, CallOutcome.REFUSED, cost_micro_usd=15)
+    await db.write(call_rows.end_call, call, CallOutcome.REFUSED, cost_micro_usd=15)
     await db.write(job_rows.fail, "early", "refused", attempt=1)
     assert await db.read(spending.today) == 15
     calls = [
@@ -214,10 +216,10 @@ async def test_what_a_clip_was_billed_counts_once(db: Database) -> None:
     """The bill comes after the call, perhaps twice and with another sum: the day has the last word of it."""
     await start(db, type=JobType.VIDEO, provider_cost=70)
     await claimed(db, step=JobStep.SUBMIT)
-    call = await db.write(job_rows.begin_call, "j", 1, provider="p", model="m")
-    await db.write(job_rows.end_call, call, CallOutcome.OK)
+    call = await db.write(call_rows.begin_call, "j", 1, provider="p", model="m")
+    await db.write(call_rows.end_call, call, CallOutcome.OK)
     for cost in (50, 50, 60):
-        await db.write(job_rows.record_cost, "j", cost)
+        await db.write(call_rows.record_cost, "j", cost)
     assert await db.read(spending.billed) == 60
 
 
@@ -272,7 +274,7 @@ async def test_a_lost_lease_changes_nothing_any_more(db: Database, clock: Clock)
     assert fresh.attempt == late.attempt + 1
     before = await snapshot(db)
     assert await db.write(job_rows.renew, "j", late.attempt) is False
-    assert await db.write(job_rows.begin_call, "j", late.attempt, provider="p", model="m") is None
+    assert await db.write(call_rows.begin_call, "j", late.attempt, provider="p", model="m") is None
     assert await db.write(job_rows.finish, "j", late.attempt, picture(), keep_ms=DAY) is None
     assert await db.write(job_rows.put_back, "j", late.attempt, delay_ms=0, cause="late") is False
     assert await db.write(job_rows.fail, "j", "late", attempt=late.attempt) is None
@@ -296,9 +298,9 @@ async def test_no_call_without_a_live_lease(db: Database, clock: Clock) -> None:
     await start(db)
     job = await claimed(db)
     clock.forward(job_rows.LEASE_MS + 1)
-    assert await db.write(job_rows.begin_call, "j", job.attempt, provider="p", model="m") is None
+    assert await db.write(call_rows.begin_call, "j", job.attempt, provider="p", model="m") is None
     assert await db.write(job_rows.renew, "j", job.attempt)
-    assert await db.write(job_rows.begin_call, "j", job.attempt, provider="p", model="m") is not None
+    assert await db.write(call_rows.begin_call, "j", job.attempt, provider="p", model="m") is not None
 
 
 async def test_put_back_is_tried_again_later(db: Database, clock: Clock) -> None:
@@ -332,13 +334,13 @@ async def test_the_first_word_on_a_call_stands(db: Database) -> None:
     """A call's outcome is written once; a call without one counts as one that may have been billed."""
     await start(db)
     job = await claimed(db)
-    call = await db.write(job_rows.begin_call, "j", job.attempt, provider="p", model="m")
+    call = await db.write(call_rows.begin_call, "j", job.attempt, provider="p", model="m")
     assert call is not None
-    assert await db.read(job_rows.spent_calls, "j") == 1
-    await db.write(job_rows.end_call, call, CallOutcome.REFUSED, code="blocked")
-    await db.write(job_rows.end_call, call, CallOutcome.OK, cost_micro_usd=5)
-    assert [(made.outcome, made.code) for made in await db.read(job_rows.calls, "j")] == [("refused", "blocked")]
-    assert await db.read(job_rows.spent_calls, "j") == 0
+    assert await db.read(call_rows.spent_calls, "j") == 1
+    await db.write(call_rows.end_call, call, CallOutcome.REFUSED, code="blocked")
+    await db.write(call_rows.end_call, call, CallOutcome.OK, cost_micro_usd=5)
+    assert [(made.outcome, made.code) for made in await db.read(call_rows.of_job, "j")] == [("refused", "blocked")]
+    assert await db.read(call_rows.spent_calls, "j") == 0
 
 
 async def test_more_calls_than_allowed_are_found(empty_db: Database) -> None:
@@ -346,11 +348,11 @@ async def test_more_calls_than_allowed_are_found(empty_db: Database) -> None:
     await start(empty_db)
     for _ in range(3):
         job = await claimed(empty_db)
-        assert await empty_db.write(job_rows.begin_call, "j", job.attempt, provider="p", model="m")
+        assert await empty_db.write(call_rows.begin_call, "j", job.attempt, provider="p", model="m")
         assert await empty_db.write(job_rows.put_back, "j", job.attempt, delay_ms=0, cause="lost")
         found = [(one.check, one.ids) for one in await empty_db.read(run_checks)]
         assert found == ([("I7", ("j",))] if job.attempt == 3 else [])
-    assert await empty_db.read(lambda tx: run_checks(tx, repeats={"image": 2})) == []
+    assert await empty_db.read(lambda tx: list(provider_calls_are_bounded(tx, {"image": 2}))) == []
 
 
 # --- the end ----------------------------------------------------------------------------------------
@@ -474,10 +476,10 @@ async def test_a_cancel_and_a_call_race(db: Database, cancel_first: bool) -> Non
     job = await claimed(db)
     if cancel_first:
         assert (await db.write(job_rows.cancel, "j", ANNA)).status == "cancelled"
-        assert await db.write(job_rows.begin_call, "j", job.attempt, provider="p", model="m") is None
+        assert await db.write(call_rows.begin_call, "j", job.attempt, provider="p", model="m") is None
         assert await db.get_balance(ANNA) == PRICE
     else:
-        assert await db.write(job_rows.begin_call, "j", job.attempt, provider="p", model="m") is not None
+        assert await db.write(call_rows.begin_call, "j", job.attempt, provider="p", model="m") is not None
         with pytest.raises(IllegalMove):
             await db.write(job_rows.cancel, "j", ANNA)
         assert (await job_of(db)).status == "processing"
@@ -626,8 +628,8 @@ async def test_the_schema_refuses(db: Database, statement: str) -> None:
 async def submitted(db: Database, job_id: str = "v") -> Job:
     await start(db, job_id, type=JobType.VIDEO)
     job = await claimed(db, job_id, JobStep.SUBMIT)
-    assert await db.write(job_rows.begin_call, job_id, job.attempt, provider="kling", model="m") is not None
-    assert await db.write(job_rows.submitted, job_id, job.attempt, external_id=f"task-{job_id}", poll_in_ms=10_000)
+    assert await db.write(call_rows.begin_call, job_id, job.attempt, provider="kling", model="m") is not None
+    assert await db.write(video_rows.submitted, job_id, job.attempt, external_id=f"task-{job_id}", poll_in_ms=10_000)
     return await job_of(db, job_id)
 
 
@@ -635,40 +637,40 @@ async def test_a_clip_in_flight_is_a_row(db: Database, clock: Clock) -> None:
     """After the submit no worker holds the job: the watcher finds it when its look is due."""
     job = await submitted(db)
     assert (job.step, job.external_id, job.external_key, job.lease_until) == ("watch", "task-v", "v", None)
-    assert await db.write(job_rows.submitted, "v", job.attempt, external_id="other", poll_in_ms=0) is False
+    assert await db.write(video_rows.submitted, "v", job.attempt, external_id="other", poll_in_ms=0) is False
     assert await db.write(job_rows.renew, "v", job.attempt) is False
-    assert await db.read(job_rows.due_to_watch) == []
+    assert await db.read(video_rows.due) == []
     clock.forward(10_000)
-    assert [due.id for due in await db.read(job_rows.due_to_watch)] == ["v"]
+    assert [due.id for due in await db.read(video_rows.due)] == ["v"]
     assert await db.read(job_rows.due) == []
 
 
 async def test_looks_come_later_or_now(db: Database) -> None:
     """A look may be put off with progress that never goes back; a callback by either id brings it forward."""
     await submitted(db)
-    await db.write(job_rows.schedule_poll, "v", poll_in_ms=60_000, progress=60)
-    await db.write(job_rows.schedule_poll, "v", poll_in_ms=60_000, progress=40)
+    await db.write(video_rows.schedule_poll, "v", poll_in_ms=60_000, progress=60)
+    await db.write(video_rows.schedule_poll, "v", poll_in_ms=60_000, progress=40)
     assert (await job_of(db, "v")).progress == 60
     for hint in (("task-v", None), (None, "v")):
-        await db.write(job_rows.schedule_poll, "v", poll_in_ms=60_000)
-        assert await db.read(job_rows.due_to_watch) == []
-        assert await db.write(job_rows.poll_now, *hint) == "v"
-        assert [due.id for due in await db.read(job_rows.due_to_watch)] == ["v"]
+        await db.write(video_rows.schedule_poll, "v", poll_in_ms=60_000)
+        assert await db.read(video_rows.due) == []
+        assert await db.write(video_rows.poll_now, *hint) == "v"
+        assert [due.id for due in await db.read(video_rows.due)] == ["v"]
     for stranger in (("task-x", "x"), (None, None), ("", "")):
-        assert await db.write(job_rows.poll_now, *stranger) is None
+        assert await db.write(video_rows.poll_now, *stranger) is None
 
 
 async def test_a_rendered_clip_is_fetched_and_stored(db: Database) -> None:
     """Rendered → one finish step; a bad address → a fresh look; then stored and charged like a picture."""
     await submitted(db)
-    ready = await db.write(job_rows.ready_to_finish, "v", url="https://cdn/1.mp4")
+    ready = await db.write(video_rows.ready_to_finish, "v", url="https://cdn/1.mp4")
     assert ready is not None
     assert (ready.step, ready.external_url, ready.dispatches) == ("finish", "https://cdn/1.mp4", 2)
-    assert await db.write(job_rows.ready_to_finish, "v", url="https://cdn/2.mp4") is None
+    assert await db.write(video_rows.ready_to_finish, "v", url="https://cdn/2.mp4") is None
     job = await claimed(db, "v", JobStep.FINISH)
-    assert await db.write(job_rows.return_to_polling, "v", job.attempt, cause="the address had expired")
+    assert await db.write(video_rows.return_to_polling, "v", job.attempt, cause="the address had expired")
     assert await db.write(job_rows.finish, "v", job.attempt - 1, picture("v"), keep_ms=DAY) is None
-    assert await db.write(job_rows.ready_to_finish, "v", url="https://cdn/3.mp4") is not None
+    assert await db.write(video_rows.ready_to_finish, "v", url="https://cdn/3.mp4") is not None
     job = await claimed(db, "v", JobStep.FINISH)
     assert await db.write(job_rows.finish, "v", job.attempt, picture("v"), keep_ms=DAY) is not None
     assert (await job_of(db, "v")).status == "completed"
@@ -681,9 +683,9 @@ async def test_a_clip_past_its_hold_is_given_back(db: Database, clock: Clock) ->
     assert await db.write(job_rows.expire_hold, "v")
     assert await db.get_balance(ANNA) == PRICE
     before = await snapshot(db)
-    assert await db.write(job_rows.ready_to_finish, "v", url="https://cdn/1.mp4") is None
-    await db.write(job_rows.schedule_poll, "v", poll_in_ms=5)
-    assert await db.write(job_rows.poll_now, "task-v", None) is None
+    assert await db.write(video_rows.ready_to_finish, "v", url="https://cdn/1.mp4") is None
+    await db.write(video_rows.schedule_poll, "v", poll_in_ms=5)
+    assert await db.write(video_rows.poll_now, "task-v", None) is None
     assert await snapshot(db) == before
 
 
@@ -762,7 +764,7 @@ async def test_every_move_has_its_event(db: Database) -> None:
 
 LOOKS: dict[str, Callable[[Tx, Job], object]] = {
     "due": lambda tx, job: job_rows.due(tx),
-    "due to watch": lambda tx, job: job_rows.due_to_watch(tx),
+    "due to watch": lambda tx, job: video_rows.due(tx),
     "live messages": lambda tx, job: job_rows.open_with_status_message(tx),
     "place in the queue": job_rows.ahead_in_queue,
     "the whole queue": lambda tx, job: job_rows.pending_times(tx),

@@ -45,7 +45,7 @@ async def payment_of(db: Database, payment_id: str = "p") -> Payment:
     return payment
 
 
-async def returned(db: Database, refund_id: str, amount: int, payment_id: str = "p") -> bool:
+async def refunded(db: Database, refund_id: str, amount: int, payment_id: str = "p") -> bool:
     _, new = await db.write(
         refund_rows.take_back, payment_id, refund_id=f"r-{refund_id}", provider_refund_id=refund_id, amount=amount
     )
@@ -63,8 +63,8 @@ async def told(db: Database) -> list[str]:
 # --- open and sent ----------------------------------------------------------------------------------
 
 
-async def test_an_order_is_written_before_anybody_is_asked(db: Database, clock: Clock) -> None:
-    """The row has its key, its exact body and its next look-up time; the same order again is the same row."""
+async def test_a_payment_is_written_before_anybody_is_asked(db: Database, clock: Clock) -> None:
+    """The row has its key, its exact body and its next poll; the same id again is the same row."""
     payment = await opened(db)
     assert (payment.status, payment.amount, payment.idempotency_key, payment.request_body) == (
         "pending", 10_000, "key-p", "{}",
@@ -75,7 +75,7 @@ async def test_an_order_is_written_before_anybody_is_asked(db: Database, clock: 
 
 
 @pytest.mark.parametrize("changes", [{"amount": 10_001}, {"user_id": BORIS}])
-async def test_an_order_of_another_sum_or_user_is_refused(db: Database, changes: dict[str, Any]) -> None:
+async def test_a_payment_of_another_sum_or_user_is_refused(db: Database, changes: dict[str, Any]) -> None:
     """An id stands for one sum of one user."""
     await opened(db)
     before = await snapshot(db)
@@ -95,7 +95,7 @@ async def test_the_providers_id_is_one_payment(db: Database) -> None:
     """A row keeps the first id it was given, and no two rows can share one."""
     await opened(db, "p")
     await opened(db, "q")
-    accept: dict[str, Any] = {"confirmation_url": "https://pay", "look_in_ms": 5_000}
+    accept: dict[str, Any] = {"confirmation_url": "https://pay", "poll_in_ms": 5_000}
     first = await db.write(payment_rows.accepted, "p", provider_payment_id="y1", **accept)
     assert await db.write(payment_rows.accepted, "p", provider_payment_id="y1", **accept) == first
     with pytest.raises(KeyReused):
@@ -119,7 +119,7 @@ async def test_the_first_send_sets_the_age_of_the_key(db: Database, clock: Clock
 
 
 async def test_fifty_settles_at_once_are_one_credit(db: Database) -> None:
-    """Webhook, button, return link and poller at once: one credit of exactly the sum, one message."""
+    """Webhook, button and poller at once: one credit of exactly the sum, one message."""
     await opened(db)
     answers = await asyncio.gather(*(db.write(payment_rows.settle, "p") for _ in range(50)))
     assert sum(new for _, new in answers) == 1
@@ -133,11 +133,13 @@ async def test_fifty_settles_at_once_are_one_credit(db: Database) -> None:
     assert (await payment_of(db)).next_look_at is None
 
 
-async def test_fifty_settles_from_two_doors(db: Database) -> None:
+async def test_fifty_settles_from_two_connections(db: Database) -> None:
     """Two processes' worth of connections settle at once: still one credit."""
     await opened(db)
     other = Database(db.url)
-    answers = await asyncio.gather(*(door.write(payment_rows.settle, "p") for _ in range(25) for door in (db, other)))
+    answers = await asyncio.gather(
+        *(connection.write(payment_rows.settle, "p") for _ in range(25) for connection in (db, other))
+    )
     await other.close()
     assert sum(new for _, new in answers) == 1
     assert await db.get_balance(ANNA) == 10_000
@@ -150,7 +152,7 @@ async def test_paying_twice_is_two_credits(db: Database) -> None:
     assert await db.get_balance(ANNA) == 20_000
 
 
-async def test_money_after_the_providers_no_is_credited(db: Database) -> None:
+async def test_money_after_a_cancellation_is_credited(db: Database) -> None:
     """A canceled payment that turns out paid is credited; a paid one can't be canceled."""
     await opened(db)
     assert [await db.write(payment_rows.cancel, "p", "expired") for _ in range(2)] == [True, False]
@@ -162,7 +164,7 @@ async def test_money_after_the_providers_no_is_credited(db: Database) -> None:
 
 
 async def test_a_quarantined_payment_credits_nothing(db: Database) -> None:
-    """What does not fit is kept aside once, the owners are told once, and nobody looks at it any more."""
+    """What does not fit is set aside once, the admins are told once, and it is polled no more."""
     await opened(db)
     for reason in ("amount", "currency"):
         await db.write(payment_rows.quarantine, "p", reason, admins=[1, 2])
@@ -175,12 +177,12 @@ async def test_a_quarantined_payment_credits_nothing(db: Database) -> None:
 
 
 async def test_an_unknown_payment_is_not_found(db: Database) -> None:
-    """Settling what was never ordered raises NotFound."""
+    """Settling what was never opened raises NotFound."""
     with pytest.raises(NotFound):
         await db.write(payment_rows.settle, "nothing")
 
 
-async def test_looks_are_taken_by_time(db: Database, clock: Clock) -> None:
+async def test_polls_are_taken_by_time(db: Database, clock: Clock) -> None:
     """What is due, longest first, and the newest where not all have room; put off or given up is not due."""
     for number in range(3):
         await opened(db, f"p{number}")
@@ -199,10 +201,10 @@ async def test_looks_are_taken_by_time(db: Database, clock: Clock) -> None:
 # --- taken back -------------------------------------------------------------------------------------
 
 
-async def test_a_full_return_takes_everything_back(db: Database) -> None:
-    """A whole return debits the whole sum and makes the payment refunded; the same refund again is nothing."""
+async def test_a_full_refund_takes_everything_back(db: Database) -> None:
+    """A whole refund debits the whole sum and makes the payment refunded; the same refund again is nothing."""
     await paid(db)
-    assert [await returned(db, "y", 10_000) for _ in range(3)] == [True, False, False]
+    assert [await refunded(db, "y", 10_000) for _ in range(3)] == [True, False, False]
     payment = await payment_of(db)
     assert (payment.status, payment.refunded_amount) == ("refunded", 10_000)
     assert await db.get_balance(ANNA) == 0
@@ -210,37 +212,37 @@ async def test_a_full_return_takes_everything_back(db: Database) -> None:
     assert (await db.write(payment_rows.settle, "p"))[1] is False
 
 
-async def test_partial_returns_add_up(db: Database) -> None:
-    """Partial returns are taken back one by one; refunded only when all is returned; more than that is refused."""
+async def test_partial_refunds_add_up(db: Database) -> None:
+    """Partial refunds are taken back one by one; refunded only when all went back; more than that is refused."""
     await paid(db)
-    assert await returned(db, "y1", 4_000)
+    assert await refunded(db, "y1", 4_000)
     assert (await payment_of(db)).status == "paid"
     assert await db.get_balance(ANNA) == 6_000
     before = await snapshot(db)
     with pytest.raises(IllegalMove):
-        await returned(db, "y2", 6_001)
+        await refunded(db, "y2", 6_001)
     assert await snapshot(db) == before
-    assert await returned(db, "y2", 6_000)
+    assert await refunded(db, "y2", 6_000)
     payment = await payment_of(db)
     assert (payment.status, payment.refunded_amount) == ("refunded", 10_000)
     with pytest.raises(IllegalMove):
-        await returned(db, "y3", 1)
+        await refunded(db, "y3", 1)
 
 
 async def test_what_is_spent_becomes_a_debt(db: Database) -> None:
-    """When the balance holds less than was returned, it is emptied and the rest is owed, in one transaction."""
+    """When the balance holds less than was refunded, it is emptied and the rest is owed, in one transaction."""
     await paid(db)
     await db.subtract_balance(ANNA, 7_000, key="spent", reason="r")
-    await returned(db, "y", 10_000)
+    await refunded(db, "y", 10_000)
     assert await db.get_balance(ANNA) == 0
     assert await debts_of(db) == [7_000]
 
 
-async def test_a_return_of_spent_money_is_only_a_debt(db: Database) -> None:
+async def test_a_refund_of_spent_money_is_only_a_debt(db: Database) -> None:
     """With nothing left there is no debit at all, only the debt."""
     await paid(db)
     await db.subtract_balance(ANNA, 10_000, key="spent", reason="r")
-    await returned(db, "y", 2_500)
+    await refunded(db, "y", 2_500)
     assert await debts_of(db) == [2_500]
     assert [entry.reason for entry in await db.read(ledger.history, ANNA)] == ["r", "topup"]
 
@@ -249,7 +251,7 @@ async def test_the_next_credit_settles_the_debt(db: Database) -> None:
     """A credit pays what is owed first; the rest is there to spend; a repeat of it settles nothing twice."""
     await paid(db)
     await db.subtract_balance(ANNA, 10_000, key="spent", reason="r")
-    await returned(db, "y", 10_000)
+    await refunded(db, "y", 10_000)
     for _ in range(2):
         await db.add_balance(ANNA, 12_000, key="next", reason="r")
     assert await db.get_balance(ANNA) == 2_000
@@ -262,8 +264,8 @@ async def test_several_credits_settle_several_debts(db: Database) -> None:
     await paid(db, "q")
     await db.reserve_balance(ANNA, 500, "job")
     await db.subtract_balance(ANNA, 19_500, key="spent", reason="r")
-    await returned(db, "y1", 1_000, "p")
-    await returned(db, "y2", 2_000, "q")
+    await refunded(db, "y1", 1_000, "p")
+    await refunded(db, "y2", 2_000, "q")
     assert await debts_of(db) == [1_000, 2_000]
     await db.add_balance(ANNA, 400, key="gift", reason="r")
     assert await debts_of(db) == [600, 2_000]
@@ -278,33 +280,33 @@ async def test_several_credits_settle_several_debts(db: Database) -> None:
 
 
 @pytest.mark.parametrize("state", ["pending", "canceled"])
-async def test_a_return_before_the_money_is_refused(db: Database, state: str) -> None:
+async def test_a_refund_before_the_money_is_refused(db: Database, state: str) -> None:
     """A payment that is not credited has nothing to take back: settle first, then take back."""
     await opened(db)
     if state == "canceled":
         await db.write(payment_rows.cancel, "p", "expired")
     before = await snapshot(db)
     with pytest.raises(IllegalMove):
-        await returned(db, "y", 100)
+        await refunded(db, "y", 100)
     assert await snapshot(db) == before
     await db.write(payment_rows.settle, "p")
-    assert await returned(db, "y", 100)
+    assert await refunded(db, "y", 100)
 
 
 async def test_a_refund_of_another_sum_or_payment_is_refused(db: Database) -> None:
     """The provider's refund id stands for one sum of one payment."""
     await paid(db, "p")
     await paid(db, "q")
-    await returned(db, "y", 100, "p")
+    await refunded(db, "y", 100, "p")
     for amount, payment_id in ((101, "p"), (100, "q")):
         with pytest.raises(KeyReused):
-            await returned(db, "y", amount, payment_id)
+            await refunded(db, "y", amount, payment_id)
 
 
-async def test_thirty_returns_at_once(db: Database) -> None:
+async def test_thirty_refunds_at_once(db: Database) -> None:
     """The same refund told thirty times at once is taken back once."""
     await paid(db)
-    answers = await asyncio.gather(*(returned(db, "y", 3_000) for _ in range(30)))
+    answers = await asyncio.gather(*(refunded(db, "y", 3_000) for _ in range(30)))
     assert sum(answers) == 1
     assert await db.get_balance(ANNA) == 7_000
 
@@ -336,7 +338,7 @@ async def test_the_schema_refuses(db: Database, statement: str) -> None:
     await paid(db, "paid")
     await opened(db, "open")
     await db.subtract_balance(ANNA, 10_000, key="spent", reason="r")
-    await returned(db, "y", 300, "paid")
+    await refunded(db, "y", 300, "paid")
     before = await snapshot(db)
     with pytest.raises(BrokenRule):
         await db.write(lambda tx: tx.execute(text(statement)))

@@ -28,10 +28,11 @@ from alembic.runtime import migration as alembic_migration
 
 from app import bot as bot_app
 from database import migrate
-from database.engine import Door, SqliteFile, Tx
+from database.engine import AsyncSqlite, SqliteFile, Tx
 from database.legacy import carry_over
 from services.media.store import LocalAssets
-from services.messaging.telegram import Pace, make_bot
+from services.messaging.pace import Pace
+from services.messaging.telegram import make_bot
 from services.payments.yookassa.client import _Client
 from services.providers.http import HttpClient
 from services.queue import Queue
@@ -114,9 +115,9 @@ def install() -> None:
 
 
 def _wrap_commits() -> None:
-    write, write_whole = Door.write, SqliteFile.write
+    write, write_whole = AsyncSqlite.write, SqliteFile.write
 
-    async def named(self: Door, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def named(self: AsyncSqlite, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         name = f"commit {function.__module__}.{function.__qualname__}"
 
         def run(tx: Tx, *args: Any, **kwargs: Any) -> Any:
@@ -130,7 +131,7 @@ def _wrap_commits() -> None:
     def committed(self: SqliteFile, function: Callable[[Tx], Any]) -> Any:
         _thread.name = None
         target = function.func if isinstance(function, functools.partial) else function
-        if target.__module__ == Door.__module__:  # `named` above has wrapped it
+        if target.__module__ == AsyncSqlite.__module__:  # `named` above has wrapped it
             answer = write_whole(self, function)
         else:  # somebody's own connection
 
@@ -145,7 +146,7 @@ def _wrap_commits() -> None:
             passed(_thread.name, AFTER)
         return answer
 
-    override(Door, "write", named)
+    override(AsyncSqlite, "write", named)
     override(SqliteFile, "write", committed)
 
 

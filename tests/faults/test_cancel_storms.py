@@ -9,16 +9,16 @@ from functools import partial
 
 from sqlalchemy import text
 
-from database import jobs as job_rows
 from database import ledger
+from database import provider_calls as call_rows
 from database.models import CallOutcome, JobStatus, PaymentStatus
 from services.errors import TopUpUnavailable
 from services.media.store import LocalAssets
 from services.payments.yookassa.client import YooKassaError
 from tests.faults.examples import SOAK
-from tests.scenarios.test_kills import later
 from tests.support.database_fixture import assert_books
 from tests.support.job_env import JobEnv
+from tests.support.job_programs import later
 from tests.support.payment_env import PaymentEnv
 from workers import image_worker
 
@@ -52,8 +52,10 @@ async def test_cancelled_payment_tasks_credit_each_payment_once(payment_env: Pay
     chance, cancelled = random.Random(1), 0
     names = [f"payment-{number}" for number in range(12)]
     for _ in range(ROUNDS):
-        cancelled += await run_and_cancel([partial(payment_env.order, order_id=name) for name in names * 2], chance)
-    payments = [await payment_env.order(order_id=name) for name in names]
+        cancelled += await run_and_cancel(
+            [partial(payment_env.open_payment, payment_id=name) for name in names * 2], chance
+        )
+    payments = [await payment_env.open_payment(payment_id=name) for name in names]
     assert len({payment.provider_payment_id for payment in payments}) == len(names)
     for payment in payments:
         await payment_env.pay(payment)
@@ -63,7 +65,7 @@ async def test_cancelled_payment_tasks_credit_each_payment_once(payment_env: Pay
             works += [
                 partial(payment_env.payments.settle, payment.id),
                 partial(payment_env.payments.check, payment.id, 1),
-                partial(payment_env.payments.on_payment_event, payment.provider_payment_id or ""),
+                partial(payment_env.payments.events.on_payment_event, payment.provider_payment_id or ""),
             ]
         cancelled += await run_and_cancel([*works, payment_env.payments.poll_due], chance)
         await assert_books(payment_env.db)
@@ -93,7 +95,7 @@ async def test_cancelled_steps_leave_no_order_half_done(job_env: JobEnv) -> None
     for job in ordered:
         ended = await job_env.job(job.id)
         calls = [
-            call for call in await job_env.db.read(job_rows.calls, job.id) if call.outcome is not CallOutcome.REFUSED
+            call for call in await job_env.db.read(call_rows.of_job, job.id) if call.outcome is not CallOutcome.REFUSED
         ]
         assert len(calls) <= 2
         assert ended.status in (JobStatus.COMPLETED, JobStatus.FAILED)

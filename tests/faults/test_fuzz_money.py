@@ -19,7 +19,7 @@ from database import payments as payment_rows
 from database import refunds as refund_rows
 from database.models import Database, Payment
 from services.common.i18n import Texts
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 from services.payments.yookassa.client import YooKassaError, YooKassaGateway
 from tests.faults.examples import drawn
 from tests.support.database_fixture import assert_books, url_of
@@ -171,7 +171,7 @@ async def test_no_answer_takes_back_more_than_came_or_of_somebody_else(env: Scri
         body = altered(refund_body(f"back-{number}", f"pay-{number}"), seed, values)
         env.answers(status, body)
         for _ in range(2):
-            await env.quietly(partial(env.payments.on_refund_event, f"back-{number}"))
+            await env.quietly(partial(env.payments.events.on_refund_event, f"back-{number}"))
         returned = await env.db.read(refund_rows.of_payment, payment.id)
         assert len(returned) <= 1
         if returned:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
+import symtable
 from functools import cache
 from pathlib import Path
 
@@ -29,10 +31,23 @@ def test_a_mutant_can_be_made(one: Mutant) -> None:
     for path, source in sources(one).items():
         made = mutated(source, edits_of(one, path))
         assert statements(made) != statements(source)
-        compile(made, path, "exec")
+        assert undefined_names(made) == set(), "a test would go red because of the name, not because of the rule"
     for test in one.tests:
         path, _, name = test.partition("::")
         assert re.search(rf"^(?:async )?def {name}\(", (ROOT / "tests" / path).read_text("utf-8"), re.MULTILINE), test
+
+
+def undefined_names(source: str) -> set[str]:
+    """Names that are neither in a function nor in the module nor built in; it compiles the source, too."""
+    module = symtable.symtable(source, "mutant", "exec")
+    known = {*module.get_identifiers(), *dir(builtins), "__file__"}
+    found: set[str] = set()
+    tables = [module]
+    while tables:
+        table = tables.pop()
+        found |= {one.get_name() for one in table.get_symbols() if one.is_global()}
+        tables += table.get_children()
+    return found - known
 
 
 @pytest.mark.parametrize("one", MUTANTS, ids=NAMES)

@@ -19,6 +19,7 @@ from database import assets as asset_rows
 from database import inbox, ledger, outbox
 from database import jobs as job_rows
 from database import payments as payment_rows
+from database import provider_calls as call_rows
 from database import refunds as refund_rows
 from database.audit.checks import check_file, run_checks
 from database.engine import SqliteFile, Tx
@@ -93,8 +94,8 @@ def _job(number: int, user: int, end: str) -> Iterator[Action]:
         return
     yield lambda tx: job_rows.claim(tx, name, JobStep.IMAGE)
     calls: list[int | None] = []
-    yield lambda tx: calls.append(job_rows.begin_call(tx, name, 1, provider="gemini", model="m"))
-    yield lambda tx: job_rows.end_call(tx, calls[0] or 0, CallOutcome.OK if end != "fail" else CallOutcome.REFUSED)
+    yield lambda tx: calls.append(call_rows.begin_call(tx, name, 1, provider="gemini", model="m"))
+    yield lambda tx: call_rows.end_call(tx, calls[0] or 0, CallOutcome.OK if end != "fail" else CallOutcome.REFUSED)
     if end == "fail":
         yield lambda tx: job_rows.fail(tx, name, "refused", attempt=1)
         return

@@ -10,6 +10,7 @@ import pytest
 from database import admin
 from database import drafts as draft_rows
 from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database.models import JobStatus, JobType
 from database.rows import Job
 from services.catalogue import SHIPPED
@@ -331,7 +332,7 @@ async def test_an_order_being_made_cannot_be_cancelled(bot_env: BotEnv) -> None:
     await anya.press("Создать")
 
     async def called() -> bool:
-        return bool(await bot_env.db.read(job_rows.calls, (await jobs_of(bot_env))[0].id))
+        return bool(await bot_env.db.read(call_rows.of_job, (await jobs_of(bot_env))[0].id))
 
     await until(called, what="the call of the provider")
     job = (await jobs_of(bot_env))[0]

@@ -131,7 +131,7 @@ async def test_an_album_is_one_order_in_the_order_sent(bot_env: BotEnv) -> None:
     assets = await bot_env.db.read(asset_rows.get_assets, job.params["inputs"])
     seen = []
     for asset in assets:
-        with Image.open(io.BytesIO(await bot_env.shop.runtime.assets.get(asset.store_key))) as photo:
+        with Image.open(io.BytesIO(await bot_env.shop.ctx.assets.get(asset.store_key))) as photo:
             seen.append(photo.convert("RGB").getpixel((10, 10)))
     red, green, blue, black = seen
     assert (red[0] > 200, green[1] > 90, blue[2] > 200, max(black) < 40) == (True,) * 4
@@ -248,7 +248,7 @@ async def expired_picture(bot_env: BotEnv, anya: Person) -> None:
     asset = await bot_env.db.read(asset_rows.result_of, job.id)
     assert asset is not None
     await bot_env.db.write(job_rows.asset_deleted, asset.id)
-    await bot_env.shop.runtime.assets.delete(asset.store_key)
+    await bot_env.shop.ctx.assets.delete(asset.store_key)
 
 
 async def test_a_result_is_edited_even_when_its_file_has_expired(bot_env: BotEnv) -> None:

@@ -13,7 +13,7 @@ from tests.support.bot_env import ADMIN, ANYA, BotEnv, buttons_of, until
 async def paid(bot_env: BotEnv, user_id: int = ANYA, rubles: int = 500) -> Payment:
     """A top-up that was paid and credited."""
     order = await bot_env.shop.payments.open_topup(
-        user_id, rubles * 100, chat_id=user_id, language="ru", order_id=f"order-{user_id}-{rubles}"
+        user_id, rubles * 100, chat_id=user_id, language="ru", payment_id=f"order-{user_id}-{rubles}"
     )
     await bot_env.pay(order.id)
     return await bot_env.shop.payments.settle(order.id)

@@ -12,10 +12,10 @@ from database.models import JobStatus, JobType
 from handlers.commands import ADMINS, PEOPLE
 from handlers.views.callbacks import Option
 from handlers.views.keyboards import MENU, SAMPLES
-from handlers.views.messages import _CANCEL_REASONS, _FAILURE_OF, _FAILURES
+from handlers.views.reasons import CANCEL_REASONS, FAILURE_OF, FAILURES
 from services.base_provider import ErrorCode
 from services.common.i18n import LANGUAGES, LOCALES, Texts
-from services.errors import OrderFault
+from services.errors import DraftFault
 from services.media.inspect import MediaFault
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,8 +76,8 @@ def used() -> set[str]:
     keys |= {f"history-line-{one}" for one in JobStatus} | {f"card-option-{one}" for one in Option}
     keys |= {f"command-{one}" for one in PEOPLE + ADMINS} | {key for row in MENU for key in row}
     keys |= {f"sample-{n}" for n in SAMPLES} | {f"sample-{n}-title" for n in SAMPLES}
-    keys |= {code.replace("_", "-") for code in get_args(OrderFault)}
-    keys |= set(_FAILURES) | set(_CANCEL_REASONS.values())
+    keys |= {code.replace("_", "-") for code in get_args(DraftFault)}
+    keys |= set(FAILURES) | set(CANCEL_REASONS.values())
     photo_faults = set(MediaFault) - {MediaFault.EMPTY, MediaFault.TOO_LONG, MediaFault.NOT_A_VIDEO}
     return keys | {f"photo-{one}" for one in photo_faults}
 
@@ -99,7 +99,7 @@ def test_both_languages_say_the_same_things() -> None:
 def test_every_failure_has_its_sentence() -> None:
     """Each way in which a provider or the shop can fail is told in words chosen for it."""
     ours = {"hold_timeout", "refunded_by_admin", "interrupted", "unknown_outcome", "photo_gone", "storage"}
-    assert {code.value for code in ErrorCode} | ours == set(_FAILURE_OF)
+    assert {code.value for code in ErrorCode} | ours == set(FAILURE_OF)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

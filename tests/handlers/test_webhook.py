@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from database import jobs as job_rows
+from database import provider_calls as call_rows
+from database import video_jobs as video_rows
 from database.models import JobStep, JobType, Tx
 from handlers.webhook import MAX_BACKGROUND, create_web_app
 from tests.faults.examples import drawn
@@ -203,7 +205,7 @@ async def test_money_survives_a_database_that_was_away_when_the_notification_cam
 ) -> None:
     """500 while no row can be written, and the repeat of the notification credits once."""
     async with opened(sandbox, tmp_path) as shop:
-        order = await shop.order()
+        order = await shop.open_payment()
         await shop.pay(order)
 
         def set_full(tx: Tx) -> None:
@@ -248,14 +250,14 @@ async def test_a_kling_callback_only_brings_our_own_look_forward(payment_env: Pa
     await payment_env.db.write(job_rows.start, order, max_active=3)
     job = await payment_env.db.write(job_rows.claim, "clip", JobStep.SUBMIT)
     assert job is not None
-    await payment_env.db.write(job_rows.begin_call, "clip", job.attempt, provider="kling", model="m")
-    await payment_env.db.write(job_rows.submitted, "clip", job.attempt, external_id="7", poll_in_ms=600_000)
-    assert await payment_env.db.read(job_rows.due_to_watch) == []
+    await payment_env.db.write(call_rows.begin_call, "clip", job.attempt, provider="kling", model="m")
+    await payment_env.db.write(video_rows.submitted, "clip", job.attempt, external_id="7", poll_in_ms=600_000)
+    assert await payment_env.db.read(video_rows.due) == []
     done = {"id": "7", "external_id": "clip", "status": "succeed", "outputs": [{"url": "https://evil.example/x.mp4"}]}
     for body in (done, {**done, "status": "failed"}):
         assert await deliver(payment_env, "kling", json.dumps(body).encode()) == 200
         await payment_env.acted()
-        (waiting,) = await payment_env.db.read(job_rows.due_to_watch)
+        (waiting,) = await payment_env.db.read(video_rows.due)
         assert (waiting.id, waiting.step, waiting.external_url) == ("clip", JobStep.WATCH, None)
 
 

@@ -241,8 +241,10 @@ ROW_MODULES = {
     "flags": "flag_rows",
     "jobs": "job_rows",
     "payments": "payment_rows",
+    "provider_calls": "call_rows",
     "refunds": "refund_rows",
     "users": "user_rows",
+    "video_jobs": "video_rows",
 }
 """Modules of rows whose plain names services and handlers need for their own things."""
 
@@ -324,7 +326,18 @@ def test_rules(modules: list[Module]) -> Iterator[str]:
                 yield module.at(node, "nothing of ours is patched in tests")
 
 
-test_rules.__test__ = False  # type: ignore[attr-defined]
+def tests_import_no_test(modules: list[Module]) -> Iterator[str]:
+    """What several test modules need is in tests/support: a test module is imported only to be run."""
+    for module in modules:
+        if module.top != "tests":
+            continue
+        for found in imports_of(module):
+            parts = {part for name in found.names for part in name.split(".") if name.startswith("tests.")}
+            if any(part.startswith("test_") for part in parts):
+                yield module.at(found.node, "a test module is imported; what is shared belongs in tests/support")
+
+
+test_rules.__test__ = tests_import_no_test.__test__ = False  # type: ignore[attr-defined]
 
 RULES: dict[str, Callable[[list[Module]], Iterator[str]]] = {
     "layers": layers,
@@ -338,6 +351,7 @@ RULES: dict[str, Callable[[list[Module]], Iterator[str]]] = {
     "outcomes": outcomes,
     "annotations": annotations,
     "tests": test_rules,
+    "imported tests": tests_import_no_test,
 }
 
 
@@ -395,6 +409,10 @@ OFFENCES = {
     "tests": [
         ("tests/test_a.py", "def test_x():\n    assert True", "tests/test_a.py:1"),
         ("tests/test_a.py", "import pytest\n@pytest.mark.skip\ndef test_x():\n    'Rule.'", "tests/test_a.py:2"),
+    ],
+    "imported tests": [
+        ("tests/app/test_b.py", "import json\nfrom tests.app.test_a import helper", "tests/app/test_b.py:2"),
+        ("tests/support/b.py", "from ..support import test_b", "tests/support/b.py:1"),
     ],
 }
 

@@ -6,18 +6,14 @@ import ast
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from app.version import VERSION
 from services.settings import SETTING_NAMES
-
-ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")])
-NAMES = [document.relative_to(ROOT).as_posix() for document in DOCUMENTS]
+from tests.support.database_fixture import ROOT
+from tests.support.documents import NAMES, code_span, fence, link, slug, spans, text_of
 
 # Words in capitals that are no settings of the shop: arguments of make and of the tests, SQL, names of systemd.
 OTHER_NAMES = {
@@ -35,21 +31,8 @@ SETTINGS_OF_SYSTEMS = ("TELEGRAM_", "YOOKASSA_", "GEMINI_", "KLING_")
 OURS = {path.name for path in ROOT.iterdir() if not path.name.startswith((".git", ".venv", "data"))} - {"data"}
 SUFFIXES = (".py", ".md", ".toml", ".ftl", ".example", ".txt", ".sh")
 
-code_span = re.compile(r"`([^`\n]+)`")
-fence = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 # What follows an HTTP method is an address of an API, such as `GET /payments/{id}`, and no folder.
 api_address = re.compile(r"\b(?:GET|POST) /\S*")
-link = re.compile(r"(?<!\\)!?\[[^\]\n]*\]\(([^)\s]+)\)")
-
-
-@cache
-def text_of(name: str) -> str:
-    return (ROOT / name).read_text("utf-8")
-
-
-def spans(name: str) -> Iterator[str]:
-    """What stands between backticks, blocks left out."""
-    yield from code_span.findall(fence.sub("", text_of(name)))
 
 
 def commands(name: str) -> str:
@@ -76,12 +59,6 @@ def is_ours(word: str) -> bool:
     return bool(re.fullmatch(r"[\w.][\w./-]*", word)) and (
         (first in OURS and ("/" in word or word.endswith(SUFFIXES))) or ("/" not in word and word in OURS)
     )
-
-
-def slug(heading: str) -> str:
-    """The anchor that a heading gets."""
-    plain = re.sub(r"[^\w\- ]", "", heading.strip().lower())
-    return plain.replace(" ", "-")
 
 
 @pytest.mark.parametrize("name", NAMES)

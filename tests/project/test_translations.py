@@ -9,8 +9,8 @@ import pytest
 from fluent.syntax import FluentSerializer
 
 from services.common.i18n import LANGUAGES
-from tests.project.test_docs import NAMES, code_span, link, slug, text_of
-from tests.services.test_i18n import entries
+from tests.support.documents import NAMES, code_span, link, slug, text_of
+from tests.support.fluent_files import entries
 
 # A page `NAME.ru.md` is the translation of `NAME.md`: whoever adds one has it compared.
 PAIRS = [(name.removesuffix(".ru.md") + ".md", name) for name in NAMES if name.endswith(".ru.md")]

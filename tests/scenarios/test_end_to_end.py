@@ -5,7 +5,7 @@ Bot process, stock `rq worker`, real Redis, simulators over HTTP; then the same 
 
 from __future__ import annotations
 
-from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database.models import Job, JobStatus, JobType
 from tests.support.bot_env import ANYA, Person, picture
 from tests.support.job_env import until
@@ -148,7 +148,7 @@ async def test_a_bot_killed_in_mid_way_goes_on_where_it_was(process_env: Process
 
     async def in_flight() -> bool:
         found = await process_env.jobs(ANYA)
-        return len(found) == 2 and all([await process_env.db.read(job_rows.calls, job.id) for job in found])
+        return len(found) == 2 and all([await process_env.db.read(call_rows.of_job, job.id) for job in found])
 
     await until(in_flight, seconds=30, what="both providers are asked")
     bot.kill()

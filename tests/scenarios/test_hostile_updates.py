@@ -16,8 +16,10 @@ from sqlalchemy import text
 
 from database import inbox
 from database import jobs as job_rows
+from database import video_jobs as video_rows
 from database.models import Database, DatabaseUnavailable, JobStep, JobType, Tx
-from handlers.updates import MOST_AT_ONCE, MOST_TRIES, MOST_WAITING, Updates
+from handlers.polling import Polling
+from handlers.updates import MAX_ATTEMPTS, MAX_RUNNING, MAX_WAITING, Updates
 from services.messaging.telegram import make_bot
 from tests.support.database_fixture import Clock
 from tests.support.job_env import JobEnv, until
@@ -41,7 +43,7 @@ async def test_a_forged_callback_only_brings_the_look_forward(payment_env: Payme
     job = await job_env.order(type=JobType.VIDEO)
     taken = await job_env.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
     assert taken is not None
-    await job_env.db.write(job_rows.submitted, job.id, taken.attempt, external_id="task-1", poll_in_ms=600_000)
+    await job_env.db.write(video_rows.submitted, job.id, taken.attempt, external_id="task-1", poll_in_ms=600_000)
     before = await job_env.job(job.id)
     for status in ("succeed", "failed", "succeed"):
         body = {"id": "task-1", "status": status, "outputs": [{"type": "video", "url": "https://evil.example/x.mp4"}]}
@@ -97,12 +99,12 @@ async def test_an_update_that_always_fails_is_given_up(sandbox: Sandbox, tmp_pat
     item = await updates.write_down(good("telegram").decode(), 1)
     assert item is not None
     await updates.take(item)
-    for _ in range(MOST_TRIES + 5):
+    for _ in range(MAX_ATTEMPTS + 5):
         await updates.drain(5)
         clock.forward(600_000)
         await updates.take_due()
     await updates.drain(5)
-    assert tries <= MOST_TRIES
+    assert tries <= MAX_ATTEMPTS
     assert await db.write(inbox.due, source="telegram") == []
     await bot.session.close()
     await db.close()
@@ -138,7 +140,7 @@ async def test_one_update_that_our_library_can_not_read_does_not_stop_polling(sa
     plain = json.loads(good("telegram", 6))
     sandbox.fault("telegram", "getUpdates", status=200, body={"ok": True, "result": [strange, plain]})
     stop = asyncio.Event()
-    polling = asyncio.create_task(updates.poll(stop))
+    polling = asyncio.create_task(Polling(bot, updates).run(stop))
     await asyncio.wait_for(heard.arrived.wait(), timeout=10)
     stop.set()
     await polling
@@ -155,15 +157,16 @@ async def test_one_update_that_our_library_can_not_read_does_not_stop_polling(sa
 
 @asynccontextmanager
 async def polling(
-    sandbox: Sandbox, folder: Path, heard: Heard, *, at_once: int = MOST_AT_ONCE, waiting: int = MOST_WAITING
+    sandbox: Sandbox, folder: Path, heard: Heard, *, max_running: int = MAX_RUNNING, max_waiting: int = MAX_WAITING
 ) -> AsyncIterator[tuple[Updates, Database]]:
     """A bot that polls while the body runs."""
     settings = sandbox.settings(folder)
     db = Database(settings.database_url)
     await db.init_db()
     bot = make_bot(settings)
-    updates, stop = Updates(bot, heard.dispatcher(), db, at_once=at_once, waiting=waiting), asyncio.Event()
-    poll = asyncio.create_task(updates.poll(stop))
+    updates = Updates(bot, heard.dispatcher(), db, max_running=max_running, max_waiting=max_waiting)
+    stop = asyncio.Event()
+    poll = asyncio.create_task(Polling(bot, updates).run(stop))
     try:
         yield updates, db
     finally:
@@ -219,7 +222,7 @@ def written(number: int, words: str = "") -> dict[str, Any]:
 
 async def test_the_counter_is_answered_behind_any_line(sandbox: Sandbox, tmp_path: Path) -> None:
     """All places are taken by slow handlers and as many wait: a checkout that is polled then is answered at once."""
-    heard, crowd = Heard(), 2 * MOST_AT_ONCE
+    heard, crowd = Heard(), 2 * MAX_RUNNING
     send(sandbox, *(written(number) for number in range(1, crowd + 1)))
     send(sandbox, sold(crowd + 1))
     async with polling(sandbox, tmp_path, heard):
@@ -232,7 +235,7 @@ async def test_a_line_that_is_full_stops_the_fetching_and_loses_nothing(sandbox:
     heard = Heard()
     send(sandbox, *(written(number) for number in range(1, 5)))
     send(sandbox, *(written(number) for number in range(5, 9)))
-    async with polling(sandbox, tmp_path, heard, at_once=2, waiting=3) as (_, db):
+    async with polling(sandbox, tmp_path, heard, max_running=2, max_waiting=3) as (_, db):
 
         def unfinished(tx: Tx) -> list[str]:
             rows = tx.execute(text("SELECT key FROM inbox WHERE due_at IS NOT NULL ORDER BY id"))
@@ -264,7 +267,7 @@ async def test_no_words_of_a_person_jump_the_line(sandbox: Sandbox, tmp_path: Pa
     bought = written(5, "bought")
     bought["message"]["successful_payment"] = paid
     send(sandbox, written(1), written(2, "pre_checkout_query"), written(3, "successful_payment"), answered, bought)
-    async with polling(sandbox, tmp_path, heard, at_once=1):
+    async with polling(sandbox, tmp_path, heard, max_running=1):
         await so(lambda: len(heard.begun) == 2)
         await asyncio.sleep(0.2)
         assert sorted(heard.begun) == ["bought", "hello 1"]
@@ -280,7 +283,7 @@ async def test_what_only_waits_in_line_is_not_given_up(sandbox: Sandbox, tmp_pat
     item = await updates.write_down(good("telegram").decode(), 1)
     assert item is not None
     await updates.take(item)
-    for _ in range(MOST_TRIES + 1):
+    for _ in range(MAX_ATTEMPTS + 1):
         clock.forward(600_000)
         await updates.take_due()
     await updates.drain(0)  # the process ends before its turn
@@ -307,7 +310,7 @@ async def test_no_bytes_in_the_secrets_header_get_past_a_401(sandbox: Sandbox, t
 
 async def test_a_database_that_is_away_is_never_acknowledged(payment_env: PaymentEnv) -> None:
     """What could not be written down is a 500, so that it is sent again; afterwards the repeat credits."""
-    order = await payment_env.order()
+    order = await payment_env.open_payment()
     await payment_env.pay(order)
     assert order.provider_payment_id is not None
 

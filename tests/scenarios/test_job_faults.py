@@ -15,32 +15,26 @@ from database import assets as asset_rows
 from database import flags as flag_rows
 from database import inbox, outbox
 from database import jobs as job_rows
+from database import provider_calls as call_rows
+from database import video_jobs as video_rows
+from database.clock import DAY_MS
 from database.models import CallOutcome, Job, JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
 from services.jobs import message_of
 from services.queue import Queue
+from tests.support.database_fixture import change
 from tests.support.job_env import JobEnv, until
 from workers import image_worker, video_worker
 from workers.runtime import lease
 from workers.step import MAX_ROUNDS
 
 BOUGHT = [("test", 10_000), ("reserve", -1200)]
-DAY_MS = 24 * 3600 * 1000
 
 
 @pytest_asyncio.fixture
 async def sweeper(job_env: JobEnv) -> AsyncIterator[Sweeper]:
     yield Sweeper(job_env.ctx, job_env.queue)
-
-
-async def change(job_env: JobEnv, statement: str, **values: object) -> None:
-    """What time, an operator's shell or an older version would have left in the file."""
-
-    def run(tx: Tx) -> None:
-        tx.execute(text(statement), values)
-
-    await job_env.db.write(run)
 
 
 async def claimed(job_env: JobEnv, job: Job, step: JobStep) -> Job:
@@ -53,7 +47,7 @@ async def in_flight(job_env: JobEnv, external_id: str) -> Job:
     """A clip that waits at the provider and whose look is due."""
     job = await job_env.order(type=JobType.VIDEO)
     taken = await claimed(job_env, job, JobStep.SUBMIT)
-    await job_env.db.write(job_rows.submitted, job.id, taken.attempt, external_id=external_id, poll_in_ms=0)
+    await job_env.db.write(video_rows.submitted, job.id, taken.attempt, external_id=external_id, poll_in_ms=0)
     return await job_env.job(job.id)
 
 
@@ -65,10 +59,10 @@ async def test_a_submit_that_timed_out_is_not_sent_anew_after_one_empty_look(job
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.VIDEO)
     taken = await claimed(job_env, job, JobStep.SUBMIT)
-    call = await job_env.db.write(job_rows.begin_call, job.id, taken.attempt, provider="kling", model="x")
+    call = await job_env.db.write(call_rows.begin_call, job.id, taken.attempt, provider="kling", model="x")
     assert call is not None
     await change(job_env, "UPDATE provider_calls SET started_at = started_at - 80000")
-    await job_env.db.write(job_rows.end_call, call, CallOutcome.UNKNOWN, code="timeout")
+    await job_env.db.write(call_rows.end_call, call, CallOutcome.UNKNOWN, code="timeout")
     await job_env.db.write(job_rows.put_back, job.id, taken.attempt, delay_ms=0, cause="lost")
     await video_worker.submit(job.id)
     assert job_env.sandbox.calls("kling", "create") == 0
@@ -80,7 +74,7 @@ async def test_a_submit_goes_out_again_only_after_the_third_empty_look(job_env: 
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.VIDEO)
     taken = await claimed(job_env, job, JobStep.SUBMIT)
-    await job_env.db.write(job_rows.begin_call, job.id, taken.attempt, provider="kling", model="x")
+    await job_env.db.write(call_rows.begin_call, job.id, taken.attempt, provider="kling", model="x")
     await job_env.db.write(job_rows.put_back, job.id, taken.attempt, delay_ms=0, cause="killed")
     await change(job_env, "UPDATE provider_calls SET started_at = started_at - 3600000")
     for looks in range(1, 4):
@@ -95,7 +89,7 @@ async def test_a_repeat_that_could_outlive_the_hold_is_not_begun(job_env: JobEnv
     await job_env.give(1, 100)
     job = await job_env.order(hold_ms=100_000)
     taken = await claimed(job_env, job, JobStep.IMAGE)
-    await job_env.db.write(job_rows.begin_call, job.id, taken.attempt, provider="nano_banana", model="x")
+    await job_env.db.write(call_rows.begin_call, job.id, taken.attempt, provider="nano_banana", model="x")
     await job_env.db.write(job_rows.put_back, job.id, taken.attempt, delay_ms=0, cause="killed")
     await image_worker.run(job.id)
     assert job_env.sandbox.calls("gemini", "generateContent") == 0
@@ -135,7 +129,7 @@ async def test_a_completion_that_could_not_be_written_is_tried_again_with_the_sa
     running = asyncio.create_task(image_worker.run(job.id))
 
     async def drawn() -> bool:
-        calls = await job_env.db.read(job_rows.calls, job.id)
+        calls = await job_env.db.read(call_rows.of_job, job.id)
         return bool(calls) and calls[0].outcome is CallOutcome.OK
 
     await until(drawn)
@@ -157,7 +151,7 @@ async def test_a_task_whose_id_can_not_be_asked_for_does_not_stop_the_watcher(jo
     await video_worker.submit(good.id)
 
     async def rendered() -> bool:
-        await job_env.db.write(job_rows.poll_now, (await job_env.job(good.id)).external_id, None)
+        await job_env.db.write(video_rows.poll_now, (await job_env.job(good.id)).external_id, None)
         await poll_videos(job_env.ctx, job_env.queue)
         return (await job_env.job(good.id)).step is JobStep.FINISH
 
@@ -206,7 +200,7 @@ async def test_a_look_that_fails_delays_only_its_own_batch(job_env: JobEnv) -> N
     await poll_videos(job_env.ctx, job_env.queue)
     states = sorted([(await job_env.job(clip)).status for clip in ended])
     assert states == [JobStatus.FAILED, JobStatus.PROCESSING]
-    assert await job_env.db.read(job_rows.due_to_watch) == []
+    assert await job_env.db.read(video_rows.due) == []
 
 
 async def test_a_row_that_can_not_be_read_stops_no_duty_and_gives_its_money_back(
@@ -285,7 +279,7 @@ async def test_a_clock_set_back_by_a_day_leaves_no_row_asleep(job_env: JobEnv, s
     clip = await in_flight(job_env, "clip-1")
     await change(job_env, "UPDATE jobs SET due_at = due_at + :day, lease_until = lease_until + :day", day=DAY_MS)
     assert [due.id for due in await job_env.db.read(job_rows.due)] == [job.id]
-    assert [due.id for due in await job_env.db.read(job_rows.due_to_watch)] == [clip.id]
+    assert [due.id for due in await job_env.db.read(video_rows.due)] == [clip.id]
     await sweeper.resend_lost_steps()
     await job_env.queue.run_next()
     assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
@@ -316,18 +310,18 @@ async def test_a_step_cut_off_by_the_stop_is_handed_back_at_once(job_env: JobEnv
 
     async def asked() -> bool:
         return job_env.sandbox.calls("gemini", "generateContent") > 0 or bool(
-            await job_env.db.read(job_rows.calls, job.id)
+            await job_env.db.read(call_rows.of_job, job.id)
         )
 
     await until(asked)
     await queue.close(0.05)
     left = await job_env.job(job.id)
-    (call,) = await job_env.db.read(job_rows.calls, job.id)
+    (call,) = await job_env.db.read(call_rows.of_job, job.id)
     assert (left.status, left.lease_until, call.outcome) == (JobStatus.PROCESSING, None, None)
     assert [due.id for due in await job_env.db.read(job_rows.due)] == [job.id]
     await image_worker.run(job.id)
     assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
-    assert len(await job_env.db.read(job_rows.calls, job.id)) == 2
+    assert len(await job_env.db.read(call_rows.of_job, job.id)) == 2
     assert await job_env.entries() == BOUGHT
 
 
@@ -359,7 +353,7 @@ async def test_a_cancel_that_races_with_the_worker_ends_in_exactly_one_of_two_wa
     job = await job_env.order()
 
     async def asked() -> bool:
-        return bool(await job_env.db.read(job_rows.calls, job.id))
+        return bool(await job_env.db.read(call_rows.of_job, job.id))
 
     async def cancel() -> None:
         if round_ is None:

@@ -19,13 +19,14 @@ from sqlalchemy import text
 from database import assets as asset_rows
 from database import jobs as job_rows
 from database import outbox
+from database import provider_calls as call_rows
 from database.models import Job, JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
-from tests.scenarios.test_kills import SHOP, STEP, change, environment, later
 from tests.support.bot_env import ANYA, open_bot_env, picture
-from tests.support.database_fixture import assert_books, program
+from tests.support.database_fixture import assert_books, change, program
 from tests.support.job_env import JobEnv, until
+from tests.support.job_programs import SHOP, STEP, environment, later
 from tests.support.sandbox_fixture import TOKEN, Sandbox
 from workers import image_worker, video_worker
 
@@ -152,7 +153,7 @@ async def test_an_order_whose_shop_was_shut_down_for_good_is_paid_back_when_it_o
 
         async def called() -> bool:
             await change(job_env, "UPDATE jobs SET due_at = 1 WHERE attempt = 0")
-            return bool(await job_env.db.read(job_rows.calls, job.id))
+            return bool(await job_env.db.read(call_rows.of_job, job.id))
 
         await until(called, seconds=40, what="the provider is called")
         process.send_signal(signal.SIGTERM)

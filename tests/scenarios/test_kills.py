@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 from pathlib import Path
@@ -11,60 +10,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
-from tests.support.database_fixture import assert_books, program
+from tests.support.database_fixture import assert_books, change, program
 from tests.support.job_env import JobEnv, until
+from tests.support.job_programs import SHOP, STEP, environment, later
 from tests.support.sandbox_fixture import SPEED
 from workers import image_worker, video_worker
-
-STEP = """
-import asyncio, importlib, sys
-module, name = sys.argv[1].rsplit(".", 1)
-asyncio.run(getattr(importlib.import_module(module), name)(sys.argv[2]))
-"""
-
-SHOP = """
-import asyncio, signal
-from services.common.i18n import Texts
-from services.payments.topups import Payments
-from services.queue import Queue
-from services.settings import load_settings
-from services.job_context import JobContext
-from workers.runtime import install
-from scheduler.scheduler import Scheduler
-from scheduler.tasks import job_tasks, topup_tasks
-
-async def main():
-    ctx = JobContext.open(load_settings())
-    install(ctx)
-    queue, stop = Queue(None), asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    tasks = [*job_tasks(ctx, queue), *topup_tasks(Payments(ctx.db, None, Texts()))]
-    await Scheduler(ctx.db, tasks).run(stop)
-    await queue.close(0.2)
-    await ctx.close()
-
-asyncio.run(main())
-"""
-
-
-def environment(job_env: JobEnv, folder: Path) -> dict[str, str]:
-    return {**os.environ, **job_env.sandbox.environment(folder)}
-
-
-async def change(job_env: JobEnv, statement: str, **values: object) -> None:
-    def run(tx: Tx) -> None:
-        tx.execute(text(statement), values)
-
-    await job_env.db.write(run)
-
-
-async def later(job_env: JobEnv) -> None:
-    """As if minutes had passed since the process died: leases are over, and what waits is due."""
-    await change(job_env, "UPDATE jobs SET due_at = 1, lease_until = MIN(lease_until, 1) WHERE step IS NOT NULL")
-    await change(job_env, "UPDATE provider_calls SET started_at = started_at - 600000, ended_at = ended_at - 600000")
-    await change(job_env, "DELETE FROM leases")
 
 
 async def test_a_worker_killed_while_the_picture_is_drawn_costs_the_person_nothing(
@@ -77,7 +29,7 @@ async def test_a_worker_killed_while_the_picture_is_drawn_costs_the_person_nothi
     with program(STEP, "workers.image_worker.run", job.id, env=environment(job_env, tmp_path)) as worker:
 
         async def calling() -> bool:
-            return bool(await job_env.db.read(job_rows.calls, job.id))
+            return bool(await job_env.db.read(call_rows.of_job, job.id))
 
         async def asked() -> bool:
             return not job_env.sandbox.world.faults.planned()
@@ -86,14 +38,14 @@ async def test_a_worker_killed_while_the_picture_is_drawn_costs_the_person_nothi
         await until(asked, what="the provider is asked")
         worker.send_signal(signal.SIGKILL)
         await asyncio.to_thread(worker.wait, 10)
-    (call,) = await job_env.db.read(job_rows.calls, job.id)
+    (call,) = await job_env.db.read(call_rows.of_job, job.id)
     assert call.outcome is None
     await image_worker.run(job.id)
     assert (await job_env.job(job.id)).status is JobStatus.PROCESSING  # the dead one's lease still stands
     await later(job_env)
     await image_worker.run(job.id)
     assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
-    assert len(await job_env.db.read(job_rows.calls, job.id)) == 2
+    assert len(await job_env.db.read(call_rows.of_job, job.id)) == 2
     assert await job_env.balance() == 8_800
 
 
@@ -120,7 +72,7 @@ async def test_a_worker_killed_after_the_submit_and_before_the_id_is_saved_buys_
             break
     assert (await job_env.job(job.id)).step is JobStep.WATCH
     assert len(kling.store.tasks) == 1
-    outcomes = [call.outcome for call in await job_env.db.read(job_rows.calls, job.id)]
+    outcomes = [call.outcome for call in await job_env.db.read(call_rows.of_job, job.id)]
     assert outcomes.count(CallOutcome.OK) == 1
 
 
@@ -178,7 +130,7 @@ async def test_kills_and_deploys_during_many_running_jobs_end_with_every_sum_rig
     assert len(ids) == len(set(ids)), "a clip was bought twice"
     for job in ordered:
         ended = await job_env.job(job.id)
-        calls = await job_env.db.read(job_rows.calls, job.id)
+        calls = await job_env.db.read(call_rows.of_job, job.id)
         assert ended.status in (JobStatus.COMPLETED, JobStatus.FAILED)
         assert await job_env.balance(job.user_id) == (800 if ended.status is JobStatus.COMPLETED else 2_000)
         if job.type is JobType.IMAGE:

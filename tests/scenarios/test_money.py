@@ -1,4 +1,4 @@
-"""What has gone wrong with money in shops of this kind, each told as a story that must end well here.
+"""What has gone wrong with money in shops of this kind; each fault must end well here.
 
 The whole list, with the tests of other files, is docs/specification.md.
 """
@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from sqlalchemy import Text, text
 
 from database import jobs as job_rows
@@ -24,16 +21,15 @@ from database.schema import metadata
 from scheduler.sweeper import Sweeper
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 from services.queue import Queue
-from tests.services.test_stars import entries as star_entries
-from tests.services.test_stars import paid as paid_in_stars
-from tests.services.test_stars import with_packs
-from tests.support.bot_env import ANYA, BOT_ID, BotEnv, open_bot_env
+from tests.support.bot_env import ANYA, BOT_ID, BotEnv
 from tests.support.job_env import JobEnv, until
 from tests.support.payment_env import PaymentEnv
 from tests.support.redis_fixture import RedisServer
-from tests.support.sandbox_fixture import ADMIN, Sandbox
+from tests.support.sandbox_fixture import ADMIN
+from tests.support.stars_fixture import entries as star_entries
+from tests.support.stars_fixture import paid as paid_in_stars
 
 PEOPLE_ARE_CALLED = {"user_id", "admin_id", "requested_by", "decided_by"}
 
@@ -50,7 +46,7 @@ def test_a_person_has_one_number_and_it_is_telegrams() -> None:
     """No second numbering of people exists that could be taken for Telegram's.
 
     `users.id` is Telegram's id and no counter; each column that names a person is a whole number and a column that
-    names anything else is never called so; orders, payments and files are words, so none of them fits in its place.
+    names anything else is never called so; orders, payments and files are texts, so none of them fits in its place.
     """
     users = metadata.tables["users"]
     assert list(users.primary_key.columns) == [users.c.id]
@@ -70,7 +66,7 @@ def test_a_person_has_one_number_and_it_is_telegrams() -> None:
 
 @pytest.mark.parametrize("verb", ["add_balance", "subtract_balance", "reserve_balance"])
 async def test_the_id_of_an_order_is_no_id_of_a_person(db: Database, verb: str) -> None:
-    """A word where a person belongs, or a number where an order does, is refused by every verb and by the file."""
+    """A text where a person belongs, or a number where an order does, is refused by every call and by the database."""
     arguments: dict[str, Any] = {"amount": 5, "key": "k", "reason": "r", "job_id": "j"}
     wanted = inspect.signature(getattr(db, verb)).parameters
     given = {name: value for name, value in arguments.items() if name in wanted}
@@ -91,18 +87,18 @@ async def test_people_whose_ids_look_like_row_numbers_each_get_their_own_money(p
 
     All are paid at once, told by notification, button and poller.
     """
-    orders = {user: await payment_env.order(user, rubles=100 * user) for user in (5, 4, 3, 2, 1)}
-    for order in orders.values():
-        await payment_env.pay(order)
-        await payment_env.db.write(payment_rows.schedule_poll, order.id, delay_ms=0)
+    payments = {user: await payment_env.open_payment(user, rubles=100 * user) for user in (5, 4, 3, 2, 1)}
+    for payment in payments.values():
+        await payment_env.pay(payment)
+        await payment_env.db.write(payment_rows.schedule_poll, payment.id, delay_ms=0)
     await asyncio.gather(
         payment_env.payments.poll_due(),
-        *(payment_env.notify("payment.succeeded", order.provider_payment_id or "") for order in orders.values()),
-        *(payment_env.payments.check(order.id, user) for user, order in orders.items()),
+        *(payment_env.notify("payment.succeeded", payment.provider_payment_id or "") for payment in payments.values()),
+        *(payment_env.payments.check(payment.id, user) for user, payment in payments.items()),
     )
     await payment_env.acted()
-    for user, order in orders.items():
-        assert await credits(payment_env, user) == [("topup", 10_000 * user)], order.id
+    for user, payment in payments.items():
+        assert await credits(payment_env, user) == [("topup", 10_000 * user)], payment.id
 
 
 # --- money that comes ---------------------------------------------------------------------------------------------
@@ -111,9 +107,9 @@ async def test_people_whose_ids_look_like_row_numbers_each_get_their_own_money(p
 async def test_a_test_payment_in_a_live_shop_is_refused(payment_env: PaymentEnv) -> None:
     """A shop whose key is a live one: a succeeded payment that cost nobody anything is set aside, not credited."""
     live = Payments(payment_env.db, payment_env.gateway, Texts(), shop_id="100500", test_mode=False, admins=[ADMIN])
-    order = await payment_env.order()
-    await payment_env.pay(order)
-    held = await live.settle(order.id)
+    payment = await payment_env.open_payment()
+    await payment_env.pay(payment)
+    held = await live.settle(payment.id)
     assert held.status is PaymentStatus.PENDING
     assert "test mode" in (held.quarantined_reason or "")
     await live.handle_due_notifications()
@@ -122,35 +118,28 @@ async def test_a_test_payment_in_a_live_shop_is_refused(payment_env: PaymentEnv)
 
 
 async def test_parts_and_the_whole_told_twice_and_before_the_payment_take_back_exactly(payment_env: PaymentEnv) -> None:
-    """Two parts and then the rest, each told three times, the parts before anybody saw the payment succeed."""
-    order = await payment_env.order()
-    await payment_env.pay(order)
+    """Two parts and then the rest, each told three times, the parts before the payment was settled."""
+    payment = await payment_env.open_payment()
+    await payment_env.pay(payment)
 
     async def give_back(*amounts: str) -> None:
         returns = [
-            await payment_env.control("/refunds", payment_id=order.provider_payment_id, amount=amount)
+            await payment_env.control("/refunds", payment_id=payment.provider_payment_id, amount=amount)
             for amount in amounts
         ]
         await asyncio.gather(*(payment_env.notify("refund.succeeded", one["id"]) for one in returns for _ in range(3)))
-        await payment_env.notify("payment.succeeded", order.provider_payment_id or "")
+        await payment_env.notify("payment.succeeded", payment.provider_payment_id or "")
         await payment_env.acted()
 
     await give_back("120.00", "80.00")  # as long as more could be taken, a second time would be seen
     assert sorted(await credits(payment_env, 1)) == [("takeback", -12_000), ("takeback", -8_000), ("topup", 50_000)]
     await give_back("300.00")
-    paid = await payment_env.payment(order.id)
+    paid = await payment_env.payment(payment.id)
     assert (paid.status, paid.refunded_amount) == (PaymentStatus.REFUNDED, 50_000)
     assert sorted(await credits(payment_env, 1)) == [
         ("takeback", -30_000), ("takeback", -12_000), ("takeback", -8_000), ("topup", 50_000),
     ]  # fmt: skip
-    assert len(await payment_env.db.read(refund_rows.of_payment, order.id)) == 3
-
-
-@pytest_asyncio.fixture
-async def starry(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[BotEnv]:
-    """The whole bot with packs in Stars on its shelf."""
-    async with open_bot_env(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path))) as bot_env:
-        yield bot_env
+    assert len(await payment_env.db.read(refund_rows.of_payment, payment.id)) == 3
 
 
 async def test_a_redelivered_message_about_stars_makes_one_credit(starry: BotEnv) -> None:
@@ -193,7 +182,7 @@ async def test_a_flushed_redis_moves_no_money(job_env: JobEnv, redis_server: Red
     await job_env.give(1, 100)
     queue = Queue(redis_server.url)
     try:
-        sweeper = Sweeper(job_env.ctx, queue, Payments(job_env.db, None, Texts()))
+        sweeper = Sweeper(job_env.ctx, queue)
         job = await job_env.order()
         await job_env.db.write(lambda tx: tx.execute(text("UPDATE jobs SET due_at = 1")).close())
         await sweeper.resend_lost_steps()

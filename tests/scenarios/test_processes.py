@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy import text
 
 from database.models import Database, DatabaseError, DatabaseUnavailable, JobStatus
-from tests.scenarios.test_kills import STEP, change, environment
 from tests.support.bot_env import ANYA, Person
-from tests.support.database_fixture import program, run_program, snapshot
+from tests.support.database_fixture import change, program, run_program, snapshot
 from tests.support.job_env import JobEnv, until
+from tests.support.job_programs import STEP, environment
 from tests.support.process_env import Process, ProcessEnv
 
 STOPS_INSIDE = """

@@ -10,11 +10,11 @@ import pytest
 
 from database import payments as payment_rows
 from database.models import Database
-from tests.services.test_stars import invoice, pay, with_packs
 from tests.support.bot_env import ANYA, BOB, Person
 from tests.support.database_fixture import ROOT
 from tests.support.process_env import ProcessEnv
 from tests.support.sandbox_fixture import ADMIN
+from tests.support.stars_fixture import invoice, pay, with_packs
 
 
 class Operator:

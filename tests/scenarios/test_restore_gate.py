@@ -7,13 +7,13 @@ from pathlib import Path
 
 from database import backup
 from database import payments as payment_rows
-from tests.app.test_main import command
 from tests.support.bot_env import ADMIN, ANYA, BotEnv, open_bot_env, words_of
+from tests.support.command_line import command
 from tests.support.sandbox_fixture import Sandbox
 
 
 async def order(bot_env: BotEnv, rubles: int, order_id: str, *, paid: bool = True) -> None:
-    await bot_env.shop.payments.open_topup(ANYA, rubles * 100, chat_id=ANYA, language="ru", order_id=order_id)
+    await bot_env.shop.payments.open_topup(ANYA, rubles * 100, chat_id=ANYA, language="ru", payment_id=order_id)
     if paid:
         await bot_env.pay(order_id)
         await bot_env.shop.payments.settle(order_id)

@@ -11,6 +11,8 @@ from database import assets as asset_rows
 from database import flags as flag_rows
 from database import jobs as job_rows
 from database import outbox
+from database import provider_calls as call_rows
+from database import video_jobs as video_rows
 from database.models import JobStatus, JobStep, JobType, Tx
 from scheduler.sweeper import Sweeper
 from services.jobs import message_of
@@ -79,7 +81,7 @@ async def test_a_worker_killed_after_the_call_costs_the_owner_one_more_and_the_p
     for _ in range(2):
         dead = await job_env.db.write(job_rows.claim, job.id, JobStep.IMAGE)
         assert dead is not None
-        await job_env.db.write(job_rows.begin_call, job.id, dead.attempt, provider="nano_banana", model="x")
+        await job_env.db.write(call_rows.begin_call, job.id, dead.attempt, provider="nano_banana", model="x")
         await make_due(job_env, job.id)
     await image_worker.run(job.id)
     failed = await job_env.job(job.id)
@@ -94,7 +96,7 @@ async def test_a_clip_in_flight_is_left_to_the_watcher(job_env: JobEnv, sweeper:
     job = await job_env.order(type=JobType.VIDEO)
     taken = await job_env.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
     assert taken is not None
-    await job_env.db.write(job_rows.submitted, job.id, taken.attempt, external_id="1", poll_in_ms=0)
+    await job_env.db.write(video_rows.submitted, job.id, taken.attempt, external_id="1", poll_in_ms=0)
     await make_due(job_env, job.id)
     await sweeper.resend_lost_steps()
     assert job_env.queue.sent == []

@@ -24,8 +24,8 @@ from services.ops.auditor import Auditor, apart
 from services.ops.metrics import Metrics
 from services.queue import Queue
 from services.storefront import Storefront
-from tests.database.test_seals import intruder
 from tests.support.database_fixture import HOUR, Clock, program
+from tests.support.intruder import intruder
 
 ADMINS = (101, 202)
 DAY = 24 * HOUR

@@ -140,7 +140,7 @@ def test_requests_carry_only_what_the_model_knows() -> None:
     photo = Photo(b"x", "image/png")
     assert catalogue.image("nb1").request("a", ratio="1:1").size is None
     four_k = catalogue.image("pro").request("a", ratio=None, size="4K", photos=(photo,))
-    assert (four_k.size, four_k.aspect_ratio, four_k.timeout, four_k.rates.picture) == ("4K", None, 600.0, 240_000)
+    assert (four_k.size, four_k.aspect_ratio, four_k.timeout, four_k.rates.whole_image) == ("4K", None, 600.0, 240_000)
     clip = {"duration": 5, "external_id": "e", "ratio": "1:1"}
     turbo = catalogue.video("k30t").request("a", **clip, resolution="720p", audio=True)
     assert (turbo.audio, turbo.multi_shot, turbo.aspect_ratio) == (None, None, "1:1")

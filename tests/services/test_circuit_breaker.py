@@ -10,13 +10,14 @@ import pytest
 from sqlalchemy import text
 
 from database import clock
-from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database.engine import Tx
 from database.models import Database, Draft, JobStatus, JobType
-from services.errors import BadOrder
+from services.errors import BadDraft
 from services.job_context import JobContext
 from services.jobs import Jobs
 from services.settings import Settings
+from tests.support.database_fixture import change
 from tests.support.job_env import JobEnv, until
 from workers import image_worker, video_worker
 from workers.runtime import install
@@ -36,13 +37,6 @@ async def apart(settings: Settings, step: Callable[[str], Awaitable[None]], job_
         await step(job_id)
     finally:
         await own.close()
-
-
-async def change(job_env: JobEnv, statement: str) -> None:
-    def run(tx: Tx) -> None:
-        tx.execute(text(statement))
-
-    await job_env.db.write(run)
 
 
 async def pass_time(job_env: JobEnv, seconds: int) -> None:
@@ -70,7 +64,7 @@ async def test_a_key_without_rights_is_tried_once_and_every_order_is_paid_back_a
         ended = await job_env.job(job.id)
         assert (ended.status, ended.error_code) == (JobStatus.FAILED, "forbidden")
         assert await job_env.entries(user) == REFUNDED
-    assert len(await job_env.db.read(job_rows.calls, orders[1].id)) == 0
+    assert len(await job_env.db.read(call_rows.of_job, orders[1].id)) == 0
 
 
 async def test_an_empty_pack_of_clips_is_tried_once_in_a_pause(job_env: JobEnv, shop_settings: Settings) -> None:
@@ -121,11 +115,11 @@ async def test_of_two_workers_at_once_one_tries_after_the_pause(job_env: JobEnv,
     trial = asyncio.create_task(apart(shop_settings, image_worker.run, one.id))
 
     async def under_way() -> Any:
-        return await job_env.db.read(job_rows.calls, one.id)
+        return await job_env.db.read(call_rows.of_job, one.id)
 
     await until(under_way)
     await apart(shop_settings, image_worker.run, other.id)
-    assert await job_env.db.read(job_rows.calls, other.id) == []
+    assert await job_env.db.read(call_rows.of_job, other.id) == []
     assert (await job_env.job(other.id)).is_open
     await trial
     assert (await job_env.job(one.id)).status is JobStatus.COMPLETED
@@ -161,7 +155,7 @@ async def test_new_orders_are_told_before_they_pay(job_env: JobEnv, wait: int) -
     if wait:
         await payment_env.start(draft, chat_id=1, status_message_id=None)
         return
-    with pytest.raises(BadOrder) as refused:
+    with pytest.raises(BadDraft) as refused:
         await payment_env.start(draft, chat_id=1, status_message_id=None)
     assert refused.value.code == "provider_off"
     assert await job_env.entries() == REFUNDED
@@ -171,7 +165,7 @@ async def test_the_newest_calls_are_found_at_the_end_of_the_table(empty_db: Data
     """A shop of years has millions of calls; the breaker reads the last of them by their number and sorts nothing."""
 
     def plan(tx: Tx) -> list[str]:
-        query = str(job_rows.recent_query(tx.now, "p", "m").compile(compile_kwargs={"literal_binds": True}))
+        query = str(call_rows.recent_query(tx.now, "p", "m").compile(compile_kwargs={"literal_binds": True}))
         return [str(row["detail"]) for row in tx.rows(text(f"EXPLAIN QUERY PLAN {query}"))]
 
     steps = await empty_db.read(plan)

@@ -17,10 +17,11 @@ from database import clock
 from database.models import Database, Tx
 from services.ops.export import PAGE, BadPeriod, Period, moment, plain, rubles, write_csv
 from services.ops.margin import BOOKS, last_days, write_book
-from services.payments.reconciliation import Report, credited_since, returned_since
-from services.payments.settlement import PROVIDER
-from tests.app.test_main import command
+from services.payments.comparison import Report, credited_since, refunded_since
+from services.payments.matching import PROVIDER
+from services.payments.yookassa_comparison import YooKassaComparison
 from tests.support.bot_env import ADMIN, ANYA, BotEnv
+from tests.support.command_line import command
 from tests.support.database_fixture import busy, url_of
 from tests.support.payment_env import PaymentEnv
 
@@ -124,8 +125,9 @@ async def test_long_looks_at_the_books_keep_no_order_waiting(payment_env: Paymen
         for book in BOOKS:
             await write_book(payment_env.db, book, today, tmp_path / book, rubles_per_dollar=100)
         assert [payment.id async for payment in credited_since(payment_env.db, PROVIDER, 0)] == [paid.id]
-        assert [refund async for refund in returned_since(payment_env.db, PROVIDER, 0)] == []
-        await payment_env.reconciliation._quarantined(Report())
+        assert [refund async for refund in refunded_since(payment_env.db, PROVIDER, 0)] == []
+        comparison = YooKassaComparison(payment_env.db, payment_env.gateway, payment_env.payments, Report(), admins=[])
+        await comparison.check_quarantine()
 
 
 async def test_the_command_writes_a_file_and_spares_one_that_exists(payment_env: PaymentEnv, tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fluent.syntax import FluentParser
 from fluent.syntax import ast as ftl
 from fluent.syntax.visitor import Visitor
 
-from services.common.i18n import LANGUAGES, LOCALES, MissingText, Safe, Texts, pick_language
+from services.common.i18n import LANGUAGES, MissingText, Safe, Texts, pick_language
+from tests.support.fluent_files import entries
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,15 +29,6 @@ class _Variables(Visitor):
 
     def visit_VariableReference(self, node: ftl.VariableReference) -> None:  # noqa: N802 (fluent's name)
         self.names.add(node.id.name)
-
-
-def entries(language: str) -> Iterator[tuple[str, ftl.EntryType, Path]]:
-    """Every entry of a language's files, with its id."""
-    for file in sorted((LOCALES / language).glob("*.ftl")):
-        for entry in FluentParser().parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(entry, ftl.Message | ftl.Term | ftl.Junk):
-                name = "" if isinstance(entry, ftl.Junk) else entry.id.name
-                yield name, entry, file
 
 
 def variables(language: str) -> dict[str, set[str]]:

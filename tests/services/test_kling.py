@@ -27,12 +27,13 @@ from services.base_provider import (
 from services.catalogue import shipped_catalogue
 from services.media.inspect import inspect_video
 from services.providers.circuit_breaker import STOPPING
-from services.providers.kling import Kling, parse_callback, verify_webhook_signature, webhook_key
+from services.providers.kling import Kling
+from services.providers.kling_webhook import parse_callback, verify_webhook_signature, webhook_key
 from tests.support.provider_wire import Asked, Reply, reply, sandbox_faces, scripted, until
 
 KEY = "sandbox-kling-key"
 P, T, U = Failure.PERMANENT, Failure.TEMPORARY, Failure.UNKNOWN
-USER, OPERATOR, PROVIDER = Blame.USER, Blame.OPERATOR, Blame.PROVIDER
+USER, ADMIN, PROVIDER = Blame.USER, Blame.ADMIN, Blame.PROVIDER
 
 
 def order(prompt: str = "a paper boat", model: str = "k30t", **changes: Any) -> VideoRequest:
@@ -165,31 +166,31 @@ async def test_check_is_free_and_sees_a_wrong_key(kling: Kling, world: World) ->
     stranger = Kling(api_key="api-key-kling-wrong", base_url=f"{world.base_url}/kling")
     error = await failed(stranger.check())
     await stranger.close()
-    assert (error.code, error.failure, error.blame) == (ErrorCode.KEY_INVALID, P, OPERATOR)
+    assert (error.code, error.failure, error.blame) == (ErrorCode.KEY_INVALID, P, ADMIN)
     assert world.counts["kling:create"] == 0
 
 
 # --- every refusal of a submit ------------------------------------------------------------------------------------
 
 CODES = [
-    ("1000", ErrorCode.KEY_INVALID, P, OPERATOR, True),
-    ("1001", ErrorCode.KEY_INVALID, P, OPERATOR, True),
-    ("1002", ErrorCode.KEY_INVALID, P, OPERATOR, True),
-    ("1003", ErrorCode.KEY_INVALID, P, OPERATOR, True),
-    ("1004", ErrorCode.KEY_INVALID, P, OPERATOR, True),
-    ("1100", ErrorCode.ACCOUNT_AT_RISK, P, OPERATOR, True),
-    ("1101", ErrorCode.FUNDS, P, OPERATOR, True),
-    ("1102", ErrorCode.FUNDS, P, OPERATOR, True),
-    ("1103", ErrorCode.FORBIDDEN, P, OPERATOR, True),
-    ("1200", ErrorCode.BAD_REQUEST, P, OPERATOR, False),
-    ("1201", ErrorCode.BAD_REQUEST, P, OPERATOR, False),
-    ("1202", ErrorCode.MODEL_GONE, P, OPERATOR, True),
-    ("1203", ErrorCode.MODEL_GONE, P, OPERATOR, True),
+    ("1000", ErrorCode.KEY_INVALID, P, ADMIN, True),
+    ("1001", ErrorCode.KEY_INVALID, P, ADMIN, True),
+    ("1002", ErrorCode.KEY_INVALID, P, ADMIN, True),
+    ("1003", ErrorCode.KEY_INVALID, P, ADMIN, True),
+    ("1004", ErrorCode.KEY_INVALID, P, ADMIN, True),
+    ("1100", ErrorCode.ACCOUNT_AT_RISK, P, ADMIN, True),
+    ("1101", ErrorCode.FUNDS, P, ADMIN, True),
+    ("1102", ErrorCode.FUNDS, P, ADMIN, True),
+    ("1103", ErrorCode.FORBIDDEN, P, ADMIN, True),
+    ("1200", ErrorCode.BAD_REQUEST, P, ADMIN, False),
+    ("1201", ErrorCode.BAD_REQUEST, P, ADMIN, False),
+    ("1202", ErrorCode.MODEL_GONE, P, ADMIN, True),
+    ("1203", ErrorCode.MODEL_GONE, P, ADMIN, True),
     ("1300", ErrorCode.PROMPT_BLOCKED, P, USER, False),
     ("1301", ErrorCode.PROMPT_BLOCKED, P, USER, False),
     ("1302", ErrorCode.RATE_LIMITED, T, PROVIDER, False),
     ("1303", ErrorCode.CONCURRENCY, T, PROVIDER, False),
-    ("1304", ErrorCode.LOCATION, P, OPERATOR, True),
+    ("1304", ErrorCode.LOCATION, P, ADMIN, True),
     ("5000", ErrorCode.INTERNAL, U, PROVIDER, False),
     ("5001", ErrorCode.MAINTENANCE, U, PROVIDER, False),
     ("5002", ErrorCode.TIMEOUT, U, PROVIDER, False),
@@ -488,9 +489,9 @@ async def test_a_download_is_bounded() -> None:
     """A clip longer than the limit is cut off while it is read; the limit is ours, so the owner has to hear of it."""
     huge = Reply(200, b"\0\0\0\x18ftyp" + b"x" * 10_000)
     async with scripted(huge) as server:
-        provider = Kling(api_key=KEY, base_url=server.url, max_clip_bytes=5_000)
+        provider = Kling(api_key=KEY, base_url=server.url, max_video_bytes=5_000)
         error = await failed(provider.download(server.url))
-        assert (error.code, error.blame) == (ErrorCode.TOO_LARGE, Blame.OPERATOR)
+        assert (error.code, error.blame) == (ErrorCode.TOO_LARGE, Blame.ADMIN)
         await provider.close()
 
 

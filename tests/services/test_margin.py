@@ -12,12 +12,13 @@ from sqlalchemy import text
 
 from database import admin
 from database import jobs as job_rows
+from database import provider_calls as call_rows
 from database.models import JobStatus, Tx
 from services.jobs import message_of
 from services.ops.export import Period
 from services.ops.margin import Margin, added_up, kopecks, last_days, margins, write_book
-from tests.app.test_main import command
 from tests.support.bot_env import ADMIN, ANYA, BotEnv, words_of
+from tests.support.command_line import command
 from tests.support.job_env import JobEnv
 
 ALWAYS = Period.parse("2020-01-01", "2090-01-01")
@@ -33,7 +34,7 @@ async def drawn(job_env: JobEnv, price: int = 1200) -> str:
 
 
 async def bill(job_env: JobEnv, job_id: str, micro_usd: int) -> None:
-    await job_env.db.write(job_rows.record_cost, job_id, micro_usd)
+    await job_env.db.write(call_rows.record_cost, job_id, micro_usd)
 
 
 async def lines_of(job_env: JobEnv, period: Period = ALWAYS) -> list[Margin]:
@@ -75,10 +76,10 @@ async def test_a_result_that_came_too_late_is_the_owners_loss(job_env: JobEnv) -
     job = await job_env.order(hold_ms=1)
     claimed = await job_env.db.write(job_rows.claim, job.id, job.step)
     assert claimed is not None
-    call = await job_env.db.write(job_rows.begin_call, job.id, claimed.attempt, provider="nano_banana", model="nb21")
+    call = await job_env.db.write(call_rows.begin_call, job.id, claimed.attempt, provider="nano_banana", model="nb21")
     assert call is not None
     await job_env.db.write(job_rows.fail, job.id, "hold_timeout")
-    await job_env.db.write(job_rows.end_call, call, "ok", cost_micro_usd=40_000)
+    await job_env.db.write(call_rows.end_call, call, "ok", cost_micro_usd=40_000)
     (line,) = await lines_of(job_env)
     assert (line.lost, line.completed, line.charged, line.cost) == (1, 0, 0, 400)
     seen = await job_env.db.read(admin.stats)

@@ -22,9 +22,9 @@ from services.media.inspect import (
     MediaFault,
     check_sides,
     fit_photos,
+    image_preview,
     inspect_image,
     inspect_video,
-    picture_preview,
     prepare_photo,
     video_thumbnail,
 )
@@ -182,9 +182,12 @@ def test_a_photo_is_shrunk_to_the_limits() -> None:
 
 def test_transparency_goes_onto_white_where_it_cannot_stay() -> None:
     """A see-through photo that must become a JPEG gets a white ground, not a black one."""
+    noise = Image.effect_noise((100, 100), 80)
+    clear = Image.new("L", noise.size, 0)
     buffer = io.BytesIO()
-    Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save(buffer, "PNG")
-    photo = prepare_photo(buffer.getvalue(), max_side=100, max_bytes=10**6, keep_alpha=False)
+    Image.merge("RGBA", (noise, noise, noise, clear)).save(buffer, "PNG")
+    assert prepare_photo(buffer.getvalue(), max_side=100, max_bytes=10**6).mime == "image/png"
+    photo = prepare_photo(buffer.getvalue(), max_side=100, max_bytes=2_000)
     assert photo.mime == "image/jpeg"
     assert min(open_image(photo.data).getpixel((20, 20))) > 250
 
@@ -212,7 +215,7 @@ def test_the_provider_s_photo_rules() -> None:
     check_sides(300, 750, min_side=300, max_aspect=2.5)
     for size, fault in (((200, 400), MediaFault.TOO_SMALL), ((1000, 300), MediaFault.TOO_NARROW)):
         with pytest.raises(BadMedia) as caught:
-            prepare_photo(picture(size=size), max_side=3000, max_bytes=10**6, min_side=300, max_aspect=2.5)
+            check_sides(*size, min_side=300, max_aspect=2.5)
         assert caught.value.code is fault
 
 
@@ -232,7 +235,7 @@ def test_many_photos_fit_one_request() -> None:
 @pytest.mark.parametrize("size", [(64, 48), (4000, 3000), (6000, 100), (10, 900), (9000, 1)])
 def test_a_preview_always_fits_telegram(size: tuple[int, int]) -> None:
     """Any picture we store has a JPEG that `sendPhoto` accepts."""
-    preview = open_image(picture_preview(picture("PNG", size)))
+    preview = open_image(image_preview(picture("PNG", size)))
     assert preview.format == "JPEG"
     assert sum(preview.size) <= 10_000
     assert max(preview.size) <= 20 * min(preview.size)
@@ -302,7 +305,7 @@ def test_damaged_bytes_only_ever_raise_bad_media(whole: bytes, damage: list[tupl
     data = bytearray(whole)
     for place, value in damage:
         data[place % len(data)] = value
-    for use in (inspect_image, inspect_video, video_thumbnail, picture_preview):
+    for use in (inspect_image, inspect_video, video_thumbnail, image_preview):
         try:
             use(bytes(data))
         except BadMedia:

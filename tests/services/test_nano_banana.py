@@ -28,7 +28,7 @@ PIXEL = base64.b64decode(
 PHOTO = Photo(PIXEL, "image/png")
 
 P, T, U = Failure.PERMANENT, Failure.TEMPORARY, Failure.UNKNOWN
-USER, OPERATOR, PROVIDER = Blame.USER, Blame.OPERATOR, Blame.PROVIDER
+USER, ADMIN, PROVIDER = Blame.USER, Blame.ADMIN, Blame.PROVIDER
 
 
 def order(prompt: str = "a red fox", **changes: Any) -> ImageRequest:
@@ -180,7 +180,7 @@ async def test_a_list_that_is_none_is_a_wrong_address(content: Any) -> None:
         with pytest.raises(ProviderError) as caught:
             await provider.check()
         await provider.close()
-    assert (caught.value.code, caught.value.blame) == (ErrorCode.WRONG_ENDPOINT, OPERATOR)
+    assert (caught.value.code, caught.value.blame) == (ErrorCode.WRONG_ENDPOINT, ADMIN)
 
 
 # --- every refusal and fault of the simulator ----------------------------------------------------------------------
@@ -188,10 +188,10 @@ async def test_a_list_that_is_none_is_a_wrong_address(content: Any) -> None:
 SCENARIOS = [
     # tag, code, failure, blame, stops the provider
     ("parts_null", ErrorCode.TEXT_ONLY, P, USER, False),
-    ("parts_null=STOP", ErrorCode.NO_PICTURE, T, PROVIDER, False),
-    ("content_missing=IMAGE_OTHER", ErrorCode.NO_PICTURE, T, PROVIDER, False),
-    ("candidates_empty", ErrorCode.NO_PICTURE, T, PROVIDER, False),
-    ("candidates_missing", ErrorCode.NO_PICTURE, T, PROVIDER, False),
+    ("parts_null=STOP", ErrorCode.NO_IMAGE, T, PROVIDER, False),
+    ("content_missing=IMAGE_OTHER", ErrorCode.NO_IMAGE, T, PROVIDER, False),
+    ("candidates_empty", ErrorCode.NO_IMAGE, T, PROVIDER, False),
+    ("candidates_missing", ErrorCode.NO_IMAGE, T, PROVIDER, False),
     ("prompt_block=PROHIBITED_CONTENT", ErrorCode.PROMPT_BLOCKED, P, USER, False),
     ("prompt_block=NEW_REASON", ErrorCode.PROMPT_BLOCKED, P, USER, False),
     ("image_with_block_reason", ErrorCode.IMAGE_BLOCKED, P, USER, False),
@@ -206,33 +206,33 @@ SCENARIOS = [
     ("finish=LANGUAGE", ErrorCode.LANGUAGE, P, USER, False),
     ("finish=NO_IMAGE", ErrorCode.TEXT_ONLY, P, USER, False),
     ("text_only_stop", ErrorCode.TEXT_ONLY, P, USER, False),
-    ("finish=IMAGE_OTHER", ErrorCode.NO_PICTURE, T, PROVIDER, False),
-    ("finish=OTHER", ErrorCode.NO_PICTURE, T, PROVIDER, False),
-    ("finish=MALFORMED_RESPONSE", ErrorCode.NO_PICTURE, T, PROVIDER, False),
-    ("finish=UNEXPECTED_TOOL_CALL", ErrorCode.NO_PICTURE, T, PROVIDER, False),
-    ("finish=MISSING_THOUGHT_SIGNATURE", ErrorCode.NO_PICTURE, T, PROVIDER, False),
-    ("finish=SOMETHING_NEW", ErrorCode.NO_PICTURE, T, PROVIDER, False),
+    ("finish=IMAGE_OTHER", ErrorCode.NO_IMAGE, T, PROVIDER, False),
+    ("finish=OTHER", ErrorCode.NO_IMAGE, T, PROVIDER, False),
+    ("finish=MALFORMED_RESPONSE", ErrorCode.NO_IMAGE, T, PROVIDER, False),
+    ("finish=UNEXPECTED_TOOL_CALL", ErrorCode.NO_IMAGE, T, PROVIDER, False),
+    ("finish=MISSING_THOUGHT_SIGNATURE", ErrorCode.NO_IMAGE, T, PROVIDER, False),
+    ("finish=SOMETHING_NEW", ErrorCode.NO_IMAGE, T, PROVIDER, False),
     ("finish=MAX_TOKENS", ErrorCode.TOO_COMPLEX, P, USER, False),
     ("finish=CONTINUATION", ErrorCode.TOO_COMPLEX, P, USER, False),
-    ("finish=ESCALATION", ErrorCode.ACCOUNT_AT_RISK, P, OPERATOR, True),
-    ("finish=PUP_LIMITED_DISABLED", ErrorCode.ACCOUNT_AT_RISK, P, OPERATOR, True),
-    ("400_field", ErrorCode.BAD_REQUEST, P, OPERATOR, False),
-    ("400_key", ErrorCode.KEY_INVALID, P, OPERATOR, True),
-    ("400_location", ErrorCode.LOCATION, P, OPERATOR, True),
-    ("400_billing", ErrorCode.BILLING, P, OPERATOR, True),
-    ("400_signature", ErrorCode.BAD_REQUEST, P, OPERATOR, False),
-    ("401_aq", ErrorCode.KEY_INVALID, P, OPERATOR, True),
-    ("402", ErrorCode.FUNDS, P, OPERATOR, True),
-    ("403", ErrorCode.FORBIDDEN, P, OPERATOR, True),
-    ("404", ErrorCode.MODEL_GONE, P, OPERATOR, True),
+    ("finish=ESCALATION", ErrorCode.ACCOUNT_AT_RISK, P, ADMIN, True),
+    ("finish=PUP_LIMITED_DISABLED", ErrorCode.ACCOUNT_AT_RISK, P, ADMIN, True),
+    ("400_field", ErrorCode.BAD_REQUEST, P, ADMIN, False),
+    ("400_key", ErrorCode.KEY_INVALID, P, ADMIN, True),
+    ("400_location", ErrorCode.LOCATION, P, ADMIN, True),
+    ("400_billing", ErrorCode.BILLING, P, ADMIN, True),
+    ("400_signature", ErrorCode.BAD_REQUEST, P, ADMIN, False),
+    ("401_aq", ErrorCode.KEY_INVALID, P, ADMIN, True),
+    ("402", ErrorCode.FUNDS, P, ADMIN, True),
+    ("403", ErrorCode.FORBIDDEN, P, ADMIN, True),
+    ("404", ErrorCode.MODEL_GONE, P, ADMIN, True),
     ("408", ErrorCode.TIMEOUT, U, PROVIDER, False),
-    ("413", ErrorCode.TOO_LARGE, P, OPERATOR, False),
-    ("429_minute=17.5", ErrorCode.QUOTA_MINUTE, T, OPERATOR, False),
-    ("429_day", ErrorCode.QUOTA_DAY, P, OPERATOR, True),
-    ("429_free_zero", ErrorCode.BILLING, P, OPERATOR, True),
-    ("429_spend", ErrorCode.SPEND_LIMIT, T, OPERATOR, False),
+    ("413", ErrorCode.TOO_LARGE, P, ADMIN, False),
+    ("429_minute=17.5", ErrorCode.QUOTA_MINUTE, T, ADMIN, False),
+    ("429_day", ErrorCode.QUOTA_DAY, P, ADMIN, True),
+    ("429_free_zero", ErrorCode.BILLING, P, ADMIN, True),
+    ("429_spend", ErrorCode.SPEND_LIMIT, T, ADMIN, False),
     ("429_plain", ErrorCode.RATE_LIMITED, T, PROVIDER, False),
-    ("429_credits", ErrorCode.FUNDS, P, OPERATOR, True),
+    ("429_credits", ErrorCode.FUNDS, P, ADMIN, True),
     ("499", ErrorCode.TIMEOUT, U, PROVIDER, False),
     ("500", ErrorCode.INTERNAL, T, PROVIDER, False),
     ("502_html", ErrorCode.NETWORK, T, PROVIDER, False),
@@ -240,14 +240,14 @@ SCENARIOS = [
     ("503_demand", ErrorCode.OVERLOADED, T, PROVIDER, False),
     ("504", ErrorCode.TIMEOUT, U, PROVIDER, False),
     ("array_wrapped_error", ErrorCode.OVERLOADED, T, PROVIDER, False),
-    ("array_wrapped_error=429_day", ErrorCode.QUOTA_DAY, P, OPERATOR, True),
-    ("gateway_error_wrap", ErrorCode.FUNDS, P, OPERATOR, True),
+    ("array_wrapped_error=429_day", ErrorCode.QUOTA_DAY, P, ADMIN, True),
+    ("gateway_error_wrap", ErrorCode.FUNDS, P, ADMIN, True),
     ("gateway_error_wrap=429_plain", ErrorCode.RATE_LIMITED, T, PROVIDER, False),
     ("reset_before_headers", ErrorCode.NETWORK, U, PROVIDER, False),
     ("reset_mid_body", ErrorCode.NETWORK, U, PROVIDER, False),
     ("truncated_json", ErrorCode.BAD_ANSWER, U, PROVIDER, False),
     ("empty_body", ErrorCode.BAD_ANSWER, U, PROVIDER, False),
-    ("not_gemini", ErrorCode.WRONG_ENDPOINT, P, OPERATOR, True),
+    ("not_gemini", ErrorCode.WRONG_ENDPOINT, P, ADMIN, True),
 ]
 
 
@@ -277,7 +277,7 @@ async def test_a_bad_photo_is_the_person_s_only_when_there_is_one(banana: NanoBa
     with_photo = await failure(banana, order("a #sim:400_image", photos=(PHOTO,)))
     without = await failure(banana, order("a #sim:400_image"))
     assert (with_photo.code, with_photo.blame) == (ErrorCode.BAD_PHOTO, USER)
-    assert (without.code, without.blame) == (ErrorCode.BAD_REQUEST, OPERATOR)
+    assert (without.code, without.blame) == (ErrorCode.BAD_REQUEST, ADMIN)
 
 
 async def test_the_provider_s_own_delay_is_kept(banana: NanoBanana) -> None:
@@ -347,9 +347,9 @@ async def test_a_lost_answer_may_have_cost_a_picture(lost: Reply, cost: int) -> 
         ("SAFETY", ErrorCode.PROMPT_BLOCKED),
         ("RECITATION", ErrorCode.RECITATION),
         ("MAX_TOKENS", ErrorCode.TOO_COMPLEX),
-        ("OTHER", ErrorCode.NO_PICTURE),
-        ("BRAND_NEW", ErrorCode.NO_PICTURE),
-        (["STOP"], ErrorCode.NO_PICTURE),
+        ("OTHER", ErrorCode.NO_IMAGE),
+        ("BRAND_NEW", ErrorCode.NO_IMAGE),
+        (["STOP"], ErrorCode.NO_IMAGE),
     ],
 )
 async def test_only_a_good_finish_sells_a_picture(finish: Any, code: ErrorCode) -> None:
@@ -390,8 +390,8 @@ async def test_gateways_wrap_errors_in_many_ways(status: int, content: Any, code
 @pytest.mark.parametrize(
     ("text", "blame"),
     [
-        ("![a red fox](https://x/y)", OPERATOR),
-        ("Here it is: [picture](https://x/y.jpeg?sig=1)", OPERATOR),
+        ("![a red fox](https://x/y)", ADMIN),
+        ("Here it is: [picture](https://x/y.jpeg?sig=1)", ADMIN),
         ("About foxes: [more](https://x/foxes)", USER),
     ],
 )
@@ -442,7 +442,7 @@ async def test_an_error_whose_body_breaks_off_is_still_that_error() -> None:
 async def test_an_endless_answer_is_cut_off() -> None:
     """No answer is read beyond 64 MB; the limit is ours, so the owner has to hear of it."""
     error = await failure_of(Reply(200, b" " * (64 * 1024 * 1024 + 1)))
-    assert (error.code, error.failure, error.blame) == (ErrorCode.TOO_LARGE, U, OPERATOR)
+    assert (error.code, error.failure, error.blame) == (ErrorCode.TOO_LARGE, U, ADMIN)
 
 
 async def test_a_large_picture_arrives() -> None:

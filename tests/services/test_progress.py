@@ -13,6 +13,7 @@ from aiogram import Bot
 
 from database import jobs as job_rows
 from database import users as user_rows
+from database import video_jobs as video_rows
 from database.models import Database, JobStep, JobType
 from database.rows import Job
 from handlers.views.messages import ChatMessages
@@ -20,8 +21,9 @@ from services.catalogue import shipped_catalogue
 from services.common.i18n import Texts
 from services.common.keyed_lock import KeyedLock
 from services.jobs import quote
+from services.messaging.pace import Pace
 from services.messaging.progress import LiveMessages, watched_jobs
-from services.messaging.telegram import Pace, make_bot
+from services.messaging.telegram import make_bot
 from services.storefront import Storefront
 from tests.support.bot_env import ANYA
 from tests.support.database_fixture import Clock, plan_of
@@ -91,7 +93,7 @@ async def test_stages_one_after_the_other(stage: Stage) -> None:
     claimed = await stage.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
     assert claimed is not None
     assert await stage.after(3) == ["📤 <b>Передаю клип в работу…</b>"]
-    await stage.db.write(job_rows.submitted, job.id, claimed.attempt, external_id="x", poll_in_ms=5000)
+    await stage.db.write(video_rows.submitted, job.id, claimed.attempt, external_id="x", poll_in_ms=5000)
     assert await stage.after(9) == ["🎬 <b>Снимаю клип…</b> Прошло 10 с, обычно 1–4 минуты."]
     assert await stage.after(3) == []
     assert await stage.after(60) == ["🎬 <b>Снимаю клип…</b> Прошло 1 мин 10 с, обычно 1–4 минуты."]

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from services.base_provider import Failure, ImageRequest, ProviderError, VideoRequest, VideoTask
 from services.providers.http import Answer, Scrubber, seconds
-from services.providers.kling import Kling, parse_callback
+from services.providers.kling import Kling
 from services.providers.kling_answer import read_envelope, read_task
+from services.providers.kling_webhook import parse_callback
 from services.providers.nano_banana import NanoBanana
-from services.providers.nano_banana_answer import read_error, read_picture
+from services.providers.nano_banana_answer import read_error, read_image
 from tests.support.provider_wire import Reply, scripted
 
 SCRUB = Scrubber(())
@@ -121,7 +122,7 @@ def test_any_gemini_answer_is_a_picture_or_a_provider_error(body: bytes, status:
     error = read_error(answer, SCRUB)
     assert len(error.detail) < 800
     str(error).encode()
-    result = outcome_of(lambda: read_picture(answer, ImageRequest(model="m", prompt="a"), SCRUB))
+    result = outcome_of(lambda: read_image(answer, ImageRequest(model="m", prompt="a"), SCRUB))
     assert result.cost_micro_usd >= 0
     assert isinstance(result, ProviderError) or result.data
 

@@ -18,10 +18,12 @@ from database.models import IllegalMove, PaymentStatus, RefundStatus
 from services.common.i18n import Texts
 from services.errors import TopUpUnavailable
 from services.ops.export import Period, write_csv
+from services.payments.payments import Payments
 from services.payments.receipts import BadEmail, parse_email, terms_of
 from services.payments.reconciliation import Reconciliation
-from services.payments.refunds import Refunds, YooKassaRefunds
-from services.payments.topups import Payments
+from services.payments.refunds import Refunds
+from services.payments.yookassa.client import Receipt
+from services.payments.yookassa_refunds import YooKassaRefunds
 from tests.support.bot_env import ANYA, BotEnv, open_bot_env
 from tests.support.payment_env import PaymentEnv
 from tests.support.sandbox_fixture import ADMIN, Sandbox
@@ -30,18 +32,28 @@ ADDRESS = "anna.k+bot@Example.org"
 KEPT = "anna.k+bot@example.org"
 
 
+def terms(payment_env: PaymentEnv) -> Receipt:
+    """The terms of a shop that sends receipts."""
+    settings = payment_env.sandbox.settings(
+        Path("."),
+        YOOKASSA_RECEIPTS="on",
+        YOOKASSA_VAT_CODE="11",
+        YOOKASSA_TAX_SYSTEM_CODE="2",
+        YOOKASSA_PAYMENT_SUBJECT="payment",
+        YOOKASSA_PAYMENT_MODE="full_prepayment",
+    )
+    receipt = terms_of(settings)
+    assert receipt is not None
+    return receipt
+
+
+def refunds_of(payment_env: PaymentEnv, receipt: Receipt | None) -> Refunds:
+    """Refunds of a shop that sends receipts by these terms."""
+    return Refunds(payment_env.db, {"yookassa": YooKassaRefunds(payment_env.db, payment_env.yookassa, receipt=receipt)})
+
+
 def fiscal(payment_env: PaymentEnv) -> Payments:
     """Payments of a shop that sends receipts."""
-    terms = terms_of(
-        payment_env.sandbox.settings(
-            Path("."),
-            YOOKASSA_RECEIPTS="on",
-            YOOKASSA_VAT_CODE="11",
-            YOOKASSA_TAX_SYSTEM_CODE="2",
-            YOOKASSA_PAYMENT_SUBJECT="payment",
-            YOOKASSA_PAYMENT_MODE="full_prepayment",
-        )
-    )
     return Payments(
         payment_env.db,
         payment_env.gateway,
@@ -49,7 +61,7 @@ def fiscal(payment_env: PaymentEnv) -> Payments:
         shop_id="100500",
         test_mode=True,
         return_url=f"{payment_env.sandbox.url}/",
-        receipt=terms,
+        receipt=terms(payment_env),
     )
 
 
@@ -79,7 +91,7 @@ def test_addresses_are_taken(typed: str, kept: str) -> None:
      "анна@почта.рф", "a" * 65 + "@b.ru", "a@" + "b" * 250 + ".ru", "a@b.r", "a,b@c.ru", "<a@b.ru>", "a@1.2.3.4"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_without_being_repeated(typed: str) -> None:
-    """A clear no whose words hold nothing of what was typed."""
+    """Refused with words that hold nothing of what was typed."""
     with pytest.raises(BadEmail) as caught:
         parse_email(typed)
     assert str(caught.value) == "no e-mail address"
@@ -88,7 +100,7 @@ def test_what_is_no_address_is_refused_without_being_repeated(typed: str) -> Non
 async def test_without_an_address_no_payment_is_opened(payment_env: PaymentEnv) -> None:
     """The shop must send receipts and knows no address: a code for the chat to ask, and nothing is written."""
     with pytest.raises(TopUpUnavailable) as caught:
-        await fiscal(payment_env).open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
+        await fiscal(payment_env).open_topup(1, 50_000, chat_id=1, language="ru", payment_id="x")
     assert caught.value.code == "email"
     assert await payment_env.db.read(payment_rows.get, "x") is None
 
@@ -98,15 +110,15 @@ async def test_the_receipt_fits_the_payment(payment_env: PaymentEnv) -> None:
     await payment_env.control("/settings", fiscalization=True)
     await payment_env.db.write(user_rows.set_email, 1, KEPT)
     payments = fiscal(payment_env)
-    order = await payments.open_topup(1, 49_990, chat_id=1, language="ru", order_id="x")
-    assert order.confirmation_url is not None
+    payment = await payments.open_topup(1, 49_990, chat_id=1, language="ru", payment_id="x")
+    assert payment.confirmation_url is not None
     (receipt,) = sold(payment_env.sandbox)
     assert (receipt["customer"], receipt["tax_system_code"]) == ({"email": KEPT}, 2)
     (item,) = receipt["items"]
     assert (item["amount"]["value"], item["vat_code"], item["payment_subject"], item["payment_mode"]) == (
         "499.90", 11, "payment", "full_prepayment",
     )  # fmt: skip
-    assert KEPT not in repr(order)
+    assert KEPT not in repr(payment)
     assert KEPT not in repr(await payment_env.db.read(user_rows.get, 1))
 
 
@@ -117,23 +129,22 @@ async def test_a_changed_address_does_not_change_what_was_sent(payment_env: Paym
     payments = fiscal(payment_env)
     payment_env.sandbox.fault("yookassa", "v3/payments", times=2, drop="after")
     with pytest.raises(TopUpUnavailable):
-        await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
+        await payments.open_topup(1, 50_000, chat_id=1, language="ru", payment_id="x")
     await payment_env.db.write(user_rows.set_email, 1, "other@example.org")
-    order = await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
-    assert order.confirmation_url is not None
+    payment = await payments.open_topup(1, 50_000, chat_id=1, language="ru", payment_id="x")
+    assert payment.confirmation_url is not None
     assert [receipt["customer"]["email"] for receipt in sold(payment_env.sandbox)] == [KEPT]
 
 
 async def test_a_part_goes_back_with_its_receipt(payment_env: PaymentEnv) -> None:
-    """YooKassa refuses a partial return without a receipt: ours has one, to the address the payment's went to."""
+    """YooKassa refuses a partial refund without a receipt: ours has one, to the address the payment's went to."""
     await payment_env.control("/settings", fiscalization=True)
     await payment_env.db.write(user_rows.set_email, 1, KEPT)
     payments = fiscal(payment_env)
-    order = await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id="x")
-    await payment_env.pay(order)
+    payment = await payments.open_topup(1, 50_000, chat_id=1, language="ru", payment_id="x")
+    await payment_env.pay(payment)
     assert (await payments.settle("x")).status is PaymentStatus.PAID
-    terms = terms_of(payment_env.sandbox.settings(Path("."), YOOKASSA_RECEIPTS="on"))
-    refunds = Refunds(payment_env.db, {"yookassa": YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=terms)})
+    refunds = refunds_of(payment_env, terms_of(payment_env.sandbox.settings(Path("."), YOOKASSA_RECEIPTS="on")))
     part = await refunds.refund(ADMIN, "x", 10_000, refund_id="r1")
     rest = await refunds.refund(ADMIN, "x", refund_id="r2")
     assert (part.status, rest.status) == (RefundStatus.SUCCEEDED, RefundStatus.SUCCEEDED)
@@ -141,18 +152,16 @@ async def test_a_part_goes_back_with_its_receipt(payment_env: PaymentEnv) -> Non
 
 
 async def test_the_accountant_gets_a_line_for_each_receipt(payment_env: PaymentEnv, tmp_path: Path) -> None:
-    """Paid, returned in part and then whole: three receipts with their terms, none of what has none, no address."""
+    """Paid, refunded in part and then whole: three receipts with their terms, none of what has none, no address."""
     await payment_env.control("/settings", fiscalization=True)
     await payment_env.db.write(user_rows.set_email, 1, KEPT)
     payments = fiscal(payment_env)
-    for order_id in ("x", "unpaid"):
-        await payments.open_topup(1, 50_000, chat_id=1, language="ru", order_id=order_id)
-    order = await payment_env.payment("x")
-    await payment_env.pay(order)
+    for payment_id in ("x", "unpaid"):
+        await payments.open_topup(1, 50_000, chat_id=1, language="ru", payment_id=payment_id)
+    payment = await payment_env.payment("x")
+    await payment_env.pay(payment)
     await payments.settle("x")
-    refunds = Refunds(
-        payment_env.db, {"yookassa": YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=payments._receipt)}
-    )
+    refunds = refunds_of(payment_env, terms(payment_env))
     for amount, refund_id in ((12_345, "r1"), (None, "r2")):
         await refunds.refund(ADMIN, "x", amount, refund_id=refund_id)
     await payment_env.control("/settings", fiscalization=False)
@@ -170,13 +179,13 @@ async def test_the_accountant_gets_a_line_for_each_receipt(payment_env: PaymentE
     assert "example.org" not in written
 
 
-async def bought(payment_env: PaymentEnv, order_id: str, receipts: Payments) -> Any:
-    """A paid order with a receipt; the simulated shop's own object of it."""
+async def bought(payment_env: PaymentEnv, payment_id: str, receipts: Payments) -> Any:
+    """A paid payment with a receipt; the simulated shop's own object of it."""
     await payment_env.db.write(user_rows.set_email, 1, KEPT)
-    order = await receipts.open_topup(1, 50_000, chat_id=1, language="ru", order_id=order_id)
-    await payment_env.pay(order)
-    await receipts.settle(order_id)
-    return payment_env.sandbox.world.faces["yookassa"].payments[order.provider_payment_id]
+    payment = await receipts.open_topup(1, 50_000, chat_id=1, language="ru", payment_id=payment_id)
+    await payment_env.pay(payment)
+    await receipts.settle(payment_id)
+    return payment_env.sandbox.world.faces["yookassa"].payments[payment.provider_payment_id]
 
 
 async def noted(payment_env: PaymentEnv, receipts: Payments) -> list[tuple[str, str | None, Any]]:
@@ -189,13 +198,11 @@ async def noted(payment_env: PaymentEnv, receipts: Payments) -> list[tuple[str, 
     return [(one.kind, one.payment_id, one.details["theirs"]) for one in report.new]
 
 
-async def test_a_receipt_that_was_refused_is_named_once(payment_env: PaymentEnv) -> None:
-    """Of a payment and of a return, whole or in part; nothing can be booked for it, a person dismisses it."""
+async def test_a_receipt_that_was_refused_is_noted_once(payment_env: PaymentEnv) -> None:
+    """Of a payment and of a refund, whole or in part; nothing can be booked for it, a person dismisses it."""
     await payment_env.control("/settings", fiscalization=True, receipt_delay=0, receipt_outcome="canceled")
     receipts = fiscal(payment_env)
-    refunds = Refunds(
-        payment_env.db, {"yookassa": YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=receipts._receipt)}
-    )
+    refunds = refunds_of(payment_env, terms(payment_env))
     await bought(payment_env, "x", receipts)
     await refunds.refund(ADMIN, "x", 10_000, refund_id="r1")
     await refunds.refund(ADMIN, "x", refund_id="r2")
@@ -214,7 +221,7 @@ async def test_a_receipt_that_was_refused_is_named_once(payment_env: PaymentEnv)
 
 
 @pytest.mark.parametrize(("hours", "kinds"), [(71, []), (73, ["receipt-late"]), (96, ["receipt-late"])])
-async def test_a_receipt_that_waits_for_three_days_is_named(
+async def test_a_receipt_that_waits_for_three_days_is_noted(
     payment_env: PaymentEnv, hours: int, kinds: list[str]
 ) -> None:
     """Pending is as it should be for three days; the hourly comparison reaches back far enough to see it longer."""
@@ -226,14 +233,12 @@ async def test_a_receipt_that_waits_for_three_days_is_named(
     assert [kind for kind, _, _ in await noted(payment_env, receipts)] == kinds
 
 
-async def test_a_return_whose_receipt_waits_is_named(payment_env: PaymentEnv) -> None:
-    """A return has a receipt of its own, and its own three days."""
+async def test_a_refund_whose_receipt_waits_is_noted(payment_env: PaymentEnv) -> None:
+    """A refund has a receipt of its own, and its own three days."""
     await payment_env.control("/settings", fiscalization=True, receipt_delay=4 * 86_400)
     receipts = fiscal(payment_env)
     (await bought(payment_env, "x", receipts)).captured_at -= 5 * 86_400
-    refunds = Refunds(
-        payment_env.db, {"yookassa": YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=receipts._receipt)}
-    )
+    refunds = refunds_of(payment_env, terms(payment_env))
     refund = await refunds.refund(ADMIN, "x", refund_id="r1")
     assert await noted(payment_env, receipts) == []
     payment_env.sandbox.world.faces["yookassa"].refunds[refund.provider_refund_id].created_at -= 73 * 3600
@@ -241,23 +246,20 @@ async def test_a_return_whose_receipt_waits_is_named(payment_env: PaymentEnv) ->
 
 
 @pytest.mark.parametrize("delay", [0, 90 * 86_400])
-@pytest.mark.parametrize("returned", [False, True])
+@pytest.mark.parametrize("refunded", [False, True])
 async def test_a_late_receipt_that_is_registered_after_all_closes_by_itself(
-    payment_env: PaymentEnv, returned: bool, delay: int
+    payment_env: PaymentEnv, refunded: bool, delay: int
 ) -> None:
     """However late, long after the lists reach no further back: dismissed with the reason, told once, and for good."""
-    await payment_env.control("/settings", fiscalization=True, receipt_delay=0 if returned else 90 * 86_400)
+    await payment_env.control("/settings", fiscalization=True, receipt_delay=0 if refunded else 90 * 86_400)
     receipts = fiscal(payment_env)
     theirs = await bought(payment_env, "x", receipts)
-    if returned:
-        refunds = Refunds(
-            payment_env.db,
-            {"yookassa": YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=receipts._receipt)},
-        )
+    if refunded:
+        refunds = refunds_of(payment_env, terms(payment_env))
         refund = await refunds.refund(ADMIN, "x", refund_id="r1")
         theirs = payment_env.sandbox.world.faces["yookassa"].refunds[refund.provider_refund_id]
     await payment_env.control("/settings", receipt_delay=90 * 86_400)
-    moment = "created_at" if returned else "captured_at"
+    moment = "created_at" if refunded else "captured_at"
     vars(theirs)[moment] -= 96 * 3600
     assert [kind for kind, _, _ in await noted(payment_env, receipts)] == ["receipt-late"]
     vars(theirs)[moment] -= 40 * 86_400
@@ -302,7 +304,7 @@ async def test_a_late_receipt_of_what_yookassa_forgot_stops_no_comparison(paymen
     assert (await payment_env.db.read(difference_rows.still_open))[0] == 1
 
 
-async def test_receipts_are_nobodys_business_where_none_are_sent(payment_env: PaymentEnv) -> None:
+async def test_receipts_are_not_compared_where_none_are_sent(payment_env: PaymentEnv) -> None:
     """Registered ones say nothing; nor does anything once receipts are off here."""
     await payment_env.control("/settings", fiscalization=True, receipt_delay=0)
     receipts = fiscal(payment_env)

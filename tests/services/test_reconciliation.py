@@ -1,4 +1,4 @@
-"""The provider's books and ours compared, both ways: what is certain is settled, everything else is a person's."""
+"""The provider's books and ours compared, both ways: what is certain is settled, a person decides the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from database import payments as payment_rows
 from database import users as user_rows
 from database.models import Database, Difference, DifferenceState, IllegalMove, NotFound, PaymentStatus, Tx
 from services.ops.metrics import Metrics
-from services.payments.reconciliation import COMPARED, Reconciliation, credited_since, returned_since
+from services.payments.comparison import credited_since, refunded_since
+from services.payments.reconciliation import COMPARED, Reconciliation
 from services.payments.yookassa.client import YooKassaError
 from services.queue import Queue
 from tests.support.payment_env import PaymentEnv
@@ -54,17 +55,17 @@ def theirs(payment_env: PaymentEnv, provider_payment_id: str | None) -> Any:
 
 
 async def test_books_that_agree_say_nothing(payment_env: PaymentEnv) -> None:
-    """Paid, returned in part, still open: all of it known on both sides."""
+    """Paid, refunded in part, still open: all of it known on both sides."""
     paid = await payment_env.paid()
-    await payment_env.order()
+    await payment_env.open_payment()
     await payment_env.refunds.refund(ADMIN, paid.id, 10_000, refund_id="r1")
     report = await payment_env.reconciliation.run()
     assert (report.payments, report.refunds, report.settled, report.failed, report.new) == (1, 1, 0, 0, [])
 
 
-async def test_what_was_paid_and_returned_unheard_is_settled(payment_env: PaymentEnv) -> None:
-    """Nobody told us of a payment nor of a return: both are booked as ever, once, and counted."""
-    waiting = await payment_env.order()
+async def test_what_was_paid_and_refunded_without_a_notification_is_settled(payment_env: PaymentEnv) -> None:
+    """No notification told of a payment nor of a refund: both are booked as ever, once, and counted."""
+    waiting = await payment_env.open_payment()
     await payment_env.pay(waiting)
     paid = await payment_env.paid()
     await payment_env.control("/refunds", payment_id=paid.provider_payment_id, amount="200.00")
@@ -75,21 +76,21 @@ async def test_what_was_paid_and_returned_unheard_is_settled(payment_env: Paymen
 
 
 async def test_a_longer_window_reaches_further_back(payment_env: PaymentEnv) -> None:
-    """The bot was blind for a week: the ordinary window ends after a day, the longer one finds the money."""
-    order = await payment_env.order()
-    await payment_env.pay(order)
-    theirs(payment_env, order.provider_payment_id).captured_at -= 5 * 86_400
+    """The bot saw nothing for a week: the ordinary window ends after a day, the longer one finds the money."""
+    payment = await payment_env.open_payment()
+    await payment_env.pay(payment)
+    theirs(payment_env, payment.provider_payment_id).captured_at -= 5 * 86_400
     assert (await payment_env.reconciliation.run()).settled == 0
     assert (await payment_env.reconciliation.run(7)).settled == 1
     assert await entries(payment_env) == [("topup", 50_000)]
 
 
-async def test_a_strange_payment_is_named_and_nothing_is_proposed(payment_env: PaymentEnv) -> None:
-    """Nobody knows whose money it is, so there is no entry to propose; admins hear of it once."""
-    order = await payment_env.order()
-    await payment_env.pay(order)
-    theirs(payment_env, order.provider_payment_id).metadata["order_id"] = "web-shop-7"
-    await change(payment_env, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=order.id)
+async def test_an_unknown_payment_is_noted_and_nothing_is_proposed(payment_env: PaymentEnv) -> None:
+    """Nobody knows whose money it is, so there is no entry to propose; the admins are told once."""
+    payment = await payment_env.open_payment()
+    await payment_env.pay(payment)
+    theirs(payment_env, payment.provider_payment_id).metadata["order_id"] = "web-shop-7"
+    await change(payment_env, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=payment.id)
     (difference,) = await found(payment_env)
     assert (difference.kind, difference.proposal) == ("unknown-payment", {})
     with pytest.raises(IllegalMove):
@@ -97,9 +98,9 @@ async def test_a_strange_payment_is_named_and_nothing_is_proposed(payment_env: P
     assert await alerts(payment_env) == ["alert-difference"]
 
 
-async def test_an_order_that_was_paid_twice_proposes_the_second_credit(payment_env: PaymentEnv) -> None:
-    """Two payments of the shop stand for one order: the second is a person's to credit."""
-    first, second = await payment_env.paid(), await payment_env.order()
+async def test_a_payment_that_was_paid_twice_proposes_the_second_credit(payment_env: PaymentEnv) -> None:
+    """Two payments at YooKassa stand for one row: a person decides whether to credit the second."""
+    first, second = await payment_env.paid(), await payment_env.open_payment()
     await payment_env.pay(second)
     theirs(payment_env, second.provider_payment_id).metadata["order_id"] = first.id
     await change(payment_env, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=second.id)
@@ -110,16 +111,16 @@ async def test_an_order_that_was_paid_twice_proposes_the_second_credit(payment_e
 
 
 async def second_payment(payment_env: PaymentEnv) -> str:
-    """Two payments of the shop stand for one order; YooKassa's id of the second, which has no row here."""
-    first, second = await payment_env.paid(), await payment_env.order()
+    """Two payments at YooKassa stand for one row; YooKassa's id of the second, which has no row here."""
+    first, second = await payment_env.paid(), await payment_env.open_payment()
     await payment_env.pay(second)
     theirs(payment_env, second.provider_payment_id).metadata["order_id"] = first.id
     await change(payment_env, "UPDATE payments SET provider_payment_id = 'lost' WHERE id = :id", id=second.id)
     return str(second.provider_payment_id)
 
 
-async def test_a_credited_second_payment_that_is_returned_later_can_be_taken_back(payment_env: PaymentEnv) -> None:
-    """It has no row that its return could be booked on, so each return is a decision as well."""
+async def test_a_credited_second_payment_that_is_refunded_later_can_be_taken_back(payment_env: PaymentEnv) -> None:
+    """It has no row that its refund could be booked on, so each refund is a decision as well."""
     second = await second_payment(payment_env)
     (difference,) = await found(payment_env)
     await payment_env.reconciliation.apply(ADMIN, difference.id)
@@ -132,11 +133,11 @@ async def test_a_credited_second_payment_that_is_returned_later_can_be_taken_bac
 
 
 async def test_what_a_decision_left_out_is_not_taken_back(payment_env: PaymentEnv) -> None:
-    """Returned before the second payment was found, it was never credited; what is returned later was, whatever the
-    order in which the returns are heard of."""
+    """Refunded before the second payment was found, it was never credited; what is refunded later was, in whatever
+    order the refunds are found."""
     second = await second_payment(payment_env)
     await payment_env.control("/refunds", payment_id=second, amount="200.00")
-    await payment_env.payments.on_payment_event(second)
+    await payment_env.payments.events.on_payment_event(second)
     _, (difference,) = await payment_env.db.read(difference_rows.still_open)
     assert difference.proposal == {"user_id": 1, "amount": 30_000}
     await payment_env.reconciliation.apply(ADMIN, difference.id)
@@ -145,10 +146,10 @@ async def test_what_a_decision_left_out_is_not_taken_back(payment_env: PaymentEn
     assert [back.proposal for back in await found(payment_env)] == [{}, {"user_id": 1, "amount": -10_000}]
 
 
-async def test_a_return_that_was_begun_before_a_decision_and_ends_behind_it_can_be_taken_back(
+async def test_a_refund_begun_before_a_decision_and_ended_after_it_can_be_taken_back(
     payment_env: PaymentEnv,
 ) -> None:
-    """YooKassa still held the money when it was credited, so the credit is what has to go, however old the return."""
+    """YooKassa still held the money when it was credited, so the credit is what has to go, however old the refund."""
     second = await second_payment(payment_env)
     (difference,) = await found(payment_env)
     await payment_env.reconciliation.apply(ADMIN, difference.id)
@@ -184,22 +185,22 @@ async def test_what_we_credited_and_they_did_not_take(payment_env: PaymentEnv, s
 
 
 async def test_quarantined_money_is_proposed_as_it_came(payment_env: PaymentEnv) -> None:
-    """Paid another sum than ordered: set aside, and the proposal is the sum that really came."""
-    order = await payment_env.order()
-    await payment_env.pay(order)
-    theirs(payment_env, order.provider_payment_id).amount -= 100
-    await payment_env.payments.settle(order.id)
+    """Another sum was paid than asked for: set aside, and the proposal is the sum that really came."""
+    payment = await payment_env.open_payment()
+    await payment_env.pay(payment)
+    theirs(payment_env, payment.provider_payment_id).amount -= 100
+    await payment_env.payments.settle(payment.id)
     (difference,) = await found(payment_env)
     assert (difference.kind, difference.proposal) == ("quarantined", {"user_id": 1, "amount": 40_000})
 
 
 async def test_quarantined_money_is_booked_once_whatever_its_sum_becomes(payment_env: PaymentEnv) -> None:
     """A decision stands: more money there proposes only what is missing, and an older proposal is out of date."""
-    order = await payment_env.order()
-    await payment_env.pay(order)
-    payment = theirs(payment_env, order.provider_payment_id)
+    opened = await payment_env.open_payment()
+    await payment_env.pay(opened)
+    payment = theirs(payment_env, opened.provider_payment_id)
     payment.amount -= 100
-    await payment_env.payments.settle(order.id)
+    await payment_env.payments.settle(opened.id)
     (older,) = await found(payment_env)
     payment.amount += 300
     older, newer = await found(payment_env)
@@ -216,15 +217,15 @@ async def test_quarantined_money_is_booked_once_whatever_its_sum_becomes(payment
 
 async def test_a_test_payment_in_quarantine_is_no_money(payment_env: PaymentEnv) -> None:
     """Another shop's or a test payment is set aside for ever: nothing is proposed."""
-    order = await payment_env.order()
-    await payment_env.pay(order)
+    payment = await payment_env.open_payment()
+    await payment_env.pay(payment)
     await payment_env.control("/settings", payment_patch={"test": False})
-    await payment_env.payments.settle(order.id)
+    await payment_env.payments.settle(payment.id)
     (difference,) = await found(payment_env)
     assert (difference.kind, difference.proposal) == ("quarantined", {})
 
 
-async def test_a_return_of_more_than_we_credited_is_named(payment_env: PaymentEnv) -> None:
+async def test_a_refund_of_more_than_we_credited_is_noted(payment_env: PaymentEnv) -> None:
     """What can't be taken back by the rules becomes a difference with the sum to take."""
     paid = await payment_env.paid()
     theirs(payment_env, paid.provider_payment_id).amount += 100
@@ -233,8 +234,8 @@ async def test_a_return_of_more_than_we_credited_is_named(payment_env: PaymentEn
     assert kinds == {"sum-differs": 10_000, "refund-not-taken": -60_000}
 
 
-async def test_a_return_that_they_do_not_know_proposes_the_money_back(payment_env: PaymentEnv) -> None:
-    """Taken back here for a return that never was: the proposal gives it back."""
+async def test_a_refund_that_they_do_not_know_proposes_the_money_back(payment_env: PaymentEnv) -> None:
+    """Taken back here for a refund that never was: the proposal gives it back."""
     paid = await payment_env.paid()
     await payment_env.control("/refunds", payment_id=paid.provider_payment_id, amount="200.00")
     await payment_env.reconciliation.run()
@@ -272,41 +273,41 @@ async def test_a_dismissed_difference_does_not_come_back(payment_env: PaymentEnv
     assert await entries(payment_env) == [("topup", 50_000)]
 
 
-async def test_a_list_that_breaks_off_leaves_the_next_one_its_beginning(payment_env: PaymentEnv) -> None:
-    """YooKassa did not answer to the end: the comparison says so and the next one looks at the same time again."""
-    order = await payment_env.order()
-    await payment_env.pay(order)
+async def test_a_list_that_breaks_off_is_compared_again_from_the_same_time(payment_env: PaymentEnv) -> None:
+    """YooKassa did not answer to the end: the comparison says so and the next one begins at the same time again."""
+    payment = await payment_env.open_payment()
+    await payment_env.pay(payment)
     payment_env.sandbox.fault("yookassa", "v3/payments", times=1, status=500)
     with pytest.raises(YooKassaError):
         await payment_env.reconciliation.run()
     assert (await payment_env.reconciliation.run()).settled == 1
 
 
-async def test_one_that_can_not_be_looked_at_does_not_hide_the_others(payment_env: PaymentEnv) -> None:
-    """The answer about one payment breaks: the rest is compared, the failure is counted, the next time heals it."""
+async def test_one_that_can_not_be_compared_does_not_hide_the_others(payment_env: PaymentEnv) -> None:
+    """The answer about one payment breaks: the rest is compared, the failure is counted, and the next time succeeds."""
     for _ in range(3):
-        await payment_env.pay(await payment_env.order())
+        await payment_env.pay(await payment_env.open_payment())
     payment_env.sandbox.fault("yookassa", "v3/payments/", times=1, status=500)
     report = await payment_env.reconciliation.run()
     assert (report.settled, report.failed) == (2, 1)
     assert (await payment_env.reconciliation.run()).settled == 1
 
 
-@pytest.mark.parametrize(("path", "days"), [("", 1), ("v3/payments/", None)], ids=["too short", "not looked at"])
+@pytest.mark.parametrize(("path", "days"), [("", 1), ("v3/payments/", None)], ids=["too short", "not compared"])
 async def test_what_was_not_compared_is_compared_the_next_time(
     payment_env: PaymentEnv, path: str, days: int | None
 ) -> None:
     """The bot was away for a week and the first comparison did not reach all of it: the next one still does."""
-    order, late = await payment_env.order(), await payment_env.order()
-    for one in (order, late):
+    payment, late = await payment_env.open_payment(), await payment_env.open_payment()
+    for one in (payment, late):
         await payment_env.pay(one)
-    theirs(payment_env, order.provider_payment_id).captured_at -= 5 * 86_400
+    theirs(payment_env, payment.provider_payment_id).captured_at -= 5 * 86_400
     await payment_env.db.write(flag_rows.put, COMPARED, str(clock.now_ms() - 7 * 86_400_000))
     if path:
         payment_env.sandbox.fault("yookassa", path, times=2, status=500)
     await payment_env.reconciliation.run(days)
     await payment_env.reconciliation.run()
-    assert [(await payment_env.payment(one.id)).status for one in (order, late)] == [PaymentStatus.PAID] * 2
+    assert [(await payment_env.payment(one.id)).status for one in (payment, late)] == [PaymentStatus.PAID] * 2
 
 
 @pytest.fixture
@@ -359,36 +360,36 @@ async def test_without_a_provider_no_comparison_is_late(payment_env: PaymentEnv,
 async def test_more_than_a_page_is_compared(payment_env: PaymentEnv) -> None:
     """The list goes on behind its first hundred."""
     for number in range(105):
-        await payment_env.pay(await payment_env.order(user_id=2, rubles=100, order_id=f"many-{number}"))
+        await payment_env.pay(await payment_env.open_payment(user_id=2, rubles=100, payment_id=f"many-{number}"))
     report = await payment_env.reconciliation.run()
     assert (report.payments, report.settled) == (105, 105)
     assert await payment_env.db.get_balance(2) == 105 * 10_000
 
 
 async def test_no_number_of_rows_is_too_many_to_compare(empty_db: Database) -> None:
-    """Far more payments and returns than fit a page: each comes once, a page at a time, none of before or of Stars."""
+    """Far more payments and refunds than fit a page: each comes once, a page at a time, none of before or of Stars."""
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20050) "
     columns = "INSERT INTO payments (id, user_id, provider, amount, status, created_at, paid_at, idempotency_key) "
     row = "SELECT 'p' || i, 1, iif(i > 20040, 'stars', 'yookassa'), 100, 'paid', 1, iif(i > 20, 9000, 5), i FROM n"
     back = "INSERT INTO refunds (id, payment_id, amount, taken, owed, created_at, closed_at) "
-    returned = "SELECT 'r' || i, 'p' || i, 100, 100, 0, 1, iif(i > 20, 9000, 5) FROM n"
+    refunded = "SELECT 'r' || i, 'p' || i, 100, 100, 0, 1, iif(i > 20, 9000, 5) FROM n"
 
     def fill(tx: Tx) -> None:
         user_rows.ensure(tx, 1)
         tx.execute(text(columns + numbers + row))
-        tx.execute(text(back + numbers + returned))
+        tx.execute(text(back + numbers + refunded))
 
     await empty_db.write(fill)
     assert len(await empty_db.read(payment_rows.paid_since, "yookassa", 9_000)) < 1_000
     ours = [payment.id async for payment in credited_since(empty_db, "yookassa", 9.0)]
-    gone = [refund.id async for refund in returned_since(empty_db, "yookassa", 9.0)]
+    gone = [refund.id async for refund in refunded_since(empty_db, "yookassa", 9.0)]
     wanted = range(21, 20_041)
     assert sorted(ours) == sorted(f"p{number}" for number in wanted)
     assert sorted(gone) == sorted(f"r{number}" for number in wanted)
 
 
 async def test_a_payment_that_vanished_proposes_what_is_left_of_it(payment_env: PaymentEnv) -> None:
-    """Credited and returned in part, then canceled there: what was taken back already is not taken again."""
+    """Credited and refunded in part, then canceled there: what was taken back already is not taken again."""
     paid = await payment_env.paid()
     await payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
     theirs(payment_env, paid.provider_payment_id).status = "canceled"

@@ -1,4 +1,4 @@
-"""Returning payments by an admin's word: taken once here, asked once there, whatever dies, repeats or races."""
+"""Refunds that an admin asks for: taken once here, asked once there, whatever dies, repeats or races."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from database import ledger, outbox
 from database import refunds as refund_rows
 from database.models import IllegalMove, KeyReused, NotFound, PaymentStatus, RefundStatus, Tx
 from database.refunds import NewRefund, Undecided
-from services.payments.refunds import Refunds, YooKassaRefunds
+from services.payments.refunds import Refunds
 from services.payments.yookassa.client import Receipt, build_payment_body, build_refund_body
+from services.payments.yookassa_refunds import YooKassaRefunds
 from tests.support.database_fixture import assert_books, program
 from tests.support.job_env import until
 from tests.support.payment_env import PaymentEnv
@@ -30,7 +31,7 @@ async def entries(payment_env: PaymentEnv, user_id: int = 1) -> list[tuple[str, 
 
 
 async def change(payment_env: PaymentEnv, statement: str, **values: object) -> None:
-    """What the flow of time or a death between two steps would have left in the file."""
+    """What time or a death between two steps would have left in the database."""
 
     def run(tx: Tx) -> None:
         tx.execute(text(statement), values)
@@ -58,16 +59,16 @@ async def alerts(payment_env: PaymentEnv) -> list[str]:
 async def begun(payment_env: PaymentEnv, payment_id: str, amount: int, refund_id: str = "r1") -> None:
     """The process died right after the first transaction."""
     payment = await payment_env.payment(payment_id)
-    body = YooKassaRefunds(payment_env.db, payment_env.gateway).body(payment, amount, refund_id)
+    body = YooKassaRefunds(payment_env.db, payment_env.yookassa).body(payment, amount, refund_id)
     new = NewRefund(refund_id, payment_id, amount, ADMIN, f"refund-{refund_id}", json.dumps(body, ensure_ascii=False))
     await payment_env.db.write(refund_rows.begin, new)
 
 
-# --- the plain stories ----------------------------------------------------------------------------------
+# --- the ordinary ways ----------------------------------------------------------------------------------
 
 
-async def test_a_whole_payment_is_returned(payment_env: PaymentEnv) -> None:
-    """Taken here, returned there, refunded, and the customer told; the same command again changes nothing."""
+async def test_a_whole_payment_is_refunded(payment_env: PaymentEnv) -> None:
+    """Taken here, given back there, and the customer told; the same command again changes nothing."""
     paid = await payment_env.paid()
     for _ in range(2):
         refund = await payment_env.refunds.refund(ADMIN, paid.id, refund_id="r1")
@@ -81,7 +82,7 @@ async def test_a_whole_payment_is_returned(payment_env: PaymentEnv) -> None:
 
 
 async def test_parts_add_up_to_the_whole(payment_env: PaymentEnv) -> None:
-    """Partial returns keep the payment paid; refunded only when all is returned; more than is left is refused."""
+    """Partial refunds keep the payment paid; it is refunded when all went back; more than is left is refused."""
     paid = await payment_env.paid()
     await payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
     part = await payment_env.payment(paid.id)
@@ -97,7 +98,7 @@ async def test_parts_add_up_to_the_whole(payment_env: PaymentEnv) -> None:
 
 
 async def test_what_is_spent_is_owed(payment_env: PaymentEnv) -> None:
-    """The balance gives what it holds, the rest becomes a debt, in the transaction that starts the return."""
+    """The balance gives what it holds, the rest becomes a debt, in the transaction that starts the refund."""
     paid = await payment_env.paid()
     await payment_env.db.subtract_balance(1, 45_000, key="spent", reason="test")
     refund = await payment_env.refunds.refund(ADMIN, paid.id, refund_id="r1")
@@ -107,8 +108,8 @@ async def test_what_is_spent_is_owed(payment_env: PaymentEnv) -> None:
 
 
 @pytest.mark.parametrize("spent", [0, 45_000])
-async def test_a_refused_return_gives_everything_back(payment_env: PaymentEnv, spent: int) -> None:
-    """YooKassa's no: the balance is what it was, debts of this return are settled, the payment stays paid."""
+async def test_a_refused_refund_gives_everything_back(payment_env: PaymentEnv, spent: int) -> None:
+    """YooKassa refuses: the balance is what it was, debts of this refund are settled, the payment stays paid."""
     paid = await payment_env.paid()
     if spent:
         await payment_env.db.subtract_balance(1, spent, key="spent", reason="test")
@@ -125,7 +126,7 @@ async def test_a_refused_return_gives_everything_back(payment_env: PaymentEnv, s
 
 
 async def test_a_debt_paid_meanwhile_comes_back_too(payment_env: PaymentEnv) -> None:
-    """The customer topped up and paid the debt before the no came: they get all of it again."""
+    """The customer topped up and paid the debt before the refusal came: they get all of it again."""
     paid = await payment_env.paid()
     await payment_env.db.subtract_balance(1, 50_000, key="spent", reason="test")
     await payment_env.control("/settings", refund_outcome="pending")
@@ -139,7 +140,7 @@ async def test_a_debt_paid_meanwhile_comes_back_too(payment_env: PaymentEnv) -> 
     assert await alerts(payment_env) == ["alert-refund-canceled"]
 
 
-async def test_a_pending_return_is_watched_to_its_end(payment_env: PaymentEnv) -> None:
+async def test_a_pending_refund_is_polled_to_its_end(payment_env: PaymentEnv) -> None:
     """No event tells of the end, so the sweeper asks; the customer's money is taken once, admins hear of the end."""
     paid = await payment_env.paid()
     await payment_env.control("/settings", refund_outcome="pending")
@@ -159,14 +160,14 @@ async def test_a_pending_return_is_watched_to_its_end(payment_env: PaymentEnv) -
 # --- refusals -------------------------------------------------------------------------------------------
 
 
-async def test_what_can_not_be_returned_moves_nothing(payment_env: PaymentEnv) -> None:
-    """An unknown payment, one that is not paid, a sum below one kopeck: a clear no, nothing written, nobody asked."""
-    order = await payment_env.order()
+async def test_what_can_not_be_refunded_moves_nothing(payment_env: PaymentEnv) -> None:
+    """An unknown payment, one that is not paid, a sum below one kopeck: refused, nothing written, nobody asked."""
+    payment = await payment_env.open_payment()
     with pytest.raises(NotFound):
         await payment_env.refunds.refund(ADMIN, "nothing", refund_id="r1")
     for amount in (None, 100, 0, -5):
         with pytest.raises(IllegalMove):
-            await payment_env.refunds.refund(ADMIN, order.id, amount, refund_id="r1")
+            await payment_env.refunds.refund(ADMIN, payment.id, amount, refund_id="r1")
     with pytest.raises(IllegalMove):
         await Refunds(payment_env.db, {}).refund(ADMIN, (await payment_env.paid()).id, refund_id="r1")
     assert await entries(payment_env) == [("topup", 50_000)]
@@ -174,7 +175,7 @@ async def test_what_can_not_be_returned_moves_nothing(payment_env: PaymentEnv) -
 
 
 async def test_a_refund_id_stands_for_one_sum(payment_env: PaymentEnv) -> None:
-    """The same command can't become another return."""
+    """The same command can't become another refund."""
     first, second = await payment_env.paid(), await payment_env.paid()
     await payment_env.refunds.refund(ADMIN, first.id, 10_000, refund_id="r1")
     for payment_id, amount in ((first.id, 20_000), (second.id, 10_000)):
@@ -186,7 +187,7 @@ async def test_a_refund_id_stands_for_one_sum(payment_env: PaymentEnv) -> None:
 
 
 async def test_died_after_the_take_back_the_sweeper_sends_it(payment_env: PaymentEnv) -> None:
-    """Taken and nobody asked: the duty asks, once."""
+    """Taken and nobody asked: the periodic task asks, once."""
     paid = await payment_env.paid()
     await begun(payment_env, paid.id, 50_000)
     for _ in range(2):
@@ -203,9 +204,9 @@ async def test_died_after_the_take_back_the_sweeper_sends_it(payment_env: Paymen
 async def test_an_answer_that_was_lost_is_asked_for_under_the_same_key(
     payment_env: PaymentEnv, how: dict[str, Any], amount: int
 ) -> None:
-    """Unknown outcome: the stored body under the stored key, so YooKassa returns the money once.
+    """Unknown outcome: the stored body under the stored key, so YooKassa gives the money back once.
 
-    A whole payment can't be returned twice under whatever key; a part of it could.
+    A whole payment can't be refunded twice under whatever key; a part of it could.
     """
     paid = await payment_env.paid()
     payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, **how)
@@ -217,7 +218,7 @@ async def test_an_answer_that_was_lost_is_asked_for_under_the_same_key(
 
 
 async def test_after_the_keys_time_the_list_is_asked_first(payment_env: PaymentEnv) -> None:
-    """The answer was lost a day ago and the key is forgotten: our return is found in the list, none is sent."""
+    """The answer was lost a day ago and the key is forgotten: our refund is found in the list, none is sent."""
     paid = await payment_env.paid()
     payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, drop="after")
     await payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
@@ -241,8 +242,8 @@ async def test_after_the_keys_time_what_is_not_listed_is_sent(payment_env: Payme
     assert len(await made(payment_env)) == 1
 
 
-async def test_a_clock_set_back_by_a_year_neither_stops_a_return_nor_makes_it_twice(payment_env: PaymentEnv) -> None:
-    """Sent under a clock that ran ahead, its answer lost: it is due all the same, and its key's time proves nothing."""
+async def test_a_clock_set_back_by_a_year_neither_stops_a_refund_nor_makes_it_twice(payment_env: PaymentEnv) -> None:
+    """Sent under a clock that ran ahead, its answer lost: it is due all the same, and its key counts as forgotten."""
     paid = await payment_env.paid()
     payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, drop="after")
     await payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
@@ -254,13 +255,12 @@ async def test_a_clock_set_back_by_a_year_neither_stops_a_return_nor_makes_it_tw
     assert len(await made(payment_env)) == 1
 
 
-async def test_a_return_that_a_backup_holds_unsent_is_looked_for_before_it_is_sent(payment_env: PaymentEnv) -> None:
+async def test_a_refund_that_a_backup_holds_unsent_is_looked_for_before_it_is_sent(payment_env: PaymentEnv) -> None:
     """Copied right before it was sent, restored days later: by then YooKassa has it and has forgotten the key."""
     paid = await payment_env.paid()
     await begun(payment_env, paid.id, 20_000)
     unsent = await payment_env.refund("r1")
-    assert payment_env.gateway is not None
-    await payment_env.gateway.create_refund(json.loads(unsent.request_body or ""), idempotency_key="refund-r1")
+    await payment_env.yookassa.create_refund(json.loads(unsent.request_body or ""), idempotency_key="refund-r1")
     await change(payment_env, "UPDATE refunds SET created_at = created_at - :ms", ms=2 * 86_400_000)
     payment_env.sandbox.world.clock.advance(2 * 86_400)
     await sweep(payment_env)
@@ -284,8 +284,8 @@ async def test_a_list_that_can_not_be_read_sends_nothing(payment_env: PaymentEnv
     assert len(await made(payment_env)) == 1
 
 
-async def test_a_no_to_a_repeat_is_no_word_about_the_first(payment_env: PaymentEnv) -> None:
-    """The first request went through, its answer was lost, and the repeat is refused: the list knows better."""
+async def test_a_refused_repeat_says_nothing_about_the_first_attempt(payment_env: PaymentEnv) -> None:
+    """The first request went through, its answer was lost, and the repeat is refused: the list decides."""
     paid = await payment_env.paid()
     payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, drop="after")
     await payment_env.refunds.refund(ADMIN, paid.id, refund_id="r1")
@@ -296,7 +296,7 @@ async def test_a_no_to_a_repeat_is_no_word_about_the_first(payment_env: PaymentE
     assert await entries(payment_env) == [("topup", 50_000), ("takeback", -50_000)]
 
 
-async def test_a_certain_no_undoes_the_take_back(payment_env: PaymentEnv) -> None:
+async def test_a_certain_refusal_undoes_the_take_back(payment_env: PaymentEnv) -> None:
     """YooKassa has nothing of it and will not do it: the customer has the money again."""
     paid = await payment_env.paid()
     refusal = {"type": "error", "id": "e", "code": "forbidden", "description": "no"}
@@ -307,7 +307,7 @@ async def test_a_certain_no_undoes_the_take_back(payment_env: PaymentEnv) -> Non
 
 
 async def test_wrong_credentials_keep_it_waiting(payment_env: PaymentEnv) -> None:
-    """401 is the owner's to mend and says nothing about an earlier request: nothing is undone."""
+    """401 is for the admins to correct and says nothing about an earlier request: nothing is undone."""
     paid = await payment_env.paid()
     error = {"type": "error", "id": "e", "code": "invalid_credentials"}
     payment_env.sandbox.fault("yookassa", "v3/refunds", times=1, status=401, body=error)
@@ -319,7 +319,8 @@ async def test_wrong_credentials_keep_it_waiting(payment_env: PaymentEnv) -> Non
 RETURNING = """
 import asyncio, sys
 from database.models import Database
-from services.payments.refunds import Refunds, YooKassaRefunds
+from services.payments.refunds import Refunds
+from services.payments.yookassa_refunds import YooKassaRefunds
 from services.payments.yookassa.client import YooKassaGateway
 
 async def main():
@@ -333,7 +334,7 @@ asyncio.run(main())
 
 
 async def test_killed_while_yookassa_answers_it_is_finished_once(payment_env: PaymentEnv) -> None:
-    """SIGKILL with the money taken and YooKassa's answer on its way: the next process finds one return, not two."""
+    """SIGKILL with the money taken and YooKassa's answer on its way: the next process finds one refund, not two."""
     paid = await payment_env.paid()
     payment_env.sandbox.fault("yookassa", "v3/refunds", after=True, delay=15, status=500)
     with program(RETURNING, payment_env.db.url, f"{payment_env.sandbox.url}/yookassa/v3", paid.id) as process:
@@ -356,8 +357,8 @@ async def test_killed_while_yookassa_answers_it_is_finished_once(payment_env: Pa
 # --- races and repeats -----------------------------------------------------------------------------------
 
 
-async def test_twenty_commands_at_once_are_one_return(payment_env: PaymentEnv) -> None:
-    """The update came twenty times: one row, one take-back, one return at YooKassa."""
+async def test_twenty_commands_at_once_are_one_refund(payment_env: PaymentEnv) -> None:
+    """The update came twenty times: one row, one take-back, one refund at YooKassa."""
     paid = await payment_env.paid()
     answers = await asyncio.gather(
         *(payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1") for _ in range(20))
@@ -367,8 +368,8 @@ async def test_twenty_commands_at_once_are_one_return(payment_env: PaymentEnv) -
     assert await entries(payment_env) == [("topup", 50_000), ("takeback", -20_000)]
 
 
-async def test_two_admins_at_once_never_return_more_than_came(payment_env: PaymentEnv) -> None:
-    """Each asks for all of it: one return, the other hears that nothing is left."""
+async def test_two_admins_at_once_never_refund_more_than_came(payment_env: PaymentEnv) -> None:
+    """Each asks for all of it: one refund, the others are told that nothing is left."""
     paid = await payment_env.paid()
     outcomes = await asyncio.gather(
         *(payment_env.refunds.refund(ADMIN, paid.id, refund_id=f"r{number}") for number in range(5)),
@@ -400,7 +401,7 @@ async def test_the_notification_may_come_before_our_answer(payment_env: PaymentE
 
 
 async def test_answer_notification_and_comparison_at_once(payment_env: PaymentEnv) -> None:
-    """Everybody hears of the return in the same moment: it is booked once."""
+    """All of them see the refund in the same moment: it is booked once."""
     paid = await payment_env.paid()
     await payment_env.control("/settings", refund_outcome="pending")
     await payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
@@ -417,14 +418,14 @@ async def test_answer_notification_and_comparison_at_once(payment_env: PaymentEn
     assert (await payment_env.payment(paid.id)).refunded_amount == 20_000
 
 
-async def test_an_equal_return_without_our_mark_waits_until_ours_is_known(payment_env: PaymentEnv) -> None:
-    """Somebody returned the same sum in the cabinet while ours is on its way: nobody guesses, both are booked once."""
+async def test_an_equal_refund_without_our_id_waits_until_ours_is_known(payment_env: PaymentEnv) -> None:
+    """The same sum was refunded in the cabinet while ours is under way: nothing is guessed, both are booked once."""
     paid = await payment_env.paid()
     await begun(payment_env, paid.id, 20_000)
     theirs = await payment_env.control("/refunds", payment_id=paid.provider_payment_id, amount="200.00")
-    returned = refund_rows.Returned(f"yk-{theirs['id']}", theirs["id"], 20_000)
+    refunded = refund_rows.RefundFacts(f"yk-{theirs['id']}", theirs["id"], 20_000)
     with pytest.raises(Undecided):
-        await payment_env.db.write(refund_rows.take_back, paid.id, **vars(returned))
+        await payment_env.db.write(refund_rows.take_back, paid.id, **vars(refunded))
     await told(payment_env, [theirs["id"]])
     assert await entries(payment_env) == [("topup", 50_000), ("takeback", -20_000)]
     await sweep(payment_env)
@@ -434,8 +435,8 @@ async def test_an_equal_return_without_our_mark_waits_until_ours_is_known(paymen
     assert (await payment_env.payment(paid.id)).refunded_amount == 40_000
 
 
-async def test_a_return_from_the_cabinet_leaves_nothing_for_ours(payment_env: PaymentEnv) -> None:
-    """All of it was returned in the cabinet first: YooKassa refuses ours, and what was taken for it is back."""
+async def test_a_refund_from_the_cabinet_leaves_nothing_for_ours(payment_env: PaymentEnv) -> None:
+    """All of it was refunded in the cabinet first: YooKassa refuses ours, and what was taken for it is back."""
     paid = await payment_env.paid()
     await begun(payment_env, paid.id, 50_000)
     theirs = await payment_env.control("/refunds", payment_id=paid.provider_payment_id)
@@ -447,8 +448,8 @@ async def test_a_return_from_the_cabinet_leaves_nothing_for_ours(payment_env: Pa
     assert (await payment_env.payment(paid.id)).status is PaymentStatus.REFUNDED
 
 
-async def test_one_booked_under_another_name_is_not_taken_twice(payment_env: PaymentEnv) -> None:
-    """Our mark was lost on the way and the return was booked as somebody's own: ours is undone when it learns that."""
+async def test_a_refund_booked_under_another_id_is_not_taken_twice(payment_env: PaymentEnv) -> None:
+    """Our id was lost on the way and the refund was booked as another one: ours is undone when that is found."""
     paid = await payment_env.paid()
     await payment_env.control("/settings", refund_outcome="pending")
     await payment_env.refunds.refund(ADMIN, paid.id, 20_000, refund_id="r1")
@@ -469,8 +470,8 @@ async def test_one_booked_under_another_name_is_not_taken_twice(payment_env: Pay
     assert (await payment_env.payment(paid.id)).refunded_amount == 20_000
 
 
-async def test_a_return_undone_too_early_is_taken_again_when_it_turns_up(payment_env: PaymentEnv) -> None:
-    """YooKassa said no, and then it succeeded after all: the word of the list counts, once."""
+async def test_a_refund_undone_too_early_is_taken_again_when_it_succeeds(payment_env: PaymentEnv) -> None:
+    """YooKassa refused, and then it succeeded after all: what YooKassa has counts, once."""
     paid = await payment_env.paid()
     await begun(payment_env, paid.id, 20_000)
     await payment_env.db.write(refund_rows.cancel, "r1", "no")
@@ -480,26 +481,26 @@ async def test_a_return_undone_too_early_is_taken_again_when_it_turns_up(payment
         description="x",
         metadata={"refund_id": "r1"},
     )
-    theirs = await payment_env.gateway.create_refund(body, idempotency_key="late")
+    theirs = await payment_env.yookassa.create_refund(body, idempotency_key="late")
     await told(payment_env, [theirs.id] * 2)
     assert await payment_env.db.get_balance(1) == 30_000
     assert (await payment_env.payment(paid.id)).refunded_amount == 20_000
 
 
 @pytest.mark.parametrize("amount", [None, 40_000_000, 1_000])
-async def test_a_payment_larger_than_any_that_we_begin_goes_back_as_well(
+async def test_a_payment_larger_than_any_that_we_begin_can_be_refunded(
     payment_env: PaymentEnv, amount: int | None
 ) -> None:
-    """Version 1.3 took what the shop's contract allowed; what was paid can be returned, whole or in part."""
-    order = await payment_env.order()
-    await payment_env.pay(order)
-    payment_env.sandbox.world.faces["yookassa"].payments[order.provider_payment_id].amount = Decimal("400000.00")
+    """Version 1.3 took what the shop's contract allowed; what was paid can be refunded, whole or in part."""
+    payment = await payment_env.open_payment()
+    await payment_env.pay(payment)
+    payment_env.sandbox.world.faces["yookassa"].payments[payment.provider_payment_id].amount = Decimal("400000.00")
     await change(payment_env, "UPDATE payments SET provider_payment_id = 'lost'")
     await change(
         payment_env,
         "INSERT INTO payments (id, user_id, provider, provider_payment_id, amount, status, created_at, paid_at, "
         "idempotency_key, legacy) VALUES ('v1', 1, 'yookassa', :there, 40000000, 'paid', 1, 1, 'v1', 1)",
-        there=order.provider_payment_id,
+        there=payment.provider_payment_id,
     )
     if amount is not None:
         assert (await payment_env.refunds.offer("v1", amount)).left == 40_000_000
@@ -512,32 +513,32 @@ async def test_a_payment_larger_than_any_that_we_begin_goes_back_as_well(
 
 
 @pytest.mark.parametrize("now", [None, Receipt(email="", vat_code=11, payment_subject="payment", tax_system_code=3)])
-async def test_a_part_is_returned_by_the_terms_of_its_sale(payment_env: PaymentEnv, now: Receipt | None) -> None:
+async def test_a_part_is_refunded_by_the_terms_of_its_sale(payment_env: PaymentEnv, now: Receipt | None) -> None:
     """Address, rate and system of the payment's own receipt, whatever was set since; the whole needs no receipt."""
     sale = Receipt(email="anna@example.org", vat_code=4, payment_mode="advance", tax_system_code=2)
-    rail = YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=now)
-    order = await payment_env.order()
+    gateway = YooKassaRefunds(payment_env.db, payment_env.yookassa, receipt=now)
+    opened = await payment_env.open_payment()
     body = build_payment_body(
-        amount_kopecks=order.amount, return_url="https://t.me", description="x", order_id=order.id, receipt=sale
+        amount_kopecks=opened.amount, return_url="https://t.me", description="x", order_id=opened.id, receipt=sale
     )
     await change(
         payment_env,
         "UPDATE payments SET request_body = :body WHERE id = :id",
-        id=order.id,
+        id=opened.id,
         body=json.dumps(body),
     )
-    payment = await payment_env.payment(order.id)
-    part, whole = rail.body(payment, 100, "r1"), rail.body(payment, payment.amount, "r2")
-    (sold,), (returned,) = body["receipt"]["items"], part["receipt"]["items"]
-    assert returned == {**sold, "amount": {"value": "1.00", "currency": "RUB"}, "description": returned["description"]}
+    payment = await payment_env.payment(opened.id)
+    part, whole = gateway.body(payment, 100, "r1"), gateway.body(payment, payment.amount, "r2")
+    (sold,), (refunded,) = body["receipt"]["items"], part["receipt"]["items"]
+    assert refunded == {**sold, "amount": {"value": "1.00", "currency": "RUB"}, "description": refunded["description"]}
     assert (part["receipt"]["customer"], part["receipt"]["tax_system_code"]) == ({"email": "anna@example.org"}, 2)
     assert "receipt" not in whole
 
 
-async def test_a_part_of_what_had_no_receipt_is_not_returned_by_a_shop_that_sends_them(payment_env: PaymentEnv) -> None:
+async def test_a_part_of_what_had_no_receipt_is_not_refunded_by_a_shop_that_sends_them(payment_env: PaymentEnv) -> None:
     """YooKassa would want a receipt, and nobody knows whom to send it to; the whole goes back."""
-    rail = YooKassaRefunds(payment_env.db, payment_env.gateway, receipt=Receipt(email="", vat_code=4))
-    order = await payment_env.order()
+    gateway = YooKassaRefunds(payment_env.db, payment_env.yookassa, receipt=Receipt(email="", vat_code=4))
+    payment = await payment_env.open_payment()
     with pytest.raises(IllegalMove):
-        rail.body(order, 100, "r1")
-    assert "receipt" not in rail.body(order, order.amount, "r2")
+        gateway.body(payment, 100, "r1")
+    assert "receipt" not in gateway.body(payment, payment.amount, "r2")

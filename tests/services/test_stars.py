@@ -1,77 +1,24 @@
-"""Paying in Telegram Stars: refused at the counter when it does not fit, credited once, returned whole, compared."""
+"""Paying in Telegram Stars: refused at pre-checkout when it does not fit, credited once, refunded whole, compared."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from sqlalchemy import text
 
 from database import differences as difference_rows
 from database import flags as flag_rows
-from database import ledger
 from database import payments as payment_rows
-from database.models import IllegalMove, NotFound, Payment, PaymentStatus, Tx
+from database.models import IllegalMove, NotFound, PaymentStatus, Tx
 from services.catalogue import SHIPPED, CatalogueError, load_catalogue
 from services.payments.reconciliation import COMPARED
 from services.payments.yookassa.client import YooKassaError
-from tests.support.bot_env import ADMIN, ANYA, BOB, BotEnv, Person, labels_of, open_bot_env, words_of
+from tests.support.bot_env import ADMIN, ANYA, BOB, BotEnv, labels_of, open_bot_env, words_of
 from tests.support.sandbox_fixture import Sandbox
-
-PACKS = "maximum = 10000000\nstars = [{ kopecks = 10000, price = 90 }, { kopecks = 50000, price = 440 }]"
-
-
-def with_packs(folder: Path, packs: str = PACKS, *, card: bool = True) -> Path:
-    """The shipped catalogue with packs in Stars, and with or without the card."""
-    words = SHIPPED.read_text("utf-8").replace("card = true", f"card = {str(card).lower()}")
-    path = folder / "catalogue.toml"
-    begin = words.index("maximum = 10000000")
-    path.write_text(words[:begin] + packs + "\n" + words[words.index("\n", begin) :], "utf-8")
-    return path
-
-
-@pytest_asyncio.fixture
-async def starry(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[BotEnv]:
-    """The whole bot with packs in Stars on its shelf."""
-    async with open_bot_env(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path))) as bot_env:
-        yield bot_env
-
-
-async def invoice(person: Person, label: str = "⭐ 90") -> dict[str, Any]:
-    """Top up in Stars up to the invoice."""
-    await person.say("/topup")
-    await person.sees("Пополнить баланс", new=True)
-    await person.press(label)
-    (sent,) = (await person.gets("invoice"))[-1:]
-    return sent
-
-
-async def pay(person: Person, message: dict[str, Any]) -> dict[str, Any]:
-    """Tap Pay on an invoice; what the client shows then. The counter's ten seconds are real ones here."""
-    person.sandbox.world.clock.set_speed(1.0)
-    url = f"{person.sandbox.url}/_chat/users/{person.id}/pay{person.query}"
-    async with person.sandbox.http.post(url, json={"message_id": message["message_id"]}) as answer:
-        told: dict[str, Any] = await answer.json()
-        assert answer.status in (200, 402), told
-        return told
-
-
-async def paid(bot_env: BotEnv, person: Person) -> Payment:
-    """A pack of 100 rubles, paid and credited."""
-    told = await pay(person, await invoice(person))
-    assert told["ok"], told
-    await person.sees("Зачислено 100")
-    (payment,) = await bot_env.db.read(payment_rows.of_user, person.id, limit=1)
-    return payment
-
-
-async def entries(bot_env: BotEnv, user_id: int = ANYA) -> list[tuple[str, int]]:
-    lines = await bot_env.db.read(ledger.history, user_id, limit=100)
-    return [(line.reason, line.amount) for line in reversed(lines)]
+from tests.support.stars_fixture import entries, invoice, paid, pay, with_packs
 
 
 async def change(bot_env: BotEnv, statement: str) -> None:
@@ -100,8 +47,8 @@ async def test_the_choice_tells_how_each_sum_is_paid(starry: BotEnv) -> None:
     assert "Рублями платят через ЮKassa, звёздами — прямо в Telegram" in words_of(screen)
 
 
-async def test_without_packs_nobody_hears_of_stars(bot_env: BotEnv) -> None:
-    """Hidden when the catalogue names none; a button of old answers that it is off."""
+async def test_without_packs_stars_are_offered_nowhere(bot_env: BotEnv) -> None:
+    """Hidden when the catalogue names none; an old button answers that it is off."""
     anya = bot_env.person()
     await anya.say("/topup")
     screen = await anya.sees("Пополнить баланс", new=True)
@@ -148,23 +95,23 @@ async def test_a_hidden_card_is_offered_nowhere(sandbox: Sandbox, tmp_path: Path
 async def test_card_payments_that_were_begun_are_finished_while_cards_are_hidden(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Opened before the switch, paid after it: credited by the notification, and returned by an administrator."""
+    """Opened before the switch, paid after it: credited by the notification, and refunded by an admin."""
     async with open_bot_env(sandbox, tmp_path) as bot_env:
         for rubles in (500, 300):
             await bot_env.shop.payments.open_topup(
-                ANYA, rubles * 100, chat_id=ANYA, language="ru", order_id=f"order-{rubles}"
+                ANYA, rubles * 100, chat_id=ANYA, language="ru", payment_id=f"card-{rubles}"
             )
     async with open_bot_env(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path, card=False))) as bot_env:
         anya, admin = bot_env.person(), bot_env.person(ADMIN)
-        await bot_env.pay("order-500")
-        order = await bot_env.db.read(payment_rows.get, "order-500")
-        assert order is not None
+        await bot_env.pay("card-500")
+        payment = await bot_env.db.read(payment_rows.get, "card-500")
+        assert payment is not None
         assert bot_env.shop.payments.enabled
-        await bot_env.shop.payments.on_payment_event(str(order.provider_payment_id))  # as a notification says
+        await bot_env.shop.payments.events.on_payment_event(str(payment.provider_payment_id))  # as a notification says
         await anya.sees("Зачислено 500")
-        await admin.say("/refund_payment order-500")
+        await admin.say("/refund_payment card-500")
         await admin.sees("Возвращено 500", new=True)
-        canceled = await bot_env.db.write(payment_rows.cancel, "order-300", "expired_on_confirmation")
+        canceled = await bot_env.db.write(payment_rows.cancel, "card-300", "expired_on_confirmation")
         assert canceled
         told = await anya.sees("300")
         assert [label for label in labels_of(told) if "⭐" not in label] == []
@@ -179,8 +126,8 @@ async def test_card_payments_that_were_begun_are_finished_while_cards_are_hidden
         ("UPDATE users SET is_banned = 1", "не для вас"),
     ],
 )
-async def test_the_counter_refuses_what_does_not_fit(starry: BotEnv, statement: str, said: str) -> None:
-    """Stale, another price, in doubt, banned: a no with a reason within ten seconds, no money moves."""
+async def test_the_pre_checkout_refuses_what_does_not_fit(starry: BotEnv, statement: str, said: str) -> None:
+    """Stale, another price, in quarantine, banned: refused with a reason within ten seconds, no money moves."""
     anya = starry.person()
     sent = await invoice(anya)
     await change(starry, statement)
@@ -190,8 +137,8 @@ async def test_the_counter_refuses_what_does_not_fit(starry: BotEnv, statement: 
     assert await entries(starry) == []
 
 
-async def test_a_busy_person_is_answered_at_the_counter(starry: BotEnv) -> None:
-    """Whatever else this person has in hand, the counter does not stand in that line: it answers in time."""
+async def test_a_pre_checkout_is_answered_while_the_person_is_busy(starry: BotEnv) -> None:
+    """Whatever else of this person is being handled, pre-checkout does not wait for it: it is answered in time."""
     anya = starry.person()
     sent = await invoice(anya)
     lock = starry.shop.updates._dispatcher.fsm.events_isolation._locks  # type: ignore[attr-defined]
@@ -200,8 +147,8 @@ async def test_a_busy_person_is_answered_at_the_counter(starry: BotEnv) -> None:
         await anya.sees("Зачислено 100")
 
 
-async def test_a_line_that_hangs_is_given_up_while_the_counter_still_waits(starry: BotEnv) -> None:
-    """Telegram waits ten seconds for the last word: an answer on a line that hangs is sent anew within them."""
+async def test_a_connection_that_hangs_is_given_up_while_the_pre_checkout_waits(starry: BotEnv) -> None:
+    """Telegram waits ten seconds for the answer: one on a connection that hangs is sent anew within them."""
     anya = starry.person()
     message = await invoice(anya)
     starry.sandbox.fault("telegram", "answerPreCheckoutQuery", delay=30.0)
@@ -223,7 +170,7 @@ async def test_a_repeated_update_credits_once(starry: BotEnv) -> None:
     assert await entries(starry) == [("topup", 10_000)]
 
 
-async def test_a_second_charge_of_an_order_is_a_second_credit(starry: BotEnv) -> None:
+async def test_a_second_charge_of_a_payment_is_a_second_credit(starry: BotEnv) -> None:
     """Two charges are two payments, each with a row and a credit of its own, however often they are told."""
     payment = await paid(starry, starry.person())
     for _ in range(3):
@@ -231,23 +178,23 @@ async def test_a_second_charge_of_an_order_is_a_second_credit(starry: BotEnv) ->
     assert await entries(starry) == [("topup", 10_000), ("topup", 10_000)]
 
 
-async def test_a_charge_that_fits_no_order_credits_nobody(starry: BotEnv) -> None:
-    """Another person, another price, no order: refused by the row."""
+async def test_a_charge_that_fits_no_payment_credits_nobody(starry: BotEnv) -> None:
+    """Another person, another price, no row: refused."""
     payment = await paid(starry, starry.person())
-    for order_id, user_id, stars, error in (
+    for payment_id, user_id, stars, error in (
         (payment.id, BOB, 90, IllegalMove),
         (payment.id, ANYA, 91, IllegalMove),
         ("nothing", ANYA, 90, NotFound),
     ):
         with pytest.raises(error):
             await starry.db.write(
-                payment_rows.paid_in_stars, order_id, user_id=user_id, charge_id="stx_new", stars=stars
+                payment_rows.paid_in_stars, payment_id, user_id=user_id, charge_id="stx_new", stars=stars
             )
     assert await entries(starry) == [("topup", 10_000)]
 
 
-async def test_an_admin_returns_stars_whole(starry: BotEnv) -> None:
-    """A part can't be returned; the whole is, once, also when Telegram's own message comes and the call is repeated."""
+async def test_an_admin_refunds_stars_whole(starry: BotEnv) -> None:
+    """A part can't be refunded; the whole is, once, also when Telegram's own message comes and the call is repeated."""
     anya, admin = starry.person(), starry.person(ADMIN)
     payment = await paid(starry, anya)
     await admin.say(f"/refund_payment {payment.id} 50")
@@ -262,8 +209,8 @@ async def test_an_admin_returns_stars_whole(starry: BotEnv) -> None:
     assert starry.sandbox.calls("telegram", "refundStarPayment") == 1
 
 
-async def test_an_admin_returns_a_second_charge_whose_id_is_long(starry: BotEnv) -> None:
-    """Telegram's ids of charges are as long as it likes; a payment named after one can be returned like any other."""
+async def test_an_admin_refunds_a_second_charge_whose_id_is_long(starry: BotEnv) -> None:
+    """Telegram's ids of charges are as long as it likes; a payment named after one can be refunded like any other."""
     anya, admin = starry.person(), starry.person(ADMIN)
     first = await paid(starry, anya)
     charge = "stx_" + "A1b2C3d4" * 15
@@ -277,8 +224,8 @@ async def test_an_admin_returns_a_second_charge_whose_id_is_long(starry: BotEnv)
 
 
 @pytest.mark.parametrize("how", [{"drop": "after"}, {"status": 500}, {"drop": "before"}])
-async def test_a_lost_answer_to_a_return_is_asked_again(starry: BotEnv, how: dict[str, Any]) -> None:
-    """Telegram says itself when it was done before, so asking again returns the Stars once."""
+async def test_a_lost_answer_to_a_refund_is_asked_again(starry: BotEnv, how: dict[str, Any]) -> None:
+    """Telegram says itself when it was done before, so asking again refunds the Stars once."""
     anya, admin = starry.person(), starry.person(ADMIN)
     payment = await paid(starry, anya)
     starry.sandbox.fault("telegram", "refundStarPayment", times=1, **how)
@@ -289,8 +236,8 @@ async def test_a_lost_answer_to_a_return_is_asked_again(starry: BotEnv, how: dic
     assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)]
 
 
-async def test_stars_returned_behind_our_back_are_taken_back(starry: BotEnv) -> None:
-    """Somebody else's call returned them: Telegram's message takes the sum back, what is spent becomes a debt."""
+async def test_stars_refunded_by_somebody_else_are_taken_back(starry: BotEnv) -> None:
+    """Another program refunded them: at Telegram's message the sum is taken back, what is spent becomes a debt."""
     anya = starry.person()
     payment = await paid(starry, anya)
     await starry.db.subtract_balance(ANYA, 4_000, key="spent", reason="test")
@@ -300,7 +247,7 @@ async def test_stars_returned_behind_our_back_are_taken_back(starry: BotEnv) -> 
 
 
 async def test_the_comparison_finds_what_nobody_told(starry: BotEnv) -> None:
-    """The message about a charge was lost: Telegram's list has it, and it is credited once; a strange one is named."""
+    """The message about a charge was lost: Telegram's list has it, and it is credited once; an unknown one is noted."""
     anya = starry.person()
     sent = await invoice(anya)
     payment = (await starry.db.read(payment_rows.of_user, ANYA))[0]
@@ -309,20 +256,20 @@ async def test_the_comparison_finds_what_nobody_told(starry: BotEnv) -> None:
     bot = starry.sandbox.world.faces["telegram"].bot(900)
     now = starry.sandbox.world.clock.now()
     bot.payments["stx_lost"] = Charge("stx_lost", ANYA, 90, payment.id, now, currency="XTR")
-    bot.payments["stx_strange"] = Charge("stx_strange", ANYA, 5, "no-such-order", now, currency="XTR")
+    bot.payments["stx_unknown"] = Charge("stx_unknown", ANYA, 5, "no-such-payment", now, currency="XTR")
     for settled in (1, 0):
         assert (await starry.shop.reconciliation.run()).settled == settled
     assert await entries(starry) == [("topup", 10_000)]
-    count, (strange,) = await starry.db.read(difference_rows.still_open)
-    assert (count, strange.kind, strange.user_id) == (1, "unknown-payment", ANYA)
+    count, (unknown,) = await starry.db.read(difference_rows.still_open)
+    assert (count, unknown.kind, unknown.user_id) == (1, "unknown-payment", ANYA)
     del bot.payments["stx_lost"]
     (gone,) = (await starry.shop.reconciliation.run()).new
     assert (gone.kind, gone.proposal) == ("credited-unknown", {"user_id": ANYA, "amount": -10_000})
     assert sent["invoice"]["total_amount"] == 90
 
 
-async def test_stars_are_compared_while_the_shop_of_cards_does_not_answer(starry: BotEnv) -> None:
-    """YooKassa's list breaks off: a lost charge in Stars is credited all the same, and the trouble is told after it."""
+async def test_stars_are_compared_while_yookassa_does_not_answer(starry: BotEnv) -> None:
+    """YooKassa's list breaks off: a lost charge in Stars is credited all the same, and the error is raised after it."""
     await invoice(starry.person())
     payment = (await starry.db.read(payment_rows.of_user, ANYA))[0]
     from sandbox.telegram.state import Payment as Charge
@@ -338,23 +285,23 @@ async def test_stars_are_compared_while_the_shop_of_cards_does_not_answer(starry
     assert await starry.db.read(flag_rows.get, COMPARED) == begun != ""
 
 
-@pytest.mark.parametrize("returned", [False, True], ids=["charge", "return"])
-async def test_what_was_heard_of_late_is_no_difference(starry: BotEnv, returned: bool) -> None:
-    """Charged (and returned) days ago, in our books only since a moment: Telegram has it, however short the window."""
+@pytest.mark.parametrize("refunded", [False, True], ids=["charge", "refund"])
+async def test_what_was_booked_days_later_is_no_difference(starry: BotEnv, refunded: bool) -> None:
+    """Charged (and refunded) days ago, in our books only since a moment: Telegram has it, however short the window."""
     await invoice(starry.person())
     payment = (await starry.db.read(payment_rows.of_user, ANYA))[0]
     from sandbox.telegram.state import Payment as Charge
 
     bot = starry.sandbox.world.faces["telegram"].bot(900)
     then = starry.sandbox.world.clock.now() - 3 * 86_400
-    bot.payments["stx_late"] = Charge("stx_late", ANYA, 90, payment.id, then, then + 60 if returned else None)
-    assert (await starry.shop.reconciliation.run(7)).settled == 1 + returned
+    bot.payments["stx_late"] = Charge("stx_late", ANYA, 90, payment.id, then, then + 60 if refunded else None)
+    assert (await starry.shop.reconciliation.run(7)).settled == 1 + refunded
     assert (await starry.shop.reconciliation.run()).new == []
-    assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)][: 1 + returned]
+    assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)][: 1 + refunded]
 
 
 async def test_what_was_booked_late_is_no_difference(starry: BotEnv) -> None:
-    """Paid and returned just before the compared time, booked within it: Telegram's list holds both, so all is well."""
+    """Paid and refunded just before the compared time, booked within it: Telegram's list holds both, so all is well."""
     payment = await paid(starry, starry.person())
     charge = starry.sandbox.world.faces["telegram"].bot(900).payments[str(payment.provider_payment_id)]
     charge.at -= 27 * 3600
@@ -367,8 +314,8 @@ async def test_what_was_booked_late_is_no_difference(starry: BotEnv) -> None:
     assert (gone.kind, gone.proposal) == ("refund-unknown", {"user_id": ANYA, "amount": 10_000})
 
 
-async def test_a_question_reaches_the_owner(starry: BotEnv) -> None:
-    """Telegram wants a way to ask: the words go to the administrators once; the terms are there."""
+async def test_a_question_reaches_the_admins(starry: BotEnv) -> None:
+    """Telegram wants a way to ask: the question goes to the admins once; the terms are there."""
     anya, admin = starry.person(), starry.person(ADMIN)
     await admin.say("/start")
     await anya.say("/paysupport")
@@ -381,7 +328,7 @@ async def test_a_question_reaches_the_owner(starry: BotEnv) -> None:
 
 
 async def test_a_question_that_nobody_would_read_is_not_said_to_be_passed_on(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A shop without administrators has nobody to pass it on to, and says so."""
+    """A shop without admins has nobody to pass it on to, and says so."""
     async with open_bot_env(sandbox, tmp_path, ADMIN_IDS="") as bot_env:
         anya = bot_env.person()
         await anya.say("/paysupport где мои деньги?")
@@ -389,7 +336,7 @@ async def test_a_question_that_nobody_would_read_is_not_said_to_be_passed_on(san
 
 
 def test_a_sum_has_one_price_in_stars(tmp_path: Path) -> None:
-    """The catalogue says which packs there are; the same sum twice is a mistake told at start."""
+    """The catalogue says which packs there are; the same sum twice is an error at start."""
     assert load_catalogue(SHIPPED).top_ups.star_packs == ()
     assert load_catalogue(with_packs(tmp_path)).top_ups.star_packs == ((10_000, 90), (50_000, 440))
     twice = "maximum = 10000000\nstars = [{ kopecks = 10000, price = 90 }, { kopecks = 10000, price = 91 }]"
@@ -398,10 +345,10 @@ def test_a_sum_has_one_price_in_stars(tmp_path: Path) -> None:
 
 
 async def test_an_unpaid_invoice_ends_and_a_late_charge_is_still_credited(starry: BotEnv) -> None:
-    """A day and a little later the order is canceled without a word; the counter refuses it; money that came counts."""
+    """A day and a little later it is canceled and nobody told; pre-checkout refuses it; money that came counts."""
     anya = starry.person()
     message = await invoice(anya)
-    (order,) = await starry.db.read(payment_rows.of_user, ANYA)
+    (payment,) = await starry.db.read(payment_rows.of_user, ANYA)
     await starry.shop.stars.close_stale()
     assert (await starry.db.read(payment_rows.of_user, ANYA))[0].status is PaymentStatus.PENDING
     await change(starry, "UPDATE payments SET created_at = created_at - 87100000")
@@ -410,66 +357,66 @@ async def test_an_unpaid_invoice_ends_and_a_late_charge_is_still_credited(starry
     assert (closed.status, closed.cancel_reason) == (PaymentStatus.CANCELED, "stale")
     assert not (await pay(anya, message))["ok"]
     for _ in range(2):
-        await starry.db.write(payment_rows.paid_in_stars, order.id, user_id=ANYA, charge_id="stx_late", stars=90)
+        await starry.db.write(payment_rows.paid_in_stars, payment.id, user_id=ANYA, charge_id="stx_late", stars=90)
     await starry.shop.stars.close_stale()
     assert await entries(starry) == [("topup", 10_000)]
 
 
 async def test_only_what_nobody_can_pay_any_more_is_closed(starry: BotEnv) -> None:
-    """Cards, paid orders and those in quarantine are not this duty's affair."""
+    """Card payments, paid ones and those in quarantine are left alone."""
     await paid(starry, starry.person())
-    await starry.shop.payments.open_topup(ANYA, 50_000, chat_id=ANYA, language="ru", order_id="card-1")
-    await starry.shop.stars.send_invoice(ANYA, 10_000, chat_id=ANYA, language="ru", order_id="st-odd")
+    await starry.shop.payments.open_topup(ANYA, 50_000, chat_id=ANYA, language="ru", payment_id="card-1")
+    await starry.shop.stars.send_invoice(ANYA, 10_000, chat_id=ANYA, language="ru", payment_id="st-odd")
     await change(starry, "UPDATE payments SET quarantined_reason = 'odd' WHERE id = 'st-odd'")
     await change(starry, "UPDATE payments SET created_at = created_at - 87100000")
     assert await starry.db.write(payment_rows.close_stale, "stars", before=2**60) == 0
 
 
 @pytest.mark.parametrize(
-    ("order_id", "user_id", "price", "amount"),
+    ("payment_id", "user_id", "price", "amount"),
     [("st-1001-7-10000-aab12", ANYA, 90, 10_000), ("st-1001-7-10000-aab12", BOB, 90, None),
      ("st-1001-7-10000-aab12", ANYA, 91, None), ("st-1001-7-77000-aab12", ANYA, 90, None), ("x", ANYA, 90, None)],
 )  # fmt: skip
-async def test_a_lost_star_order_proposes_its_pack(
-    starry: BotEnv, order_id: str, user_id: int, price: int, amount: int | None
+async def test_a_lost_payment_in_stars_proposes_its_pack(
+    starry: BotEnv, payment_id: str, user_id: int, price: int, amount: int | None
 ) -> None:
-    """Person, sum and price must all stand in the order's id and the catalogue; then /fix can give it, once."""
-    assert not await starry.shop.stars._book(user_id, order_id, "stx_lost", price)
+    """Person, sum and price must all stand in its id and the catalogue; then /fix can give it, once."""
+    assert not await starry.shop.stars.book(user_id, payment_id, "stx_lost", price)
     _, (difference,) = await starry.db.read(difference_rows.still_open)
     assert difference.proposal.get("amount") == amount
     if amount is not None:
         await starry.db.write(difference_rows.apply, ADMIN, difference.id)
-        await starry.shop.stars.send_invoice(ANYA, amount, chat_id=ANYA, language="ru", order_id=order_id)
-        assert not await starry.shop.stars._book(user_id, order_id, "stx_lost", price)
+        await starry.shop.stars.send_invoice(ANYA, amount, chat_id=ANYA, language="ru", payment_id=payment_id)
+        assert not await starry.shop.stars.book(user_id, payment_id, "stx_lost", price)
         assert await entries(starry) == [("topup", amount)]
 
 
-async def test_a_lost_star_order_returned_by_telegram_is_taken_back_with_its_credit(starry: BotEnv) -> None:
-    """The charge was found, then Telegram gave the Stars back, then an administrator decided: in and out, once."""
-    assert not await starry.shop.stars._book(ANYA, "st-1001-7-10000-aab12", "stx_lost", 90)
-    assert not await starry.shop.stars.returned("stx_lost")
+async def test_a_lost_payment_in_stars_refunded_by_telegram_is_taken_back_with_its_credit(starry: BotEnv) -> None:
+    """The charge was found, then Telegram gave the Stars back, then an admin decided: in and out, once."""
+    assert not await starry.shop.stars.book(ANYA, "st-1001-7-10000-aab12", "stx_lost", 90)
+    assert not await starry.shop.stars.refunded("stx_lost")
     _, (difference, back) = await starry.db.read(difference_rows.still_open)
     await starry.db.write(difference_rows.apply, ADMIN, difference.id)
-    assert not await starry.shop.stars.returned("stx_lost")
+    assert not await starry.shop.stars.refunded("stx_lost")
     assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)]
-    assert (await starry.db.read(difference_rows.get, back.id)).state == "applied"
+    assert (await starry.db.read(difference_rows.get_or_raise, back.id)).state == "applied"
 
 
 async def charge_of_anothers_invoice(bot_env: BotEnv) -> int:
-    """A charge that fits its order by the price only, so that /fix would credit it as a plain correction."""
+    """A charge that fits its payment by the price only, so that /fix would credit it as a plain correction."""
     await invoice(bot_env.person())
-    (order,) = await bot_env.db.read(payment_rows.of_user, ANYA)
-    assert not await bot_env.shop.stars._book(BOB, order.id, "stx_bob", 90)
+    (payment,) = await bot_env.db.read(payment_rows.of_user, ANYA)
+    assert not await bot_env.shop.stars.book(BOB, payment.id, "stx_bob", 90)
     _, (difference,) = await bot_env.db.read(difference_rows.still_open)
     assert difference.proposal == {"user_id": BOB, "amount": 10_000}
     return difference.id
 
 
-async def test_a_charge_credited_by_a_decision_can_be_taken_back_when_it_is_returned(starry: BotEnv) -> None:
-    """It has no row that its return could be booked on, so that is a decision as well."""
+async def test_a_charge_credited_by_a_decision_can_be_taken_back_when_it_is_refunded(starry: BotEnv) -> None:
+    """It has no row that its refund could be booked on, so that is a decision as well."""
     await starry.db.write(difference_rows.apply, ADMIN, await charge_of_anothers_invoice(starry))
     for _ in range(2):
-        assert not await starry.shop.stars.returned("stx_bob")
+        assert not await starry.shop.stars.refunded("stx_bob")
     _, (back,) = await starry.db.read(difference_rows.still_open)
     assert (back.kind, back.user_id, back.proposal) == ("refund-of-unknown", BOB, {"user_id": BOB, "amount": -10_000})
     await starry.db.write(difference_rows.apply, ADMIN, back.id)
@@ -477,10 +424,10 @@ async def test_a_charge_credited_by_a_decision_can_be_taken_back_when_it_is_retu
 
 
 @pytest.mark.parametrize("decide", [None, difference_rows.dismiss])
-async def test_a_charge_that_was_returned_before_the_decision_is_not_credited(starry: BotEnv, decide: Any) -> None:
-    """Telegram gave all of it back, whatever was decided about that word: there is nothing left to credit."""
+async def test_a_charge_that_was_refunded_before_the_decision_is_not_credited(starry: BotEnv, decide: Any) -> None:
+    """Telegram gave all of it back, whatever was decided about that refund: there is nothing left to credit."""
     number = await charge_of_anothers_invoice(starry)
-    assert not await starry.shop.stars.returned("stx_bob")
+    assert not await starry.shop.stars.refunded("stx_bob")
     if decide is not None:
         await starry.db.write(decide, ADMIN, number + 1)
     with pytest.raises(IllegalMove):

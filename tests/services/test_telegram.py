@@ -16,7 +16,8 @@ from aiogram.methods import Response
 from aiogram.types import BotShortDescription
 
 from services.common.keyed_lock import KeyedLock, TooManyWaiting
-from services.messaging.telegram import Pace, Screen, change, change_or_show, cut, make_bot, patience, show
+from services.messaging.pace import Pace
+from services.messaging.telegram import Screen, change, change_or_show, cut, make_bot, patience, show
 from tests.support.bot_env import ANYA, BOB
 from tests.support.sandbox_fixture import Sandbox
 

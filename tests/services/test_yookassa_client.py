@@ -36,13 +36,13 @@ SHOP, SECRET = "100500", "test_sandbox_key"
 RETURN_URL = "https://t.me/example_bot?start=paid_7f3a"
 
 
-def order(kopecks: int = 49_000, order_id: str = "7f3a0c52", receipt: Receipt | None = None) -> dict[str, Any]:
+def payment_body(kopecks: int = 49_000, payment_id: str = "7f3a0c52", receipt: Receipt | None = None) -> dict[str, Any]:
     return build_payment_body(
-        amount_kopecks=kopecks, return_url=RETURN_URL, description="Пополнение", order_id=order_id, receipt=receipt
+        amount_kopecks=kopecks, return_url=RETURN_URL, description="Пополнение", order_id=payment_id, receipt=receipt
     )
 
 
-def refund(payment: GatewayPayment, kopecks: int) -> dict[str, Any]:
+def refund_body(payment: GatewayPayment, kopecks: int) -> dict[str, Any]:
     return build_refund_body(
         payment_id=payment.id, amount_kopecks=kopecks, description="Возврат", metadata={"order_id": "o", "refund": "r1"}
     )
@@ -112,12 +112,12 @@ def pay(shop: Shop, payment: GatewayPayment) -> None:
     shop.pay(shop.payments[payment.id], None)
 
 
-# --- the ordinary life --------------------------------------------------------------------------------------------
+# --- the ordinary ways -------------------------------------------------------------------------------------------
 
 
-async def test_a_payment_from_order_to_refund(gateway: YooKassaGateway, shop: Shop) -> None:
+async def test_a_payment_from_creation_to_refund(gateway: YooKassaGateway, shop: Shop) -> None:
     """Create, pay, read, refund in part: every fact arrives typed, money in kopecks."""
-    created = await gateway.create_payment(order(), idempotency_key="topup-1-1")
+    created = await gateway.create_payment(payment_body(), idempotency_key="topup-1-1")
     assert (created.status, created.paid, created.amount_kopecks, created.currency) == ("pending", False, 49_000, "RUB")
     assert (created.order_id, created.account_id, created.test) == ("7f3a0c52", SHOP, True)
     assert created.confirmation_url is not None
@@ -126,16 +126,16 @@ async def test_a_payment_from_order_to_refund(gateway: YooKassaGateway, shop: Sh
     paid = await gateway.get_payment(created.id)
     assert (paid.status, paid.paid, paid.refunded_kopecks, paid.confirmation_url) == ("succeeded", True, 0, None)
     assert paid.captured_at is not None
-    returned = await gateway.create_refund(refund(paid, 9_001), idempotency_key="refund-1")
-    assert (returned.status, returned.amount_kopecks, returned.payment_id) == ("succeeded", 9_001, paid.id)
-    assert (returned.order_id, returned.metadata["refund"], returned.reason) == ("o", "r1", None)
-    assert await gateway.get_refund(returned.id) == returned
+    refunded = await gateway.create_refund(refund_body(paid, 9_001), idempotency_key="refund-1")
+    assert (refunded.status, refunded.amount_kopecks, refunded.payment_id) == ("succeeded", 9_001, paid.id)
+    assert (refunded.order_id, refunded.metadata["refund"], refunded.reason) == ("o", "r1", None)
+    assert await gateway.get_refund(refunded.id) == refunded
     assert (await gateway.get_payment(created.id)).refunded_kopecks == 9_001
 
 
 async def test_a_canceled_payment_says_why(gateway: YooKassaGateway, shop: Shop) -> None:
     """Party and reason of a cancellation arrive, reasons nobody has heard of too."""
-    created = await gateway.create_payment(order(), idempotency_key="k")
+    created = await gateway.create_payment(payment_body(), idempotency_key="k")
     shop.decline(shop.payments[created.id], "reason_of_tomorrow", "central_bank")
     canceled = await gateway.get_payment(created.id)
     assert (canceled.status, canceled.cancel_party, canceled.cancel_reason) == (
@@ -145,12 +145,12 @@ async def test_a_canceled_payment_says_why(gateway: YooKassaGateway, shop: Shop)
 
 async def test_a_repeat_makes_no_second_payment(gateway: YooKassaGateway, shop: Shop) -> None:
     """One key and one stored body, sent ten times at once, are one payment; another body under the key is INVALID."""
-    stored = json.dumps(order())
+    stored = json.dumps(payment_body())
     made = await asyncio.gather(
         *(gateway.create_payment(json.loads(stored), idempotency_key="topup-1-1") for _ in range(10))
     )
     assert len({payment.id for payment in made}) == len(shop.payments) == 1
-    error = await failure(gateway.create_payment(order(49_001), idempotency_key="topup-1-1"))
+    error = await failure(gateway.create_payment(payment_body(49_001), idempotency_key="topup-1-1"))
     assert (error.kind, error.status, error.parameter) == (ErrorKind.INVALID, 400, "Idempotence-Key")
     assert error.error_id
 
@@ -158,10 +158,10 @@ async def test_a_repeat_makes_no_second_payment(gateway: YooKassaGateway, shop: 
 async def test_a_shop_with_receipts(gateway: YooKassaGateway, shop: Shop) -> None:
     """With fiscalization on, a body without receipt is INVALID and the one built with a receipt is accepted."""
     shop.settings.fiscalization = True
-    error = await failure(gateway.create_payment(order(), idempotency_key="a"))
+    error = await failure(gateway.create_payment(payment_body(), idempotency_key="a"))
     assert (error.kind, error.parameter) == (ErrorKind.INVALID, "receipt")
     receipt = Receipt(email="buyer@example.org", vat_code=11, tax_system_code=2)
-    created = await gateway.create_payment(order(receipt=receipt), idempotency_key="b")
+    created = await gateway.create_payment(payment_body(receipt=receipt), idempotency_key="b")
     pay(shop, created)
     part = build_refund_body(
         payment_id=created.id, amount_kopecks=100, description="Часть", metadata={}, receipt=receipt
@@ -179,7 +179,7 @@ async def test_me_describes_the_shop(gateway: YooKassaGateway, shop: Shop) -> No
 async def test_lists_follow_cursors_with_their_filters(gateway: YooKassaGateway, shop: Shop) -> None:
     """A list of several pages comes whole, newest first, each page asked with the same filters."""
     for number in range(250):
-        payment = shop.create(order(order_id=str(number)))
+        payment = shop.create(payment_body(payment_id=str(number)))
         if number % 2 == 0:
             shop.pay(payment, None)
     listed = [payment async for payment in gateway.list_payments(status="succeeded")]
@@ -187,7 +187,7 @@ async def test_lists_follow_cursors_with_their_filters(gateway: YooKassaGateway,
     everything = {"captured_at__gte": "2020-01-01T00:00:00Z"}
     assert len([payment async for payment in gateway.list_payments(**everything)]) == 125
     first = listed[0]
-    await gateway.create_refund(refund(first, 100), idempotency_key="r")
+    await gateway.create_refund(refund_body(first, 100), idempotency_key="r")
     refunds = [one async for one in gateway.list_refunds(payment_id=first.id)]
     assert [one.amount_kopecks for one in refunds] == [100]
 
@@ -212,7 +212,7 @@ async def test_a_stored_body_is_always_the_same_bytes() -> None:
         seen.append((await request.read(), request.headers["Idempotence-Key"]))
         return web.Response(body=made, content_type="application/json")
 
-    body = order(receipt=Receipt(email="buyer@example.org", vat_code=1))
+    body = payment_body(receipt=Receipt(email="buyer@example.org", vat_code=1))
     before = json.dumps(body)
     async with server(answer) as gateway:
         for one in (body, json.loads(before), dict(reversed(body.items()))):
@@ -229,7 +229,7 @@ def rub(value: Any, currency: Any = "RUB") -> dict[str, Any]:
 
 def test_a_payment_body_is_exact_and_within_the_limits() -> None:
     """Kopecks become two decimals without floats; the description is cut, impossible sums are refused."""
-    values = [order(kopecks)["amount"]["value"] for kopecks in (100, 101, 110, 1_999, 29_000_00, 35_000_000)]
+    values = [payment_body(kopecks)["amount"]["value"] for kopecks in (100, 101, 110, 1_999, 29_000_00, 35_000_000)]
     assert values == ["1.00", "1.01", "1.10", "19.99", "29000.00", "350000.00"]
     body = build_payment_body(
         amount_kopecks=100, return_url=RETURN_URL, description="ы" * 200, order_id="1",
@@ -238,14 +238,14 @@ def test_a_payment_body_is_exact_and_within_the_limits() -> None:
     assert len(body["description"]) == len(body["receipt"]["items"][0]["description"]) == 128
     for wrong in (99, 35_000_001, 0, -100, 490.0, True):
         with pytest.raises(ValueError, match="kopecks"):
-            order(wrong)  # type: ignore[arg-type]
+            payment_body(wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("key", ["", "x" * 65, "a b", "a\r\nX-Evil: 1", "ключ"])
 async def test_a_key_that_cannot_travel_is_refused(gateway: YooKassaGateway, shop: Shop, key: str) -> None:
     """An idempotency key outside YooKassa's rules is the caller's mistake and nothing is sent."""
     with pytest.raises(ValueError, match="idempotency key"):
-        await gateway.create_payment(order(), idempotency_key=key)
+        await gateway.create_payment(payment_body(), idempotency_key=key)
     assert not shop.payments
 
 
@@ -276,7 +276,7 @@ async def test_each_status_has_its_kind(world: World, gateway: YooKassaGateway, 
     """A JSON answer other than 200 becomes one error by its status, with YooKassa's id for their support."""
     body = {"type": "error", "id": "ab1c6a55", "code": "some_code", "retry_after": 1800}
     world.faults.plan(Fault("yookassa", "v3/payments", status=status, body=body))
-    error = await failure(gateway.create_payment(order(), idempotency_key="k"))
+    error = await failure(gateway.create_payment(payment_body(), idempotency_key="k"))
     assert (error.kind, error.status, error.error_id, error.retry_after) == (kind, status, "ab1c6a55", 1.8)
     assert "ab1c6a55" in str(error)
 
@@ -285,7 +285,7 @@ async def test_each_status_has_its_kind(world: World, gateway: YooKassaGateway, 
 async def test_a_page_that_is_not_json_tells_nothing(world: World, gateway: YooKassaGateway, status: int) -> None:
     """An HTML page comes from between us and YooKassa: the outcome is unknown, whatever its status."""
     world.faults.plan(Fault("yookassa", "v3/payments", status=status, body="<html>Bad Gateway</html>"))
-    error = await failure(gateway.create_payment(order(), idempotency_key="k"))
+    error = await failure(gateway.create_payment(payment_body(), idempotency_key="k"))
     assert (error.kind, error.status) == (ErrorKind.UNKNOWN_OUTCOME, status)
 
 
@@ -297,15 +297,16 @@ async def test_after_a_broken_answer_the_same_key_finds_the_payment(
 ) -> None:
     """Whether or not the effect came before the fault, a repeat under the same key ends in exactly one payment."""
     world.faults.plan(Fault("yookassa", "v3/payments", **fault))
-    assert (await failure(gateway.create_payment(order(), idempotency_key="k"))).kind is ErrorKind.UNKNOWN_OUTCOME
-    again = await gateway.create_payment(order(), idempotency_key="k")
+    error = await failure(gateway.create_payment(payment_body(), idempotency_key="k"))
+    assert error.kind is ErrorKind.UNKNOWN_OUTCOME
+    again = await gateway.create_payment(payment_body(), idempotency_key="k")
     assert list(shop.payments) == [again.id]
 
 
 async def test_the_wrapper_repeats_nothing_by_itself(world: World, gateway: YooKassaGateway) -> None:
     """A dropped call is one request: repeating is the caller's decision, who has stored key and body."""
     world.faults.plan(Fault("yookassa", "v3/payments", times=5, drop="before"))
-    await failure(gateway.create_payment(order(), idempotency_key="k"))
+    await failure(gateway.create_payment(payment_body(), idempotency_key="k"))
     assert world.counts["yookassa:fault:v3/payments"] == 1
 
 
@@ -364,11 +365,30 @@ async def test_nobody_listens(unused_tcp_port: int) -> None:
 
 
 async def test_unknown_ids_in_both_ways(gateway: YooKassaGateway, shop: Shop) -> None:
-    """404 and the 400 said of unknown ids are both NOT_FOUND, for payments and refunds."""
+    """404 and the 400 said of unknown ids are both NOT_FOUND, for payments and refunds; found is nothing then."""
+    unknown = "30c1a7e4-000f-5000-8000-1f0b6c2d9e55"
     for status in (404, 400):
         shop.settings.unknown_id_status = status
         for call in (gateway.get_payment, gateway.get_refund):
-            assert (await failure(call("30c1a7e4-000f-5000-8000-1f0b6c2d9e55"))).kind is ErrorKind.NOT_FOUND
+            assert (await failure(call(unknown))).kind is ErrorKind.NOT_FOUND
+        assert await gateway.find_payment(unknown) is None
+        assert await gateway.find_refund(unknown) is None
+
+
+async def test_a_lost_answer_is_not_taken_for_nothing_found(world: World, gateway: YooKassaGateway) -> None:
+    """Only YooKassa's own "unknown" means that there is nothing: any other failure is raised."""
+    world.faults.plan(Fault("yookassa", "v3/", times=2, status=500))
+    for call in (gateway.find_payment, gateway.find_refund):
+        assert (await failure(call("30c1a7e4"))).kind is ErrorKind.UNKNOWN_OUTCOME
+
+
+async def test_what_is_found_is_the_payment_and_the_refund(gateway: YooKassaGateway, shop: Shop) -> None:
+    """Found is what get answers."""
+    created = await gateway.create_payment(payment_body(), idempotency_key="k")
+    pay(shop, created)
+    refunded = await gateway.create_refund(refund_body(created, 100), idempotency_key="r")
+    assert await gateway.find_payment(created.id) == await gateway.get_payment(created.id)
+    assert await gateway.find_refund(refunded.id) == refunded
 
 
 @pytest.mark.parametrize("odd", ["", ".", "..", "../me", "a/b", "a?b", "a b", "й", "x" * 65, "a\x00", "%2e%2e", "a\n"])
@@ -509,8 +529,8 @@ async def test_any_bytes_with_status_200(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("odd", [{"id": "a\x00"}, {"id": " "}, {"id": "x" * 65}, {"payment_id": "../x"}])
-async def test_a_return_is_named_by_ids(odd: dict[str, Any]) -> None:
-    """A key in our books is made of a return's id: one that could be no id of YooKassa's is an unknown outcome."""
+async def test_a_refund_without_sound_ids_is_an_unknown_outcome(odd: dict[str, Any]) -> None:
+    """A key in our books is made of a refund's id: one that could be no id of YooKassa's is an unknown outcome."""
     body = {"id": "r", "payment_id": "x", "status": "succeeded", "amount": rub("1.00"), **odd}
     async with server(always(body)) as gateway:
         assert (await failure(gateway.get_refund("r"))).kind is ErrorKind.UNKNOWN_OUTCOME
@@ -550,7 +570,7 @@ async def test_a_redirect_is_not_followed() -> None:
         return web.Response(status=307, headers={"Location": "/elsewhere"})
 
     async with server(answer) as gateway:
-        error = await failure(gateway.create_payment(order(), idempotency_key="k"))
+        error = await failure(gateway.create_payment(payment_body(), idempotency_key="k"))
     assert error.kind is ErrorKind.UNKNOWN_OUTCOME
     assert paths == ["/v3/payments"]
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from app.bot import BotApp
 from database.models import Database
-from services.messaging.telegram import Pace
+from services.messaging.pace import Pace
 from tests.support.database_fixture import assert_books
 from tests.support.empty_database import lay_out
 from tests.support.sandbox_fixture import ADMIN, TOKEN, Sandbox

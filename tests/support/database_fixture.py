@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import pytest_asyncio
@@ -40,6 +40,22 @@ class Clock:
 
 def url_of(path: Path) -> str:
     return f"sqlite:///{path}"
+
+
+class HasDatabase(Protocol):
+    """Any environment of tests."""
+
+    @property
+    def db(self) -> Database: ...
+
+
+async def change(env: HasDatabase, statement: str, **values: object) -> None:
+    """What passing time, another program or an older version would have left in the file."""
+
+    def run(tx: Tx) -> None:
+        tx.execute(text(statement), values)
+
+    await env.db.write(run)
 
 
 async def assert_books(db: Database) -> None:

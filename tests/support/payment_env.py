@@ -1,4 +1,4 @@
-"""The HTTP edge and its payments, live on a loopback port, with the simulated YooKassa telling what happens."""
+"""The HTTP routes and their payments, live on a loopback port, with the simulated YooKassa behind them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from database import refunds as refund_rows
 from database.models import Database, Payment, Refund
 from handlers.webhook import WebContext, create_web_app
 from services.common.i18n import Texts
+from services.payments.payments import Payments
 from services.payments.reconciliation import Reconciliation
-from services.payments.refunds import Refunds, YooKassaRefunds
-from services.payments.topups import Payments
+from services.payments.refunds import Refunds
 from services.payments.yookassa.client import YooKassaGateway
+from services.payments.yookassa_refunds import YooKassaRefunds
 from services.settings import Settings
 from tests.support.database_fixture import assert_books
 from tests.support.empty_database import lay_out
@@ -30,7 +31,7 @@ HOOK = "/webhooks/yookassa"
 
 @dataclass
 class PaymentEnv:
-    """A shop that can only be paid: database, payments, routes, and a customer's hands on the checkout page."""
+    """A shop that can only be paid: database, payments, routes, and what a customer does on the checkout page."""
 
     db: Database
     payments: Payments
@@ -45,10 +46,17 @@ class PaymentEnv:
         self.refunds = Refunds(self.db, gateways, admins=[ADMIN])
         self.reconciliation = Reconciliation(self.db, self.gateway, self.payments, admins=[ADMIN])
 
-    async def order(self, user_id: int = 1, rubles: int = 500, order_id: str | None = None) -> Payment:
+    @property
+    def yookassa(self) -> YooKassaGateway:
+        """The gateway of a shop that can be paid."""
+        assert self.gateway is not None
+        return self.gateway
+
+    async def open_payment(self, user_id: int = 1, rubles: int = 500, payment_id: str | None = None) -> Payment:
+        """A payment with its link; ids count up where none is given."""
         self.counter += 1
         return await self.payments.open_topup(
-            user_id, rubles * 100, chat_id=user_id, language="ru", order_id=order_id or f"order-{self.counter}"
+            user_id, rubles * 100, chat_id=user_id, language="ru", payment_id=payment_id or f"order-{self.counter}"
         )
 
     async def control(self, path: str, **body: Any) -> Any:
@@ -76,10 +84,10 @@ class PaymentEnv:
             await asyncio.wait(set(self.context.background), timeout=10)
 
     async def paid(self, user_id: int = 1, rubles: int = 500) -> Payment:
-        """An order that was paid and credited."""
-        order = await self.order(user_id, rubles)
-        await self.pay(order)
-        return await self.payments.settle(order.id)
+        """A payment that was paid and credited."""
+        payment = await self.open_payment(user_id, rubles)
+        await self.pay(payment)
+        return await self.payments.settle(payment.id)
 
     async def refund(self, refund_id: str) -> Refund:
         found = await self.db.read(refund_rows.get, refund_id)

@@ -21,7 +21,7 @@ from handlers.updates import Updates
 from handlers.webhook import Check, WebContext, create_web_app
 from services.common.i18n import Texts
 from services.messaging.telegram import make_bot
-from services.payments.topups import Payments
+from services.payments.payments import Payments
 from services.payments.yookassa.client import YooKassaGateway
 from tests.support.empty_database import lay_out
 from tests.support.payment_env import PaymentEnv

@@ -5,27 +5,27 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sqlalchemy import text
 
 from database import assets as asset_rows
 from database import jobs as job_rows
-from database.models import CallOutcome, JobStatus, JobStep, JobType, Tx
+from database import provider_calls as call_rows
+from database import video_jobs as video_rows
+from database.models import CallOutcome, JobStatus, JobStep, JobType
 from scheduler.sweeper import Sweeper
 from scheduler.video_poller import poll_videos
-from services.common.i18n import Texts
-from services.payments.topups import Payments
 from services.providers import open_providers
+from tests.support.database_fixture import change
 from tests.support.job_env import JobEnv, until
 from workers import image_worker, video_worker
 
 BOUGHT = [("test", 10_000), ("reserve", -1200)]
 
 
-async def finish_clip(job_env: JobEnv, job_id: str) -> None:
+async def finish_video(job_env: JobEnv, job_id: str) -> None:
     """Let the watcher look until the clip is done, then fetch it."""
 
     async def rendered() -> bool:
-        await job_env.db.write(job_rows.poll_now, (await job_env.job(job_id)).external_id, None)
+        await job_env.db.write(video_rows.poll_now, (await job_env.job(job_id)).external_id, None)
         await poll_videos(job_env.ctx, job_env.queue)
         return (await job_env.job(job_id)).step is not JobStep.WATCH
 
@@ -46,7 +46,7 @@ async def test_a_picture_is_stored_charged_and_owed_to_its_buyer(job_env: JobEnv
     assert len(await job_env.ctx.assets.get(asset.store_key)) == asset.size
     assert await job_env.entries() == BOUGHT
     assert await job_env.told() == [(1, "result", job.id)]
-    (call,) = await job_env.db.read(job_rows.calls, job.id)
+    (call,) = await job_env.db.read(call_rows.of_job, job.id)
     assert call.outcome is CallOutcome.OK
     assert call.cost_micro_usd > 0
 
@@ -111,7 +111,7 @@ async def test_a_busy_provider_is_asked_again_and_then_the_job_waits_in_its_row(
     waiting = await job_env.job(job.id)
     assert (waiting.status, waiting.step, waiting.lease_until) == (JobStatus.PROCESSING, JobStep.IMAGE, None)
     assert waiting.failures == 1
-    calls = await job_env.db.read(job_rows.calls, job.id)
+    calls = await job_env.db.read(call_rows.of_job, job.id)
     assert {call.outcome for call in calls} == {CallOutcome.REFUSED}
     assert len(calls) == job_env.ctx.catalogue.retries.image.tries
     job_env.sandbox.world.faults.clear()
@@ -130,7 +130,7 @@ async def test_a_lost_answer_is_repeated_once_at_the_owners_cost_then_refunded(j
     await image_worker.run(job.id)
     failed = await job_env.job(job.id)
     assert failed.status is JobStatus.FAILED
-    assert len(await job_env.db.read(job_rows.calls, job.id)) == 2
+    assert len(await job_env.db.read(call_rows.of_job, job.id)) == 2
     assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
 
 
@@ -152,14 +152,14 @@ async def test_a_clip_is_submitted_watched_fetched_and_charged_once(job_env: Job
     await video_worker.submit(job.id)
     flying = await job_env.job(job.id)
     assert (flying.step, flying.lease_until) == (JobStep.WATCH, None)
-    await finish_clip(job_env, job.id)
+    await finish_video(job_env, job.id)
     done = await job_env.job(job.id)
     asset = await job_env.db.read(asset_rows.result_of, job.id)
     assert (done.status, done.cost_actual) == (JobStatus.COMPLETED, 1200)
     assert asset is not None
     assert (asset.mime, (asset.duration_ms or 0) // 1000) == ("video/mp4", 5)
     assert await job_env.entries() == BOUGHT
-    (call,) = await job_env.db.read(job_rows.calls, job.id)
+    (call,) = await job_env.db.read(call_rows.of_job, job.id)
     assert call.cost_micro_usd > 0
 
 
@@ -175,7 +175,7 @@ async def test_a_submit_whose_answer_was_lost_is_found_and_not_sent_again(
     assert (await job_env.job(job.id)).step is JobStep.SUBMIT
     await video_worker.submit(job.id)
     assert (await job_env.job(job.id)).step is JobStep.WATCH
-    await finish_clip(job_env, job.id)
+    await finish_video(job_env, job.id)
     assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
     assert len(job_env.sandbox.world.faces["kling"].store.tasks) == 1
     assert await job_env.entries() == BOUGHT
@@ -203,18 +203,11 @@ async def test_a_worker_killed_between_intent_and_submit_searches_first(job_env:
     job = await job_env.order(type=JobType.VIDEO)
     claimed = await job_env.db.write(job_rows.claim, job.id, JobStep.SUBMIT)
     assert claimed is not None
-    await job_env.db.write(job_rows.begin_call, job.id, claimed.attempt, provider="kling", model="x")
+    await job_env.db.write(call_rows.begin_call, job.id, claimed.attempt, provider="kling", model="x")
     await job_env.db.write(job_rows.put_back, job.id, claimed.attempt, delay_ms=0, cause="killed")
     await video_worker.submit(job.id)
     assert job_env.sandbox.calls("kling", "create") == 0
     assert (await job_env.job(job.id)).step is JobStep.SUBMIT
-
-
-async def change(job_env: JobEnv, statement: str) -> None:
-    def run(tx: Tx) -> None:
-        tx.execute(text(statement))
-
-    await job_env.db.write(run)
 
 
 # As if the worker had died between the record of its call and the record of the task's id.
@@ -230,7 +223,7 @@ async def test_a_worker_killed_before_the_tasks_id_was_written_searches_first(jo
     await video_worker.submit(job.id)
     assert (await job_env.job(job.id)).step is JobStep.WATCH
     assert job_env.sandbox.calls("kling", "create") == 1
-    await finish_clip(job_env, job.id)
+    await finish_video(job_env, job.id)
     assert await job_env.entries() == BOUGHT
 
 
@@ -301,7 +294,7 @@ async def test_the_owner_hears_of_a_key_that_was_withdrawn_wherever_it_is_refuse
     for operation in ("text-to-video", "tasks"):
         job_env.sandbox.fault("kling", operation, times=10, **refused)
     if asked == "the look":
-        await job_env.db.write(job_rows.poll_now, (await job_env.job(job.id)).external_id, None)
+        await job_env.db.write(video_rows.poll_now, (await job_env.job(job.id)).external_id, None)
         await poll_videos(job_env.ctx, job_env.queue)
     else:
         await video_worker.submit(job.id)
@@ -317,7 +310,7 @@ async def test_the_owner_hears_of_orders_that_nothing_here_can_make(job_env: Job
     job = await job_env.order(type=JobType.IMAGE if step == "image" else JobType.VIDEO)
     if step in ("watch", "finish"):
         await video_worker.submit(job.id)
-        await job_env.db.write(job_rows.poll_now, (await job_env.job(job.id)).external_id, None)
+        await job_env.db.write(video_rows.poll_now, (await job_env.job(job.id)).external_id, None)
     if step == "finish":
         await change(job_env, "UPDATE jobs SET step = 'finish', external_url = 'http://127.0.0.1/clip.mp4'")
     if gone == "the model":
@@ -364,7 +357,7 @@ async def test_a_full_kling_keeps_the_clip_waiting_in_its_row(job_env: JobEnv, n
     waiting = await job_env.job(job.id)
     assert (waiting.status, waiting.step, waiting.lease_until) == (JobStatus.PROCESSING, JobStep.SUBMIT, None)
     await video_worker.submit(job.id)
-    await finish_clip(job_env, job.id)
+    await finish_video(job_env, job.id)
     assert (await job_env.job(job.id)).status is JobStatus.COMPLETED
     assert await job_env.entries() == BOUGHT
 
@@ -377,7 +370,7 @@ async def test_a_clip_that_can_not_be_fetched_ends_in_the_money_back(job_env: Jo
     await video_worker.submit(job.id)
 
     async def over() -> bool:
-        await finish_clip(job_env, job.id)
+        await finish_video(job_env, job.id)
         return not (await job_env.job(job.id)).is_open
 
     await until(over, seconds=60, what="the clip is given up")
@@ -390,7 +383,7 @@ async def test_a_clip_that_fails_at_the_provider_gives_the_money_back(job_env: J
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.VIDEO, prompt="a fox #sim:late_moderation")
     await video_worker.submit(job.id)
-    await finish_clip(job_env, job.id)
+    await finish_video(job_env, job.id)
     assert (await job_env.job(job.id)).status is JobStatus.FAILED
     assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
     assert await job_env.told() == [(1, "failed", job.id)]
@@ -402,8 +395,8 @@ async def test_a_failed_clip_that_was_billed_is_in_the_owners_books(job_env: Job
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.VIDEO, prompt="a fox #sim:fail")
     await video_worker.submit(job.id)
-    await finish_clip(job_env, job.id)
-    (call,) = await job_env.db.read(job_rows.calls, job.id)
+    await finish_video(job_env, job.id)
+    (call,) = await job_env.db.read(call_rows.of_job, job.id)
     assert ((await job_env.job(job.id)).status, call.cost_micro_usd) == (JobStatus.FAILED, 5 * 112_000)
     assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
 
@@ -414,7 +407,7 @@ async def test_a_hold_that_ran_out_pays_back_and_a_later_result_changes_nothing(
     job = await job_env.order(hold_ms=1)
     claimed = await job_env.db.write(job_rows.claim, job.id, JobStep.IMAGE)
     assert claimed is not None
-    sweeper = Sweeper(job_env.ctx, job_env.queue, Payments(job_env.db, None, Texts()))
+    sweeper = Sweeper(job_env.ctx, job_env.queue)
     await until(lambda: _released(job_env, sweeper, job.id), what="the hold is released")
     asset = asset_rows.NewAsset("late", 1, "k" * 8, "0" * 64, "image/png", 1, 1, 1)
     assert await job_env.db.write(job_rows.finish, job.id, claimed.attempt, asset, keep_ms=1000) is None
@@ -434,5 +427,5 @@ async def test_a_failure_that_could_not_be_written_down_is_not_repeated_as_if_it
     await image_worker.run(job.id)
     await change(job_env, "DROP TRIGGER deaf")
     assert job_env.sandbox.calls("gemini", "generateContent") == 1
-    assert len(await job_env.db.read(job_rows.calls, job.id)) == 1
+    assert len(await job_env.db.read(call_rows.of_job, job.id)) == 1
     assert (await job_env.job(job.id)).is_open

@@ -13,7 +13,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -72,11 +72,11 @@ class ErrorKind(StrEnum):
     RATE_LIMITED = "rate_limited"
     """It did not happen: repeat later with the same key."""
     INVALID = "invalid"
-    """The request is wrong and stays wrong: mend it and take a new key."""
+    """The request is wrong and stays wrong: correct it and take a new key."""
     CREDENTIALS = "credentials"
-    """Shop id or key is wrong: the owner has to act."""
+    """Shop id or key is wrong: an admin has to act."""
     FORBIDDEN = "forbidden"
-    """The feature is not switched on for this shop: the owner has to act."""
+    """The feature is not switched on for this shop: an admin has to act."""
     NOT_FOUND = "not_found"
     """No such object in this shop."""
 
@@ -130,6 +130,10 @@ class YooKassaGateway:
         """The payment as it is now, the only thing money may be credited from."""
         return await self._look("/payments", payment_id, read_payment)
 
+    async def find_payment(self, payment_id: str) -> GatewayPayment | None:
+        """As `get_payment`; None when the shop has no such payment."""
+        return await _found(self.get_payment(payment_id))
+
     async def create_refund(self, body: Mapping[str, Any], *, idempotency_key: str) -> GatewayRefund:
         """`POST /refunds`. The same key and body within 24 h give the same refund, never a second one."""
         return await self._act("/refunds", body, idempotency_key, read_refund)
@@ -137,6 +141,10 @@ class YooKassaGateway:
     async def get_refund(self, refund_id: str) -> GatewayRefund:
         """The refund as it is now; no notification tells of a canceled one (docs/reference/yookassa.md, section 7)."""
         return await self._look("/refunds", refund_id, read_refund)
+
+    async def find_refund(self, refund_id: str) -> GatewayRefund | None:
+        """As `get_refund`; None when the shop has no such refund."""
+        return await _found(self.get_refund(refund_id))
 
     def list_payments(self, **filters: str) -> AsyncIterator[GatewayPayment]:
         """Payments that pass the filters, newest first; `captured_at__gte=…` is YooKassa's `captured_at.gte`."""
@@ -211,6 +219,15 @@ class YooKassaGateway:
                 # Closing dropped the call while it waited for a thread; the task that made it was not cancelled.
                 raise YooKassaError(ErrorKind.UNKNOWN_OUTCOME, "the gateway is closed") from None
             raise
+
+
+async def _found(asked: Awaitable[T]) -> T | None:
+    try:
+        return await asked
+    except YooKassaError as error:
+        if error.kind is not ErrorKind.NOT_FOUND:
+            raise
+        return None
 
 
 class _Client(ApiClient):  # type: ignore[misc]  # the SDK ships no types, so its class is Any

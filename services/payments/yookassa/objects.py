@@ -1,4 +1,4 @@
-"""What is said to YooKassa and heard from it: request bodies, payments, refunds. Money is exact, in kopecks."""
+"""What is sent to YooKassa and read from it: request bodies, payments, refunds. Money is exact, in kopecks."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ async def edit_photo(env: ScenarioEnv) -> None:
 async def get_video(env: ScenarioEnv) -> None:
     """Kling takes its time until it was polled once in vain, however slow or quick this machine is."""
     await order_video(env, "волна у берега #sim:slow")
-    await env.until_passed("commit database.jobs.schedule_poll")
+    await env.until_passed("commit database.video_jobs.schedule_poll")
     for task in env.sandbox.world.faces["kling"].store.tasks:
         await env.post(f"/_control/kling/tasks/{task}/succeed")
     await env.finished_job()

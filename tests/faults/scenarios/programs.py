@@ -7,10 +7,10 @@ from typing import Any
 
 from pysqlite3 import dbapi2 as sqlite
 
-from tests.database.test_migrations import VERSION_1_3
 from tests.faults.processes import until
 from tests.faults.scenario import Scenario
 from tests.faults.scenario_env import ScenarioEnv
+from tests.support.version_1_3 import VERSION_1_3
 
 
 async def wait_for_end(env: ScenarioEnv) -> None:

@@ -24,7 +24,8 @@ from services.common.i18n import Texts
 from services.job_context import JobContext
 from services.media.store import open_assets
 from services.messaging import notifier, progress
-from services.messaging.telegram import Pace, make_bot
+from services.messaging.pace import Pace
+from services.messaging.telegram import make_bot
 from services.ops.disk import Room, measure
 from services.providers import open_providers
 from services.queue import FUNCTIONS, TIMEOUTS, load_function

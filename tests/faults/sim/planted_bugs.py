@@ -7,7 +7,7 @@ charge without its result, a refund after the charge) is not among them: the mut
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,13 +21,15 @@ from database import payments as payment_rows
 from database import refunds as refund_rows
 from database.models import IllegalMove, Job, JobStatus, Tx
 from services.messaging.notifier import Notifier
+from services.payments.events import ProviderEvents
+from services.payments.matching import ShopIdentity
 from services.payments.settlement import Settlement
-from services.payments.topups import Payments
 from tests.faults.sim.people import Admin
 from tests.faults.sim.providers import SimGemini, SimKling
 from tests.faults.sim.telegram import SimTelegram
 from tests.faults.sim.yookassa import SimYooKassa
-from workers import image_worker, step, video_worker
+from workers import video_worker
+from workers.paid_call import PaidCall
 
 Patch = Callable[..., None]
 Change = Callable[[Patch], None]
@@ -36,23 +38,26 @@ Change = Callable[[Patch], None]
 def _calls_without_intent(patch: Patch) -> None:
     """The provider is called, and nothing was written before."""
 
-    async def bare(*given: Any) -> Any:
-        call: Callable[[], Awaitable[Any]] = given[4]
-        return await call()
+    class Unwritten:
+        async def succeeded(self, cost_micro_usd: int) -> None: ...
 
-    patch(step, "recorded", bare)
-    patch(image_worker, "recorded", bare)
+        async def failed(self, error: Exception) -> None: ...
+
+    async def begin(*_: Any) -> Unwritten:
+        return Unwritten()
+
+    patch(PaidCall, "begin", begin)
 
 
 def _believes_notifications(patch: Patch) -> None:
     """A notification is enough to credit; nobody asks YooKassa."""
 
     async def believe(self: Any, provider_payment_id: str) -> None:
-        payment = await self._settlement.ours(provider_payment_id)
+        payment = await self.row_of(provider_payment_id)
         if payment is not None:
             await self._db.write(payment_rows.settle, payment.id)
 
-    patch(Payments, "on_payment_event", believe)
+    patch(ProviderEvents, "on_payment_event", believe)
 
 
 def _marks_as_sent_before_sending(patch: Patch) -> None:
@@ -76,7 +81,7 @@ def _ignores_refunds_of_the_cabinet(patch: Patch) -> None:
 
 def _ignores_another_sum(patch: Patch) -> None:
     """A payment is credited although YooKassa shows another sum."""
-    patch(Settlement, "mismatch", lambda self, payment, facts: None)
+    patch(ShopIdentity, "mismatch", lambda self, payment, facts: None)
 
 
 def _never_closes_refunds(patch: Patch) -> None:

@@ -7,10 +7,10 @@ from tests.faults.mutants.mutant import Mutant, mutant
 
 LEDGER = "database/ledger.py"
 JOBS = "database/jobs.py"
-SETTLEMENT = "services/payments/settlement.py"
+IDEMPOTENCY = "services/payments/idempotency.py"
 
 HOLD = "database/test_jobs.py::test_a_hold_of_a_wrong_clock_ends_in_its_own_time"
-AHEAD = "scenarios/test_payment_faults.py::test_an_order_of_a_clock_that_ran_ahead_is_looked_for_before_it_is_sent"
+AHEAD = "scenarios/test_payment_faults.py::test_a_payment_of_a_clock_that_ran_ahead_is_looked_for_before_it_is_sent"
 
 MUTANTS: tuple[Mutant, ...] = (
     mutant(
@@ -49,21 +49,19 @@ MUTANTS: tuple[Mutant, ...] = (
         "the key of a restored order counts from the time it is sent again",
         In("database/payments.py", "sending").replace("payments.c.created_at", "tx.now"),
         noticed_by="scenarios/test_payment_faults.py::"
-        "test_an_order_that_a_backup_holds_unsent_is_looked_for_before_it_is_sent",
+        "test_a_payment_that_a_backup_holds_unsent_is_looked_for_before_it_is_sent",
     ),
     mutant(
         "a key with a time in the future counts as valid",
-        In(SETTLEMENT, "_send").replace(
-            "not -CLOCK_SLACK_SECONDS <= age(payment.sent_at) <= KEY_LIVES_SECONDS",
-            "age(payment.sent_at) > KEY_LIVES_SECONDS",
+        In(IDEMPOTENCY, "key_is_alive").replace(
+            "-CLOCK_SLACK_SECONDS <= clock.now() - since_ms / 1000 <= KEY_LIVES_SECONDS",
+            "clock.now() - since_ms / 1000 <= KEY_LIVES_SECONDS",
         ),
         noticed_by=AHEAD,
     ),
     mutant(
         "an order with a time in the future is searched only in the future",
-        In(SETTLEMENT, "_look_up").replace(
-            "(sent - 3600, sent + 26 * 3600) if sent <= now else ...", "(sent - 3600, sent + 26 * 3600)"
-        ),
+        In(IDEMPOTENCY, "listed_between").remove("if since > now: ..."),
         noticed_by=AHEAD,
     ),
 )

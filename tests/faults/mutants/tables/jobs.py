@@ -45,13 +45,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     mutant(
         "a worker that lost its lease may still finish, because no attempt is compared",
-        In(JOBS, "_mine").remove("jobs.c.attempt == attempt"),
+        In(JOBS, "held_by").remove("jobs.c.attempt == attempt"),
         In(JOBS, "finish").remove("job.attempt != attempt"),
         noticed_by="database/test_jobs.py::test_a_lost_lease_changes_nothing_any_more",
     ),
     mutant(
         "an order is cancelled although the provider was called",
-        In(JOBS, "cancel").remove("calls(tx, job_id)"),
+        In(JOBS, "cancel").remove("_was_called(tx, job_id)"),
         noticed_by="database/test_jobs.py::test_a_cancel_and_a_call_race",
     ),
     mutant(
@@ -85,13 +85,15 @@ except store.AssetError:
     ),
     mutant(
         "the provider is called before the intent is written",
-        In(STEP, "recorded").before("call_id = await ctx.db.write(job_rows.begin_call, ...)", "early = await call()"),
-        In(STEP, "recorded").replace("result = await call()", "result = early"),
+        In(IMAGE_WORKER, "_generate").before(
+            "paid = await PaidCall.begin(...)", "early = await provider.generate(request)"
+        ),
+        In(IMAGE_WORKER, "_generate").replace("result = await provider.generate(request)", "result = early"),
         noticed_by=LOST_ANSWER,
     ),
     mutant(
         "the provider is called without a lease",
-        In(JOBS, "begin_call").remove("if held is None: ..."),
+        In("database/provider_calls.py", "begin_call").remove("if held is None: ..."),
         noticed_by="database/test_jobs.py::test_no_call_without_a_live_lease",
     ),
     mutant(
@@ -101,7 +103,7 @@ except store.AssetError:
     ),
     mutant(
         "a failure that could not be recorded is retried",
-        In(STEP, "recorded").replace("not written and error.failure is Failure.TEMPORARY", "False"),
+        In("workers/paid_call.py", "failed").replace("not written and error.failure is Failure.TEMPORARY", "False"),
         noticed_by="workers/test_steps.py::"
         "test_a_failure_that_could_not_be_written_down_is_not_repeated_as_if_it_had_been",
     ),

@@ -7,21 +7,23 @@ from tests.faults.mutants.mutant import Mutant, mutant
 
 PAYMENTS = "database/payments.py"
 SETTLEMENT = "services/payments/settlement.py"
-TOPUPS = "services/payments/topups.py"
+MATCHING = "services/payments/matching.py"
+CREATION = "services/payments/creation.py"
 WEBHOOK = "handlers/webhook.py"
 
 FORGED = "test_payments.py::test_a_forged_success_credits_nothing"
-MISMATCH = "test_payments.py::test_what_does_not_fit_is_quarantined_and_the_owner_told"
+MISMATCH = "test_payments.py::test_what_does_not_fit_is_quarantined_and_the_admins_told"
 
-SETTLES_AGAIN = In(PAYMENTS, "settle").remove("if payment.status in (PaymentStatus.PAID, PaymentStatus.REFUNDED): ...")
+SETTLES_AGAIN = In(PAYMENTS, "settle").remove("if payment.status in CREDITED: ...")
 
 MUTANTS: tuple[Mutant, ...] = (
     # --- what the provider says ---------------------------------------------------------------------
     mutant(
         "a notification is believed and YooKassa is not asked",
-        In(TOPUPS, "_act_on").replace(
-            "await self.on_payment_event(provider_id)",
+        In("services/payments/notifications.py", "_act_on").replace(
+            "await self._events.on_payment_event(provider_id)",
             """
+from database import payments as payment_rows
 known = await self._db.read(payment_rows.by_provider_id, provider_id)
 await self._db.write(payment_rows.settle, known.id)
 """,
@@ -30,27 +32,27 @@ await self._db.write(payment_rows.settle, known.id)
     ),
     mutant(
         "a payment that did not succeed is credited",
-        In(SETTLEMENT, "_apply").replace('facts.status == "succeeded" and facts.paid', 'facts.status != "canceled"'),
+        In(SETTLEMENT, "_follow").replace('facts.status == "succeeded" and facts.paid', 'facts.status != "canceled"'),
         noticed_by=FORGED,
     ),
     mutant(
         "the sum is not compared",
-        In(SETTLEMENT, "mismatch").replace("facts.amount_kopecks == payment.amount", "True"),
+        In(MATCHING, "mismatch").replace("facts.amount_kopecks == payment.amount", "True"),
         noticed_by=MISMATCH,
     ),
     mutant(
         "the currency is not compared",
-        In(SETTLEMENT, "mismatch").replace('facts.currency == "RUB"', "True"),
+        In(MATCHING, "mismatch").replace("facts.currency == CURRENCY", "True"),
         noticed_by=MISMATCH,
     ),
     mutant(
         "the shop is not compared",
-        In(SETTLEMENT, "mismatch").replace("facts.account_id in (None, self._shop_id)", "True"),
+        In(MATCHING, "mismatch").replace("self._is_our_shop(facts)", "True"),
         noticed_by=MISMATCH,
     ),
     mutant(
         "a test payment is credited in a live shop",
-        In(SETTLEMENT, "mismatch").replace("self._test_mode is None or facts.test is self._test_mode", "True"),
+        In(MATCHING, "mismatch").replace("self._is_our_mode(facts)", "True"),
         noticed_by="scenarios/test_money.py::test_a_test_payment_in_a_live_shop_is_refused",
     ),
     # --- credited once ------------------------------------------------------------------------------
@@ -78,30 +80,29 @@ ledger.credit(tx, payment.user_id, payment.amount, reason=Reason.TOPUP, key=key)
     ),
     mutant(
         "each try to create a payment has its own key",
-        In(SETTLEMENT, "_send").replace("payment.idempotency_key", 'f"{payment.idempotency_key}.{clock.now()}"'),
+        In(CREATION).before("import json", "from database import clock"),
+        In(CREATION, "_create").replace("payment.idempotency_key", 'f"{payment.idempotency_key}.{clock.now()}"'),
         noticed_by="test_payments.py::test_a_create_whose_answer_was_lost_is_sent_again_under_the_same_key",
     ),
     mutant(
         "a key that YooKassa has forgotten is used again",
-        In(SETTLEMENT, "_send").replace(
-            "not -CLOCK_SLACK_SECONDS <= age(payment.sent_at) <= KEY_LIVES_SECONDS", "False"
-        ),
+        In("services/payments/idempotency.py", "result").replace("key_is_alive(self.since_ms)", "True"),
         noticed_by="scenarios/test_payment_faults.py::test_after_the_keys_time_the_payment_is_found_in_the_list",
     ),
     mutant(
         "a poll that never ends always comes first",
         In(PAYMENTS, "take_due").remove("if taken: ..."),
-        noticed_by="scenarios/test_payment_faults.py::test_a_look_that_never_ends_does_not_come_first_again",
+        noticed_by="scenarios/test_payment_faults.py::test_a_poll_that_never_ends_does_not_come_first_again",
     ),
     mutant(
         "a notification that comes too early ends the polling",
-        In(TOPUPS, "on_payment_event").replace("FIRST_POLL_MS", "None"),
+        In("services/payments/events.py", "on_payment_event").replace("FIRST_POLL_MS", "None"),
         noticed_by="scenarios/test_payment_faults.py::test_success_told_too_early_is_credited_when_it_becomes_true",
     ),
     # --- webhooks -----------------------------------------------------------------------------------
     mutant(
         "a notification is acknowledged before it is stored",
-        In(WEBHOOK, "yookassa").replace(
+        In(WEBHOOK, "yookassa").before(
             "item = await _kept(...)",
             """
 context.spawn("yookassa", context.db.write(inbox.receive, "yookassa", key, text))
@@ -127,15 +128,15 @@ return web.Response(status=200)
             "if known is not None: ...", 'charge_id = f"{charge_id}:{tx.now}" if known else charge_id'
         ),
         noticed_by=(
-            "services/test_stars.py::test_a_second_charge_of_an_order_is_a_second_credit",
+            "services/test_stars.py::test_a_second_charge_of_a_payment_is_a_second_credit",
             "scenarios/test_money.py::test_a_redelivered_message_about_stars_makes_one_credit",
         ),
     ),
     mutant(
         "a charge in Stars of another price is credited",
         In(PAYMENTS, "paid_in_stars").replace(
-            "(order.user_id, order.stars) != (user_id, stars)", "order.user_id != user_id"
+            "(payment.user_id, payment.stars) != (user_id, stars)", "payment.user_id != user_id"
         ),
-        noticed_by="services/test_stars.py::test_a_charge_that_fits_no_order_credits_nobody",
+        noticed_by="services/test_stars.py::test_a_charge_that_fits_no_payment_credits_nobody",
     ),
 )
