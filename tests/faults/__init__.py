@@ -1,1 +1,1 @@
-"""Faults on purpose: kills, power cuts, storms, fuzz, simulated worlds, and mutants of our own rules."""
+"""Faults on purpose: kills, power cuts, cancelled tasks, random input, simulated worlds, mutants. See README.md."""

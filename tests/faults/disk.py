@@ -1,8 +1,8 @@
 """A disk that can lose power: what SQLite wrote, in order, and what would be left of it after a cut at any moment.
 
-The product's own door runs unchanged on the SQLite library it always uses. That library asks its "VFS" to open, write,
-truncate, sync and delete files; here a second VFS is registered as the default one, which notes each of these and
-passes it on. A cut keeps what was synced and a random part, torn at sectors, of what was not.
+The product's own database connection runs unchanged on the SQLite library it always uses. That library asks its "VFS"
+to open, write, truncate, sync and delete files. Here a second VFS is registered as the default one, which records each
+of these and passes it on. A cut keeps what was synced and a random part, torn at sectors, of what was not.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _SYNC = ctypes.CFUNCTYPE(_int, _p, _int)
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a file, or (`ack`) the moment at which the caller was told "done"."""
+    """Something that happened to a file, or (`ack`) the moment at which a transaction was acknowledged."""
 
     kind: Literal["write", "truncate", "sync", "delete", "ack"]
     file: str = ""
@@ -86,7 +86,7 @@ class Recorder:
 
 @contextlib.contextmanager
 def recording(folder: Path) -> Iterator[Recorder]:
-    """Note what every connection that is opened inside the block does to files of `folder`."""
+    """Record what every connection that is opened inside the block does to files of `folder`."""
     library = ctypes.CDLL(library_module.__file__)
     library.sqlite3_vfs_find.restype = ctypes.POINTER(_Vfs)
     recorder = Recorder(folder)
@@ -97,7 +97,7 @@ def recording(folder: Path) -> Iterator[Recorder]:
     usual_open, usual_delete = _OPEN(usual.open), _DELETE(usual.delete)
 
     def on_open(vfs: int, name: int | None, file: int, flags: int, out: int | None) -> int:
-        status = usual_open(vfs, name, file, flags, out)
+        status: int = usual_open(vfs, name, file, flags, out)
         if status == OK and name:
             opened = ctypes.cast(file, ctypes.POINTER(_File)).contents
             original = ctypes.addressof(opened.methods.contents)
@@ -109,7 +109,8 @@ def recording(folder: Path) -> Iterator[Recorder]:
 
     def on_delete(vfs: int, name: int, at_once: int) -> int:
         recorder.note(Event("delete", ctypes.string_at(name).decode(), at_once))
-        return usual_delete(vfs, name, at_once)
+        status: int = usual_delete(vfs, name, at_once)
+        return status
 
     noting = _Vfs.from_buffer_copy(usual)
     kept += [_OPEN(on_open), _DELETE(on_delete)]
@@ -123,16 +124,18 @@ def recording(folder: Path) -> Iterator[Recorder]:
 
 
 def _noting(usual: _Methods, names: dict[int, str], recorder: Recorder, kept: list[Any]) -> _Methods:
-    """The methods of a file, with those that change it noted first."""
+    """The methods of a file; those that change it are recorded first."""
     write, truncate = _WRITE(usual.write), _TRUNCATE(usual.truncate)
 
     def on_write(file: int, data: int, size: int, offset: int) -> int:
         recorder.note(Event("write", names[file], offset, ctypes.string_at(data, size)))
-        return write(file, data, size, offset)
+        status: int = write(file, data, size, offset)
+        return status
 
     def on_truncate(file: int, size: int) -> int:
         recorder.note(Event("truncate", names[file], size))
-        return truncate(file, size)
+        status: int = truncate(file, size)
+        return status
 
     def on_sync(file: int, flags: int) -> int:
         recorder.note(Event("sync", names[file]))  # and not done: what it would mean is what the model below says

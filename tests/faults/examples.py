@@ -1,4 +1,4 @@
-"""How much random input a test tries: little and the same each time for everybody, a lot of it when `SOAK` is set."""
+"""How much random input a test tries: little and always the same, or a lot and new each time when `SOAK` is set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def fuzz(examples: int) -> settings:
 
 
 def drawn(strategy: st.SearchStrategy[T], examples: int) -> list[T]:
-    """So many examples at once, for a test whose world is too dear to build for each."""
+    """So many examples at once, for a test whose environment is too expensive to make for each."""
     found: list[T] = []
 
     @fuzz(examples)

@@ -1,10 +1,12 @@
-"""Where a death could matter, read from the code: every transaction that is committed, every effect on the outside.
+"""Points: where a kill could matter, read from the code. Each committed transaction and each effect outside is one.
 
 The list is not kept by hand. A new `db.write(…)`, a new call of a provider or of Telegram, a new file that is flushed
-is in it as soon as it is written; `tests/faults/test_kill.py` fails until some story passes it.
+is in it as soon as it is written; `tests/faults/test_kill.py` fails until some scenario passes it.
+
+    python -m tests.faults.points    prints all of them with their places
 
 A point's name is what the code calls it: `commit database.jobs.start`, `telegram SendPhoto`,
-`http services.providers.kling.KlingProvider.submit`, `file services.media.store._write os.fsync`.
+`http services.providers.kling.Kling.submit`, `file services.media.store._write os.fsync`.
 """
 
 from __future__ import annotations
@@ -21,17 +23,17 @@ from aiogram.types import CallbackQuery, Message
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDERS = ("database", "services", "workers", "scheduler", "handlers", "app")
-# Simulators are the outside world; revisions are points as a whole (`migration …`).
+# A revision is one point as a whole (`migration …`).
 LEFT_OUT = ("database/migrations/",)
-DOORS = ("db", "_db")
+DATABASES = ("db", "_db")
 BOTS = ("bot", "_bot")
 MESSAGES = {"message": Message, "query": CallbackQuery}
-THE_DOOR = "database.engine"
+CONNECTION_MODULE = "database.engine"
 FILE_CALLS = ("fsync", "replace")
 
 
 class NotUnderstood(AssertionError):
-    """The code commits or sends in a way that this reader does not know: teach it, so that the list stays whole."""
+    """The code commits or sends in a way that is not known here: add it here, so that the list stays whole."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,11 @@ class Code:
     def commits(self) -> Iterator[tuple[str, Place]]:
         """The function of every `db.write(function, …)` and `file.write(…)`, wherever it comes from."""
         for module in self.modules:
-            for call, place in module.calls if module.name != THE_DOOR else ():
+            for call, place in module.calls if module.name != CONNECTION_MODULE else ():
                 if not (isinstance(call.func, ast.Attribute) and call.func.attr == "write" and call.args):
                     continue
                 found = self._functions(module, call.args[0], place)
-                if not self._is_door(module, call.func.value):
+                if not self._is_database(module, call.func.value):
                     if found and ast.unparse(call.func.value) == "file":
                         yield from ((f"commit {name}", place) for name in found)
                     elif found:
@@ -117,9 +119,9 @@ class Code:
                 yield from ((f"commit {name}", place) for name in found)
 
     @staticmethod
-    def _is_door(module: Module, receiver: ast.expr) -> bool:
+    def _is_database(module: Module, receiver: ast.expr) -> bool:
         last = receiver.attr if isinstance(receiver, ast.Attribute) else getattr(receiver, "id", "")
-        return last in DOORS or (last == "self" and module.name == "database.models")
+        return last in DATABASES or (last == "self" and module.name == "database.models")
 
     def _functions(self, module: Module, node: ast.expr, place: Place) -> set[str]:
         """The names of the functions that an argument may stand for."""
@@ -222,11 +224,16 @@ class Code:
 
 _HTTP_CLIENTS = ("_http", "_api", "_files")
 _YOOKASSA = ("_act", "_look", "_list", "_call")
-_NOT_STEPS = ("newest_revision", "current_revision", "_tolerant_of_old_files")  # these look or set a switch in memory
+_NOT_STEPS = (
+    "newest_revision",
+    "current_revision",
+    "_tolerant_of_old_files",
+)  # these only read, or change a setting in memory
 
 
 def _yookassa(call: ast.Call, through: str, place: Place) -> Iterator[tuple[str, Place]]:
-    given = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+    constants = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+    given = [value for value in constants if isinstance(value, str)]
     match through:
         case "_act" if given:
             yield f"yookassa POST {given[0]}", place

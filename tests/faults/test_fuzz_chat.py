@@ -1,4 +1,4 @@
-"""Anything at all may come from a chat: no handler breaks, and nobody's money moves but by right."""
+"""Anything may come from a chat: no handler breaks, and money moves only by right."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def a_tap(user: int, data: str) -> Json:
     }
 
 
-async def fed(bot_env: BotEnv, updates: list[Json]) -> None:
-    """Each update as if it had come from Telegram, a few at a time: a person's flood would be passed over."""
+async def feed(bot_env: BotEnv, updates: list[Json]) -> None:
+    """Each update as if it had come from Telegram, a few at a time: many at once would be ignored."""
 
     async def nothing_waits() -> bool:
         return await waiting(bot_env) == 0
@@ -82,11 +82,11 @@ async def fed(bot_env: BotEnv, updates: list[Json]) -> None:
             item = await bot_env.shop.updates.write_down(json.dumps({"update_id": number, **update}), number)
             assert item is not None
             await bot_env.shop.updates.take(item)
-        await until(nothing_waits, seconds=60, what="a handful is handled")
+        await until(nothing_waits, seconds=60, what="these updates are handled")
 
 
-def broken(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged as a fault of ours."""
+def faults_logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged as a fault of the product."""
     return [
         f"{record.getMessage()} {vars(record).get('fields')} {record.exc_info and record.exc_info[1]!r}"
         for record in caplog.records
@@ -108,9 +108,9 @@ async def waiting(bot_env: BotEnv) -> int:
 async def test_no_words_and_no_taps_break_a_handler_or_move_money(
     bot_env: BotEnv, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Commands with odd arguments and taps with any data, some on another person's draft, from people without rights.
+    """Commands with any arguments and taps with any data, some on another person's draft, from people without rights.
 
-    Every command is among them, also those of administrators; afterwards each kopeck, order and return is as it was.
+    Every command is among them, also those of administrators; afterwards each kopeck, order and refund is as it was.
     """
     assert len(COMMANDS) > 15
     assert len(TAPS) > 10
@@ -131,10 +131,10 @@ async def test_no_words_and_no_taps_break_a_handler_or_move_money(
     updates = [a_message(BOB, {"text": f"/{name}"}) for name in COMMANDS]
     updates += [a_message(BOB, {"text": text}) for text in drawn(texts, 60)]
     updates += [a_tap(BOB, one) for one in [*known, *drawn(data, 90)]]
-    await fed(bot_env, updates)
+    await feed(bot_env, updates)
     assert bot_env.sandbox.calls("telegram", "answerCallbackQuery") > 100
     assert bot_env.sandbox.calls("telegram", "sendMessage") > 50
-    assert broken(caplog) == []
+    assert faults_logged(caplog) == []
     assert await waiting(bot_env) == 0
     assert await snapshot(bot_env.db, *MONEY) == before
 
@@ -143,13 +143,15 @@ async def test_no_words_and_no_taps_break_a_handler_or_move_money(
 async def test_no_arguments_of_an_administrator_break_a_handler(
     bot_env: BotEnv, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever is typed behind a command, an answer comes; the books hold whatever it did (the fixture looks)."""
+    """Whatever is typed behind a command, an answer comes, and the books hold (the fixture checks them)."""
     caplog.set_level(logging.INFO)
     await bot_env.give(ANYA, 500)
     texts = drawn(st.tuples(st.sampled_from(COMMANDS), ARGUMENTS).map(lambda one: f"/{one[0]} {one[1]}"), 120)
     # Each with its own number: two grants of one message would rightly be refused.
-    await fed(bot_env, [a_message(ADMIN, {"message_id": number, "text": text}) for number, text in enumerate(texts, 1)])
-    assert broken(caplog) == []
+    await feed(
+        bot_env, [a_message(ADMIN, {"message_id": number, "text": text}) for number, text in enumerate(texts, 1)]
+    )
+    assert faults_logged(caplog) == []
     assert await waiting(bot_env) == 0
 
 
@@ -175,8 +177,8 @@ KINDS: list[Json] = [
 ]  # fmt: skip
 
 
-def bent(kind: Json, seed: int, values: list[Any]) -> Json:
-    """The update with some of its fields, at any depth, replaced, dropped or added; who wrote it stays who it was."""
+def altered(kind: Json, seed: int, values: list[Any]) -> Json:
+    """The update with some of its fields, at any depth, replaced, dropped or added; its sender stays the same."""
     chance, made = random.Random(seed), copy.deepcopy(kind)
     for value in values:
         place: Any = made
@@ -205,10 +207,10 @@ async def test_no_shape_of_an_update_breaks_the_bot_or_moves_money(
     caplog.set_level(logging.INFO)
     await bot_env.give(BOB, 500)
     before = await snapshot(bot_env.db, *MONEY)
-    shapes = st.builds(bent, st.sampled_from(KINDS), st.integers(0, 2**32), st.lists(JSON, min_size=1, max_size=3))
-    await fed(bot_env, [*KINDS, *drawn(shapes, 150)])
+    shapes = st.builds(altered, st.sampled_from(KINDS), st.integers(0, 2**32), st.lists(JSON, min_size=1, max_size=3))
+    await feed(bot_env, [*KINDS, *drawn(shapes, 150)])
     assert "update.unreadable" in [record.getMessage() for record in caplog.records]  # some were no updates at all
-    assert broken(caplog) == []
+    assert faults_logged(caplog) == []
     assert await waiting(bot_env) == 0
     assert await snapshot(bot_env.db, *MONEY) == before
     assert (

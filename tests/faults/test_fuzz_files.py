@@ -1,4 +1,4 @@
-"""Anything at all may stand in a file or a setting: it is taken, or refused in words, and never half."""
+"""Anything may stand in a file or a setting: it is accepted as a whole, or refused in words."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("files")
 
 
-def bent(seed: int, values: list[str]) -> str:
+def altered(seed: int, values: list[str]) -> str:
     """The shipped catalogue with some lines changed, dropped, doubled or moved."""
     chance, lines = random.Random(seed), list(LINES)
     for value in values:
@@ -61,7 +61,7 @@ def bent(seed: int, values: list[str]) -> str:
 def test_any_catalogue_is_sold_from_or_refused_with_its_faults(place: Path, seed: int, values: list[str]) -> None:
     """Each answer is a catalogue whose every price is at least a kopeck, or all faults in words."""
     path = place / "catalogue.toml"
-    path.write_text(bent(seed, values), "utf-8", errors="surrogatepass")
+    path.write_text(altered(seed, values), "utf-8", errors="surrogatepass")
     try:
         catalogue = load_catalogue(path)
     except CatalogueError as refused:
@@ -128,9 +128,9 @@ async def test_any_period_and_book_write_a_table_or_nothing(tmp_path: Path) -> N
 
 
 @pytest.fixture(scope="module")
-def sound(place: Path) -> Path:
-    """A small shop's database, closed: 1 500 kopecks on two balances."""
-    path = place / "sound.db"
+def database_file(place: Path) -> Path:
+    """A small closed database: 1500 kopecks on two balances."""
+    path = place / "whole.db"
 
     async def fill() -> None:
         db = Database(url_of(path))
@@ -144,8 +144,8 @@ def sound(place: Path) -> Path:
     return path
 
 
-def hurt(content: bytes, seed: int) -> bytes:
-    """Bits flipped, a page zeroed, an end cut off, a piece repeated, or nothing of it at all."""
+def damaged(content: bytes, seed: int) -> bytes:
+    """Bits flipped, a page zeroed, the end cut off, a piece repeated, the head overwritten, or noise instead."""
     chance, data = random.Random(seed), bytearray(content)
     match chance.choice(("bits", "bits", "page", "cut", "repeat", "noise", "head")):
         case "bits":
@@ -167,16 +167,16 @@ def hurt(content: bytes, seed: int) -> bytes:
 
 
 def test_any_file_is_restored_whole_or_not_at_all(
-    sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    database_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A damaged backup is refused, or what it brings is audited: "restored" is never said over other sums."""
-    content, refused = sound.read_bytes(), 0
+    content, refused = database_file.read_bytes(), 0
 
     async def restored(number: int, seed: int) -> bool:
         folder = tmp_path / str(number)
         folder.mkdir()
         source = folder / "backup.db"
-        source.write_bytes(hurt(content, seed))
+        source.write_bytes(damaged(content, seed))
         db = Database(url_of(folder / "new" / "bot.db"))
         try:
             status = await cli.restore(db, source)

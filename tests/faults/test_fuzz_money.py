@@ -1,4 +1,4 @@
-"""Anything at all may come back from YooKassa: money is credited or taken back only for an answer that earns it."""
+"""YooKassa may answer anything: money is credited or taken back only for an answer that justifies it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from tests.support.sandbox_fixture import ADMIN
 
 KOPECKS = 50_000
 Json = dict[str, Any]
-VALUES = st.sampled_from([
+VALUES: st.SearchStrategy[Any] = st.sampled_from([
     None, True, False, 0, 1, -1, 500, 5e2, "500.00", "500", "500.001", "-500.00", "5E+2", " 500.00", "５００", "50000",
     "RUB", "rub", "USD", "succeeded", "pending", "canceled", "waiting_for_capture", "true", "100500", "100501", "", [],
     {}, {"value": "500.00", "currency": "RUB"}, {"value": "499.99", "currency": "RUB"}, {"value": 500},
@@ -53,7 +54,7 @@ def refund_body(refund_id: str, payment_id: str) -> Json:
     }  # fmt: skip
 
 
-def bent(body: Json, seed: int, values: list[Any]) -> Json:
+def altered(body: Json, seed: int, values: list[Any]) -> Json:
     """The body with some fields, at the top or below, replaced or dropped."""
     chance, made = random.Random(seed), copy.deepcopy(body)
     for value in values:
@@ -78,8 +79,8 @@ def is_500(amount: Any) -> bool:
         return False
 
 
-def earns_a_credit(body: Any, payment_id: str, order_id: str) -> bool:
-    """What a credit of this order may be made for, said again in other words than the product's."""
+def justifies_a_credit(body: Any, payment_id: str, order_id: str) -> bool:
+    """Whether this payment may be credited for such an answer, written again without the product's code."""
     recipient, back = body.get("recipient"), body.get("refunded_amount")
     shop = recipient.get("account_id") if isinstance(recipient, dict) else None
     return (
@@ -90,15 +91,15 @@ def earns_a_credit(body: Any, payment_id: str, order_id: str) -> bool:
     )  # fmt: skip
 
 
-def earns_a_return(body: Any, refund_id: str, payment_id: str) -> bool:
+def justifies_a_refund(body: Any, refund_id: str, payment_id: str) -> bool:
     return (
         body.get("id") == refund_id and body.get("payment_id") == payment_id and body.get("status") == "succeeded"
         and isinstance(body.get("amount"), dict) and body["amount"].get("currency") == "RUB"
     )  # fmt: skip
 
 
-class Counter:
-    """A shop whose YooKassa answers what the test says."""
+class ScriptedPayments:
+    """The product's payments, and a YooKassa that answers what the test says."""
 
     def __init__(self, db: Database, server: Script) -> None:
         self.db = db
@@ -108,8 +109,8 @@ class Counter:
             db, self.gateway, Texts(), shop_id="100500", test_mode=True, admins=[ADMIN], return_url="https://x"
         )
 
-    async def order(self, number: int) -> Payment:
-        """An order of user `number` that YooKassa has accepted."""
+    async def payment(self, number: int) -> Payment:
+        """A payment of user `number` that YooKassa has accepted."""
         new = payment_rows.NewPayment(f"order-{number}", number, "yookassa", KOPECKS, f"key-{number}", "{}")
         await self.db.write(payment_rows.open_payment, new, poll_in_ms=None)
         return await self.db.write(
@@ -121,7 +122,7 @@ class Counter:
         self.server.replies[0] = Reply(status, data, {"Content-Type": "application/json"})
 
     async def quietly(self, act: Callable[[], Any]) -> None:
-        """Whatever is said, it ends in the one error of the gateway or in none."""
+        """Whatever the answer is, there is the one error of the gateway or none."""
         try:
             await act()
         except YooKassaError:
@@ -129,53 +130,53 @@ class Counter:
 
 
 @pytest_asyncio.fixture
-async def counter(tmp_path: Path) -> AsyncIterator[Counter]:
+async def env(tmp_path: Path) -> AsyncIterator[ScriptedPayments]:
     db = Database(url_of(tmp_path / "bot.db"))
     await db.init_db()
     async with scripted(Reply()) as server:
-        made = Counter(db, server)
+        made = ScriptedPayments(db, server)
         yield made
         await made.gateway.close()
     await assert_books(db)
     await db.close()
 
 
-async def test_no_answer_credits_but_one_that_says_exactly_this(counter: Counter) -> None:
-    """A true answer bent in any field: a credit only where it still says all of it, and of the order's sum only."""
+async def test_no_answer_credits_but_one_that_says_exactly_this(env: ScriptedPayments) -> None:
+    """A true answer altered in any field: a credit only where it still says everything, and of the payment's sum."""
     cases = st.tuples(STATUSES, st.integers(0, 2**32), st.lists(VALUES, max_size=2))
     credited = refused = 0
     for number, (status, seed, values) in enumerate(drawn(cases, 160), start=1):
-        order = await counter.order(number)
-        body = bent(payment_body(f"pay-{number}", order.id), seed, values)
-        counter.answers(status, body)
-        await counter.quietly(lambda order=order: counter.payments.settle(order.id))  # type: ignore[misc]
-        got = [line.amount for line in await counter.db.read(ledger.history, number)]
+        payment = await env.payment(number)
+        body = altered(payment_body(f"pay-{number}", payment.id), seed, values)
+        env.answers(status, body)
+        await env.quietly(partial(env.payments.settle, payment.id))
+        got = [line.amount for line in await env.db.read(ledger.history, number)]
         assert got in ([], [KOPECKS]), body
         if got:
-            assert earns_a_credit(body, f"pay-{number}", order.id), body
-        elif status == 200 and body == payment_body(f"pay-{number}", order.id):
+            assert justifies_a_credit(body, f"pay-{number}", payment.id), body
+        elif status == 200 and body == payment_body(f"pay-{number}", payment.id):
             raise AssertionError("a true answer was not credited")
         credited, refused = credited + bool(got), refused + (not got)
     assert credited > 10
     assert refused > 50
 
 
-async def test_no_answer_takes_back_more_than_came_or_of_somebody_else(counter: Counter) -> None:
-    """A true refund bent in any field: taken back only from its own payment, once, and never more than it brought."""
+async def test_no_answer_takes_back_more_than_came_or_of_somebody_else(env: ScriptedPayments) -> None:
+    """A true refund altered in any field: taken back once, only from its own payment, never more than it brought."""
     cases = st.tuples(STATUSES, st.integers(0, 2**32), st.lists(VALUES, max_size=2))
     taken = 0
     for number, (status, seed, values) in enumerate(drawn(cases, 100), start=1):
-        order = await counter.order(number)
-        await counter.db.write(payment_rows.settle, order.id)
-        body = bent(refund_body(f"back-{number}", f"pay-{number}"), seed, values)
-        counter.answers(status, body)
+        payment = await env.payment(number)
+        await env.db.write(payment_rows.settle, payment.id)
+        body = altered(refund_body(f"back-{number}", f"pay-{number}"), seed, values)
+        env.answers(status, body)
         for _ in range(2):
-            await counter.quietly(lambda n=number: counter.payments.events.on_refund_event(f"back-{n}"))  # type: ignore[misc]
-        returned = await counter.db.read(refund_rows.of_payment, order.id)
+            await env.quietly(partial(env.payments.events.on_refund_event, f"back-{number}"))
+        returned = await env.db.read(refund_rows.of_payment, payment.id)
         assert len(returned) <= 1
         if returned:
             taken += 1
             assert 0 < returned[0].amount <= KOPECKS
-            assert earns_a_return(body, returned[0].provider_refund_id or "", f"pay-{number}"), body
-    balances = [await counter.db.get_balance(user) for user in range(1, number + 1)]
+            assert justifies_a_refund(body, returned[0].provider_refund_id or "", f"pay-{number}"), body
+    balances = [await env.db.get_balance(user) for user in range(1, number + 1)]
     assert sum(balance < KOPECKS for balance in balances) == taken > 5

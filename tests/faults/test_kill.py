@@ -1,4 +1,4 @@
-"""kill -9 at every step: each commit and each effect of the code once before and once after, and what comes of it."""
+"""kill -9 at every point: each commit and each effect of the code once before and once after, and how it ends."""
 
 from __future__ import annotations
 
@@ -9,83 +9,93 @@ import pytest
 import pytest_asyncio
 
 from tests.faults import kill, points
-from tests.faults.play import House
-from tests.faults.seams import Trap
-from tests.faults.stories import STORIES
+from tests.faults.harness import Harness
+from tests.faults.instrument import AFTER, BEFORE, KillPoint
+from tests.faults.scenario_env import IDLE_POINTS
+from tests.faults.scenarios import ALL, BY_NAME
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CASES = list(kill.cases())
-# Deaths that a soak has found, each in the story that showed it.
+# Kills that a soak has found to break a rule once, each in the scenario that showed it.
 FOUND = [
-    ("typed sum", Trap("commit database.payments.open_payment", "before")),
-    ("fixed", Trap("commit database.payments.set_message", "before")),
-    ("animate", Trap("telegram EditMessageText", "before")),
-    ("lost picture", Trap("store put", "after")),
+    ("order after a typed sum", KillPoint("commit database.payments.open_payment", BEFORE)),
+    ("difference applied", KillPoint("commit database.payments.set_message", BEFORE)),
+    ("animate", KillPoint("telegram EditMessageText", BEFORE)),
+    ("lost picture", KillPoint("store put", AFTER)),
 ]
-DOORS = {"database.engine", "database.migrate"}
+TRANSACTIONS = {"database.engine", "database.migrate"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house() -> AsyncIterator[House]:
-    async with House.open() as opened:
+async def harness() -> AsyncIterator[Harness]:
+    async with Harness.open() as opened:
         yield opened
 
 
-async def test_every_step_of_the_code_is_died_at() -> None:
-    """A commit or an effect that no story passes fails here: add it to one, then `… tests.faults.kill --record`."""
-    found, shown = points.find(), kill.recorded()
-    missing = {point: places for point, places in found.items() if point not in shown and point not in kill.LEFT_ALONE}
-    assert not missing, "no story passes these"
-    assert sorted(set(shown) - set(found)) == [], "the code has these no more: record again"
+async def test_every_point_of_the_code_is_killed_at() -> None:
+    """A commit or an effect that no scenario passes fails here: add it to one, then `… tests.faults.kill --record`."""
+    found, passes = points.find(), kill.recorded()
+    missing = {point: places for point, places in found.items() if point not in passes and point not in kill.LEFT_ALONE}
+    assert not missing, "no scenario passes these"
+    assert sorted(set(passes) - set(found)) == [], "the code has these no more: record again"
     assert sorted(set(kill.LEFT_ALONE) - set(found)) == []
-    assert sorted(set(shown.values()) - set(STORIES)) == []
+    assert sorted(set(IDLE_POINTS) - set(found)) == []
+    assert sorted(set(passes.values()) - set(BY_NAME)) == []
+    assert len(BY_NAME) == len(ALL)
 
 
 async def test_nobody_else_opens_a_transaction() -> None:
-    """What is committed past the door would be in no list: its `writing()` serves it and the migration alone."""
+    """What is committed in another way would be in no list: only connection and migration begin transactions."""
     for module in points.Code().modules:
         for call, place in module.calls:
             begins = ast.unparse(call.func).endswith((".writing", "._transaction"))
-            assert not begins or module.name in DOORS, str(place)
+            assert not begins or module.name in TRANSACTIONS, str(place)
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("story", "trap"), CASES + FOUND, ids=[f"{story}: {trap}" for story, trap in CASES + FOUND])
-async def test_killed(house: House, story: str, trap: Trap) -> None:
-    """The process dies there, another takes over: books exact, one task, one result, every order at its end."""
-    outcome = await house.run(STORIES[story], trap)
+@pytest.mark.parametrize(("scenario", "kill_point"), CASES + FOUND, ids=[f"{name}: {at}" for name, at in CASES + FOUND])
+async def test_killed(harness: Harness, scenario: str, kill_point: KillPoint) -> None:
+    """The process is killed there and another takes over: books exact, one task, one result, every order ended."""
+    outcome = await harness.run(BY_NAME[scenario], kill_point)
     assert outcome.violation == ""
-    assert outcome.deaths == 1 or STORIES[story].worker, "the point was not reached: record again"
+    assert outcome.kills == 1 or BY_NAME[scenario].worker, "the point was not reached: record again"
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("story", kill.unused())
-async def test_story(house: House, story: str) -> None:
-    """A story whose points others show: it ends as promised without a death."""
-    assert (await house.run(STORIES[story])).violation == ""
+@pytest.mark.parametrize("scenario", kill.without_kill())
+async def test_scenario(harness: Harness, scenario: str) -> None:
+    """A scenario whose points others pass as well: without a kill it ends as promised."""
+    assert (await harness.run(BY_NAME[scenario])).violation == ""
 
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    ("plant", "story", "trap", "said"),
+    ("bug", "scenario", "kill_point", "said"),
     [
         (
-            "forgetful_finish",
+            "finish_in_two_transactions",
             "picture",
-            Trap("commit tests.faults.plants.finish_silently", "after"),
+            KillPoint("commit tests.faults.patches.finish_without_message", AFTER),
             "I8: the result of these jobs was neither delivered nor is it owed",
         ),
-        ("sent_first", "picture", Trap("telegram SendDocument", "before"), "0 of document for 1 delivered results"),
         (
-            "blind_submit",
+            "mark_as_sent_before_sending",
+            "picture",
+            KillPoint("telegram SendDocument", BEFORE),
+            "0 of document for 1 delivered results",
+        ),
+        (
+            "submit_without_search",
             "clip",
-            Trap("http services.providers.kling.Kling.submit", "after"),
+            KillPoint("http services.providers.kling.Kling.submit", AFTER),
             "Kling was asked for",
         ),
     ],
 )
-async def test_a_planted_bug_is_seen(house: House, plant: str, story: str, trap: Trap, said: str) -> None:
-    """The harness sees a completion in two transactions, a delivery noted too early, a second paid task."""
-    outcome = await house.run(STORIES[story], trap, plant=f"tests.faults.plants.{plant}")
-    assert outcome.deaths == 1
+async def test_a_planted_bug_is_seen(
+    harness: Harness, bug: str, scenario: str, kill_point: KillPoint, said: str
+) -> None:
+    """The harness sees a completion in two transactions, a delivery recorded too early, a second paid task."""
+    outcome = await harness.run(BY_NAME[scenario], kill_point, patch=f"tests.faults.patches.{bug}")
+    assert outcome.kills == 1
     assert said in outcome.violation

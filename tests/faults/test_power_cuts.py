@@ -1,7 +1,7 @@
-"""Power cuts at any moment: the product's own door, schema and transactions on a disk that forgets what it may forget.
+"""Power cuts at any moment: the product's own connection, schema and transactions on a disk that loses what it may.
 
-Every image that a cut can leave is opened by the product: it shows exactly the books of a moment, no earlier than the
-last transaction that was acknowledged, and the audit finds nothing.
+The product opens every image that a cut can leave. It shows exactly the books of some moment, no earlier than the last
+acknowledged transaction, and the audit finds nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Action = Callable[[Tx], object]
 
 
 def books(file: SqliteFile) -> str:
-    """Every row of every table of money, and the schema with its guards, as one word."""
+    """A digest of every row of every table of money, and of the schema with its guards."""
     digest = hashlib.sha256()
     file.raw.execute("BEGIN")
     for statement in ("sql FROM sqlite_schema ORDER BY name", *(f"* FROM {name} ORDER BY 1" for name in TABLES)):
@@ -48,7 +48,7 @@ def books(file: SqliteFile) -> str:
 
 
 def actions(chance: random.Random, count: int) -> Iterator[Action]:
-    """What a day in the shop writes, each one transaction of the product's own."""
+    """What a day of the product writes, each one transaction of its own."""
     for number in range(count):
         user = chance.randint(1, 6)
         yield from (
@@ -101,9 +101,14 @@ def _job(number: int, user: int, end: str) -> Iterator[Action]:
         return
     price = 700 if end == "cheap" else None
     yield lambda tx: job_rows.finish(tx, name, 1, asset, keep_ms=1_000_000, price=price)
-    yield lambda tx: [outbox.sent(tx, item.id) for item in outbox.claim(tx, limit=5)]
+    yield _send_messages
     if end == "cheap":
         yield lambda tx: job_rows.compensate(tx, name, "a scratch")
+
+
+def _send_messages(tx: Tx) -> None:
+    for item in outbox.claim(tx, limit=5):
+        outbox.sent(tx, item.id)
 
 
 @pytest.fixture
@@ -115,7 +120,7 @@ def fast(tmp_path: Path) -> Iterator[Path]:
 
 
 class Day:
-    """A day in the shop on a disk that is listened to: the books after each transaction, in order."""
+    """A day of the product on a recorded disk: the books after each transaction, in order."""
 
     def __init__(self, path: Path, recorder: Recorder) -> None:
         self.path = path
@@ -131,7 +136,7 @@ class Day:
         return SqliteFile.open(self.path, self.clock)
 
     def run(self, chance: random.Random, count: int, prepare: Callable[[SqliteFile], object] = str) -> int:
-        """Migrate, then `count` stories; the door is closed and opened between. Answers where the stories begin."""
+        """Migrate, then `count` jobs and payments, with restarts in between. Answers the event at which they begin."""
         file = self.open()
         migrate(file)
         prepare(file)
@@ -145,7 +150,7 @@ class Day:
             try:
                 file.write(action)
             except Refusal:
-                continue  # too little money, cancelled too late: written by nobody
+                continue  # too little money, cancelled too late: nothing was written
             self._acknowledge(file)
         file.close()
         return begin
@@ -157,8 +162,8 @@ class Day:
             assert file.read(run_checks) == []
 
 
-def lost(day: Day, begin: int, cuts: int, folder: Path) -> Iterator[str]:
-    """Cut the power `cuts` times; says of each image that is not what it may be how it is wrong.
+def faulty_images(day: Day, begin: int, cuts: int, folder: Path) -> Iterator[str]:
+    """Cut the power `cuts` times; says what is wrong with each image that is not as it may be.
 
     The same books give the same audit, and those of the day were audited, so only some images are audited again.
     """
@@ -173,10 +178,10 @@ def lost(day: Day, begin: int, cuts: int, folder: Path) -> Iterator[str]:
             continue
         seen.add(image)
         path = _written(left, folder / f"cut-{number}")
-        if wrong := _look_at(path, day.states, disk.acknowledged, audit=number % 20 == 0):
+        if wrong := _fault_of(path, day.states, disk.acknowledged, audit=number % 20 == 0):
             yield f"cut {number} after event {moment} of {len(events)}: {wrong}"
         shutil.rmtree(path.parent)
-    assert len(seen) > cuts / 2, "so many cuts left the same image that little was looked at"
+    assert len(seen) > cuts / 2, "so many cuts left the same image that little was checked"
 
 
 def _written(left: dict[str, bytes], place: Path) -> Path:
@@ -187,7 +192,7 @@ def _written(left: dict[str, bytes], place: Path) -> Path:
     return place / "bot.db"
 
 
-def _look_at(path: Path, states: list[str], acknowledged: int, *, audit: bool) -> str | None:
+def _fault_of(path: Path, states: list[str], acknowledged: int, *, audit: bool) -> str | None:
     file = SqliteFile.open(path)
     try:
         if (found := file.raw.execute("PRAGMA integrity_check").fetchall()) != [("ok",)]:
@@ -203,8 +208,8 @@ def _look_at(path: Path, states: list[str], acknowledged: int, *, audit: bool) -
 
 
 def test_no_power_cut_loses_or_halves_what_was_acknowledged(fast: Path) -> None:
-    """Hundreds of cuts over a day of payments, orders, returns, checkpoints and restarts: nothing is lost or half."""
-    source = fast / "shop"
+    """Hundreds of cuts in a day of payments, orders, refunds, checkpoints, restarts: nothing is lost or half done."""
+    source = fast / "day"
     source.mkdir()
     with recording(source) as recorder:
         day = Day(source / "bot.db", recorder)
@@ -212,12 +217,12 @@ def test_no_power_cut_loses_or_halves_what_was_acknowledged(fast: Path) -> None:
     assert len(day.states) > 200
     syncs = [event for event in recorder.events if event.kind == "sync" and event.file.endswith("bot.db")]
     assert len(syncs) > 3, "the day was too short for a checkpoint"
-    assert list(lost(day, begin, CUTS, fast)) == []
+    assert list(faulty_images(day, begin, CUTS, fast)) == []
 
 
 def test_a_cut_in_the_first_start_leaves_a_file_that_can_be_started_again(fast: Path) -> None:
-    """Power lost while the tables are made: the next start makes them, and the books are those of an empty shop."""
-    source = fast / "shop"
+    """A cut while the tables are made: the next start makes them, and the books are empty."""
+    source = fast / "day"
     source.mkdir()
     with recording(source) as recorder:
         day = Day(source / "bot.db", recorder)
@@ -235,11 +240,11 @@ def test_a_cut_in_the_first_start_leaves_a_file_that_can_be_started_again(fast: 
 
 
 @pytest.mark.parametrize("setting", ["synchronous=NORMAL", "synchronous=OFF"])
-def test_cuts_do_notice_a_shop_that_does_not_wait_for_the_disk(fast: Path, setting: str) -> None:
-    """The same day with a door that was told not to wait: the cuts above would have shown it."""
-    source = fast / "shop"
+def test_power_cuts_show_a_connection_that_does_not_wait_for_the_disk(fast: Path, setting: str) -> None:
+    """The same day with a connection that does not wait for the disk: the cuts above would have shown it."""
+    source = fast / "day"
     source.mkdir()
     with recording(source) as recorder:
         day = Day(source / "bot.db", recorder)
         begin = day.run(random.Random(5), 30, lambda file: file.raw.execute(f"PRAGMA {setting}"))
-    assert any(lost(day, begin, 40, fast))
+    assert any(faulty_images(day, begin, 40, fast))

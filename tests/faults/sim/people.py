@@ -1,11 +1,11 @@
-"""People of a simulated world: they ask, tap what they see (also what is long past), pay, and change their mind."""
+"""People in a simulated world: they order, tap new and old buttons, pay, and change their mind."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-from tests.faults.sim.processes import Company
+from tests.faults.sim.deployment import Deployment
 from tests.faults.sim.providers import png
 from tests.faults.sim.world import ADMIN
 
@@ -31,35 +31,35 @@ WORDS = (
 
 
 class Customer:
-    """Somebody with a phone and little patience."""
+    """A customer, often impatient."""
 
-    def __init__(self, company: Company, user_id: int, gift: int) -> None:
-        self.company = company
+    def __init__(self, deployment: Deployment, user_id: int, gift: int) -> None:
+        self.deployment = deployment
         self.id = user_id
         self.gift = gift
         self.asked = 0
-        self._chance = company.world.chance
-        self._telegram = company.telegram
+        self._chance = deployment.world.chance
+        self._telegram = deployment.telegram
 
-    async def live(self, acts: int) -> None:
-        """So many things, with pauses that a person makes, or none."""
+    async def act(self, times: int) -> None:
+        """Do so many things, with pauses or without."""
         self._telegram.say(self.id, text="/start")
-        for _ in range(acts):
+        for _ in range(times):
             await asyncio.sleep(self._chance.choice((0.0, 0.3, 2.0, 15.0)))
-            await self._act()
+            await self._do_something()
 
-    async def _act(self) -> None:
+    async def _do_something(self) -> None:
         roll = self._chance.random()
         if roll < 0.35:
-            self._say_what_they_want()
-            await self._go_for_it()
+            self._send_prompt()
+            await self._order()
         elif roll < 0.45:
             self._send_photos()
-            await self._go_for_it()
+            await self._order()
         elif roll < 0.55:
-            await self._use_a_result()
+            await self._use_result()
         elif roll < 0.72:
-            await self._tap_something(self._chance.choice((1, 1, 1, 2, 5)))
+            await self._tap_button(self._chance.choice((1, 1, 1, 2, 5)))
         elif roll < 0.80:
             self._telegram.say(self.id, text=self._chance.choice(WORDS))
         elif roll < 0.84:
@@ -72,31 +72,31 @@ class Customer:
         else:
             self._settle_payments()
 
-    def _say_what_they_want(self) -> None:
+    def _send_prompt(self) -> None:
         self.asked += 1
         self._telegram.say(self.id, text=f"a red fox number {self.id}-{self.asked}")
 
-    async def _go_for_it(self) -> None:
-        """Wait for the card, often make a clip of it, and confirm, once or impatiently; then pay what is missing."""
+    async def _order(self) -> None:
+        """Wait for the card, often choose a video, and confirm, once or several times; then pay what is missing."""
         await self._wait_for("go:")
         if self._chance.random() < 0.4:
-            await self._tap_something(1, "c:", ":clip")
+            await self._tap_button(1, "c:", ":clip")
             await asyncio.sleep(self._chance.choice((0.5, 4.0)))
-        await self._tap_something(self._chance.choice((1, 1, 2, 4)), "go:")
+        await self._tap_button(self._chance.choice((1, 1, 2, 4)), "go:")
         if self._chance.random() < 0.5:
             await self._pay()
 
     async def _pay(self) -> None:
-        """Choose a sum or a pack in Stars, open what comes, pay; or tap "check" before the money can have come."""
+        """Choose a sum or a pack in Stars, open what comes, pay; or tap "check" before the money can be there."""
         await self._wait_for("t:")
-        await self._tap_something(self._chance.choice((1, 1, 3)), self._chance.choice(("t:", "t:", "x:")))
+        await self._tap_button(self._chance.choice((1, 1, 3)), self._chance.choice(("t:", "t:", "x:")))
         await self._wait_for("p|")
-        await self._tap_something(1, "https:")
+        await self._tap_button(1, "https:")
         await asyncio.sleep(self._chance.choice((0.0, 1.0, 6.0)))
-        await self._tap_something(1, "p|")
+        await self._tap_button(1, "p|")
 
-    async def _use_a_result(self) -> None:
-        """A picture that came, or comes within some seconds, is brought to life, made once more, or changed."""
+    async def _use_result(self) -> None:
+        """An image that came, or comes within some seconds, is animated, made again, or changed."""
         for _ in range(6):
             shown = [one for one in self._telegram.chats[self.id].newest() if "photo" in one and "reply_markup" in one]
             if shown:
@@ -108,8 +108,8 @@ class Customer:
         self._telegram.tap(self.id, shown[0], _target(button))
         await asyncio.sleep(1.0)
         if _target(button).endswith(":edit"):
-            self._say_what_they_want()
-        await self._go_for_it()
+            self._send_prompt()
+        await self._order()
 
     async def _wait_for(self, first: str) -> None:
         for _ in range(8):
@@ -131,8 +131,8 @@ class Customer:
         newest = self._telegram.chats[self.id].newest()
         return newest[0] if newest else {"message_id": 1, "date": 0, "chat": {"id": self.id, "type": "private"}}
 
-    async def _tap_something(self, times: int, first: str = "", last: str = "") -> None:
-        """A button, several times perhaps: one that begins and ends so, else mostly of what came last."""
+    async def _tap_button(self, times: int, first: str = "", last: str = "") -> None:
+        """Tap a button, perhaps several times: one with such data, else mostly one of the newest message."""
         shown = [one for one in self._telegram.chats[self.id].newest() if "reply_markup" in one or "invoice" in one]
         if not shown:
             return
@@ -156,13 +156,13 @@ class Customer:
 
     def _open_link(self, url: str) -> None:
         number = url.rsplit("/", 1)[-1]
-        if number in self.company.yookassa.payments:
-            (self.company.yookassa.pay if self._chance.random() < 0.75 else self.company.yookassa.decline)(number)
+        if number in self.deployment.yookassa.payments:
+            (self.deployment.yookassa.pay if self._chance.random() < 0.75 else self.deployment.yookassa.decline)(number)
 
     def _settle_payments(self) -> None:
-        for number, payment in list(self.company.yookassa.payments.items()):
+        for number, payment in list(self.deployment.yookassa.payments.items()):
             if payment["status"] == "pending" and str(self.id) in payment["metadata"].get("order_id", ""):
-                self.company.yookassa.pay(number)
+                self.deployment.yookassa.pay(number)
 
 
 def _buttons(message: Json) -> list[Json]:
@@ -173,25 +173,25 @@ def _target(button: Json) -> str:
     return str(button.get("callback_data") or button.get("url") or "")
 
 
-class Owner:
-    """The administrator, who gives money back, compares books, bans and forgives, at any moment."""
+class Admin:
+    """The admin, who gives money back, reconciles, bans and unbans, at any moment."""
 
-    def __init__(self, company: Company, customers: list[Customer]) -> None:
-        self.company = company
+    def __init__(self, deployment: Deployment, customers: list[Customer]) -> None:
+        self.deployment = deployment
         self._customers = customers
-        self._chance = company.world.chance
+        self._chance = deployment.world.chance
 
-    async def live(self, acts: int) -> None:
-        telegram = self.company.telegram
+    async def act(self, times: int) -> None:
+        telegram = self.deployment.telegram
         telegram.say(ADMIN, text="/start")
-        for _ in range(acts):
+        for _ in range(times):
             await asyncio.sleep(self._chance.choice((1.0, 5.0, 20.0)))
-            await self._act()
+            await self._do_something()
 
-    async def _act(self) -> None:
-        company, chance = self.company, self._chance
+    async def _do_something(self) -> None:
+        deployment, chance = self.deployment, self._chance
         someone = chance.choice(self._customers).id
-        payments = [one for one in company.yookassa.payments.values() if one["status"] == "succeeded"]
+        payments = [one for one in deployment.yookassa.payments.values() if one["status"] == "succeeded"]
         match chance.randrange(9):
             case 0 | 1 if payments:
                 paid = chance.choice(payments)
@@ -200,9 +200,9 @@ class Owner:
                 await self._confirm()
             case 2 if payments:
                 paid = chance.choice(payments)
-                company.yookassa.refund_in_cabinet(paid["id"], chance.choice((1000, 5000, 10000)))
-            case 3 if company.telegram.charges:
-                company.telegram.return_stars(chance.choice(sorted(company.telegram.charges)))
+                deployment.yookassa.refund_in_cabinet(paid["id"], chance.choice((1000, 5000, 10000)))
+            case 3 if deployment.telegram.charges:
+                deployment.telegram.return_stars(chance.choice(sorted(deployment.telegram.charges)))
             case 4:
                 self._say(chance.choice(("/reconcile", "/fix", "/stats", "/admin", "/reconcile 3")))
             case 5:
@@ -217,11 +217,11 @@ class Owner:
                 self._say(f"/grant {someone} {chance.choice((10, 50))} with thanks")
 
     def _say(self, words: str) -> None:
-        self.company.telegram.say(ADMIN, text=words)
+        self.deployment.telegram.say(ADMIN, text=words)
 
     async def _confirm(self) -> None:
-        """A part is returned by a button; impatient fingers tap it twice."""
-        telegram = self.company.telegram
+        """A refund of a part is confirmed by a button, which some tap twice."""
+        telegram = self.deployment.telegram
         for _ in range(self._chance.choice((2, 4))):
             await asyncio.sleep(3.0)
             shown = [one for one in telegram.chats[ADMIN].newest() if "reply_markup" in one]
@@ -230,5 +230,5 @@ class Owner:
                     telegram.tap(ADMIN, shown[0], _target(button))
 
     def _some_job(self) -> str | None:
-        done = sorted(self.company.telegram.originals)
+        done = sorted(self.deployment.telegram.results)
         return self._chance.choice(done) if done else None

@@ -1,4 +1,4 @@
-"""Gemini and Kling as the shop meets them, under the product's own clients: every class of error, before and after."""
+"""Simulated Gemini and Kling under the product's own clients, with every class of error before and after the effect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.providers.http import HttpClient
 from tests.faults.sim.world import World
 
 Json = dict[str, Any]
-CLIPS = "https://clips.sim"
+VIDEOS = "https://clips.sim"
 
 
 @cache
@@ -35,8 +35,8 @@ def mp4() -> bytes:
     return render("a paper boat", (64, 64), 1, random.Random(1))
 
 
-class SimWire(httpx2.AsyncBaseTransport):
-    """The way to one provider and back; `serve` has the effect and gives the answer."""
+class SimTransport(httpx2.AsyncBaseTransport):
+    """The connection to one provider; `serve` has the effect and gives the answer."""
 
     def __init__(self, world: World, name: str, serve: Any) -> None:
         self._world = world
@@ -46,18 +46,18 @@ class SimWire(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         world = self._world
         content = await request.aread()
-        await world.seam(self._name)
-        if world.hits(world.chances.provider / 6):
+        await world.step(self._name)
+        if world.fails(world.chances.provider / 6):
             raise httpx2.ConnectError("refused")
         trace = request.extensions.get("trace")
         if trace is not None:
             await trace("http11.send_request_headers.started", {"request": _Sent(request.method.encode())})
-        if world.hits(world.chances.provider / 6):
+        if world.fails(world.chances.provider / 6):
             raise httpx2.ReadError("reset before anything was done")
         status, headers, body, seconds = self._serve(request, content)
         await asyncio.sleep(seconds)
-        await world.seam(f"{self._name} done")
-        match world.chance.randrange(6) if world.hits(world.chances.provider / 4) else -1:
+        await world.step(f"{self._name} done")
+        match world.chance.randrange(6) if world.fails(world.chances.provider / 4) else -1:
             case 0:
                 raise httpx2.RemoteProtocolError("the answer was cut off")
             case 1:
@@ -78,7 +78,7 @@ class _Sent:
 
 
 class SimGemini:
-    """Draws, refuses, is overloaded. `made` counts what would be billed, by prompt."""
+    """Makes images, refuses, is overloaded. `made` counts what would be billed, by prompt."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -88,14 +88,14 @@ class SimGemini:
         chance, most = self.world.chance, self.world.chances.provider
         seconds = chance.choice((0.5, 4.0, 20.0))
         body = json.loads(content) if content else {}
-        if self.world.hits(most):
-            status, answer, headers = chance.choice(_GEMINI_TROUBLE)
+        if self.world.fails(most):
+            status, answer, headers = chance.choice(_GEMINI_ERRORS)
             return status, headers, json.dumps(answer).encode(), seconds
         prompt = body["contents"][0]["parts"][-1]["text"]
         self.made[prompt] += 1
         part: Json = {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(png()).decode()}}
         parts = [{"text": "thinking", "thought": True}, part] if chance.random() < 0.2 else [part]
-        if self.world.hits(most / 4):
+        if self.world.fails(most / 4):
             parts = [{"inlineData": {"mimeType": "image/png", "data": "bm8gcGljdHVyZQ=="}}]
         usage = {"promptTokenCount": 10, "candidatesTokenCount": 1290, "totalTokenCount": 1300}
         answer = {
@@ -110,7 +110,7 @@ def _status(code: int, status: str, message: str, *details: Json) -> Json:
 
 
 _RETRY = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7s"}
-_GEMINI_TROUBLE: list[tuple[int, Json, dict[str, str]]] = [
+_GEMINI_ERRORS: list[tuple[int, Json, dict[str, str]]] = [
     (200, {"promptFeedback": {"blockReason": "SAFETY"}}, {}),
     (200, {"candidates": [{"finishReason": "IMAGE_SAFETY", "content": {}}]}, {}),
     (200, {"candidates": [{"finishReason": "STOP", "content": {"parts": [{"text": "I can't"}]}}]}, {}),
@@ -126,7 +126,7 @@ _GEMINI_TROUBLE: list[tuple[int, Json, dict[str, str]]] = [
 
 
 class SimKling:
-    """Tasks by our external id, slow to be found, that succeed or fail; clips behind links that die."""
+    """Tasks by our external id, slow to be found, that succeed or fail; videos behind links that expire."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -135,7 +135,7 @@ class SimKling:
 
     def serve(self, request: httpx2.Request, content: bytes) -> tuple[int, Json, bytes, float]:
         if request.url.host == "clips.sim":
-            return self._clip()
+            return self._video()
         seconds = self.world.chance.choice((0.1, 1.0, 6.0))
         if request.method == "POST":
             status, answer = self._submit(json.loads(content))
@@ -145,8 +145,8 @@ class SimKling:
 
     def _submit(self, body: Json) -> tuple[int, Json]:
         chance, most = self.world.chance, self.world.chances.provider
-        if self.world.hits(most):
-            status, code, message = chance.choice(_KLING_TROUBLE)
+        if self.world.fails(most):
+            status, code, message = chance.choice(_KLING_ERRORS)
             return status, {"code": code, "message": message}
         key = body["options"]["external_task_id"]
         # The refusal of a repeat knows what a search would find, and a moment of that is missing.
@@ -161,7 +161,7 @@ class SimKling:
             "message": "",
             "visible": now + chance.choice((0.0, 5.0, 20.0)),
             "ends": now + chance.choice((5.0, 60.0, 200.0)),
-            "fails": self.world.hits(most / 3),
+            "fails": self.world.fails(most / 3),
         }
         self.tasks[task["id"]] = task
         return 200, {"code": 0, "message": "SUCCEED", "data": self._shown(task)}
@@ -179,16 +179,16 @@ class SimKling:
         if task["fails"]:
             return {**shown, "status": "failed", "message": "Failure to pass the risk control system"}
         billing = [{"charge_type": "unit", "amount": "4", "package_type": "video"}]
-        outputs = [{"type": "video", "id": task["id"], "url": f"{CLIPS}/{task['id']}.mp4", "duration": "5.041"}]
+        outputs = [{"type": "video", "id": task["id"], "url": f"{VIDEOS}/{task['id']}.mp4", "duration": "5.041"}]
         return {**shown, "status": "succeeded", "outputs": outputs, "billing": billing}
 
-    def _clip(self) -> tuple[int, Json, bytes, float]:
-        if self.world.hits(self.world.chances.provider / 2):
+    def _video(self) -> tuple[int, Json, bytes, float]:
+        if self.world.fails(self.world.chances.provider / 2):
             return self.world.chance.choice((403, 404, 500)), {}, b"", 0.1
         return 200, {"content-type": "video/mp4"}, mp4(), 0.5
 
 
-_KLING_TROUBLE = [
+_KLING_ERRORS = [
     (429, 1303, "parallel task over resource pack limit"),
     (429, 1302, "API request too fast"),
     (400, 1301, "Failure to pass the risk control system"),
@@ -201,7 +201,7 @@ _KLING_TROUBLE = [
 
 
 def connect(providers: Providers, world: World, gemini: SimGemini, kling: SimKling) -> None:
-    """Put the simulated wires under the product's own clients."""
+    """Put the simulated connections under the product's own clients."""
     for name, made, serve in (
         ("gemini", providers.images.values(), gemini.serve),
         ("kling", providers.videos.values(), kling.serve),
@@ -209,5 +209,5 @@ def connect(providers: Providers, world: World, gemini: SimGemini, kling: SimKli
         for provider in made:
             for client in vars(provider).values():
                 if isinstance(client, HttpClient):
-                    wire = SimWire(world, name, serve)
-                    client._client = httpx2.AsyncClient(headers=client._client.headers, transport=wire)
+                    transport = SimTransport(world, name, serve)
+                    client._client = httpx2.AsyncClient(headers=client._client.headers, transport=transport)

@@ -1,8 +1,9 @@
-"""Telegram as the shop meets it: chats, long polling, files, Stars; with 429, 403, 5xx, lost answers and repeats."""
+"""A simulated Telegram: chats, long polling, files, Stars; with 429, 403, 5xx, lost answers and repeats."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class ChatState:
         return [one for one in reversed(self.messages.values()) if one["from"]["id"] == BOT["id"]]
 
 
-class Line(BaseSession):
+class SimSession(BaseSession):
     """A bot's connection to the server."""
 
     def __init__(self, server: SimTelegram) -> None:
@@ -60,7 +61,7 @@ class Line(BaseSession):
 
 
 class SimTelegram:
-    """The server. People act through `say`, `tap` and `pay_stars`, bots through a `line`."""
+    """The server. People act through `say`, `tap` and `pay_stars`, bots through a `session`."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -71,8 +72,7 @@ class SimTelegram:
         self.pollers: list[object] = []
         self.files: dict[str, bytes] = {}
         self.file_names: dict[str, str] = {}
-        self.originals: Counter[str] = Counter()  # job id → how often its original or clip came into the chat
-        self.unsure: set[int] = set()  # chats in which an answer to the bot was lost, so a repeat is fair
+        self.results: Counter[str] = Counter()  # job id → how often its image or video came into the chat
         self.transactions: list[Json] = []
         self.refunded: set[str] = set()
         self.charges: dict[str, Json] = {}
@@ -106,7 +106,7 @@ class SimTelegram:
         return message
 
     def block(self, user_id: int, blocked: bool) -> None:
-        """A person shuts the bot out, or lets it in again; the bot is told (docs/reference/telegram.md, section 4)."""
+        """A person blocks or unblocks the bot; the bot is told (docs/reference/telegram.md, section 4)."""
         chat = self.chats[user_id]
         member, kicked = {"user": BOT, "status": "member"}, {"user": BOT, "status": "kicked", "until_date": 0}
         chat.blocked = blocked
@@ -144,7 +144,7 @@ class SimTelegram:
         )
 
     async def pay_stars(self, user_id: int, message: Json) -> bool:
-        """Pay an invoice: the counter asks the bot, waits ten seconds at most, and only then takes the Stars."""
+        """Pay an invoice: Telegram asks the bot, waits ten seconds at most, and only then takes the Stars."""
         invoice = self.invoices.get(str(message["message_id"]) + f":{user_id}")
         if invoice is None:
             return False
@@ -163,12 +163,12 @@ class SimTelegram:
         self.transactions.append(self._transaction(charge, user_id, invoice, incoming=True))
         paid = {**invoice, "telegram_payment_charge_id": charge, "provider_payment_charge_id": ""}
         self.say(user_id, successful_payment=paid)
-        if self.world.hits(0.3):  # the same word again, as a new update
+        if self.world.fails(0.3):  # the same message again, as a new update
             self.push("message", self.chats[user_id].messages[self.chats[user_id].last_id])
         return True
 
     def return_stars(self, charge: str) -> None:
-        """The Stars went back without a word from us; Telegram tells of it in the chat."""
+        """Telegram gives the Stars back, and says so in the chat."""
         if charge in self.refunded:
             return
         self.refunded.add(charge)
@@ -189,17 +189,17 @@ class SimTelegram:
 
     # --- the bots -------------------------------------------------------------------------------------
 
-    def line(self) -> Line:
-        return Line(self)
+    def session(self) -> SimSession:
+        return SimSession(self)
 
     async def serve(self, bot: Bot, method: TelegramMethod[Any]) -> Any:
-        """One call of the Bot API, with what may go wrong on its way there and back."""
+        """One call of the Bot API, with the faults that may happen on its way there and back."""
         world, name = self.world, type(method).__name__
-        await world.seam(f"telegram {name}")
+        await world.step(f"telegram {name}")
         if name == "GetUpdates":
             return await self._poll(bot, method)
         most = world.chances.telegram
-        if world.hits(most):
+        if world.fails(most):
             raise world.chance.choice(
                 [
                     TelegramRetryAfter(
@@ -210,18 +210,16 @@ class SimTelegram:
                 ]
             )
         answer = self._apply(bot, method, name)
-        await world.seam(f"telegram {name} done")
-        if world.hits(most / 2):
-            if (chat_id := getattr(method, "chat_id", None)) is not None:
-                self.unsure.add(chat_id)
+        await world.step(f"telegram {name} done")
+        if world.fails(most / 2):
             raise TelegramNetworkError(method=method, message="ServerDisconnectedError")
         return answer
 
     async def _poll(self, bot: Bot, method: Any) -> list[Update]:
-        """Long polling. A second poller throws the first out, as Telegram does with 409."""
-        me = current.get()
-        if (self.pollers and self.pollers[-1] is not me) or not self.pollers:
-            self.pollers.append(me)
+        """Long polling. The second of two pollers ends the first, as Telegram does with 409."""
+        process = current.get()
+        if (self.pollers and self.pollers[-1] is not process) or not self.pollers:
+            self.pollers.append(process)
         if method.offset is not None:
             self.updates = [one for one in self.updates if one["update_id"] >= method.offset]
         try:
@@ -229,19 +227,19 @@ class SimTelegram:
                 while not self.updates:
                     self.arrived.clear()
                     await self.arrived.wait()
-                    if self.pollers[-1] is not me:
-                        self.pollers.remove(me)
+                    if self.pollers[-1] is not process:
+                        self.pollers.remove(process)
                         raise TelegramConflictError(method=method, message="Conflict: terminated by other getUpdates")
         except TimeoutError:
             return []
-        if self.world.hits(self.world.chances.telegram / 2):
+        if self.world.fails(self.world.chances.telegram / 2):
             raise TelegramNetworkError(method=method, message="ServerDisconnectedError")
         return [Update.model_validate(one, context={"bot": bot}) for one in self.updates[:100]]
 
     async def content(self, url: str) -> bytes:
         """A file that a person sent, by its address."""
-        await self.world.seam("telegram file")
-        if self.world.hits(self.world.chances.telegram):
+        await self.world.step("telegram file")
+        if self.world.fails(self.world.chances.telegram):
             raise OSError("connection reset")
         return self.files[url.rsplit("/", 1)[1]]
 
@@ -252,39 +250,41 @@ class SimTelegram:
                 raise TelegramBadRequest(method=method, message="Bad Request: chat not found")
             if self.chats[chat_id].blocked:
                 raise TelegramForbiddenError(method=method, message="Forbidden: bot was blocked by the user")
-        act = getattr(self, f"_{name}", None)
-        return True if act is None else act(bot, method)
+        handler = getattr(self, f"_on_{_snake(name)}", None)
+        return True if handler is None else handler(bot, method)
 
-    def _GetMe(self, bot: Bot, method: Any) -> User:  # noqa: N802 - the names of the Bot API's methods
+    # --- methods of the Bot API -----------------------------------------------------------------------
+
+    def _on_get_me(self, bot: Bot, method: Any) -> User:
         return User.model_validate(BOT)
 
-    def _GetFile(self, bot: Bot, method: Any) -> TelegramFile:  # noqa: N802
+    def _on_get_file(self, bot: Bot, method: Any) -> TelegramFile:
         data = self.files[method.file_id]
         return TelegramFile(
             file_id=method.file_id, file_unique_id=method.file_id, file_size=len(data), file_path=method.file_id
         )
 
-    def _SendMessage(self, bot: Bot, method: Any) -> Message:  # noqa: N802
+    def _on_send_message(self, bot: Bot, method: Any) -> Message:
         return self._post(bot, method, text=method.text)
 
-    def _SendPhoto(self, bot: Bot, method: Any) -> Message:  # noqa: N802
+    def _on_send_photo(self, bot: Bot, method: Any) -> Message:
         file_id = self._file(method.photo)
         size = {"file_unique_id": file_id, "width": 90, "height": 90}
         return self._post(bot, method, photo=[{"file_id": file_id, **size}], caption=_text(method.caption))
 
-    def _SendDocument(self, bot: Bot, method: Any) -> Message:  # noqa: N802
+    def _on_send_document(self, bot: Bot, method: Any) -> Message:
         file_id = self._file(method.document)
-        self._came(file_id)
+        self._count_result(file_id)
         document = {"file_id": file_id, "file_unique_id": file_id}
         return self._post(bot, method, document=document, caption=_text(method.caption))
 
-    def _SendVideo(self, bot: Bot, method: Any) -> Message:  # noqa: N802
+    def _on_send_video(self, bot: Bot, method: Any) -> Message:
         file_id = self._file(method.video)
-        self._came(file_id)
+        self._count_result(file_id)
         video = {"file_id": file_id, "file_unique_id": file_id, "width": 64, "height": 64, "duration": 5}
         return self._post(bot, method, video=video, caption=_text(method.caption))
 
-    def _SendInvoice(self, bot: Bot, method: Any) -> Message:  # noqa: N802
+    def _on_send_invoice(self, bot: Bot, method: Any) -> Message:
         amount = sum(price.amount for price in method.prices)
         invoice = {
             "title": method.title,
@@ -301,7 +301,7 @@ class SimTelegram:
         }
         return sent
 
-    def _EditMessageText(self, bot: Bot, method: Any) -> Any:  # noqa: N802
+    def _on_edit_message_text(self, bot: Bot, method: Any) -> Any:
         message = self.chats[method.chat_id].messages.get(method.message_id)
         if message is None:
             raise TelegramBadRequest(method=method, message="Bad Request: message to edit not found")
@@ -316,26 +316,26 @@ class SimTelegram:
             message["reply_markup"] = markup
         return Message.model_validate(message, context={"bot": bot})
 
-    def _EditMessageReplyMarkup(self, bot: Bot, method: Any) -> Any:  # noqa: N802
+    def _on_edit_message_reply_markup(self, bot: Bot, method: Any) -> Any:
         message = self.chats[method.chat_id].messages.get(method.message_id)
         if message is None:
             raise TelegramBadRequest(method=method, message="Bad Request: message to edit not found")
         message.pop("reply_markup", None)
         return Message.model_validate(message, context={"bot": bot})
 
-    def _DeleteMessage(self, bot: Bot, method: Any) -> bool:  # noqa: N802
+    def _on_delete_message(self, bot: Bot, method: Any) -> bool:
         if self.chats[method.chat_id].messages.pop(method.message_id, None) is None:
             raise TelegramBadRequest(method=method, message="Bad Request: message to delete not found")
         return True
 
-    def _AnswerPreCheckoutQuery(self, bot: Bot, method: Any) -> bool:  # noqa: N802
+    def _on_answer_pre_checkout_query(self, bot: Bot, method: Any) -> bool:
         waiting = self._waiting_checkouts.pop(method.pre_checkout_query_id, None)
         if waiting is None or waiting.done():
             raise TelegramBadRequest(method=method, message="Bad Request: query is too old")
         waiting.set_result(bool(method.ok))
         return True
 
-    def _RefundStarPayment(self, bot: Bot, method: Any) -> bool:  # noqa: N802
+    def _on_refund_star_payment(self, bot: Bot, method: Any) -> bool:
         charge = method.telegram_payment_charge_id
         if charge not in self.charges or self.charges[charge]["user_id"] != method.user_id:
             raise TelegramBadRequest(method=method, message="Bad Request: CHARGE_NOT_FOUND")
@@ -344,7 +344,7 @@ class SimTelegram:
         self.return_stars(charge)
         return True
 
-    def _GetStarTransactions(self, bot: Bot, method: Any) -> StarTransactions:  # noqa: N802
+    def _on_get_star_transactions(self, bot: Bot, method: Any) -> StarTransactions:
         offset = method.offset or 0
         page = self.transactions[offset : offset + (method.limit or 100)]
         return StarTransactions.model_validate({"transactions": page}, context={"bot": bot})
@@ -372,12 +372,17 @@ class SimTelegram:
             return given
         return self.upload(given.data, name=given.filename or "")
 
-    def _came(self, file_id: str) -> None:
+    def _count_result(self, file_id: str) -> None:
         name = self.file_names[file_id]  # picture-<job>.png, clip-<job>.mp4
-        self.originals[name.split("-", 1)[-1].rsplit(".", 1)[0]] += 1
+        self.results[name.split("-", 1)[-1].rsplit(".", 1)[0]] += 1
 
     def _chat(self, user_id: int) -> Json:
         return {"id": user_id, "type": "private", "first_name": f"P{user_id}"}
+
+
+def _snake(name: str) -> str:
+    """`send_message` for `SendMessage`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def _markup(method: Any) -> Json | None:

@@ -1,11 +1,10 @@
-"""What everybody in a simulated world shares: chance, time, who is alive, and the log that two runs must agree on."""
+"""What everything in a simulated world shares: chance, time, the running process, and the record of what happens."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import random
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
@@ -15,28 +14,29 @@ from pathlib import Path
 from database import clock
 
 EPOCH = 1_790_000_000.0  # UTC seconds at which every world begins
-WIDTHS = (0.0, 0.0, 0.001, 0.02, 0.3)  # seconds an await may take; only windows that have a width let anybody in
+DURATIONS = (0.0, 0.0, 0.001, 0.02, 0.3)  # seconds that an await may take; in a longer one others come in between
 ADMIN = 9001
 
-current: ContextVar[Machine | None] = ContextVar("machine", default=None)
+current: ContextVar[SimProcess | None] = ContextVar("process", default=None)
+"""The simulated process whose code runs; None for what is outside."""
 
 
 @dataclass(eq=False)
-class Machine:
-    """A simulated process. Once killed it reaches nothing any more: whatever its code still does has no effect."""
+class SimProcess:
+    """A simulated process. Once it is killed, nothing that its code still does has an effect."""
 
     name: str
     skew: float = 0.0  # seconds its wall clock is off
-    dead: bool = False
+    killed: bool = False
 
-    def must_live(self) -> None:
-        if self.dead:
+    def stop_if_killed(self) -> None:
+        if self.killed:
             raise asyncio.CancelledError(f"{self.name} was killed")
 
 
 @dataclass
 class Chances:
-    """How often what goes wrong, drawn once for each world: some are calm, some are hell."""
+    """How often which faults happen, drawn once for each world: none in some, very many in others."""
 
     database: float
     telegram: float
@@ -54,14 +54,13 @@ class Chances:
 
 @dataclass
 class World:
-    """One seed's world. `folder` holds the database file and what the shop stores."""
+    """The world of one seed. `folder` holds the database file and what the product stores."""
 
     seed: int
     folder: Path
     chance: random.Random = field(init=False)
     chances: Chances = field(init=False)
-    calm: bool = False  # the storm is over: nothing goes wrong any more, everything must come to its end
-    seen: Counter[str] = field(default_factory=Counter)  # how often each seam was passed
+    faults_over: bool = False  # no fault happens any more, and everything under way must come to its end
     trace: list[str] = field(default_factory=list)
     keep_trace: bool = False
 
@@ -73,21 +72,21 @@ class World:
 
     # --- time and chance ------------------------------------------------------------------------------
 
-    def width(self) -> float:
-        return self.chance.choice(WIDTHS)
+    def duration(self) -> float:
+        return self.chance.choice(DURATIONS)
 
-    def hits(self, probability: float) -> bool:
-        """Whether something goes wrong here; never after the storm."""
-        return not self.calm and self.chance.random() < probability
+    def fails(self, probability: float) -> bool:
+        """Whether a fault happens here."""
+        return not self.faults_over and self.chance.random() < probability
 
     def now(self) -> float:
         return EPOCH + asyncio.get_running_loop().time()
 
     @contextmanager
-    def nature(self) -> Iterator[None]:
-        """The shop's clocks and ids come from this world while the body runs."""
+    def time_and_ids(self) -> Iterator[None]:
+        """The product's clocks and ids come from this world while the body runs."""
         source = clock.Source(
-            wall=lambda: self.now() + (machine.skew if (machine := current.get()) else 0.0),
+            wall=lambda: self.now() + (process.skew if (process := current.get()) else 0.0),
             steady=lambda: asyncio.get_running_loop().time(),
             token=lambda size: self._tokens.randbytes(size).hex(),
             chance=self._tokens.random,
@@ -98,23 +97,22 @@ class World:
         finally:
             clock.use(before)
 
-    # --- seams ----------------------------------------------------------------------------------------
+    # --- steps ----------------------------------------------------------------------------------------
 
-    async def seam(self, name: str) -> None:
-        """A point at which others may come in between, or at which the process may be dead already."""
-        machine = current.get()
-        if machine is not None:
-            machine.must_live()
+    async def step(self, name: str) -> None:
+        """A step outside the process: others may come in between, and the process may be killed before or in it."""
+        process = current.get()
+        if process is not None:
+            process.stop_if_killed()
         self.note(name)
-        await asyncio.sleep(self.width())
-        if machine is not None:
-            machine.must_live()
+        await asyncio.sleep(self.duration())
+        if process is not None:
+            process.stop_if_killed()
 
     def note(self, name: str) -> None:
-        """Write down that this happened now."""
-        machine = current.get()
-        line = f"{asyncio.get_running_loop().time():.3f} {machine.name if machine else '-'} {name}"
-        self.seen[name] += 1
+        """Record that this happened now."""
+        process = current.get()
+        line = f"{asyncio.get_running_loop().time():.3f} {process.name if process else '-'} {name}"
         self._digest.update(line.encode())
         if self.keep_trace:
             self.trace.append(line)
@@ -125,5 +123,6 @@ class World:
         return self._digest.hexdigest()[:16]
 
 
-def owner_of(context: Context | None) -> Machine | None:
+def process_of(context: Context | None) -> SimProcess | None:
+    """The simulated process that code in this context belongs to."""
     return current.get() if context is None else context.get(current)

@@ -1,4 +1,4 @@
-"""YooKassa as the shop meets it: keys and replays, checkout, refunds, notifications that come late, twice or never."""
+"""A simulated YooKassa: keys and their replays, checkout, refunds, notifications that come late, twice or never."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import requests
 
 from services.payments.yookassa.client import YooKassaGateway
+from tests.faults.override import override
 from tests.faults.sim.world import World
 
 Json = dict[str, Any]
@@ -18,36 +19,36 @@ Answer = tuple[int, bytes]
 
 
 class SimYooKassa:
-    """The shop's account. `heard` gets each notification that is due, as (event, object id)."""
+    """The account of the shop. `notifications` gets each that is due, as (event, object id)."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.payments: dict[str, Json] = {}
         self.refunds: dict[str, Json] = {}
         self._keys: dict[str, tuple[float, bytes, str]] = {}
-        self.odd: set[str] = set()  # payments of which our shop must not credit anything
-        self.heard: list[tuple[str, str]] = []
+        self.altered: set[str] = set()  # payments shown with another sum: nothing of them may be credited
+        self.notifications: list[tuple[str, str]] = []
 
     def gateway(self) -> YooKassaGateway:
         """The product's own gateway over the official SDK, its one HTTP exchange answered here."""
         gateway = YooKassaGateway(SHOP, "test_key-of-a-test-shop", "https://yookassa.sim/v3")
-        gateway._client.execute = self.execute  # type: ignore[method-assign]
+        override(gateway._client, "execute", self.execute)
         return gateway
 
     # --- the API --------------------------------------------------------------------------------------
 
     def execute(self, body: bytes | None, method: str, path: str, query: Any, headers: Any) -> Answer:
-        """One exchange; what breaks may break before or after it had its effect."""
+        """One exchange; a fault may happen before or after it had its effect."""
         world = self.world
         world.note(f"yookassa {method} {path.split('/')[1]}")
-        if world.hits(world.chances.yookassa / 2):
-            return self._trouble()
+        if world.fails(world.chances.yookassa / 2):
+            return self._fault()
         status, answer = self._serve(method, path, dict(query or {}), dict(headers), body)
-        if world.hits(world.chances.yookassa / 2):
-            return self._trouble()
+        if world.fails(world.chances.yookassa / 2):
+            return self._fault()
         return status, json.dumps(answer).encode()
 
-    def _trouble(self) -> Answer:
+    def _fault(self) -> Answer:
         kind = self.world.chance.randrange(5)
         if kind == 0:
             raise requests.ConnectionError("connection reset")
@@ -100,8 +101,8 @@ class SimYooKassa:
             "test": True,
             "confirmation": {"type": "redirect", "confirmation_url": f"https://yookassa.sim/pay/{number}"},
         }
-        if self.world.hits(0.02):
-            self.odd.add(number)
+        if self.world.fails(0.02):
+            self.altered.add(number)
         return made
 
     def _new_refund(self, wanted: Json) -> Json | None:
@@ -110,7 +111,7 @@ class SimYooKassa:
         if payment is None or payment["status"] != "succeeded" or amount > self._left(payment):
             return None
         number = f"ref-{len(self.refunds) + 1:06d}"
-        slow = self.world.hits(0.3)
+        slow = self.world.fails(0.3)
         made = self.refunds[number] = {
             "id": number,
             "payment_id": payment["id"],
@@ -124,10 +125,11 @@ class SimYooKassa:
         return made
 
     def _listed(self, items: list[Json], query: dict[str, str]) -> Json:
-        for name, field in (("captured_at", "captured_at"), ("created_at", "created_at")):
-            for edge, keep in ((".gte", lambda at, limit: at >= limit), (".lte", lambda at, limit: at <= limit)):
-                if (limit := query.get(name + edge)) is not None:
-                    items = [one for one in items if one.get(field) and keep(one[field], limit)]
+        for name in ("captured_at", "created_at"):
+            if (since := query.get(f"{name}.gte")) is not None:
+                items = [one for one in items if one.get(name) and one[name] >= since]
+            if (until := query.get(f"{name}.lte")) is not None:
+                items = [one for one in items if one.get(name) and one[name] <= until]
         for name in ("status", "payment_id"):
             if name in query:
                 items = [one for one in items if one.get(name) == query[name]]
@@ -140,11 +142,11 @@ class SimYooKassa:
 
     def _shown(self, item: Json) -> Json:
         shown = json.loads(json.dumps(item))
-        if item["id"] in self.odd:
+        if item["id"] in self.altered:
             shown["amount"]["value"] = f"{kopecks(item['amount']) / 100 + 1:.2f}"
         return dict(shown)
 
-    # --- people and the cabinet -----------------------------------------------------------------------
+    # --- people and the admin -----------------------------------------------------------------------
 
     def pay(self, number: str) -> None:
         payment = self.payments[number]
@@ -156,27 +158,27 @@ class SimYooKassa:
                 "refundable": True,
             }
             payment.pop("confirmation", None)
-            self.heard.append(("payment.succeeded", number))
+            self.notifications.append(("payment.succeeded", number))
 
     def decline(self, number: str, reason: str = "insufficient_funds") -> None:
         payment = self.payments[number]
         if payment["status"] == "pending":
             payment |= {"status": "canceled", "cancellation_details": {"party": "payment_network", "reason": reason}}
-            self.heard.append(("payment.canceled", number))
+            self.notifications.append(("payment.canceled", number))
 
     def refund_in_cabinet(self, number: str, amount: int) -> None:
-        """A person of the shop gives money back on YooKassa's own pages."""
+        """The admin gives money back on YooKassa's own pages."""
         made = self._new_refund({"payment_id": number, "amount": rubles(amount)})
         if made is not None:
             self.finish_refund(made["id"])
 
     def finish_refund(self, number: str) -> None:
-        """A slow return ends: mostly well."""
+        """A slow refund ends: mostly it succeeds."""
         refund = self.refunds[number]
         if refund["status"] != "pending":
             return
         payment = self.payments[refund["payment_id"]]
-        if kopecks(refund["amount"]) > self._left(payment) or self.world.hits(0.3):
+        if kopecks(refund["amount"]) > self._left(payment) or self.world.fails(0.3):
             why = {"party": "yoo_money", "reason": "general_decline"}
             refund |= {"status": "canceled", "cancellation_details": why}
             return
@@ -187,7 +189,7 @@ class SimYooKassa:
         payment = self.payments[refund["payment_id"]]
         total = kopecks(payment.get("refunded_amount", {"value": "0.00"})) + kopecks(refund["amount"])
         payment["refunded_amount"] = rubles(total)
-        self.heard.append(("refund.succeeded", refund["id"]))
+        self.notifications.append(("refund.succeeded", refund["id"]))
 
     def _left(self, payment: Json) -> int:
         return kopecks(payment["amount"]) - kopecks(payment.get("refunded_amount", {"value": "0.00"}))

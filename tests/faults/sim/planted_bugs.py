@@ -1,7 +1,7 @@
-"""Bugs put into the shop on purpose: a simulation that finds none of them would prove nothing by finding nothing.
+"""Bugs that are put into the product on purpose: a simulation that does not find them proves nothing.
 
-Each is a mistake that shops of this kind have made in public. What the schema itself refuses (a second credit, a
-charge without its result, a refund after the charge) is not among them: the mutants see to that.
+Each is a mistake that programs of this kind have made in public. What the schema itself refuses (a second credit, a
+charge without its result, a refund after the charge) is not among them: the mutants test that.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from services.messaging.notifier import Notifier
 from services.payments.events import ProviderEvents
 from services.payments.matching import ShopIdentity
 from services.payments.settlement import Settlement
-from tests.faults.sim.people import Owner
+from tests.faults.sim.people import Admin
 from tests.faults.sim.providers import SimGemini, SimKling
 from tests.faults.sim.telegram import SimTelegram
 from tests.faults.sim.yookassa import SimYooKassa
@@ -32,11 +32,11 @@ from workers import video_worker
 from workers.paid_call import PaidCall
 
 Patch = Callable[..., None]
-Planting = Callable[[Patch], None]
+Change = Callable[[Patch], None]
 
 
-def _no_intent(patch: Patch) -> None:
-    """The provider is called without a word in the database before."""
+def _calls_without_intent(patch: Patch) -> None:
+    """The provider is called, and nothing was written before."""
 
     class Unwritten:
         async def succeeded(self, cost_micro_usd: int) -> None: ...
@@ -49,7 +49,7 @@ def _no_intent(patch: Patch) -> None:
     patch(PaidCall, "begin", begin)
 
 
-def _believes_the_body(patch: Patch) -> None:
+def _believes_notifications(patch: Patch) -> None:
     """A notification is enough to credit; nobody asks YooKassa."""
 
     async def believe(self: Any, provider_payment_id: str) -> None:
@@ -60,37 +60,37 @@ def _believes_the_body(patch: Patch) -> None:
     patch(ProviderEvents, "on_payment_event", believe)
 
 
-def _sent_before_sending(patch: Patch) -> None:
-    """A message counts as sent before Telegram has it."""
+def _marks_as_sent_before_sending(patch: Patch) -> None:
+    """A message is recorded as sent before Telegram has it."""
     attempt = Notifier._attempt
 
-    async def hasty(self: Any, item: Any) -> None:
+    async def early(self: Any, item: Any) -> None:
         await self._db.write(outbox.sent, item.id)
         await attempt(self, item)
 
-    patch(Notifier, "_attempt", hasty)
+    patch(Notifier, "_attempt", early)
 
 
-def _cabinet_overlooked(patch: Patch) -> None:
+def _ignores_refunds_of_the_cabinet(patch: Patch) -> None:
     """Money given back in YooKassa's cabinet is not taken from the balance."""
 
-    async def deaf(self: Any, payment: Any, refund: Any) -> None: ...
+    async def nothing(self: Any, payment: Any, refund: Any) -> None: ...
 
-    patch(Settlement, "take_back", deaf)
+    patch(Settlement, "take_back", nothing)
 
 
-def _mismatch_overlooked(patch: Patch) -> None:
-    """Another sum than the order's is credited as if it were the order's."""
+def _ignores_another_sum(patch: Patch) -> None:
+    """A payment is credited although YooKassa shows another sum."""
     patch(ShopIdentity, "mismatch", lambda self, payment, facts: None)
 
 
-def _returned_twice(patch: Patch) -> None:
-    """A refused return gives the customer everything back without looking whether it was done already."""
+def _never_closes_refunds(patch: Patch) -> None:
+    """A refund that succeeded is not recorded as such, so that it is handled again."""
     patch(refund_rows, "succeed", lambda tx, refund_id, provider_id: (refund_rows.get(tx, refund_id), False))
 
 
-def _bought_again(patch: Patch) -> None:
-    """A clip whose submit ended in doubt is ordered again at once, without a search for the first."""
+def _submits_without_search(patch: Patch) -> None:
+    """A video whose submit has an unknown outcome is submitted again at once, without a search for the first."""
 
     async def nothing_found(*_: Any) -> bool:
         return True
@@ -98,8 +98,8 @@ def _bought_again(patch: Patch) -> None:
     patch(video_worker, "_search", nothing_found)
 
 
-def _cancels_what_was_bought(patch: Patch) -> None:
-    """An order is cancelled and paid back although the provider is drawing it."""
+def _cancels_during_a_call(patch: Patch) -> None:
+    """An order is cancelled and paid back although the provider is working on it."""
 
     def cancel(tx: Tx, job_id: str, user_id: int) -> Job:
         closed = job_rows._close_unpaid(tx, job_id, JobStatus.CANCELLED, "cancelled")
@@ -110,11 +110,11 @@ def _cancels_what_was_bought(patch: Patch) -> None:
     patch(job_rows, "cancel", cancel)
 
 
-# --- weather: no bugs of the shop's, but what makes a world show one soon ---------------------------
+# --- conditions: no bugs, but faults under which a bug soon shows -----------------------------------
 
 
-def _pictures_are_lost(patch: Patch) -> None:
-    """Every other picture is drawn and never arrives."""
+def _every_other_image_is_lost(patch: Patch) -> None:
+    """Every other image is made and never arrives."""
     serve = SimGemini.serve
 
     def lost(self: SimGemini, request: Any, content: bytes) -> Any:
@@ -126,8 +126,8 @@ def _pictures_are_lost(patch: Patch) -> None:
     patch(SimGemini, "serve", lost)
 
 
-def _pictures_take_long(patch: Patch) -> None:
-    """Two minutes for each, so that people lose patience."""
+def _images_take_two_minutes(patch: Patch) -> None:
+    """So that people cancel."""
     serve = SimGemini.serve
 
     def slow(self: SimGemini, request: Any, content: bytes) -> Any:
@@ -137,8 +137,8 @@ def _pictures_take_long(patch: Patch) -> None:
     patch(SimGemini, "serve", slow)
 
 
-def _submits_are_lost(patch: Patch) -> None:
-    """Most of Kling's yeses are lost."""
+def _answers_to_submits_are_lost(patch: Patch) -> None:
+    """Most of the answers by which Kling accepts a task are lost."""
     submit = SimKling._submit
 
     def lost(self: SimKling, body: dict[str, Any]) -> Any:
@@ -150,15 +150,15 @@ def _submits_are_lost(patch: Patch) -> None:
     patch(SimKling, "_submit", lost)
 
 
-def _success_is_told_and_nobody_pays(patch: Patch) -> None:
-    """Each order hears from YooKassa's own address that it is paid, and none is."""
+def _success_is_reported_and_nobody_pays(patch: Patch) -> None:
+    """A notification from YooKassa's own address says of each payment that it is paid, and none is."""
     patch(SimYooKassa, "pay", lambda self, number: None)
-    _to_new_payments(patch, lambda shop, number: shop.heard.append(("payment.succeeded", number)))
+    _to_new_payments(patch, lambda yookassa, number: yookassa.notifications.append(("payment.succeeded", number)))
 
 
 def _other_sums_are_shown(patch: Patch) -> None:
-    """Each payment is shown with a sum that is not its order's."""
-    _to_new_payments(patch, lambda shop, number: shop.odd.add(number))
+    """Each payment is shown with another sum than was ordered."""
+    _to_new_payments(patch, lambda yookassa, number: yookassa.altered.add(number))
 
 
 def _to_new_payments(patch: Patch, happens: Callable[[SimYooKassa, str], None]) -> None:
@@ -172,8 +172,8 @@ def _to_new_payments(patch: Patch, happens: Callable[[SimYooKassa, str], None]) 
     patch(SimYooKassa, "_new_payment", made)
 
 
-def _the_cabinet_gives_back(patch: Patch) -> None:
-    """Of each payment a part is returned in the cabinet soon after."""
+def _refunds_in_the_cabinet(patch: Patch) -> None:
+    """A part of each payment is refunded in the cabinet soon after."""
     pay = SimYooKassa.pay
 
     def paid(self: SimYooKassa, number: str) -> None:
@@ -183,27 +183,27 @@ def _the_cabinet_gives_back(patch: Patch) -> None:
     patch(SimYooKassa, "pay", paid)
 
 
-def _the_owner_gives_back(patch: Patch) -> None:
-    """The owner does nothing else as long as there is a payment."""
-    act = Owner._act
+def _admin_only_refunds(patch: Patch) -> None:
+    """The admin does nothing else as long as there is a payment."""
+    act = Admin._do_something
 
-    async def give_back(self: Owner) -> None:
-        paid = [one for one in self.company.yookassa.payments.values() if one["status"] == "succeeded"]
+    async def give_back(self: Admin) -> None:
+        paid = [one for one in self.deployment.yookassa.payments.values() if one["status"] == "succeeded"]
         if not paid:
             await act(self)
             return
         self._say(f"/refund_payment {self._chance.choice(paid)['metadata'].get('order_id', 'x')} 10")
         await self._confirm()
 
-    patch(Owner, "_act", give_back)
+    patch(Admin, "_do_something", give_back)
 
 
-def _files_take_long(patch: Patch) -> None:
-    """A result is under way to Telegram for half a minute, time enough to die."""
+def _uploads_take_half_a_minute(patch: Patch) -> None:
+    """So that a kill can come in between."""
     serve = SimTelegram.serve
 
     async def slow(self: SimTelegram, bot: Any, method: Any) -> Any:
-        if type(method).__name__ in ("SendDocument", "SendVideo") and not self.world.calm:
+        if type(method).__name__ in ("SendDocument", "SendVideo") and not self.world.faults_over:
             await asyncio.sleep(30.0)
         return await serve(self, bot, method)
 
@@ -211,38 +211,38 @@ def _files_take_long(patch: Patch) -> None:
 
 
 @dataclass(frozen=True)
-class Plant:
-    """A bug, and the weather in which worlds show it soon."""
+class PlantedBug:
+    """A bug, and the conditions under which worlds show it soon."""
 
-    bug: Planting
-    weather: Planting
+    bug: Change
+    conditions: Change
 
 
-PLANTS = {
-    plant.bug.__name__.strip("_").replace("_", " "): plant
-    for plant in (
-        Plant(_no_intent, _pictures_are_lost),
-        Plant(_believes_the_body, _success_is_told_and_nobody_pays),
-        Plant(_sent_before_sending, _files_take_long),
-        Plant(_cabinet_overlooked, _the_cabinet_gives_back),
-        Plant(_mismatch_overlooked, _other_sums_are_shown),
-        Plant(_returned_twice, _the_owner_gives_back),
-        Plant(_bought_again, _submits_are_lost),
-        Plant(_cancels_what_was_bought, _pictures_take_long),
+PLANTED_BUGS = {
+    planted.bug.__name__.strip("_").replace("_", " "): planted
+    for planted in (
+        PlantedBug(_calls_without_intent, _every_other_image_is_lost),
+        PlantedBug(_believes_notifications, _success_is_reported_and_nobody_pays),
+        PlantedBug(_marks_as_sent_before_sending, _uploads_take_half_a_minute),
+        PlantedBug(_ignores_refunds_of_the_cabinet, _refunds_in_the_cabinet),
+        PlantedBug(_ignores_another_sum, _other_sums_are_shown),
+        PlantedBug(_never_closes_refunds, _admin_only_refunds),
+        PlantedBug(_submits_without_search, _answers_to_submits_are_lost),
+        PlantedBug(_cancels_during_a_call, _images_take_two_minutes),
     )
 }
 
 
 @contextmanager
 def planted(name: str, *, bug: bool = True) -> Iterator[None]:
-    """The bug of that name is in the shop while the body runs; or, for comparison, its weather alone."""
-    plant = PLANTS[name]
+    """The bug of that name is in the product while the body runs; or, for comparison, its conditions alone."""
+    entry = PLANTED_BUGS[name]
     with ExitStack() as stack:
 
         def patch(place: Any, attribute: str, value: Any) -> None:
             stack.enter_context(mock.patch.object(place, attribute, value))
 
-        plant.weather(patch)
+        entry.conditions(patch)
         if bug:
-            plant.bug(patch)
+            entry.bug(patch)
         yield

@@ -1,4 +1,4 @@
-"""What must hold: at every moment the books, at the end also that nobody was left without word, money or picture."""
+"""What must hold: at every moment the books; at the end everybody has the result or the money."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 
 from database.audit.checks import run_checks
 from database.engine import SqliteFile, Tx
-from tests.faults.sim.processes import Company
+from tests.faults.sim.deployment import Deployment
 from tests.faults.sim.yookassa import kopecks
 
 SECRETS = ("Traceback", "token-of-a-simulated-bot", "key-of-a-test-shop", "gemini-key", "kling-key", "sqlite")
 T = TypeVar("T")
 
 
-def look(company: Company, at: Callable[[Tx], T]) -> T:
-    """What stands in the file, read from outside."""
-    file = SqliteFile.open(company.path)
+def read(deployment: Deployment, at: Callable[[Tx], T]) -> T:
+    """What the file holds, read from outside."""
+    file = SqliteFile.open(deployment.path)
     try:
         return file.read(at)
     finally:
@@ -26,17 +26,17 @@ def look(company: Company, at: Callable[[Tx], T]) -> T:
             file.close()
 
 
-def books(company: Company) -> list[str]:
-    """The audit, as at any moment it must be clean: also in the middle of everything."""
-    return look(company, lambda tx: [f"{one.check} {one.sentence}: {one.ids}" for one in run_checks(tx)])
+def books(deployment: Deployment) -> list[str]:
+    """What the audit finds: nothing at any moment, also while much is under way."""
+    return read(deployment, lambda tx: [f"{one.check} {one.sentence}: {one.ids}" for one in run_checks(tx)])
 
 
-def unfinished(company: Company) -> list[str]:
-    """What is still on its way; empty once the world may end."""
-    return look(company, lambda tx: _unfinished(tx, company))
+def unfinished(deployment: Deployment) -> list[str]:
+    """What is still under way; empty once the world may end."""
+    return read(deployment, lambda tx: _unfinished(tx, deployment))
 
 
-def _unfinished(tx: Tx, company: Company) -> list[str]:
+def _unfinished(tx: Tx, deployment: Deployment) -> list[str]:
     def ids(sql: str) -> list[str]:
         return [str(row[0]) for row in tx.connection.exec_driver_sql(sql)]
 
@@ -49,24 +49,24 @@ def _unfinished(tx: Tx, company: Company) -> list[str]:
         "SELECT id FROM payments WHERE provider = 'yookassa' AND status = 'pending' AND quarantined_reason IS NULL"
     )
     found += [f"payment {one} is pending" for one in waiting]
-    if company.telegram.updates:
+    if deployment.telegram.updates:
         found.append("updates wait")
     return found
 
 
-def ending(company: Company) -> list[str]:
-    """At the end of a world: what was paid is credited, what was charged is delivered, and the rest is given back."""
-    return look(company, lambda tx: [*_money(tx, company), *_results(tx, company), *_words(tx, company)])
+def at_the_end(deployment: Deployment) -> list[str]:
+    """At the end of a world: what was paid is credited, what was charged is delivered, the rest is given back."""
+    return read(deployment, lambda tx: [*_money(tx, deployment), *_results(tx, deployment), *_messages(tx, deployment)])
 
 
-def _money(tx: Tx, company: Company) -> list[str]:
-    """Each balance, less what is owed, from what happened outside and what was delivered, without the ledger's help."""
+def _money(tx: Tx, deployment: Deployment) -> list[str]:
+    """Each balance, less what is owed, as it follows from what happened outside and what was delivered."""
     expected: defaultdict[int, int] = defaultdict(int)
     bad = []
     orders = {str(row["id"]): row for row in _rows(tx, "SELECT * FROM payments")}
-    for paid in company.yookassa.payments.values():
+    for paid in deployment.yookassa.payments.values():
         order = orders.get(paid["metadata"].get("order_id", ""))
-        if paid["status"] != "succeeded" or paid["id"] in company.yookassa.odd:
+        if paid["status"] != "succeeded" or paid["id"] in deployment.yookassa.altered:
             if (
                 order is not None
                 and order["provider_payment_id"] == paid["id"]
@@ -81,9 +81,9 @@ def _money(tx: Tx, company: Company) -> list[str]:
         expected[order["user_id"]] += kopecks(paid["amount"]) - returned
         if order["refunded_amount"] != returned:
             bad.append(f"{order['id']}: {returned} returned, {order['refunded_amount']} taken back")
-    for charge, body in company.telegram.charges.items():
+    for charge, body in deployment.telegram.charges.items():
         order = orders[body["invoice_payload"]]
-        expected[order["user_id"]] += 0 if charge in company.telegram.refunded else order["amount"]
+        expected[order["user_id"]] += 0 if charge in deployment.telegram.refunded else order["amount"]
     for row in _rows(
         tx,
         "SELECT user_id, SUM(amount) AS total FROM ledger"
@@ -106,15 +106,15 @@ def _money(tx: Tx, company: Company) -> list[str]:
     return bad
 
 
-def _results(tx: Tx, company: Company) -> list[str]:
-    """One provider task an order, one original in the chat for each that was charged, none for any other."""
-    bad = [f"{key} was given to Kling {count} times" for key, count in company.kling.submitted.items() if count > 1]
-    drawn: Counter[str] = Counter(
+def _results(tx: Tx, deployment: Deployment) -> list[str]:
+    """One provider task an order; one result in the chat for each that was charged, none for any other."""
+    bad = [f"{key} was given to Kling {count} times" for key, count in deployment.kling.submitted.items() if count > 1]
+    ordered: Counter[str] = Counter(
         row["prompt"] for row in _rows(tx, "SELECT prompt FROM jobs WHERE type IN ('image', 'edit')")
     )
-    for prompt, count in company.gemini.made.items():
-        if count > 2 * drawn[prompt]:
-            bad.append(f"{prompt!r} was drawn {count} times for {drawn[prompt]} orders")
+    for prompt, count in deployment.gemini.made.items():
+        if count > 2 * ordered[prompt]:
+            bad.append(f"{prompt!r} was made {count} times for {ordered[prompt]} orders")
     bad += [
         f"{row['job_id']} was cancelled after it was bought"
         for row in _rows(
@@ -124,8 +124,8 @@ def _results(tx: Tx, company: Company) -> list[str]:
         )
     ]
     for job in _rows(tx, "SELECT * FROM jobs"):
-        came = company.telegram.originals[job["id"]]
-        chat = company.telegram.chats[job["user_id"]]
+        came = deployment.telegram.results[job["id"]]
+        chat = deployment.telegram.chats[job["user_id"]]
         if job["status"] != "completed":
             if came:
                 bad.append(f"{job['id']} is {job['status']} and was delivered")
@@ -136,13 +136,13 @@ def _results(tx: Tx, company: Company) -> list[str]:
     return bad
 
 
-def _words(tx: Tx, company: Company) -> list[str]:
-    """Nobody reads a secret or the inside of the shop; nobody's order is left with a message that promises more."""
+def _messages(tx: Tx, deployment: Deployment) -> list[str]:
+    """Nobody reads a secret or an internal word."""
     bad = []
-    for user_id, chat in company.telegram.chats.items():
+    for user_id, chat in deployment.telegram.chats.items():
         for message in chat.messages.values():
-            words = str(message.get("text") or message.get("caption") or "")
-            bad += [f"user {user_id} read {word!r}: {words[:80]}" for word in SECRETS if word in words]
+            text = str(message.get("text") or message.get("caption") or "")
+            bad += [f"user {user_id} read {word!r}: {text[:80]}" for word in SECRETS if word in text]
     return bad
 
 
@@ -150,10 +150,10 @@ def _rows(tx: Tx, sql: str) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in tx.connection.exec_driver_sql(sql)]
 
 
-def tally(company: Company) -> dict[str, int]:
-    """How many jobs ended how, and how many payments: a world in which nothing happens proves nothing."""
-    return look(
-        company,
+def counts(deployment: Deployment) -> dict[str, int]:
+    """How many jobs and payments ended in which state: a world in which nothing happens proves nothing."""
+    return read(
+        deployment,
         lambda tx: {
             **{
                 f"{row['type']} {row['status']}": row["n"]
