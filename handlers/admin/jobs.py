@@ -47,11 +47,11 @@ async def job_story(message: Message, command: CommandObject, person: User, loca
         await message.answer(localizer.t("admin-usage-job"))
         return
 
-    def look(tx: Tx) -> tuple[Job | None, list[tuple[int, str, str]], list[ProviderCall]]:
+    def read(tx: Tx) -> tuple[Job | None, list[tuple[int, str, str]], list[ProviderCall]]:
         admin.log(tx, person.id, "job", wanted[:100])
         return job_rows.get(tx, wanted), admin.job_events_of(tx, wanted), call_rows.of_job(tx, wanted)
 
-    job, events, calls = await db.write(look)
+    job, events, calls = await db.write(read)
     if job is None:
         await message.answer(localizer.t("admin-not-found"))
         return

@@ -73,13 +73,13 @@ async def user(message: Message, command: CommandObject, person: User, localizer
         await message.answer(localizer.t("admin-usage-user"))
         return
 
-    def look(tx: Tx) -> tuple[admin.UserCard, list[Payment]]:
+    def read(tx: Tx) -> tuple[admin.UserCard, list[Payment]]:
         card = admin.user_card(tx, wanted)
         admin.log(tx, person.id, "user", str(card.user.id))
         return card, payment_rows.of_user(tx, card.user.id, limit=MAX_PAYMENTS)
 
     try:
-        card, payments = await db.write(look)
+        card, payments = await db.write(read)
     except NotFound:
         await message.answer(localizer.t("admin-not-found"))
         return
