@@ -12,14 +12,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from database import ledger
 from database.engine import SqliteFile, Tx
 from database.migrate import migrate
-from database.models import BrokenRule, Database, DatabaseUnavailable, Entry, InsufficientFunds, Refusal
+from database.models import BrokenRule, Database, DatabaseUnavailable, Entry, EntryKind, InsufficientFunds, Refusal
 from database.sqlite_library import OLDEST_SQLITE
 from tests.support.database_fixture import ROOT, assert_books, program, run_program, snapshot, url_of
 
@@ -35,6 +37,11 @@ def open_files(path: Path) -> int:
         except FileNotFoundError:
             continue
     return found
+
+
+def only_value(tx: Tx, statement: str) -> Any:
+    """The only value that a statement answers."""
+    return tx.connection.exec_driver_sql(statement).scalar_one()
 
 
 def fail_halfway(tx: Tx) -> None:
@@ -97,15 +104,15 @@ async def test_broken_rules_come_out_as_ours(db: Database) -> None:
         await db.write(lambda tx: tx.connection.exec_driver_sql("SELECT nonsense"))
     await db.add_balance(ANNA, 100, key="k", reason="r")
     with pytest.raises(InsufficientFunds):
-        await db.write(lambda tx: ledger.add_entry(tx, ANNA, ledger.EntryKind.DEBIT, -101, "x", "x"))
+        await db.write(lambda tx: ledger.add_entry(tx, ANNA, EntryKind.DEBIT, -101, "x", "x"))
 
 
 async def test_every_connection_is_durable_and_guarded(db: Database) -> None:
     """WAL with FULL, foreign keys and recursive triggers, on a library without the WAL-reset race."""
     pragmas = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "recursive_triggers": 1, "trusted_schema": 0}
     for name, value in pragmas.items():
-        assert await db.read(lambda tx, n=name: tx.connection.exec_driver_sql(f"PRAGMA {n}").scalar()) == value
-    version = await db.read(lambda tx: tx.connection.exec_driver_sql("SELECT sqlite_version()").scalar())
+        assert await db.read(only_value, f"PRAGMA {name}") == value
+    version = await db.read(only_value, "SELECT sqlite_version()")
     assert tuple(map(int, version.split("."))) >= OLDEST_SQLITE
 
 
@@ -199,7 +206,7 @@ async def test_four_processes_on_one_file(db: Database) -> None:
         rounds.append(int(done))
         assert float(slowest) < 3
     assert min(rounds) * 10 > max(rounds)
-    assert await db.read(lambda tx: tx.connection.exec_driver_sql("SELECT COUNT(*) FROM ledger").scalar()) > 100
+    assert await db.read(only_value, "SELECT COUNT(*) FROM ledger") > 100
 
 
 # --- killed -----------------------------------------------------------------------------------------
@@ -239,7 +246,7 @@ async def test_kill_in_the_middle_of_anything(db: Database) -> None:
     for turn in range(5):
         with program(KILL_ME, db.url, f"run{turn}") as process:
             assert process.stdout is not None
-            lines = []
+            lines: list[str] = []
             stop_at = random.randint(5, 60)
             while len(lines) < stop_at:
                 lines.append(await asyncio.to_thread(process.stdout.readline))
@@ -477,7 +484,7 @@ async def test_a_look_apart_keeps_nobody_waiting_and_waits_for_nobody(db: Databa
     assert await asyncio.to_thread(busy.wait, 30)
     assert await db.read_apart(ledger.get_balance, ANNA) == 500
     go_on.set()
-    assert await asyncio.gather(apart, own) == [0, 500]
+    assert list(await asyncio.gather(apart, own)) == [0, 500]
     with pytest.raises(DatabaseUnavailable, match="readonly"):
         await db.read_apart(fail_halfway)
 
@@ -505,8 +512,9 @@ def test_a_full_disk_is_an_error_of_ours_and_loses_nothing(database_path: Path) 
         file.raw.execute(f"PRAGMA max_page_count={pages}")
         with pytest.raises(DatabaseUnavailable, match="full"):
             for number in range(10_000):
-                file.write(lambda tx, n=number: ledger.add_balance(tx, n, 1, key=f"k{n}", reason="r" * 200))
-        count = file.read(lambda tx: tx.connection.exec_driver_sql("SELECT COUNT(*) FROM ledger").scalar())
+                key = f"k{number}"
+                file.write(partial(ledger.add_balance, user_id=number, amount=1, key=key, reason="r" * 200))
+        count = file.read(partial(only_value, statement="SELECT COUNT(*) FROM ledger"))
         assert count == number + 1  # everything before the refusal was answered, and is there
         file.raw.execute("PRAGMA max_page_count=1000000")
         file.write(lambda tx: ledger.add_balance(tx, ANNA, 1, key="room", reason="r"))

@@ -164,7 +164,8 @@ async def test_a_refused_start_writes_nothing(db: Database, why: str) -> None:
     """No money, too many open jobs, a ban, maintenance or an impossible price: an error, and no row anywhere."""
     await db.add_balance(ANNA, 2 * PRICE, key="k", reason="r")
     await db.write(job_rows.start, order("other"), max_active=3)
-    price, limit, error = PRICE, 3, Exception
+    price, limit = PRICE, 3
+    error: type[Exception] = Exception
     match why:
         case "money":
             price, error = PRICE + 1, InsufficientFunds
@@ -192,6 +193,7 @@ async def test_a_day_costs_no_more_at_providers_than_it_may(db: Database, clock:
     await db.write(job_rows.start, order("early", provider_cost=40), max_active=1_000)
     await claimed(db, "early")
     call = await db.write(call_rows.begin_call, "early", 1, provider="p", model="m")
+    assert call is not None
     await db.write(call_rows.end_call, call, CallOutcome.REFUSED, cost_micro_usd=15)
     await db.write(call_rows.end_call, call, CallOutcome.REFUSED, cost_micro_usd=15)
     await db.write(job_rows.fail, "early", "refused", attempt=1)
@@ -217,6 +219,7 @@ async def test_what_a_clip_was_billed_counts_once(db: Database) -> None:
     await start(db, type=JobType.VIDEO, provider_cost=70)
     await claimed(db, step=JobStep.SUBMIT)
     call = await db.write(call_rows.begin_call, "j", 1, provider="p", model="m")
+    assert call is not None
     await db.write(call_rows.end_call, call, CallOutcome.OK)
     for cost in (50, 50, 60):
         await db.write(call_rows.record_cost, "j", cost)

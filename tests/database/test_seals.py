@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from database import flags as flag_rows
+from database import schema
 from database.audit import run as audit
 from database.audit import seals
 from database.audit.checks import run_checks
@@ -378,7 +379,7 @@ async def test_a_seal_that_comes_second_is_not_written(empty_db: Database) -> No
 
     def force(tx: Tx) -> None:
         values = {**vars(second.seal), "marks": second.marks}
-        tx.execute(seals.seals.insert().values(**values))
+        tx.execute(schema.seals.insert().values(**values))
 
     with pytest.raises(BrokenRule):
         await empty_db.write(force)

@@ -47,9 +47,9 @@ def defined_in(path: str) -> frozenset[str]:
     for node in ast.parse(text_of(path)).body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             found.add(node.name)
-        for inner in node.body if isinstance(node, ast.ClassDef) else ():
-            if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                found.add(f"{node.name}.{inner.name}")  # type: ignore[union-attr]
+        if isinstance(node, ast.ClassDef):
+            methods = [one for one in node.body if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef))]
+            found.update(f"{node.name}.{method.name}" for method in methods)
     return frozenset(found)
 
 

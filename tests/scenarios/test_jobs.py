@@ -97,8 +97,8 @@ def _small_files(size: int) -> Callable[[], None]:
 
 async def _step_with_files_of(job_env: JobEnv, folder: Path, size: int, job: Job) -> str:
     """Run the picture step in a process of its own whose files can't grow beyond `size`; what it logged."""
-    how = {"env": environment(job_env, folder), "preexec_fn": _small_files(size)}
-    with program(STEP, "workers.image_worker.run", job.id, **how) as process:
+    limits, env = _small_files(size), environment(job_env, folder)
+    with program(STEP, "workers.image_worker.run", job.id, env=env, preexec_fn=limits) as process:
         _, said = await asyncio.to_thread(process.communicate, timeout=60)
     return said
 

@@ -107,14 +107,14 @@ async def test_a_file_that_another_program_has_not_made_yet_is_waited_for(databa
         with pytest.raises(DatabaseError, match=told):
             await early.get_balance(1)
     await migrated_to(fits)
-    assert await early.add_balance(1, 5, key="k", reason="r")
+    assert (await early.add_balance(1, 5, key="k", reason="r")).amount == 5
     await early.close()
-    nobody = Database(f"sqlite:///{database_path.with_name('new.db')}")
+    without_file = Database(f"sqlite:///{database_path.with_name('new.db')}")
     with pytest.raises(DatabaseUnavailable, match="older"):
-        await nobody.get_balance(1)
-    await nobody.init_db()
-    assert await nobody.get_balance(1) == 0
-    await nobody.close()
+        await without_file.get_balance(1)
+    await without_file.init_db()
+    assert await without_file.get_balance(1) == 0
+    await without_file.close()
 
 
 # --- the books can't be written --------------------------------------------------------------------------------

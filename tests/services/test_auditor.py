@@ -20,7 +20,7 @@ from handlers.views.messages import ChatMessages
 from services.catalogue import shipped_catalogue
 from services.common.i18n import LANGUAGES, Texts
 from services.jobs import quote
-from services.ops.auditor import Auditor, apart
+from services.ops.auditor import Auditor, in_thread
 from services.ops.metrics import Metrics
 from services.queue import Queue
 from services.storefront import Storefront
@@ -218,8 +218,10 @@ async def test_a_sound_report_reads_well(
             assert screen is not None
             assert well in screen.text
             assert "Placeable" not in screen.text
-        assert f"<code>{later.payload['head']}</code>" in screen.text
-        assert sum_.replace(" ", "") in re.sub(r"\s", "", screen.text)
+        last = renderer.note(language, later, 0, None)
+        assert last is not None
+        assert f"<code>{later.payload['head']}</code>" in last.text
+        assert sum_.replace(" ", "") in re.sub(r"\s", "", last.text)
 
 
 async def test_a_cancelled_audit_stops_its_thread() -> None:
@@ -231,7 +233,7 @@ async def test_a_cancelled_audit_stops_its_thread() -> None:
         if stop.wait(30):
             ended.set()
 
-    task = asyncio.create_task(apart(work))
+    task = asyncio.create_task(in_thread(work))
     assert await asyncio.to_thread(begun.wait, 30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

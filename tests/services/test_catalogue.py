@@ -72,7 +72,7 @@ def test_an_unknown_key_is_said() -> None:
 def test_the_catalogue_cannot_be_changed() -> None:
     """Prices do not move while the process lives."""
     with pytest.raises(ValidationError):
-        shipped_catalogue().default_image.hidden = True  # type: ignore[misc]
+        shipped_catalogue().default_image.hidden = True
 
 
 def test_all_faults_come_at_once(tmp_path: Path, text: str) -> None:
@@ -141,10 +141,11 @@ def test_requests_carry_only_what_the_model_knows() -> None:
     assert catalogue.image("nb1").request("a", ratio="1:1").size is None
     four_k = catalogue.image("pro").request("a", ratio=None, size="4K", photos=(photo,))
     assert (four_k.size, four_k.aspect_ratio, four_k.timeout, four_k.rates.whole_image) == ("4K", None, 600.0, 240_000)
-    clip = {"duration": 5, "external_id": "e", "ratio": "1:1"}
-    turbo = catalogue.video("k30t").request("a", **clip, resolution="720p", audio=True)
+    turbo = catalogue.video("k30t").request(
+        "a", duration=5, external_id="e", ratio="1:1", resolution="720p", audio=True
+    )
     assert (turbo.audio, turbo.multi_shot, turbo.aspect_ratio) == (None, None, "1:1")
-    full = catalogue.video("k30").request("a", **clip, resolution="4k", photo=photo)
+    full = catalogue.video("k30").request("a", duration=5, external_id="e", ratio="1:1", resolution="4k", photo=photo)
     assert (full.audio, full.multi_shot, full.aspect_ratio) == (False, False, None)
 
 

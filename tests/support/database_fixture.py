@@ -158,7 +158,7 @@ def program(code: str, *args: object, seconds: float = 30, **options: Any) -> It
 
 def run_program(code: str, *args: object, seconds: float = 30, **options: Any) -> str:
     """Run a program to its end within `seconds`; answers what it printed. Raises when it fails."""
-    done = subprocess.run(
+    done: subprocess.CompletedProcess[str] = subprocess.run(
         [sys.executable, "-c", code, *map(str, args)],
         cwd=ROOT,
         capture_output=True,

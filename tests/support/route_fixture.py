@@ -16,6 +16,7 @@ from aiogram.types import Message, PreCheckoutQuery
 from aiohttp import web
 from sqlalchemy import text
 
+from database.clock import now_ms
 from database.models import Database, Tx
 from handlers.updates import Updates
 from handlers.webhook import Check, WebContext, create_web_app
@@ -133,13 +134,13 @@ async def opened(
     *,
     heard: Heard | None = None,
     checks: dict[str, Check] | None = None,
-    clock: Callable[[], int] | None = None,
+    clock: Callable[[], int] = now_ms,
     **env: str,
 ) -> AsyncIterator[PaymentEnv]:
     """Live routes under the settings of a sandbox shop and `env`; with `heard`, updates come by webhook."""
     settings = sandbox.settings(folder, **{**(WEBHOOK_MODE if heard else {}), **env})
     async with AsyncExitStack() as stack:
-        db = Database(settings.database_url, **({"clock": clock} if clock else {}))
+        db = Database(settings.database_url, clock=clock)
         lay_out(db.path)
         await db.init_db()
         stack.push_async_callback(db.close)

@@ -148,7 +148,7 @@ def test_reading_refuses_everything_that_is_no_plain_value(value: object) -> Non
 
 def test_reading_takes_what_we_send() -> None:
     """RQ's tuple of a message, written by RQ's own serializer, is read back."""
-    message = ("workers.image_worker.run", None, ("job1",), {})
+    message: tuple[object, ...] = ("workers.image_worker.run", None, ("job1",), {})
     assert PlainSerializer.loads(pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)) == message
     assert pickle.loads(PlainSerializer.dumps(message)) == message
 
@@ -167,7 +167,8 @@ def test_a_message_keeps_nothing_that_runs_besides(redis_server: RedisServer) ->
             "webhooks": '[{"url": "http://127.0.0.1:1/", "job_status": "finished", "method": "GET", "timeout": 1}]',
         }
         client.hset("rq:job:m", mapping=hostile)
-        assert Job.fetch("m", connection=client).success_callback is os.system, "a stock worker would call it"
+        stock: object = Job.fetch("m", connection=client).success_callback
+        assert stock is os.system, "a standard worker would call it"
         read = GuardedJob.fetch("m", connection=client, serializer=PlainSerializer)
         assert (read.success_callback, read.failure_callback, read.stopped_callback) == (None, None, None)
         assert read.webhooks == []
