@@ -1,4 +1,4 @@
-"""The door to the database: whole transactions only, whoever is cancelled, killed, forked or racing."""
+"""The connection to the database: transactions stay whole, with callers cancelled, killed, forked or many at once."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def fail_halfway(tx: Tx) -> None:
 
 
 def owe_a_user_that_nobody_is(tx: Tx) -> None:
-    """The foreign key is looked at by COMMIT only, which SQLite refuses and leaves the transaction open."""
+    """The foreign key is checked only by COMMIT, which SQLite refuses, and the transaction stays open."""
     tx.connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
     ledger.add_balance(tx, ANNA, 500, key="half", reason="r")
     tx.connection.exec_driver_sql("INSERT INTO balances VALUES (404, 0, 0, 0)")
@@ -67,7 +67,7 @@ def owe_a_user_that_nobody_is(tx: Tx) -> None:
 async def test_an_error_rolls_everything_back(
     db: Database, function: Callable[[Tx], None], error: type[Exception], words: str
 ) -> None:
-    """Whatever goes wrong comes out, nothing that was written stays, and the next one finds a free door."""
+    """An error is raised, nothing that was written stays, and the next call works."""
     before = await snapshot(db)
     with pytest.raises(error, match=words):
         await db.write(function)
@@ -190,7 +190,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3])))
 
 
 async def test_four_processes_on_one_file(db: Database) -> None:
-    """Four processes hammer one file: the books are exact, nobody starves, and nobody ever hears 'locked'."""
+    """Four processes write to one file all the time: the books are exact, each gets its turn, none fails as locked."""
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", HAMMER, db.url, f"p{number}", "3"],
@@ -434,7 +434,7 @@ async def test_the_address_comes_from_the_environment(tmp_path: Path) -> None:
 
 @contextmanager
 def gate_held(path: Path) -> Iterator[None]:
-    """Another process's long transaction, as this process meets it: somebody else holds the gate."""
+    """As during a long transaction of another process: the gate is held."""
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -455,7 +455,7 @@ def gate_held(path: Path) -> Iterator[None]:
 
 
 async def test_readers_do_not_wait_for_writers(db: Database, database_path: Path) -> None:
-    """While somebody holds the gate, reads answer at once and writes wait their turn."""
+    """While another process holds the gate, reads answer at once and writes wait."""
     await db.add_balance(ANNA, 100, key="k", reason="r")
     reader = Database(db.url)
     with gate_held(database_path):
@@ -466,8 +466,8 @@ async def test_readers_do_not_wait_for_writers(db: Database, database_path: Path
     await reader.close()
 
 
-async def test_a_look_apart_keeps_nobody_waiting_and_waits_for_nobody(db: Database) -> None:
-    """A look at all of history and the shop's own work go on side by side, and the look can't write."""
+async def test_a_read_apart_and_other_work_do_not_wait_for_each_other(db: Database) -> None:
+    """A read of the whole history and other calls go on at the same time, and the read can't write."""
     go_on, busy = threading.Event(), threading.Event()
 
     def long_look(tx: Tx) -> int:
@@ -490,7 +490,7 @@ async def test_a_look_apart_keeps_nobody_waiting_and_waits_for_nobody(db: Databa
 
 
 async def test_waiting_for_a_stopped_process_has_an_end(db: Database, database_path: Path) -> None:
-    """While somebody never lets go, a write gives up with an error of ours; asked again later it is done once."""
+    """While another process keeps the gate, a write ends with an error of ours; repeated later it is done once."""
     hasty = Database(db.url, patience_seconds=0.3)
     await hasty.get_balance(ANNA)
     with gate_held(database_path):
@@ -550,8 +550,8 @@ async def test_a_writer_of_another_program_is_waited_for(db: Database, database_
     assert await db.get_balance(1) == 1_000
 
 
-async def test_a_reader_of_another_program_stops_nobody(db: Database, database_path: Path) -> None:
-    """Somebody looks at the file with another program for long: writing goes on."""
+async def test_a_reader_of_another_program_stops_no_writer(db: Database, database_path: Path) -> None:
+    """Another program reads the file for a long time: writing goes on."""
     await db.add_balance(ANNA, 100, key="k", reason="r")
     looking = (
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN');"

@@ -128,7 +128,7 @@ async def test_the_shop_works_on_a_carried_over_file(database_path: Path) -> Non
 
 
 async def test_people_keep_names_and_bans(database_path: Path) -> None:
-    """Users come over with what is known of them; whoever only had money, payments or jobs is a user too."""
+    """Users are carried over with all that is known; a person with only money, payments or jobs becomes a user too."""
     make(database_path)
     db = await migrated(database_path)
     assert await rows(db, "SELECT id, name, username, is_banned FROM users ORDER BY id") == [
@@ -195,7 +195,7 @@ async def test_a_legacy_payment_can_be_taken_back(database_path: Path) -> None:
 
 
 async def test_open_jobs_are_closed_and_listed(database_path: Path) -> None:
-    """Jobs come over as legacy; those that were open are cancelled and named for the owner; no money moves."""
+    """Jobs are carried over as legacy; open ones are cancelled and listed for the admins; no money moves."""
     make(database_path)
     db = await migrated(database_path)
     assert await rows(db, "SELECT id, user_id, type, prompt, status, legacy, step, due_at FROM jobs ORDER BY id") == [
@@ -247,7 +247,7 @@ async def test_each_old_table_may_be_missing(database_path: Path, missing: str) 
     await db.close()
 
 
-async def test_tables_of_the_owner_stay(database_path: Path) -> None:
+async def test_unknown_tables_stay(database_path: Path) -> None:
     """Tables that we know nothing of keep their rows; one whose name we need is kept under another."""
     make(database_path)
     make(

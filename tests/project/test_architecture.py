@@ -361,7 +361,7 @@ OFFENCES = {
 
 @pytest.mark.parametrize(("rule", "offence"), [(rule, one) for rule, many in OFFENCES.items() for one in many])
 def test_an_offence_is_found_and_named_with_its_line(rule: str, offence: tuple[str, str, str], tmp_path: Path) -> None:
-    """A planted offence is told with its file and line, so the rules above can fail."""
+    """An offence is named with its file and line, so the rules above can fail."""
     path, source, told = offence
     file = tmp_path / path
     file.parent.mkdir(parents=True)

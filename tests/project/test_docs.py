@@ -153,7 +153,7 @@ def test_the_map_answers_each_question_with_one_place() -> None:
 
 
 def test_the_glossary_is_in_order() -> None:
-    """A word stands where one looks for it, once, with its meaning in its line."""
+    """Each word is there once, in alphabetical order, with its meaning in its line."""
     rows = [line.strip("|").split("|") for line in text_of("docs/glossary.md").splitlines() if line.startswith("| ")]
     words = [row[0].strip().lower() for row in rows[1:]]
     assert len(words) > 50

@@ -68,7 +68,7 @@ async def test_the_first_audit_is_made_at_the_next_morning(empty_db: Database, a
 
 
 async def test_every_administrator_is_told_once_a_day(empty_db: Database, auditor: Auditor, clock: Clock) -> None:
-    """However often the duty runs, after restarts as well; the next morning there is another one."""
+    """However often the task runs, after restarts as well; the next morning there is another one."""
     set_to(clock, 5)
     await auditor.daily()
     for _ in range(2):
@@ -97,7 +97,7 @@ async def test_a_day_without_the_bot_is_made_up_for_once(empty_db: Database, aud
 
 
 async def test_two_bots_send_one_report(empty_db: Database, clock: Clock) -> None:
-    """Two that audit at the same time: the verdict of one is recorded, whoever is first."""
+    """Two that audit at the same time: the result of the first one is recorded."""
     other = Database(empty_db.url, clock=clock)
     both = [Auditor(empty_db, admins=ADMINS), Auditor(other, admins=ADMINS)]
     set_to(clock, 5)

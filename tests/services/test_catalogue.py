@@ -1,4 +1,4 @@
-"""The shelf: the file shipped is sound, and a bad file is refused with every fault named at once."""
+"""The catalogue: the shipped file is sound, and a bad file is refused with all its faults at once."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def text() -> str:
 
 
 def faults_of(tmp_path: Path, text: str | bytes) -> list[str]:
-    place = tmp_path / "shelf.toml"
+    place = tmp_path / "catalogue.toml"
     place.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(CatalogueError) as caught:
         load_catalogue(place)
-    assert str(caught.value).startswith("shelf.toml: ")
+    assert str(caught.value).startswith("catalogue.toml: ")
     return caught.value.faults
 
 
-def test_the_shelf_we_ship() -> None:
+def test_the_shipped_catalogue() -> None:
     """2.1 and 3.0 Turbo are what a newcomer is offered; retired models are hidden and still known by key."""
     catalogue = shipped_catalogue()
     assert catalogue.default_image.provider_model == "gemini-nano-banana-2.1"
@@ -50,7 +50,7 @@ def test_prices_are_whole_rubles() -> None:
 
 
 def test_doubt_is_repeated_once_for_pictures_and_never_for_clips() -> None:
-    """A clip is looked up by our id instead of being bought again; a file that says otherwise is refused."""
+    """A video is searched by our id instead of being bought again; a file that says otherwise is refused."""
     catalogue = shipped_catalogue()
     assert {model.max_unknown_repeats for model in catalogue.image_models} == {1}
     assert {model.max_unknown_repeats for model in catalogue.video_models} == {0}

@@ -70,7 +70,7 @@ async def test_money_given_back_later_makes_the_orders_day_smaller(job_env: JobE
     assert (new.charged, new.margin) == (1200, 700)
 
 
-async def test_a_result_that_came_too_late_is_the_owners_loss(job_env: JobEnv) -> None:
+async def test_a_result_that_came_too_late_is_a_loss(job_env: JobEnv) -> None:
     """The provider drew and billed, the person had their money back: counted in the margin, /stats and the metrics."""
     await job_env.give(1, 1000)
     job = await job_env.order(hold_ms=1)

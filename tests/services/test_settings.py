@@ -98,7 +98,7 @@ def test_a_file_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_a_file_that_can_not_be_opened_is_a_fault(tmp_path: Path) -> None:
-    """A .env that the system refuses is said to be refused; nobody is sent to look at its letters."""
+    """A .env that the system refuses is said to be refused, and not to have a wrong encoding."""
     file = tmp_path / ".env"
     file.write_text(f"BOT_TOKEN={TOKEN}\n")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -75,7 +75,7 @@ async def snapshot(db: Database, *tables: str) -> dict[str, list[tuple[Any, ...]
 
 
 def plan_of(tx: Tx, look: Callable[..., object], *args: Any, **kwargs: Any) -> list[str]:
-    """How SQLite finds the rows that `look` reads, a line for each table of each statement."""
+    """How SQLite finds the rows that `query` reads: a line for each table of each statement."""
     ran: list[tuple[str, Any]] = []
 
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, *others: Any) -> None:

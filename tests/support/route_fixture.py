@@ -46,7 +46,7 @@ def path(rail: str) -> str:
 
 
 def good(rail: str, number: int = 1, **more: Any) -> bytes:
-    """A body of the form its rail expects; `number` tells one from another."""
+    """A body of the form that its route expects; `number` makes it unique."""
     bodies: dict[str, dict[str, Any]] = {
         "yookassa": {"type": "notification", "event": "payment.succeeded", "object": {"id": f"pay-{number}"}},
         "kling": {"id": str(number), "status": "processing"},
@@ -77,7 +77,7 @@ def padded(body: bytes, size: int) -> bytes:
 async def deliver(
     payment_env: PaymentEnv, rail: str, body: bytes, headers: Mapping[str, str] | None = None, *, chunked: bool = False
 ) -> int:
-    """POST a body to a rail's route, its length announced or not; answers the status."""
+    """POST a body to a route, with or without its length; answers the status."""
     how = in_chunks(body) if chunked else io.BytesIO(body)
     return await payment_env.post(
         path(rail), data=how, headers=dict(right_sender(rail) if headers is None else headers)
@@ -85,7 +85,7 @@ async def deliver(
 
 
 async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
-    """A body whose length nobody announces."""
+    """A body that is sent without its length."""
     for start in range(0, len(body), 10_000):
         yield body[start : start + 10_000]
 

@@ -298,14 +298,14 @@ def test_workers_need_their_settings(environ: dict[str, str], sentence: str, sit
 
 def test_workers_refuse_a_faulty_catalogue_at_start(site: Site, redis_server: RedisServer) -> None:
     """Workers that can't know what is sold take no job: every fault of the file stands on a line of its own."""
-    shelf = site.folder / "shelf.toml"
+    catalogue = site.folder / "catalogue.toml"
     text = SHIPPED.read_text(encoding="utf-8").replace("price = 1200", "price = -1", 1)
-    shelf.write_text(text.replace("max_photos = 14", "max_fotos = 14", 1), encoding="utf-8")
+    catalogue.write_text(text.replace("max_photos = 14", "max_fotos = 14", 1), encoding="utf-8")
     command = (sys.executable, "-m", "workers", "--processes", "1")
-    process = site.start(*command, redis_url=redis_server.url, CATALOGUE_PATH=str(shelf))
+    process = site.start(*command, redis_url=redis_server.url, CATALOGUE_PATH=str(catalogue))
     assert process.wait(60) == 1
     for fault in ("images.nb21.sizes.1K.price: ", "images.nb21.max_photos: ", "images.nb21.max_fotos: "):
-        assert f"shelf.toml: {fault}" in site.log
+        assert f"catalogue.toml: {fault}" in site.log
     assert "worker.started" not in site.log
 
 
