@@ -1,4 +1,4 @@
-"""One bot process put together: settings, database, clients, services, dispatcher, routes; and its orderly stop."""
+"""One bot process: its settings, database, clients, services, dispatcher and routes, and its orderly stop."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ from workers.runtime import install
 
 DRAIN_SECONDS = 20.0
 ASK_AGAIN_SECONDS = 5.0
-ANSWER_SECONDS = 5  # who asks /ready does not wait longer
+ANSWER_SECONDS = 5  # a request for /ready does not wait longer
 MENU_SECONDS = 5.0
 _log = logging.getLogger("shop")
 
 
 class BotApp:
-    """Everything of one bot process, made in order and closed in the reverse order."""
+    """Everything of one bot process, created in order and closed in the reverse order."""
 
     def __init__(self, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
         self.settings = settings
@@ -81,7 +81,7 @@ class BotApp:
             stack.push_async_callback(self.gateway.close)
 
     async def open(self) -> None:
-        """Bring the database up to date, learn who the bot is, and put the services together."""
+        """Bring the database up to date, ask Telegram who the bot is, and create the services."""
         await self.db.init_db()
         install(self.ctx)
         me = await _me(self.bot)
@@ -156,14 +156,14 @@ class BotApp:
         )
 
     def _gateways(self) -> dict[str, RefundGateway]:
-        """Who can give money back, by the provider it came through."""
+        """The gateway that gives money back, for each provider of payments."""
         gateways: dict[str, RefundGateway] = {"stars": StarsRefunds(self.bot)}
         if self.gateway is not None:
             gateways["yookassa"] = YooKassaRefunds(self.db, self.gateway, receipt=terms_of(self.settings))
         return gateways
 
     async def run(self) -> None:
-        """Serve until `stop` is set or a part breaks; then let what is in hand end."""
+        """Serve until `stop` is set or a part fails; then let running work end."""
         context = WebContext(
             settings=self.settings,
             db=self.db,
@@ -185,12 +185,12 @@ class BotApp:
                 parts.append(Polling(self.bot, self.updates).run(self.stop))
             try:
                 await _until_stopped(self.stop, parts)
-            finally:  # also when a part broke: what is in hand must end before the database is closed
+            finally:  # also when a part failed: running work must end before the database is closed
                 await context.close(DRAIN_SECONDS)
                 await self.updates.drain(DRAIN_SECONDS)
 
     async def _compare_after_restore(self) -> None:
-        """A copy that was put back answers nobody before it knows what the providers know."""
+        """After a restore the bot answers no user before its books were compared with the providers'."""
         mark = mark_of(self.db.path)
         while mark.exists() and not self.stop.is_set():
             try:
@@ -226,7 +226,7 @@ class BotApp:
             await runner.cleanup()
 
     async def _receive_how(self) -> None:
-        """Tell Telegram where updates go: to our webhook, or nowhere but to those who ask."""
+        """Tell Telegram where updates go: to our webhook, or to nowhere, so that they can be polled."""
         if self.settings.telegram_mode == "webhook":
             await self.bot.set_webhook(
                 f"{self.settings.public_url}/webhooks/telegram",
@@ -236,13 +236,13 @@ class BotApp:
         else:
             await self.bot.delete_webhook()
         try:
-            with patience(MENU_SECONDS):  # menus are limited hard, and people wait behind this
+            with patience(MENU_SECONDS):  # Telegram limits these calls, and users wait until they are done
                 await set_commands(self.bot, self.settings.admin_ids, db=self.db, texts=self.texts)
-        except (TelegramAPIError, ClientDecodeError) as error:  # a menu is no reason to stay closed
+        except (TelegramAPIError, ClientDecodeError) as error:  # the bot works without a menu as well
             event(_log, "commands.not_set", level=logging.WARNING, error=type(error).__name__)
 
     async def _catch_up(self) -> None:
-        """Updates that a dead process wrote down and did not handle."""
+        """Handle updates that a process wrote down before it died."""
         while not self.stop.is_set():
             with contextlib.suppress(DatabaseError):
                 await self.updates.take_due()
@@ -250,13 +250,13 @@ class BotApp:
                 await asyncio.wait_for(self.stop.wait(), timeout=5)
 
     async def _database_answers(self) -> str | None:
-        """A file that can still be read may be locked or on a disk that refuses: the sweeper writes every second."""
+        """Why the database can't be used. A file that can be read may not be writable: the scheduler's write tells."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self.db.get_balance(0)
         except (DatabaseError, TimeoutError) as error:
             return type(error).__name__
-        return self.scheduler.trouble
+        return self.scheduler.write_fault
 
     async def _queue_answers(self) -> str | None:
         return None if await self.queue.healthy() else "Redis does not answer; jobs run inside the bot"
@@ -278,7 +278,7 @@ async def _me(bot: Bot) -> str:
 
 
 async def _until_stopped(stop: asyncio.Event, parts: list[Coroutine[Any, Any, None]]) -> None:
-    """Run the parts side by side; when one breaks, all stop and its error comes out."""
+    """Run the parts at the same time. When one fails, all stop and its error is raised."""
     tasks = [asyncio.create_task(part) for part in parts]
     done, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     stop.set()

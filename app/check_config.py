@@ -1,4 +1,4 @@
-"""`python main.py check-config`: reach every outside system once and say in a sentence what is wrong."""
+"""`python main.py check-config`: call every outside system once and print what is wrong."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SHOP_HINTS = {
 
 @dataclass(frozen=True)
 class Line:
-    """One thing looked at: fine, or what to do about it."""
+    """The result of one check: it is fine, or what to do about it."""
 
     subject: str
     fine: bool
@@ -44,14 +44,14 @@ class Line:
 
 
 class Wrong(Exception):
-    """What a check found, as a sentence for the operator."""
+    """What a check found, as a sentence for the admin."""
 
 
 Probe = Callable[[], Awaitable[str]]
 
 
 async def check_config(settings: Settings, telegram: Probe) -> list[Line]:
-    """Look at everything; `telegram` asks Telegram who the bot is (raises Wrong). Never raises itself."""
+    """Run all checks; `telegram` asks Telegram who the bot is (raises Wrong). Never raises itself."""
     probes: dict[str, Probe] = {
         "Telegram": telegram,
         "Database": lambda: _database(settings),
@@ -137,7 +137,7 @@ async def _yookassa(settings: Settings) -> str:
         await gateway.close()
     if not shop.enabled:
         raise Wrong("the shop is switched off at YooKassa")
-    if expects_test_payments(settings) not in (None, shop.test):  # every payment would be set aside
+    if expects_test_payments(settings) not in (None, shop.test):  # every payment would be quarantined
         kind, key_kind = ("test", "live") if shop.test else ("live", "test")
         raise Wrong(f"a {kind} shop answers to a {key_kind} key; check YOOKASSA_SHOP_ID and YOOKASSA_SECRET_KEY")
     if shop.fiscalization and settings.yookassa_receipts == "off":

@@ -1,6 +1,6 @@
-"""The commands of `main.py`: each does one thing for an operator, prints what came of it, and answers the exit status.
+"""The commands of `main.py`: each does one thing for an admin, prints the result, and returns the exit status.
 
-A command imports what it needs when it runs: aiogram alone takes seconds, and most commands know nothing of it.
+A command imports what it needs when it runs: aiogram alone takes seconds, and most commands do not need it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 async def audit(db: Database, *, head: str | None = None, deep: bool | None = None) -> int:
-    """One line for each rule of the books, then the head of the seals; 1 when a rule is broken.
+    """Print one line for each rule of the books, then the head of the seals; 1 when a rule is broken.
 
-    `head`: one that was told earlier and must still be a seal. `deep`: compare each index (None: in small files).
+    `head`: one that was sent earlier and must still be a seal. `deep`: compare each index (None: in small files).
     """
     from database.audit import run as books_audit
     from database.audit.checks import RULES
@@ -51,7 +51,7 @@ async def audit(db: Database, *, head: str | None = None, deep: bool | None = No
 
 
 def _description(books: Books, told: str | None) -> Iterator[str]:
-    """The head of the seals, to be compared with what left this machine earlier, and the numbers of the books."""
+    """The head of the seals, to be compared with a head that was sent earlier, and the numbers of the books."""
     if books.head is None:
         yield f"head  none: no entry is sealed yet, {books.unsealed} wait for the bot's hourly seal"
     else:
@@ -66,7 +66,7 @@ def _description(books: Books, told: str | None) -> Iterator[str]:
 
 
 async def back_up(db: Database, target: Path) -> int:
-    """A whole copy of the database while it is in use."""
+    """Make a copy of the whole database while it is in use."""
     from database import backup
 
     await asyncio.to_thread(backup.copy, db.path, target)
@@ -75,7 +75,7 @@ async def back_up(db: Database, target: Path) -> int:
 
 
 async def restore(db: Database, source: Path) -> int:
-    """Copy `source` to where the database belongs, which must be empty; then bring it up to date and audit it."""
+    """Copy `source` to the place of the database, which must be empty; then bring it up to date and audit it."""
     from database import backup
     from database.errors import MigrationFailed, UnsupportedDatabase
 
@@ -85,7 +85,7 @@ async def restore(db: Database, source: Path) -> int:
     await asyncio.to_thread(backup.restore, source, db.path)
     try:
         await db.init_db()
-    except (MigrationFailed, UnsupportedDatabase):  # no program opens such a file; after anything else it may be in use
+    except (MigrationFailed, UnsupportedDatabase):  # no program can open such a file; else it may be in use already
         await asyncio.to_thread(backup.undo_restore, db.path)
         raise
     print(f"{source} is restored to {db.path}:")
@@ -95,7 +95,7 @@ async def restore(db: Database, source: Path) -> int:
 
 
 async def export(settings: Settings, db: Database, what: str, first: str, last: str, target: Path) -> int:
-    """A period of the books as CSV, for the accountant; 1 when the days or the file won't do."""
+    """Write a period of the books as CSV, for the accountant; 1 when the days or the file can't be used."""
     from services.catalogue import SHIPPED, load_catalogue
     from services.ops.export import BadPeriod, Period
     from services.ops.margin import write_book
@@ -114,9 +114,9 @@ async def export(settings: Settings, db: Database, what: str, first: str, last: 
 
 
 async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
-    """Compare with YooKassa's and Telegram's books; 1 when something waits for a person or one of them can't be asked.
+    """Compare with YooKassa's and Telegram's books; 1 when an admin must decide or one of them can't be asked.
 
-    Telegram is asked only where Stars are sold or were.
+    Telegram is asked only if Stars are sold or were sold.
     """
     from database import differences as difference_rows
     from services.catalogue import SHIPPED, load_catalogue
@@ -157,7 +157,7 @@ async def reconcile(settings: Settings, db: Database, days: int | None) -> int:
 async def _star_books(
     settings: Settings, db: Database, texts: Texts, packs: Sequence[tuple[int, int]]
 ) -> AsyncIterator[list[Compare]]:
-    """Telegram's side of the comparison; nothing where no Stars are sold or were, and then its library isn't loaded."""
+    """The comparison with Telegram. Empty if no Stars are or were sold; then its library isn't loaded."""
     from database import payments as payment_rows
 
     if not packs and not await db.read(payment_rows.any_paid, "stars"):
@@ -174,7 +174,7 @@ async def _star_books(
 
 
 def _silent(fault: Exception) -> str:
-    """Who could not be asked and why. Raises `fault` itself where it is none of theirs."""
+    """Which system could not be asked, and why. Raises `fault` itself if it comes from none of them."""
     from services.payments.yookassa.client import YooKassaError
 
     if isinstance(fault, YooKassaError):
@@ -200,12 +200,12 @@ def _told(report: Report, count: int, waiting: list[Difference]) -> int:
 
 
 def _proposed(one: Difference) -> str:
-    """The entry that `/fix N apply` would make, in kopecks with its sign."""
+    """The entry that `/fix N apply` would make, in kopecks with a sign."""
     return f"{one.proposal['amount']:+d} kopecks, user {one.proposal['user_id']}" if one.proposal else "none"
 
 
 async def check(settings: Settings) -> int:
-    """A line for each outside system; 1 when one can't be used."""
+    """Print a line for each outside system; 1 when one can't be used."""
     from aiogram.exceptions import ClientDecodeError, TelegramAPIError
 
     from app.check_config import Wrong, check_config

@@ -1,4 +1,4 @@
-"""The command line of `main.py`: its commands, their arguments, and what is said to arguments that won't do."""
+"""The command line of `main.py`: its commands, their arguments, and the messages for wrong arguments."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from app.version import VERSION
 
 
 def _head(word: str) -> str:
-    """A seal's hash, or enough of its beginning to mean one. Raises argparse.ArgumentTypeError."""
+    """A seal's hash, or its first 16 digits or more. Raises argparse.ArgumentTypeError."""
     if not re.fullmatch(r"[0-9a-fA-F]{16,64}", word):
         raise argparse.ArgumentTypeError("a head has 64 hexadecimal digits; at least the first 16 are needed")
     return word.lower()
 
 
 def _up_to(most: int) -> Callable[[str], int]:
-    """A reader of numbers from 1 to `most`, for argparse."""
+    """An argparse type for numbers from 1 to `most`."""
 
     def read(word: str) -> int:
         if not (re.fullmatch("[0-9]{1,9}", word) and 1 <= int(word) <= most):

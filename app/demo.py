@@ -1,7 +1,7 @@
-"""`python main.py demo`: the whole shop on this machine, with simulators in place of everything outside.
+"""`python main.py demo`: the whole bot on this machine, with simulators in place of all outside systems.
 
-Starts the sandbox, a local queue server, two workers and the bot as processes of their own; prints one address; stops
-them all on Ctrl-C. Each demo begins anew, because the simulators forget everything when they end.
+Starts the sandbox, a local Redis, two workers and the bot as processes of their own, prints one address, and stops
+them all at Ctrl-C. Each demo starts empty, because the simulators lose everything when they end.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ FIRST_PORT = 8081
 PORTS = 50
 START_SECONDS = 60.0
 STOP_SECONDS = 8.0
-PACE = 4.0  # times as quick as the real models: a picture in a few seconds, a clip in well under a minute
+PACE = 4.0  # times as fast as the real models: an image in a few seconds, a video in less than a minute
 BOT_NAME, BOT_USERNAME = "Kadro", "kadro_bot"
 WORKERS = 2
 ADMIN_ID = 9001  # the sandbox's own administrator
 
 
 class DemoFailed(Exception):
-    """A part did not start; the text says which and what it said last."""
+    """A part did not start; the text says which one, with the end of its log."""
 
 
 class Interrupted(Exception):
@@ -44,7 +44,7 @@ def free_port(first: int) -> int:
     """The first free loopback port from `first` on. Raises DemoFailed when fifty in a row are taken."""
     for port in range(first, min(first + PORTS, 65536)):
         with socket.socket() as probe, contextlib.suppress(OSError):
-            # As servers bind: the port of a demo that has just ended is free, so its address stays the same.
+            # As servers do it: then the port of a demo that has just ended is free, and its address stays the same.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             return port
@@ -52,14 +52,14 @@ def free_port(first: int) -> int:
 
 
 def any_port() -> int:
-    """A loopback port that the system has just found free: two demos that start together get two."""
+    """A free loopback port, chosen by the system: two demos that start together get different ones."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def environment(folder: Path, sandbox: str, bot_port: int, redis_url: str) -> dict[str, str]:
-    """The settings of a shop whose whole outside world is the sandbox."""
+    """The settings of a bot for which the sandbox is every outside system."""
     return {
         "BOT_TOKEN": "900:demo-token-of-the-sandbox",
         "ADMIN_IDS": str(ADMIN_ID),
@@ -85,13 +85,13 @@ def environment(folder: Path, sandbox: str, bot_port: int, redis_url: str) -> di
 
 @dataclass
 class Part:
-    """One process of the demo; its output goes to a file of the demo's folder."""
+    """One process of the demo. Its output goes to a file in the demo's folder."""
 
     name: str
     process: asyncio.subprocess.Process
     log: Path
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-15:]
         return "\n".join(lines)
 
@@ -105,9 +105,9 @@ class Demo:
     parts: list[Part] = field(default_factory=list)
 
     async def start(self, name: str, *command: str, settings: Mapping[str, str] | None = None) -> Part:
-        """A process of its own session, so that the terminal's Ctrl-C reaches us alone and we stop it in order.
+        """A process in a session of its own, so that the terminal's Ctrl-C reaches only us and we stop it in order.
 
-        It runs in the demo's folder: a `.env` beside the program is the live shop's.
+        It runs in the demo's folder, because a `.env` beside the program belongs to the real bot.
         """
         log = self.folder / f"{name}.log"
         inherited = {key: value for key, value in os.environ.items() if key in _PASSED_ON}
@@ -127,7 +127,7 @@ class Demo:
         return part
 
     async def wait_for(self, part: Part, url: str) -> None:
-        """Until `url` answers 200. Raises DemoFailed with the part's last words when it ends or takes too long.
+        """Wait until `url` answers 200. Raises DemoFailed with the end of its log when the part ends or takes too long.
 
         Raises Interrupted as soon as the demo is to stop.
         """
@@ -139,10 +139,10 @@ class Demo:
                     if await asyncio.to_thread(_answers, url):
                         return
                     await asyncio.sleep(0.1)
-        raise DemoFailed(f"the {part.name} did not start:\n{part.last_words()}")
+        raise DemoFailed(f"the {part.name} did not start:\n{part.log_tail()}")
 
     async def stop(self) -> None:
-        """The bot first, then the workers, the sandbox last; what does not end in time is killed."""
+        """Stop the bot first, then the workers, then the sandbox. A part that does not end in time is killed."""
         for part in reversed(self.parts):
             if part.process.returncode is None:
                 part.process.terminate()
@@ -158,7 +158,7 @@ _PASSED_ON = {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "
 
 
 async def run_demo(port: int | None = None) -> int:
-    """Start, print the address, wait for Ctrl-C or SIGTERM, stop. Answers the exit status."""
+    """Start, print the address, wait for Ctrl-C or SIGTERM, stop. Returns the exit status."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -222,7 +222,7 @@ async def _start_all(demo: Demo, sandbox_port: int, redis_url: str) -> str:
 
 
 async def _until_stopped(demo: Demo, stop: asyncio.Event) -> None:
-    """Ctrl-C, or a part that ended although nobody asked it to."""
+    """Wait for Ctrl-C. Raises DemoFailed when a part ends by itself."""
     waits = {asyncio.create_task(part.process.wait()): part for part in demo.parts}
     stopping = asyncio.create_task(stop.wait())
     ended, _ = await asyncio.wait({stopping, *waits}, return_when=asyncio.FIRST_COMPLETED)
@@ -231,7 +231,7 @@ async def _until_stopped(demo: Demo, stop: asyncio.Event) -> None:
     for task in ended - {stopping}:
         part = waits[task]
         if not stop.is_set():
-            raise DemoFailed(f"the {part.name} ended by itself:\n{part.last_words()}")
+            raise DemoFailed(f"the {part.name} ended by itself:\n{part.log_tail()}")
 
 
 def _answers(url: str) -> bool:

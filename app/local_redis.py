@@ -1,6 +1,6 @@
 """A Redis of our own, for the demo and for tests: the Valkey server that comes with pip, on a Unix socket.
 
-Nobody but this account can reach it, it survives the process that started it, and the next one finds it again.
+Only this account can reach it. It goes on after the process that started it, and the next process finds it again.
 Everything about the packaged binary is in `server_binary`, so another package is a change of one line.
 """
 
@@ -31,7 +31,7 @@ class LocalRedisError(Exception):
 
 
 def server_binary() -> Path:
-    """The Redis-compatible server that was installed with the requirements."""
+    """The Redis-compatible server that is installed with the requirements."""
     path: Path = get_binary_path()
     return path
 
@@ -39,7 +39,7 @@ def server_binary() -> Path:
 def server_command(binary: Path, folder: Path, socket_path: Path) -> list[str]:
     """The command line of a server that listens on `socket_path` only and keeps its data in `folder`.
 
-    It appends each write to a file flushed once a second and never evicts: a queue may not forget.
+    It appends each write to a file, which is flushed once a second, and never evicts keys: a queue must lose nothing.
     """
     settings = {
         "port": "0",
@@ -57,15 +57,15 @@ def server_command(binary: Path, folder: Path, socket_path: Path) -> list[str]:
 
 
 class LocalRedis:
-    """A running server. `url` is its address; `stop()` ends our use of it."""
+    """A running server. `url` is its address; `stop()` ends its use by this process."""
 
     def __init__(self, url: str, folder: Path, use: int) -> None:
         self.url = url
         self._folder = folder
-        self._use: int | None = use  # a file descriptor whose shared lock says that we use the server
+        self._use: int | None = use  # a file descriptor with a shared lock, which shows that we use the server
 
     def stop(self) -> None:
-        """Stop the server, unless another process uses it still; harmless when called again."""
+        """Stop the server, unless another process still uses it; harmless when called again."""
         if self._use is None:
             return
         with _locked(self._folder / "redis.lock"):
@@ -78,7 +78,7 @@ class LocalRedis:
                 os.close(use)
             with suppress(RedisError, OSError), _client(self.url) as client:
                 pid = int(client.info("server")["process_id"])
-                client.shutdown(nosave=True)  # the file of writes is flushed; there is no snapshot to save
+                client.shutdown(nosave=True)  # the file of writes is flushed, so no snapshot is needed
                 _wait_for_end(pid, self.url)
 
 
@@ -93,7 +93,7 @@ def ensure_local_redis(folder: Path) -> LocalRedis:
     socket_path = _socket_path(folder)
     url = f"unix://{socket_path}"
     with _locked(folder / "redis.lock"):
-        # Held, shared, as long as this process uses the server; the kernel lets go when the process dies.
+        # A shared lock, held as long as this process uses the server; the kernel frees it when the process dies.
         use = os.open(folder / "redis.users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(use, fcntl.LOCK_SH)
         try:
@@ -106,11 +106,11 @@ def ensure_local_redis(folder: Path) -> LocalRedis:
 
 
 def _start(folder: Path, socket_path: Path, url: str) -> None:
-    socket_path.unlink(missing_ok=True)  # nobody answers there: it was left by a server that was killed
+    socket_path.unlink(missing_ok=True)  # no server answers there: it was left by one that was killed
     binary = server_binary()
     nothing = [(os.POSIX_SPAWN_OPEN, descriptor, os.devnull, os.O_RDWR, 0) for descriptor in (0, 1, 2)]
-    # Not by subprocess, for the server may outlive whoever started it. A session of its own, because Ctrl-C in the
-    # terminal must reach it last, after the workers have drained.
+    # Not with subprocess, because the server may run longer than this process. In a session of its own, because Ctrl-C
+    # in the terminal must not stop it before the workers have ended.
     pid = os.posix_spawn(
         binary, server_command(binary, folder, socket_path), os.environ, file_actions=nothing, setsid=True
     )
@@ -133,7 +133,7 @@ def _wait_for_end(pid: int, url: str) -> None:
 
 
 def _has_ended(pid: int, url: str) -> bool:
-    """True when the server is gone. Our own child is buried by asking; another's may stay a zombie, so it is called."""
+    """True when the server has ended. Our own child is waited for; another process's child is asked for an answer."""
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
@@ -153,7 +153,7 @@ def _client(url: str) -> Redis:
 
 
 def _socket_path(folder: Path) -> Path:
-    """A socket in `folder`, or, where the path would be too long for one, in a private folder with a short name."""
+    """A socket in `folder`, or in a private folder with a short name if the path would be too long for a socket."""
     path = folder / "redis.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
         return path
@@ -175,7 +175,7 @@ def _log_tail(folder: Path) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes that start or stop the same server out."""
+    """Keep other processes from starting or stopping the same server meanwhile."""
     with open(path, "ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -20,7 +20,7 @@ async def main() -> None:
         for benchmark in BENCHMARKS:
             for line in await benchmark(Path(folder)):
                 print(line, flush=True)
-    print(f"took {time.perf_counter() - started:.0f} s; a ratio of 1 would be the bare statements or the short history")
+    print(f"took {time.perf_counter() - started:.0f} s; a ratio of 1 means as fast as what it is compared with")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The audit over books of years: how long, how much memory, and whether their size slows down the daily business.
+"""The audit of a large database: time, memory, and whether its size slows down the daily business.
 
 python -m benchmarks.audit                      a million entries, as in `python -m benchmarks`
 python -m benchmarks.audit --entries 10000000   the full size; about three minutes and 2.5 GB to build, once
@@ -28,14 +28,14 @@ from database.models import Database
 SMALL = Size(entries=200_000, users=2_000)
 FEW = 10
 PRICE = 1_200
-# In a process of its own: the peak of memory is the audit's alone.
+# In a process of its own, so that the peak of memory is that of the audit.
 AUDIT = """
 import resource, sys
 from pathlib import Path
 from database.audit import run as audit
 books = audit.run(Path(sys.argv[1]), threads=int(sys.argv[2]), deep=False)
 used = resource.getrusage(resource.RUSAGE_SELF)
-# ru_maxrss would begin with what the parent had when it forked.
+# Not ru_maxrss: it begins with what the parent had when it forked.
 peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) // 1024
 print(
     f"{books.seconds:.1f} s ({used.ru_utime + used.ru_stime:.1f} s of processor), peak {peak} MB,"
@@ -47,7 +47,7 @@ for finding in books.findings:
 
 
 async def audits(folder: Path) -> list[str]:
-    """For `python -m benchmarks`: a small shop, so that all of it stays within a minute."""
+    """For `python -m benchmarks`: small books, so that all benchmarks take about a minute."""
     return await measure(folder, SMALL)
 
 
@@ -89,14 +89,14 @@ def change_entry(path: Path, size: Size, change: str) -> None:
 
 
 async def daily_business(folder: Path, path: Path, size: Size) -> list[str]:
-    """The same two acts on a shop with ten entries and on the old one, in turn."""
+    """The same two actions on a database with ten entries and on the large one, in turn."""
     young = folder / "young.db"
     for old in folder.glob("young.db*"):
         old.unlink()
     new, old_shop = Database(f"sqlite:///{young}"), Database(f"sqlite:///{path}")
     await new.init_db()
     began = time.time_ns()
-    person = began  # new in both: a person's own history is another benchmark (`benchmarks/money.py`)
+    person = began  # a new user in both: the length of a user's own history is measured in `benchmarks/money.py`
     for db, number in itertools.product((new, old_shop), range(FEW)):
         await db.add_balance(person, 10**10, key=f"start-{began}-{number}", reason="benchmark")
     numbers = itertools.count()

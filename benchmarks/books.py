@@ -1,4 +1,4 @@
-"""Books as a shop of years would have: made in bulk, with honest sums, and guarded and sealed as any other."""
+"""Books of the size that they have after years: made in bulk, with right sums, guards and seals."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from database.audit import seals
 from database.engine import SqliteFile
 from database.models import Database
 
-STORY = 10  # entries of one block: a top-up, some jobs, what came back, gifts and spendings of other programs
+STORY = 10  # entries of one block: a top-up, some jobs, refunds, gifts and debits of other programs
 BEGAN_MS = 1_700_000_000_000
 PAID, PRICE, LESS = 500_000, 1_200, 1_000
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large the books are; `jobs_per_story` of each ten entries are reserves of jobs (1 to 7)."""
+    """The size of the books; `jobs_per_story` of each ten entries are reserves of jobs (1 to 7)."""
 
     entries: int
     users: int
@@ -36,7 +36,7 @@ class Size:
 
 
 async def build(path: Path, size: Size) -> None:
-    """Make the file with the program's own schema, fill it with guards and indexes away, put them back, seal it."""
+    """Make the file with the program's own schema, fill it without guards and indexes, create these again, seal it."""
     db = Database(f"sqlite:///{path}")
     await db.init_db()
     with closing(sqlite.connect(str(path), isolation_level=None)) as connection:
@@ -54,7 +54,7 @@ async def build(path: Path, size: Size) -> None:
 
 @contextmanager
 def _bare_tables(connection: sqlite.Connection) -> Iterator[None]:
-    """Triggers and indexes away and back: each is made once over all rows instead of row by row."""
+    """Drop triggers and indexes, and create them again afterwards: an index over all rows at once is much faster."""
     made = connection.execute(
         "SELECT type, name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL"
     ).fetchall()
@@ -66,7 +66,7 @@ def _bare_tables(connection: sqlite.Connection) -> Iterator[None]:
 
 
 def _statements(size: Size) -> Iterator[str]:
-    """`b` is a story, `k` an entry in it, `j` a job in it. Ids of jobs look random, as those of the shop do."""
+    """`b` is a block, `k` an entry in it, `j` a job in it. Ids of jobs look random, as real ones do."""
     stories = f"WITH RECURSIVE s(b) AS (SELECT 0 UNION ALL SELECT b + 1 FROM s LIMIT {size.stories})"
     per, last_job = size.jobs_per_story, 1 + size.jobs_per_story
     jobs = f"k(j) AS (SELECT 1 UNION ALL SELECT j + 1 FROM k LIMIT {per})"

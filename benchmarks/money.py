@@ -30,7 +30,7 @@ async def shop(path: Path) -> Database:
 
 @contextmanager
 def bare(path: Path) -> Iterator[sqlite.Connection]:
-    """A plain connection that is as durable as ours; the same schema, so the same triggers and constraints."""
+    """A plain connection that is as durable as ours, with the same schema, triggers and constraints."""
     with closing(sqlite.connect(str(path), isolation_level=None)) as connection:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON"):
             connection.execute(f"PRAGMA {pragma}")
@@ -38,7 +38,7 @@ def bare(path: Path) -> Iterator[sqlite.Connection]:
 
 
 def hold_and_charge(connection: sqlite.Connection, user_id: int, job_id: str) -> None:
-    """What a reserve and a charge write, in the same two commits, and nothing else."""
+    """Only the statements of a reserve and a charge, in the same two commits."""
     now = time.time_ns() // 1_000_000
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("SELECT balance FROM balances WHERE user_id = ?", (user_id,)).fetchone()

@@ -13,6 +13,7 @@ from sqlalchemy import and_, insert, or_, select, update
 from database import ledger, outbox
 from database import refunds as refund_rows
 from database import users as user_rows
+from database.clock import DAY_MS, HOUR_MS
 from database.engine import Tx
 from database.errors import IllegalMove, KeyReused, NotFound
 from database.refunds import RefundFacts
@@ -38,9 +39,9 @@ class NewPayment:
 
 
 ASKING_MS = 150_000  # a poll taken by a process that died is taken again after this
-WATCHED_MS = 90 * 24 * 3600 * 1000  # how long the money of a decided quarantine is still compared
+WATCHED_MS = 90 * DAY_MS  # how long the money of a decided quarantine is still compared
 CREDITED = (PaymentStatus.PAID, PaymentStatus.REFUNDED)
-LONGEST_GAP_MS = 7 * 3600 * 1000  # a next poll further ahead was written under a wrong clock
+LONGEST_GAP_MS = 7 * HOUR_MS  # a next poll further ahead was written under a wrong clock
 
 
 def get(tx: Tx, payment_id: str) -> Payment | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, insert, or_, select, update
 
 from database import ledger, outbox
+from database.clock import HOUR_MS
 from database.engine import Tx
 from database.errors import IllegalMove, KeyReused, NotFound, Refusal
 from database.rows import Payment, Refund
@@ -19,7 +20,7 @@ from database.schema import payments, refunds
 from database.states import UNDER_WAY, EntryKind, PaymentStatus, Reason, RefundStatus
 
 HANDLING_MS = 60_000  # a step that is taken is carried out at once; after this the sweeper takes it again
-FAR_MS = 2 * 3600 * 1000  # further ahead than any pause of ours: written under a wrong clock
+FAR_MS = 2 * HOUR_MS  # further ahead than any pause of ours: written under a wrong clock
 
 
 class Undecided(Refusal):

@@ -44,7 +44,7 @@ class JobType(StrEnum):
 
     @property
     def is_image(self) -> bool:
-        """Whether the result is a picture; else it is a video."""
+        """Whether the result is an image; otherwise it is a video."""
         return self in (JobType.IMAGE, JobType.EDIT)
 
 

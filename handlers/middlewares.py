@@ -13,6 +13,7 @@ from aiogram.types import CallbackQuery, Chat, Message, TelegramObject, Update, 
 
 from database import outbox
 from database import users as user_rows
+from database.clock import HOUR_SECONDS
 from database.models import Database, Tx
 from database.models import User as Person
 from handlers.chat import ANSWER_LIMIT, CallbackAnswer
@@ -23,7 +24,7 @@ from services.common.log import log_context
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
-BAN_NOTICE_SECONDS: Final = 3600.0
+BAN_NOTICE_SECONDS: Final = float(HOUR_SECONDS)
 
 
 class AnswerCallbacks(BaseMiddleware):

@@ -1,7 +1,7 @@
-"""The scheduler: of all bots that run, the one that leads starts each periodic task when its time comes.
+"""The scheduler: of all running bots, the leader starts each periodic task when it is due.
 
-Every timer of the product is a due time in a row (docs/decisions/0006-due-times-in-rows.md); the tasks look for rows
-that are due. Leadership is a lease in the database, so any number of bots may run and any of them may die.
+Every timer of the product is a due time in a row (docs/decisions/0006-due-times-in-rows.md); the tasks read rows that
+are due. The leader has a lease in the database, so any number of bots may run and any of them may die.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class PeriodicTask:
-    """Something done every so many seconds; a round that fails is tried again and stops no other task."""
+    """Work that is done every `every` seconds. A round that fails is repeated later and stops no other task."""
 
     name: str
     every: float
     work: Callable[[], Awaitable[None]]
-    limit: float = ROUND_SECONDS  # one round may take so long
+    limit: float = ROUND_SECONDS  # seconds that one round may take
     due: float = 0.0
     round: asyncio.Task[None] | None = None
 
@@ -47,12 +47,12 @@ class Scheduler:
 
     def __init__(self, db: Database, tasks: Sequence[PeriodicTask]) -> None:
         self.tasks = list(tasks)
-        self.trouble: str | None = None  # why the last try to write to the database failed
+        self.write_fault: str | None = None  # why the last attempt to write to the database failed
         self._db = db
         self._holder = f"{os.getpid()}-{clock.token(4)}"
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set; gives the lease back at the end so that another can go on at once."""
+        """Run until `stop` is set. At the end the lease is given back, so that another bot can lead at once."""
         try:
             while not stop.is_set():
                 if await self._leads():
@@ -70,14 +70,14 @@ class Scheduler:
         try:
             leads = await self._db.write(flag_rows.take_lease, LEASE, self._holder, ttl_ms=LEASE_MS)
         except DatabaseError as error:
-            self.trouble = f"nothing can be written: {type(error).__name__}"
+            self.write_fault = f"nothing can be written: {type(error).__name__}"
             event(_log, "sweeper.no_database", level=logging.ERROR, error=type(error).__name__, detail=str(error))
             return False
-        self.trouble = None
+        self.write_fault = None
         return leads
 
     def _start_due_tasks(self) -> None:
-        """Each round is an asyncio task of its own: a provider that hangs must not keep payments waiting."""
+        """Each round is an asyncio task of its own, so that payments need not wait for a provider that hangs."""
         now = clock.steady()
         for task in self.tasks:
             if not task.is_running and task.due <= now:
@@ -88,7 +88,7 @@ class Scheduler:
         try:
             async with asyncio.timeout(task.limit):
                 await task.work()
-        except Exception as error:  # trouble of one task must not stop the others, nor its own next round
+        except Exception as error:  # one failure must stop neither the other tasks nor the next round of this one
             event(_log, "sweeper.duty_failed", level=logging.ERROR, duty=task.name, error=type(error).__name__)
 
     async def _end_rounds(self) -> None:

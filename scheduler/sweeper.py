@@ -1,4 +1,4 @@
-"""What waits in rows and would be forgotten: lost steps, overdue holds, files and rows past their time."""
+"""Cleans up what no other code comes back to: lost steps, overdue holds, old files and rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.queue import Queue
 DRAFTS_KEPT_MS = 14 * DAY_MS
 CONVERSATIONS_KEPT_MS = 7 * DAY_MS
 MESSAGES_KEPT_MS = 60 * DAY_MS
-# Telegram repeats an update for a day at most; what people wrote is kept no longer than that needs.
+# Telegram repeats an update for a day at most; what users wrote is kept no longer than that requires.
 INBOX_KEPT_MS = {"telegram": 2 * DAY_MS, "kling": DAY_MS, "yookassa": 60 * DAY_MS}
 ORPHAN_SECONDS = float(DAY_SECONDS)  # a stored file without a row is this old: its process died between file and row
 
@@ -30,14 +30,14 @@ T = TypeVar("T")
 
 
 class Sweeper:
-    """Looks after jobs and what they leave behind; each method is one round of a periodic task."""
+    """Cleans up after jobs; each method is one round of a periodic task."""
 
     def __init__(self, ctx: JobContext, queue: Queue) -> None:
         self._ctx = ctx
         self._queue = queue
 
     async def resend_lost_steps(self) -> None:
-        """Open jobs whose due time passed: their message, worker or lease was lost, so send the step again."""
+        """Send the steps of open jobs again whose due time has passed: their message, worker or lease was lost."""
         due = await self._ctx.db.read(job_rows.due)
         if not due:
             return
@@ -55,7 +55,7 @@ class Sweeper:
         await _each(due, send)
 
     async def release_overdue_holds(self) -> None:
-        """Money held past its time goes back; a result that comes later is the owner's loss."""
+        """Give back money that is held too long. A result that comes later is not charged."""
 
         async def release(held: Reservation) -> None:
             if await self._ctx.db.write(job_rows.expire_hold, held.job_id):
@@ -64,7 +64,8 @@ class Sweeper:
         await _each(await self._ctx.db.read(ledger.expired_holds, limit=1000), release)
 
     async def delete_expired_assets(self) -> None:
-        """Files past their time; the row goes first, so that a crash in between leaves an orphan and no dead link."""
+        """Delete old files. The row is changed first: after a crash in between a file has no row, and no row lacks its
+        file."""
 
         async def delete(asset: Asset) -> None:
             if await self._ctx.db.write(job_rows.asset_deleted, asset.id, end=asset.expires_at):
@@ -80,7 +81,7 @@ class Sweeper:
         await self._ctx.assets.sweep(known, ORPHAN_SECONDS)
 
     async def forget_old_rows(self) -> None:
-        """Bound what grows with every visitor: drafts, conversations, told messages, handled notifications."""
+        """Delete old rows of tables that grow with every user: drafts, conversations, messages, notifications."""
         now = clock.now_ms()
         await self._all_of(draft_rows.forget_old, before=now - DRAFTS_KEPT_MS)
         await self._all_of(draft_rows.forget_conversations, before=now - CONVERSATIONS_KEPT_MS)
@@ -89,14 +90,14 @@ class Sweeper:
             await self._all_of(inbox.forget_old, source=source, before=now - kept)
 
     async def _all_of(self, forget: Callable[Concatenate[Tx, P], int], *args: P.args, **kwargs: P.kwargs) -> None:
-        """A little at a time, so that nobody waits long for the database; but until nothing is left."""
+        """Delete a few rows per transaction, so that other writers wait only briefly, until none are left."""
         forgotten = 1
         while forgotten:
             forgotten = await self._ctx.db.write(forget, *args, **kwargs)
 
 
 async def _each(items: Sequence[T], act: Callable[[T], Awaitable[None]]) -> None:
-    """Act on each; trouble with one is logged and never keeps the others waiting."""
+    """Act on each item. An error with one is logged and does not stop the others."""
     for item in items:
         try:
             await act(item)

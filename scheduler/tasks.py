@@ -1,4 +1,4 @@
-"""The list of the bot's periodic tasks: what each does, how often, and how long a round may take."""
+"""The bot's periodic tasks: what each does, how often, and how long a round may take."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from services.queue import Queue
 
 
 def job_tasks(ctx: JobContext, queue: Queue) -> list[PeriodicTask]:
-    """What keeps jobs going to their end, and clears what they leave behind."""
+    """Tasks that bring jobs to their end and clean up after them."""
     sweeper = Sweeper(ctx, queue)
     return [
         PeriodicTask("steps", 1.0, sweeper.resend_lost_steps),
@@ -35,7 +35,7 @@ def job_tasks(ctx: JobContext, queue: Queue) -> list[PeriodicTask]:
 
 
 def topup_tasks(payments: Payments) -> list[PeriodicTask]:
-    """What settles top-ups by card that nobody told of, or told of while we could not act."""
+    """Tasks that settle top-ups by card when a notification did not come or could not be handled."""
     return [
         PeriodicTask("notifications", 2.0, payments.handle_due_notifications),
         PeriodicTask("payments", 2.0, payments.poll_due),
@@ -43,7 +43,7 @@ def topup_tasks(payments: Payments) -> list[PeriodicTask]:
 
 
 def money_tasks(refunds: Refunds, reconciliation: Reconciliation, stars: Stars) -> list[PeriodicTask]:
-    """What finishes refunds and compares with the providers' books."""
+    """Tasks that finish refunds and compare our books with the providers'."""
     return [
         PeriodicTask("refunds", 5.0, refunds.poll_due),
         PeriodicTask("reconciliation", HOUR_SECONDS, reconciliation.hourly, limit=HOUR_SECONDS),
@@ -52,7 +52,7 @@ def money_tasks(refunds: Refunds, reconciliation: Reconciliation, stars: Stars) 
 
 
 def upkeep_tasks(auditor: Auditor, disk: DiskWatch, backups: Backups) -> list[PeriodicTask]:
-    """What proves and copies the books, and watches the disk under them."""
+    """Tasks that audit and copy the database and check its disk."""
     return [
         PeriodicTask("seals", HOUR_SECONDS, auditor.seal),
         PeriodicTask("audit", 60.0, auditor.daily, limit=HOUR_SECONDS),

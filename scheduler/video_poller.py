@@ -1,4 +1,4 @@
-"""Videos in flight: the provider is asked about many at a time, and the row of each is moved by what it says."""
+"""Videos at their providers: one poll asks about many of them, and the answer moves each job on."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from services.queue import Queue
 POLL_MS = 8_000
 LATE_POLL_MS = 30_000
 LATE_SECONDS = 300
-AT_ONCE = 4  # questions to a provider at a time: one that hangs must not keep the others waiting
-TYPICAL_SECONDS = 150  # a clip's usual time, for the bar in the live message (docs/reference/kling.md, section 12)
+AT_ONCE = 4  # polls at the same time, so that one that hangs does not stop the others
+TYPICAL_SECONDS = 150  # usual time of a video, for the bar in the live message (docs/reference/kling.md, section 12)
 
 _log = logging.getLogger(__name__)
 
 
 async def poll_videos(ctx: JobContext, queue: Queue, *, limit: int = 200) -> None:
-    """Ask the providers about every video whose poll is due."""
+    """Poll the providers for every video whose poll is due."""
     due = await ctx.db.read(video_rows.due, limit=limit)
     by_provider: dict[str, list[Job]] = defaultdict(list)
     for job in due:
@@ -47,7 +47,7 @@ async def poll_videos(ctx: JobContext, queue: Queue, *, limit: int = 200) -> Non
 
 
 async def _poll(ctx: JobContext, queue: Queue, name: str, jobs: Sequence[Job], slots: asyncio.Semaphore) -> None:
-    """One question for a batch. Whatever goes wrong with it, or with one of its videos, touches no other video."""
+    """One poll for a batch of videos. An error with it, or with one of its videos, affects no other video."""
     async with slots:
         tasks = await _ask(ctx, name, jobs)
         for job in jobs:
@@ -74,7 +74,7 @@ async def _ask(ctx: JobContext, name: str, jobs: Sequence[Job]) -> dict[str, Vid
         await _alert_admins(ctx, error, name, jobs[0].model)
         return {}
     except ValueError as error:
-        # An id that can't be asked for: find out which, so that the others are answered.
+        # One of the ids can't be sent: ask in halves, so that the others are answered.
         event(_log, "watch.odd_id", level=logging.ERROR, provider=name, jobs=len(jobs), error=str(error))
         if len(jobs) == 1:
             return {}
@@ -87,7 +87,7 @@ async def _ask_in_halves(ctx: JobContext, name: str, jobs: Sequence[Job]) -> dic
 
 
 async def _alert_admins(ctx: JobContext, error: ProviderError, name: str, model: str) -> None:
-    """Videos that can't be asked about go back at the end of their hold: the admins hear of it while there is time."""
+    """Tell the admins about a poll that fails: at the end of their hold the money of these videos goes back."""
     try:
         await ctx.alert_provider_fault(error, name, model)
     except DatabaseError as failed:

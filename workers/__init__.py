@@ -1,1 +1,1 @@
-"""What the queue runs: coroutine functions that take the id of a job and nothing else."""
+"""The steps that the queue runs: coroutine functions that take only the id of a job."""

@@ -1,8 +1,8 @@
 """`python -m workers [--processes N]`: run the queue's steps until SIGTERM or Ctrl-C.
 
-The parent imports everything once, forks the workers and only watches: it opens no connection and starts no thread, so
-forking again is always safe. A worker that ends, whatever the reason (Redis away with a job in hand, killed for its
-memory), is started again.
+The parent imports everything once, forks the workers and waits for them. It opens no connection and starts no thread,
+so it can fork again at any time. A worker that ends for any reason (Redis is down during a job, the system killed it
+for its memory) is started again.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from services.media.store import AssetError, open_assets
 from services.settings import Settings, settings_or_exit
 from workers.guard import GuardedWorker, preload
 
-GRACE_SECONDS: Final = 170  # a picture may take 150 s, and one cut off is paid for twice
+GRACE_SECONDS: Final = 170  # an image may take 150 s, and one that is cut off is paid for twice
 KILL_SECONDS: Final = 5
 RESTART_SECONDS: Final = (1.0, 30.0)  # first and longest pause before a worker that ended is started again
-HEALTHY_SECONDS: Final = 60.0  # who has worked this long starts with the first pause again
+HEALTHY_SECONDS: Final = 60.0  # after a worker has run this long, the first pause is used again
 
 _log = logging.getLogger("workers")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the workers; the exit status is 0 after an orderly stop, 2 for faulty settings.
+    """Run the workers. The exit status is 0 after an orderly stop and 2 for faulty settings.
 
-    It is 1 for a catalogue that can't be sold from, or a folder where no result can be kept.
+    It is 1 for a faulty catalogue or a folder where no result can be stored.
     """
     options = _parser().parse_args(arguments)
     settings = settings_or_exit()
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     setup_logging(settings.log_level, settings.log_format, settings.secret_values())
     try:
-        load_catalogue(settings.catalogue_path or SHIPPED)  # each step opens both; better refused here than in each
+        load_catalogue(settings.catalogue_path or SHIPPED)  # each step opens both, so a fault is reported here once
         open_assets(settings.assets_url)
     except (CatalogueError, AssetError) as error:
         print(error, file=sys.stderr)
@@ -64,18 +64,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 class Supervisor:
-    """Keeps `count` worker processes alive until told to stop, then gives them `grace` seconds to finish."""
+    """Keeps `count` worker processes running until it is told to stop, then gives them `grace` seconds to finish."""
 
     def __init__(self, settings: Settings, count: int, grace: float) -> None:
         self._settings = settings
         self._grace = grace
-        # Never written to: the children hold the reading end and learn from its closing that this process is gone.
+        # Never written to. The children hold the reading end; when it closes, this process has ended.
         self._life = os.pipe()
         self._slots = [_Slot(number) for number in range(1, count + 1)]
         self._stopping = False
 
     def run(self) -> int:
-        # Signals become bytes on a socket, so that the one wait below sees them as it sees a child's end.
+        # Signals become bytes on a socket, so that the one wait below returns for them as for a child's end.
         alarm, wakeup = socket.socketpair()
         alarm.setblocking(False)
         wakeup.setblocking(False)
@@ -97,7 +97,7 @@ class Supervisor:
         return [slot.process.sentinel for slot in self._slots if slot.process is not None]
 
     def _start_due(self) -> float | None:
-        """Start what is not running and is due; how long to wait for the next that is not, if any."""
+        """Start each worker that is not running and is due; returns the seconds until the next one is due, if any."""
         pauses = []
         for slot in self._slots:
             slot.reap()
@@ -110,7 +110,7 @@ class Supervisor:
     def _drain(self) -> None:
         running = [slot.process for slot in self._slots if slot.process is not None]
         event(_log, "workers.stopping", processes=len(running), grace_seconds=self._grace)
-        # The second SIGTERM is RQ's order to drop the job in hand; its row is taken up again after its lease.
+        # At the second SIGTERM RQ drops the current job; its step is sent again after its lease.
         for order, patience in ((signal.SIGTERM, self._grace), (signal.SIGTERM, KILL_SECONDS), (signal.SIGKILL, 1)):
             for process in running:
                 _signal(process, order)
@@ -124,7 +124,7 @@ class Supervisor:
 
 
 class _Slot:
-    """A place for one worker process, and when the next may be started in it."""
+    """One worker process, and when it may be started again."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -152,7 +152,7 @@ class _Slot:
 
 
 def work(settings: Settings, number: int, life: tuple[int, int]) -> None:
-    """The life of one worker process: wait until Redis answers, then take jobs until told to stop.
+    """The code of one worker process: wait until Redis answers, then take jobs until told to stop.
 
     `life` is the supervisor's pipe; when it closes, the worker stops as on SIGTERM.
     """

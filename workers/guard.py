@@ -1,9 +1,9 @@
 """The worker that trusts nothing it reads from Redis.
 
-RQ's wire format is pickle, and a message names the function to call, callbacks and addresses to call back: whoever can
-write to Redis could run any code in a stock worker. This one reads plain values only, calls only the steps listed in
-`services.queue.FUNCTIONS` with one job id, and follows no callback. The worst a forged message can do is to ask
-for a step of a job, and the job's row decides whether there is anything to do.
+RQ's format is pickle, and a message names the function to call, callbacks and webhooks. So anyone who can write to
+Redis can run any code in a standard worker. This worker reads plain values only, calls only the steps listed in
+`services.queue.FUNCTIONS` with one job id, and ignores callbacks. A forged message can at most ask for a step of a job,
+and the job's row decides whether there is anything to do.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from services.common.log import event
 from services.queue import FUNCTIONS, QUEUE_NAME, load_function
 
 MAINTENANCE_SECONDS = 15
-"""How often lost messages of dead workers are looked for."""
+"""Seconds between searches for the lost messages of dead workers."""
 
 WORKER_TTL = 30
-"""Seconds: an idle worker wakes up after half of it, which is what lets maintenance run on time."""
+"""Seconds. An idle worker wakes up after half of it, so that maintenance runs on time."""
 
 _log = logging.getLogger(__name__)
 
 
 class MessageRefused(Exception):
-    """A message that none of ours can be: it names another function, or holds more than a job's id."""
+    """A message that is not ours: it names another function, or holds more than a job's id."""
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -40,7 +40,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 class PlainSerializer:
-    """RQ's own format, but reading refuses everything that is not a plain value."""
+    """RQ's own format, but reading refuses everything except plain values."""
 
     @staticmethod
     def dumps(value: Any) -> bytes:
@@ -52,7 +52,7 @@ class PlainSerializer:
 
 
 class GuardedJob(Job):
-    """A message as our worker sees it: one listed function and one job id, and nothing that runs besides."""
+    """A message as our worker sees it: one listed function and one job id. Nothing else in it is run."""
 
     def restore(self, raw_data: Any) -> None:
         super().restore(raw_data)
@@ -65,7 +65,7 @@ class GuardedJob(Job):
         """The step to run.
 
         Raises:
-            MessageRefused: when the message is none of ours.
+            MessageRefused: when the message is not ours.
             DeserializationError: when it cannot be read as plain values.
         """
         name, args = self.func_name, self.args
@@ -77,9 +77,9 @@ class GuardedJob(Job):
 
 
 class GuardedWorker(Worker):
-    """A worker of the one queue, one job at a time, each in a forked process.
+    """A worker of the one queue: one job at a time, each in a forked process.
 
-    One queue only: with two, RQ takes messages without a safety net.
+    Only one queue: with several, RQ takes a message without keeping it in a second list until it has started.
     """
 
     job_class: ClassVar[type[Job]] = GuardedJob  # type: ignore[misc]  # RQ declares it per instance, uses it per class

@@ -1,4 +1,4 @@
-"""Pictures: one call of the provider, its bytes checked and stored, then the money and the job in one transaction."""
+"""Images: call the provider, check and store the bytes, then charge and complete the job in one transaction."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
 
 
 async def run(job_id: str) -> None:
-    """The step "image" of a job: what the queue calls, as often as it likes."""
+    """The step "image" of a job. The queue may call it any number of times."""
     await run_step(job_id, JobStep.IMAGE, _make_image)
 
 
@@ -82,7 +82,7 @@ async def _generate(
 
 
 async def _may_call(ctx: JobContext, job: Job, repeats: int, seconds: float) -> bool:
-    """A first call, or a repeat that is still allowed and can't outlive the hold: then it would be for nobody."""
+    """Whether it is a first call, or a repeat that is still allowed and ends before the hold does."""
     spent = await ctx.db.read(call_rows.spent_calls, job.id)
     return spent == 0 or (spent <= repeats and seconds < await time_left(ctx, job))
 
@@ -90,7 +90,7 @@ async def _may_call(ctx: JobContext, job: Job, repeats: int, seconds: float) -> 
 async def _lost(
     ctx: JobContext, job: Job, error: ProviderError, provider: str, model: ImageModel, seconds: float
 ) -> None:
-    """Perhaps drawn and billed, but not in our hands: once more at the owner's cost, then the money back."""
+    """The image may be made and billed, but we don't have it: call once more without charging for it, then give up."""
     if not await _may_call(ctx, job, model.max_unknown_repeats, seconds):
         await fail_for(ctx, job, error, provider, model.key)
         return
@@ -98,7 +98,7 @@ async def _lost(
 
 
 async def load_photos(ctx: JobContext, job: Job) -> tuple[Photo, ...] | None:
-    """The photos the order was made with, in order, small enough for one request; None when one of them is gone."""
+    """The photos of the order, in order, small enough for one request; None when one of them is deleted."""
     wanted = tuple(job.params.get("inputs", ()))
     found = await ctx.db.read(asset_rows.get_assets, wanted)
     if len(found) != len(wanted):
@@ -119,7 +119,7 @@ async def _store(ctx: JobContext, job: Job, result: ImageResult) -> None:
             inspect_image, result.data, max_bytes=limits.picture_bytes, max_pixels=limits.picture_pixels
         )
     except BadMedia as bad:
-        # Paid for and unusable: to the person that is the same as a lost answer.
+        # Paid for and unusable: for the user that is the same as a lost answer.
         raise ProviderError(ErrorCode.BAD_RESULT, Failure.UNKNOWN, Blame.PROVIDER, str(bad)) from bad
     stored = await ctx.assets.put(result.data, suffix=_SUFFIXES.get(info.mime, ".bin"))
     asset = asset_rows.NewAsset(

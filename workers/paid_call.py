@@ -70,7 +70,7 @@ class PaidCall:
         await self._write(CallOutcome.OK, code=None, cost_micro_usd=cost_micro_usd)
 
     async def failed(self, error: ProviderError) -> None:
-        """The provider refused, or nobody knows what it did.
+        """The provider refused, or it is unknown what it did.
 
         When this can't be written, a temporary error becomes an unknown one: the row does not say that nothing was
         done, so no caller may repeat the call.

@@ -1,7 +1,7 @@
-"""The context of a step: opened for it, or shared by the process that runs many; and the lease that a step holds.
+"""The context of a step, which is opened for it or shared by many steps of a process; and the lease of a step.
 
-A forked worker runs each step in an event loop of its own, so everything is opened inside it and closed with it. The
-bot, which runs steps itself when Redis is away, installs one context for its loop.
+A forked worker runs each step in an event loop of its own, so everything is opened and closed inside it. The bot runs
+steps itself when Redis is down; it installs one context for its loop.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _log = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):
-    """Another worker has the job, or it was closed; whatever this one does from here on must change nothing."""
+    """Another worker has the job, or it was closed. This worker must not change anything any more."""
 
 
 _installed: ContextVar[tuple[asyncio.AbstractEventLoop, JobContext] | None] = ContextVar("job_context", default=None)
 
 
 def install(ctx: JobContext) -> None:
-    """Let every step started from here on, by this task or those it starts, use `ctx`; its owner closes it."""
+    """Let every step that this task or its children start from now on use `ctx`. The caller closes it."""
     _installed.set((asyncio.get_running_loop(), ctx))
 
 
 @contextlib.asynccontextmanager
 async def job_context() -> AsyncIterator[JobContext]:
-    """The installed context, else one of our own from the settings, closed at the end."""
+    """The installed context, else a new one from the settings, which is closed at the end."""
     shared = _installed.get()
-    if shared is not None and shared[0] is asyncio.get_running_loop():  # not one from before a fork
+    if shared is not None and shared[0] is asyncio.get_running_loop():  # not a context from before a fork
         yield shared[1]
         return
     settings = load_settings()
@@ -53,7 +53,7 @@ async def job_context() -> AsyncIterator[JobContext]:
 
 @contextlib.asynccontextmanager
 async def lease(db: Database, job: Job) -> AsyncIterator[None]:
-    """Renew the job's lease while the body runs; once it is lost the body is cancelled and LeaseLost comes out."""
+    """Renew the job's lease while the body runs. When the lease is lost, the body is cancelled and LeaseLost raised."""
     body = asyncio.current_task()
     if body is None:
         raise RuntimeError("a lease is held by a task")
@@ -65,7 +65,7 @@ async def lease(db: Database, job: Job) -> AsyncIterator[None]:
             await asyncio.sleep(RENEW_SECONDS)
             try:
                 held = await db.write(job_rows.renew, job.id, job.attempt)
-            except Exception as error:  # a busy disk is no lost lease: the attempt's number still protects the row
+            except Exception as error:  # the lease is not lost yet, and the attempt's number still protects the row
                 event(_log, "lease.renewal_failed", level=logging.WARNING, error=type(error).__name__)
                 continue
             if not held:

@@ -1,7 +1,7 @@
-"""What every step has in common: claim the row, hold the lease, and turn failures into the row's next state.
+"""What all steps have in common: claim the row, hold the lease, and turn failures into the row's next state.
 
-A step may be run twice, late, or beside another copy: the claim and the attempt's number decide. It keeps its errors
-to itself, because the queue's opinion of a message moves no money; the row does.
+A step may be run twice, late, or at the same time as a copy of it: the claim and the attempt's number decide. It raises
+no errors to the queue, because the queue's result of a message means nothing; only the row does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from services.providers.circuit_breaker import OUTAGES
 from workers.paid_call import CircuitOpen
 from workers.runtime import LeaseLost, job_context, lease
 
-# These mean "later, not now": nothing was begun at the provider, so the job waits in its row as long as its hold lasts.
+# These mean "not now": the provider has begun nothing, so the job waits in its row as long as its hold lasts.
 PATIENT = frozenset(
     {
         ErrorCode.CONCURRENCY,
@@ -37,7 +37,7 @@ PATIENT = frozenset(
         ErrorCode.CIRCUIT_OPEN,
     }
 )
-MAX_ROUNDS = 3  # how often a step is tried anew after other temporary failures
+MAX_ROUNDS = 3  # how often a step is tried after other temporary failures
 FIRST_PAUSE_MS = 5_000
 LONGEST_PAUSE_MS = 60_000
 WRITE_PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds between tries to write down what was paid for
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 async def run_step(job_id: str, step: JobStep, body: Callable[[JobContext, Job], Awaitable[None]]) -> None:
-    """Claim the job for `step` and run `body` under its lease. Losing the claim or the lease is normal."""
+    """Claim the job for `step` and run `body` with its lease. To lose the claim or the lease is normal."""
     async with job_context() as ctx:
         with log_context(job_id=job_id, step=step.value):
             try:
@@ -57,7 +57,7 @@ async def run_step(job_id: str, step: JobStep, body: Callable[[JobContext, Job],
                 with log_context(user_id=job.user_id, attempt=job.attempt):
                     await _held(ctx, job, body)
             except DatabaseError as error:
-                # The row was not changed or we can't know: its lease runs out and the sweeper brings it again.
+                # The row was not changed, or we can't know: its lease runs out and its step is sent again.
                 event(_log, "step.database_failed", level=logging.ERROR, error=type(error).__name__, detail=str(error))
 
 
@@ -91,7 +91,7 @@ async def _held(ctx: JobContext, job: Job, body: Callable[[JobContext, Job], Awa
 
 
 async def _wait_for_circuit(ctx: JobContext, job: Job, blocked: CircuitOpen) -> None:
-    """Wait until the circuit closes; when this step's own refused call opened it, that is the step's failure."""
+    """Wait until the circuit closes. If an outage in this attempt opened it, that outage is the step's failure."""
     error, calls = blocked.error, await ctx.db.read(call_rows.of_job, job.id)
     if calls and calls[-1].attempt == job.attempt and calls[-1].code in OUTAGES:
         own = ErrorCode(calls[-1].code)
@@ -100,9 +100,9 @@ async def _wait_for_circuit(ctx: JobContext, job: Job, blocked: CircuitOpen) -> 
 
 
 async def _hand_back(ctx: JobContext, job: Job) -> None:
-    """This process stops, or the step took too long: whoever comes next need not wait for the lease to run out.
+    """This process stops, or the step took too long: give the lease up, so that the next worker need not wait for it.
 
-    An intent without an outcome stays what it is, a doubt.
+    An intent without an outcome stays without one.
     """
     back = ctx.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=0, cause="cut off", failed=False)
     try:
@@ -112,9 +112,9 @@ async def _hand_back(ctx: JobContext, job: Job) -> None:
 
 
 async def complete(ctx: JobContext, job: Job, asset: asset_rows.NewAsset) -> Job | None:
-    """Close the job over its stored result: charge, and owe the delivery. None when the job moved on meanwhile.
+    """Complete the job with its stored result: charge, and post the delivery. None when the job changed meanwhile.
 
-    The provider is paid already, so a disk that is full or busy for a moment is waited for under the lease.
+    The provider is already paid, so when the database can't write for a while, this waits and tries again.
     """
     for pause in WRITE_PAUSES:
         try:
@@ -132,13 +132,13 @@ async def _complete(ctx: JobContext, job: Job, asset: asset_rows.NewAsset) -> Jo
 
 
 async def time_left(ctx: JobContext, job: Job) -> float:
-    """Seconds until the hold ends and the money goes back, whatever is under way."""
+    """Seconds until the hold ends and the money goes back, even during a call."""
     held = await ctx.db.read(ledger.get_reservation, job.id)
     return held.hold_until / 1000 - clock.now() if held is not None else 0.0
 
 
 async def again_later(ctx: JobContext, job: Job, error: ProviderError, provider: str, model: str) -> None:
-    """A temporary failure outlived its retries: wait in the row, or give up after a few rounds."""
+    """All retries failed: put the job back for later, or give up after a few rounds."""
     await ctx.alert_provider_fault(error, provider, model)
     if error.code not in PATIENT and job.failures + 1 >= MAX_ROUNDS:
         await fail(ctx, job, error.code.value)
@@ -149,5 +149,5 @@ async def again_later(ctx: JobContext, job: Job, error: ProviderError, provider:
 
 
 def asked_pause(error: ProviderError, least_ms: int) -> int:
-    """Milliseconds to leave the provider alone: at least so long, longer when it says so, but never for ever."""
+    """Milliseconds before the next call: at least `least_ms`, longer if the provider asks for it, with a limit."""
     return max(least_ms, min(int((error.retry_after or 0.0) * 1000), 10 * LONGEST_PAUSE_MS))

@@ -1,7 +1,7 @@
-"""Clips: hand the order to the provider, and later fetch what it made. In between the row waits, not a process.
+"""Videos: submit the order to the provider, and later download the video. In between no process waits for it.
 
-Before any second submit the provider is searched by our own id, which was in the row before the first: whatever died
-in between, one order is one task.
+Before any second submit the task is searched at the provider by our own id, which was in the row before the first
+submit. So one order is one task, even if a process died in between.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from workers.step import again_later, asked_pause, complete, run_step, time_left
 
 FIRST_POLL_MS = 10_000
 SEARCH_PAUSES_MS = (2_000, 10_000, 30_000)
-SEARCH_SECONDS = 42.0  # found nothing, again and again, for so long after the call's end: it did not arrive
-ACCEPTED_SECONDS = 600.0  # the same after the provider had said yes
-SUBMIT_SECONDS = 75.0  # a call whose end nobody saw (its worker was killed) may have gone on for so long
+SEARCH_SECONDS = 42.0  # a task that is not found for so long after the call's end did not arrive
+ACCEPTED_SECONDS = 600.0  # the same when the provider had accepted the task
+SUBMIT_SECONDS = 75.0  # a call whose worker was killed may have taken this long
 NOT_FOUND = "not found yet"
-SHORTEST_VIDEO_SECONDS = 300.0  # a clip ordered later than this before its hold's end would be made for nobody
-MAX_FETCHES = 8  # tries to get a finished clip, each with a fresh address
+SHORTEST_VIDEO_SECONDS = 300.0  # a video is not submitted when less than this is left of its hold
+MAX_FETCHES = 8  # tries to download a finished video, each with a fresh address
 
 _log = logging.getLogger(__name__)
 
 
 async def submit(job_id: str) -> None:
-    """The step "submit" of a job: what the queue calls, as often as it likes."""
+    """The step "submit" of a job. The queue may call it any number of times."""
     await run_step(job_id, JobStep.SUBMIT, _submit)
 
 
 async def finish(job_id: str) -> None:
-    """The step "finish" of a job: fetch the clip, check and store it, charge."""
+    """The step "finish" of a job: download the video, check and store it, charge."""
     await run_step(job_id, JobStep.FINISH, _finish)
 
 
@@ -58,7 +58,7 @@ async def _submit(ctx: JobContext, job: Job) -> None:
     if provider is None:
         await fail_unmade(ctx, job, ErrorCode.KEY_INVALID)
         return
-    # A yes is a doubt as well: its task never came into the row, so it has to be found, never bought again.
+    # Accepted calls count as well: the task's id is not in the row, so it must be found and not bought again.
     doubts = [call for call in await ctx.db.read(call_rows.of_job, job.id) if call.outcome is not CallOutcome.REFUSED]
     if doubts and not await _search(ctx, job, provider, doubts):
         return
@@ -66,7 +66,7 @@ async def _submit(ctx: JobContext, job: Job) -> None:
 
 
 async def _search(ctx: JobContext, job: Job, provider: VideoProvider, doubts: Sequence[ProviderCall]) -> bool:
-    """An earlier submit may have arrived. True when it certainly did not, so that it may be sent again."""
+    """Search the task of an earlier submit. True when the submit certainly did not arrive and may be repeated."""
     key, last = job.external_key or job.id, doubts[-1]
     accepted = any(call.outcome is CallOutcome.OK for call in doubts)
     try:
@@ -88,7 +88,7 @@ async def _search(ctx: JobContext, job: Job, provider: VideoProvider, doubts: Se
         await ctx.db.write(job_rows.put_back, job.id, job.attempt, delay_ms=pause, cause=NOT_FOUND)
         return False
     if accepted:
-        # The provider said yes and knows nothing of it: the money goes back, and nothing is bought twice.
+        # The provider accepted the task and can't find it: the money goes back, and nothing is bought twice.
         await fail(ctx, job, "unknown_outcome")
         return False
     await ctx.db.write(call_rows.resolve_calls, job.id, CallOutcome.REFUSED, code="never_arrived")
@@ -184,7 +184,7 @@ async def _finish(ctx: JobContext, job: Job) -> None:
 
 
 async def _fetch_again(ctx: JobContext, job: Job, error: ProviderError, provider: str) -> None:
-    """The clip exists and is paid for: get a fresh address and try again, within reason."""
+    """The video exists and is paid for: get a fresh address and try again, up to `MAX_FETCHES` times."""
     if job.failures + 1 >= MAX_FETCHES:
         await fail_for(ctx, job, error, provider, job.model)
         return
@@ -200,5 +200,5 @@ def _model(ctx: JobContext, job: Job) -> tuple[VideoModel, VideoProvider | None]
 
 
 def callback_url(public_url: str | None) -> str | None:
-    """Where the provider may tell us of a change; None without a public address, then we only ask."""
+    """The address where the provider reports changes; None without a public address: then tasks are only polled."""
     return f"{public_url}/webhooks/kling" if public_url else None

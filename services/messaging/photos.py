@@ -21,7 +21,7 @@ from services.media.inspect import BadMedia, MediaFault, inspect_image, prepare_
 from services.media.store import AssetError, AssetNotFound, AssetStore
 from services.messaging.telegram import NETWORK_ERRORS
 
-KEEP_MS: Final = 3 * 24 * 3600 * 1000  # for a photo of a draft; a job keeps its photos as long as it needs them
+KEEP_MS: Final = 3 * clock.DAY_MS  # for a photo of a draft; a job keeps its photos as long as it needs them
 AT_ONCE: Final = 4  # photos in memory at a time
 DOWNLOAD_SECONDS: Final = 60
 _SUFFIX = {"image/jpeg": ".jpg", "image/png": ".png"}

@@ -9,7 +9,6 @@ from database import clock, outbox
 from database.models import Database
 from services.payments.yookassa.client import ErrorKind, YooKassaError
 
-HOUR_MS: Final = 3_600_000
 _FOR_ADMINS: Final = (ErrorKind.CREDENTIALS, ErrorKind.FORBIDDEN)
 
 
@@ -26,7 +25,7 @@ class AdminAlerts:
 
     async def owe_refusal(self, error: YooKassaError) -> None:
         """YooKassa refuses what the shop wants: one alert an hour for each kind of refusal."""
-        hour = clock.now_ms() // HOUR_MS
+        hour = clock.now_ms() // clock.HOUR_MS
         key = f"yookassa:{error.kind}:{hour}"
         await self.owe(key, "alert-yookassa", code=error.kind.value, detail=str(error)[:300])
 

@@ -19,11 +19,11 @@ from typing import Final, Generic, TypeVar
 from database import clock
 from services.payments.yookassa.client import YooKassaError
 
-KEY_LIVES_SECONDS: Final = 23 * 3600  # an hour before YooKassa forgets the key
+KEY_LIVES_SECONDS: Final = 23 * clock.HOUR_SECONDS  # an hour before YooKassa forgets the key
 CLOCK_SLACK_SECONDS: Final = 60.0  # a row may be so far ahead of our clock and still count as new
-UNDATED_SECONDS: Final = 90 * 24 * 3600  # as long as a payment is asked about at all
-LISTED_BEFORE_SECONDS: Final = 3600  # YooKassa's clock may be behind ours
-LISTED_AFTER_SECONDS: Final = 26 * 3600  # the key's whole life, and two hours for YooKassa's clock
+UNDATED_SECONDS: Final = 90 * clock.DAY_SECONDS  # as long as a payment is asked about at all
+LISTED_BEFORE_SECONDS: Final = clock.HOUR_SECONDS  # YooKassa's clock may be behind ours
+LISTED_AFTER_SECONDS: Final = 26 * clock.HOUR_SECONDS  # the key's whole life, and two hours for YooKassa's clock
 
 T = TypeVar("T")
 

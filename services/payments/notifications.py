@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from database import inbox
+from database.clock import HOUR_MS
 from database.models import Database, InboxItem
 from services.common.log import event
 from services.payments.alerts import AdminAlerts
@@ -18,7 +19,7 @@ from services.payments.matching import PROVIDER
 
 TRIES: Final = 90  # more than three days, the later ones an hour apart
 FIRST_DELAY_MS: Final = 5_000
-LONGEST_DELAY_MS: Final = 3600 * 1000
+LONGEST_DELAY_MS: Final = HOUR_MS
 
 _log = logging.getLogger(__name__)
 

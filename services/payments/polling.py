@@ -16,10 +16,10 @@ from services.payments.settlement import Settlement
 
 PAYABLE_SECONDS: Final = 70 * 60  # the link lives about an hour
 LONGEST_WHILE_PAYABLE_MS: Final = 300_000
-LATE_POLL_MS: Final = 3600 * 1000
-RARE_AFTER_SECONDS: Final = 48 * 3600
-RARE_POLL_MS: Final = 6 * 3600 * 1000
-LAST_POLL_SECONDS: Final = 90 * 24 * 3600
+LATE_POLL_MS: Final = clock.HOUR_MS
+RARE_AFTER_SECONDS: Final = 48 * clock.HOUR_SECONDS
+RARE_POLL_MS: Final = 6 * clock.HOUR_MS
+LAST_POLL_SECONDS: Final = 90 * clock.DAY_SECONDS
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from services.payments.comparison import Findings
 from services.payments.yookassa.client import GatewayPayment, GatewayRefund, YooKassaGateway
 from services.payments.yookassa.objects import seconds_of
 
-RECEIPT_SECONDS = 3 * 24 * 3600  # then a receipt is one for the support (docs/reference/yookassa.md, section 6)
+RECEIPT_SECONDS = 3 * clock.DAY_SECONDS  # then a receipt is one for the support (docs/reference/yookassa.md, section 6)
 
 _log = logging.getLogger(__name__)
 

@@ -22,8 +22,7 @@ from services.payments.yookassa.client import YooKassaGateway
 from services.payments.yookassa_comparison import OVERLAP_SECONDS, YooKassaComparison
 
 COMPARED = "yookassa_compared_ms"  # up to when the books of all providers were compared with ours
-LATE_SECONDS = 6 * 3600  # without a whole comparison the admins are told
-DAY_SECONDS = 24 * 3600
+LATE_SECONDS = 6 * clock.HOUR_SECONDS  # without a whole comparison the admins are told
 MOST_DAYS = 3 * 365  # YooKassa lists the last three years (docs/reference/yookassa.md, section 5)
 
 _log = logging.getLogger(__name__)
@@ -48,7 +47,8 @@ def _tell_if_late(tx: Tx, admins: Sequence[int]) -> None:
     age = age_seconds(tx)
     if age > LATE_SECONDS:
         day = datetime.fromtimestamp(tx.now / 1000, UTC).date().isoformat()
-        outbox.alert_admins(tx, admins, f"not-compared:{day}", "alert-not-compared", hours=int(age // 3600))
+        hours = int(age // clock.HOUR_SECONDS)
+        outbox.alert_admins(tx, admins, f"not-compared:{day}", "alert-not-compared", hours=hours)
 
 
 class Reconciliation:
@@ -96,7 +96,7 @@ class Reconciliation:
         report = Report()
         started = clock.now()
         last = await self._db.write(_last, int(started * 1000)) / 1000
-        reach = None if days is None else min(days, MOST_DAYS) * DAY_SECONDS
+        reach = None if days is None else min(days, MOST_DAYS) * clock.DAY_SECONDS
         since = last - OVERLAP_SECONDS if reach is None else started - reach
         yookassa = YooKassaComparison(self._db, self._gateway, self._payments, report, admins=self._admins)
         comparisons: list[Callable[[], Awaitable[None]]] = [partial(yookassa.run, since, usual=reach is None)]

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from database import admin
 from database import payments as payment_rows
 from database import refunds as refund_rows
+from database.clock import HOUR_MS
 from database.models import Database, IllegalMove, KeyReused, Payment, Refund, Tx
 from services.common.keyed_lock import KeyedLock
 from services.common.log import event, log_context
@@ -27,7 +28,7 @@ from services.payments.idempotency import refund_key
 from services.pricing import format_rubles
 
 FIRST_GAP_MS: Final = 15_000
-LONGEST_GAP_MS: Final = 3600 * 1000
+LONGEST_GAP_MS: Final = HOUR_MS
 MOST_WAITING: Final = 100
 
 _log = logging.getLogger(__name__)

@@ -40,13 +40,13 @@ from services.pricing import format_rubles
 
 PROVIDER: Final = "stars"
 CURRENCY: Final = "XTR"
-STALE_SECONDS: Final = 24 * 3600.0  # the pre-checkout of an older invoice is refused; a new invoice is a tap away
+STALE_SECONDS: Final = float(clock.DAY_SECONDS)  # the pre-checkout of an older invoice is refused
 STALE_MARGIN_SECONDS: Final = 600.0  # a payment in the last moment arrives before its row is closed
 CHECKOUT_SECONDS: Final = 3  # Telegram waits ten: a connection that hangs leaves time for another try
 PAGE: Final = 100
 MOST_PAGES: Final = 10_000
 SCANNED: Final = "stars_scanned"  # where in Telegram's list the recent transactions begin
-RECENT_SECONDS: Final = 48 * 3600.0
+RECENT_SECONDS: Final = 48.0 * clock.HOUR_SECONDS
 
 _log = logging.getLogger(__name__)
 

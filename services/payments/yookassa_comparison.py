@@ -14,6 +14,7 @@ from database import differences as difference_rows
 from database import ledger
 from database import payments as payment_rows
 from database import refunds as refund_rows
+from database.clock import DAY_SECONDS, HOUR_SECONDS
 from database.differences import Found
 from database.models import Database, Payment, Refund, RefundStatus, Tx
 from database.refunds import Undecided
@@ -25,8 +26,8 @@ from services.payments.receipt_checks import RECEIPT_SECONDS, check_late_receipt
 from services.payments.yookassa.client import GatewayPayment, GatewayRefund, YooKassaError, YooKassaGateway
 from services.payments.yookassa.objects import moment
 
-OVERLAP_SECONDS = 26 * 3600
-REFUND_OVERLAP_SECONDS = 8 * 24 * 3600  # a refund may take days from its creation to its success
+OVERLAP_SECONDS = 26 * HOUR_SECONDS
+REFUND_OVERLAP_SECONDS = 8 * DAY_SECONDS  # a refund may take days from its creation to its success
 
 _log = logging.getLogger(__name__)
 

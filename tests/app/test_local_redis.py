@@ -78,7 +78,7 @@ sys.stdin.readline()
 
 
 def test_two_users_share_one_server(folder: Path) -> None:
-    """A second user finds the first's server, which stops when the last of them is done, whoever that is."""
+    """A second user finds the first's server. It stops when both are done, in any order."""
     command = [sys.executable, "-c", FIRST_USER, str(folder)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdin is not None

@@ -1,4 +1,4 @@
-"""The commands as their owner runs them: processes of their own, their exit status and what they say."""
+"""The commands as an admin runs them: processes of their own, their exit status and what they print."""
 
 from __future__ import annotations
 
@@ -357,7 +357,7 @@ async def test_a_restore_brings_the_books_back_and_checks_them(tmp_path: Path) -
 
 
 async def test_a_restore_never_replaces_a_database(tmp_path: Path) -> None:
-    """Where one is, it stays; the operator moves it away by hand."""
+    """An existing database stays; an admin has to move it away."""
     path, copy = tmp_path / "bot.db", tmp_path / "copy.db"
     db = await filled(path)
     assert (await command(tmp_path, plain(path), "backup", str(copy))).status == 0
@@ -511,7 +511,7 @@ async def test_check_config_says_why_redis_refuses(
 async def test_check_config_sees_a_key_of_another_kind_than_its_shop(
     sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A test key and a live shop: all that is paid would be set aside, so the line says FAIL and what to look at."""
+    """A test key and a live shop: every payment would be quarantined, so the line says FAIL and what to check."""
     sandbox.world.faces["yookassa"].settings.update({"test": False})
     done = await inside(cli.check(sandbox.settings(tmp_path)), capsys)
     (failed,) = (line for line in done.lines if line.startswith("FAIL"))
@@ -633,7 +633,7 @@ async def test_a_refused_token_ends_the_bot_with_a_sentence(sandbox: Sandbox, tm
 
 
 async def test_a_taken_port_ends_the_bot_with_a_sentence(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Somebody listens there already: say which port, and end."""
+    """Another program listens there: the bot says which port it is, and ends."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -648,7 +648,7 @@ async def test_a_taken_port_ends_the_bot_with_a_sentence(sandbox: Sandbox, tmp_p
 async def test_an_address_of_another_machine_ends_the_bot_with_a_sentence(
     sandbox: Sandbox, tmp_path: Path, host: str
 ) -> None:
-    """It is the address that won't do: nobody is sent to look for a free port."""
+    """The address can't be used: the sentence says so and does not ask for another port."""
     done = await command(tmp_path, sandbox.environment(tmp_path, HTTP_HOST=host, HTTP_PORT="0"))
     assert done.status == 1
     assert f"HTTP_HOST {host}" in done.err

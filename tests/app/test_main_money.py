@@ -1,4 +1,4 @@
-"""The owner's commands about money, run as processes of their own."""
+"""The commands about money, run as processes of their own."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_reconcile_says_what_differs_by_its_exit_status(payment_env: Payme
 
 
 async def test_reconcile_names_a_refused_receipt(payment_env: PaymentEnv, tmp_path: Path) -> None:
-    """Where receipts are on the command looks at them, too."""
+    """When receipts are on, the command checks them as well."""
     await payment_env.control("/settings", fiscalization=False, receipt_delay=0, receipt_outcome="canceled")
     paid = await payment_env.paid()
     payment_env.sandbox.world.faces["yookassa"].payments[paid.provider_payment_id].receipt = {"items": []}

@@ -22,7 +22,7 @@ ANNA = 7001
 
 
 def tamper(path: Path, *statements: str, guards: bool = True) -> None:
-    """Change the file as its owner could: guards taken away for the moment, checks and references ignored."""
+    """Change the file as a person with access to it could: without guards, checks and references."""
     with sqlite3.connect(path, isolation_level=None) as connection:
         triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
         connection.execute("PRAGMA ignore_check_constraints=ON")
@@ -189,7 +189,7 @@ async def test_an_undelivered_result_whose_message_nobody_will_send_is_found(
 
 
 async def test_missing_guards_are_found(shop: Database, database_path: Path) -> None:
-    """I4: whoever takes the guards away is seen, also when the rows are still right."""
+    """I4: missing guards are found, even when the rows are still right."""
     tamper(database_path, guards=False)
     found = await shop.read(run_checks)
     assert [finding.check for finding in found] == ["I4"]
@@ -221,7 +221,7 @@ async def test_legacy_rows_stand_outside(shop: Database, database_path: Path) ->
 
 
 async def test_words_of_people_and_of_providers_are_no_leak(shop: Database, database_path: Path) -> None:
-    """What a person wrote to the owner, an address without a password, ids and codes are as they should be."""
+    """What a user wrote to the admins, an address without a password, ids and codes are no leak."""
     tamper(
         database_path,
         "INSERT INTO outbox (key, user_id, kind, payload, created_at) VALUES"

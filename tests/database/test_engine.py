@@ -1,4 +1,4 @@
-"""The door to the database: whole transactions only, whoever is cancelled, killed, forked or racing."""
+"""The connection to the database: transactions stay whole, with callers cancelled, killed, forked or many at once."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from database import ledger
 from database.engine import SqliteFile, Tx
 from database.migrate import migrate
-from database.models import BrokenRule, Database, DatabaseUnavailable, Entry, InsufficientFunds, Refusal
+from database.models import BrokenRule, Database, DatabaseUnavailable, Entry, EntryKind, InsufficientFunds, Refusal
 from database.sqlite_library import OLDEST_SQLITE
 from tests.support.database_fixture import ROOT, assert_books, program, run_program, snapshot, url_of
 
@@ -37,6 +39,11 @@ def open_files(path: Path) -> int:
     return found
 
 
+def only_value(tx: Tx, statement: str) -> Any:
+    """The only value that a statement answers."""
+    return tx.connection.exec_driver_sql(statement).scalar_one()
+
+
 def fail_halfway(tx: Tx) -> None:
     ledger.add_balance(tx, ANNA, 500, key="half", reason="r")
     raise RuntimeError("the second half never came")
@@ -46,7 +53,7 @@ def fail_halfway(tx: Tx) -> None:
 
 
 def owe_a_user_that_nobody_is(tx: Tx) -> None:
-    """The foreign key is looked at by COMMIT only, which SQLite refuses and leaves the transaction open."""
+    """The foreign key is checked only by COMMIT, which SQLite refuses, and the transaction stays open."""
     tx.connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
     ledger.add_balance(tx, ANNA, 500, key="half", reason="r")
     tx.connection.exec_driver_sql("INSERT INTO balances VALUES (404, 0, 0, 0)")
@@ -60,7 +67,7 @@ def owe_a_user_that_nobody_is(tx: Tx) -> None:
 async def test_an_error_rolls_everything_back(
     db: Database, function: Callable[[Tx], None], error: type[Exception], words: str
 ) -> None:
-    """Whatever goes wrong comes out, nothing that was written stays, and the next one finds a free door."""
+    """An error is raised, nothing that was written stays, and the next call works."""
     before = await snapshot(db)
     with pytest.raises(error, match=words):
         await db.write(function)
@@ -97,15 +104,15 @@ async def test_broken_rules_come_out_as_ours(db: Database) -> None:
         await db.write(lambda tx: tx.connection.exec_driver_sql("SELECT nonsense"))
     await db.add_balance(ANNA, 100, key="k", reason="r")
     with pytest.raises(InsufficientFunds):
-        await db.write(lambda tx: ledger.add_entry(tx, ANNA, ledger.EntryKind.DEBIT, -101, "x", "x"))
+        await db.write(lambda tx: ledger.add_entry(tx, ANNA, EntryKind.DEBIT, -101, "x", "x"))
 
 
 async def test_every_connection_is_durable_and_guarded(db: Database) -> None:
     """WAL with FULL, foreign keys and recursive triggers, on a library without the WAL-reset race."""
     pragmas = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "recursive_triggers": 1, "trusted_schema": 0}
     for name, value in pragmas.items():
-        assert await db.read(lambda tx, n=name: tx.connection.exec_driver_sql(f"PRAGMA {n}").scalar()) == value
-    version = await db.read(lambda tx: tx.connection.exec_driver_sql("SELECT sqlite_version()").scalar())
+        assert await db.read(only_value, f"PRAGMA {name}") == value
+    version = await db.read(only_value, "SELECT sqlite_version()")
     assert tuple(map(int, version.split("."))) >= OLDEST_SQLITE
 
 
@@ -183,7 +190,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2], float(sys.argv[3])))
 
 
 async def test_four_processes_on_one_file(db: Database) -> None:
-    """Four processes hammer one file: the books are exact, nobody starves, and nobody ever hears 'locked'."""
+    """Four processes write to one file all the time: the books are exact, each gets its turn, none fails as locked."""
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", HAMMER, db.url, f"p{number}", "3"],
@@ -199,7 +206,7 @@ async def test_four_processes_on_one_file(db: Database) -> None:
         rounds.append(int(done))
         assert float(slowest) < 3
     assert min(rounds) * 10 > max(rounds)
-    assert await db.read(lambda tx: tx.connection.exec_driver_sql("SELECT COUNT(*) FROM ledger").scalar()) > 100
+    assert await db.read(only_value, "SELECT COUNT(*) FROM ledger") > 100
 
 
 # --- killed -----------------------------------------------------------------------------------------
@@ -239,7 +246,7 @@ async def test_kill_in_the_middle_of_anything(db: Database) -> None:
     for turn in range(5):
         with program(KILL_ME, db.url, f"run{turn}") as process:
             assert process.stdout is not None
-            lines = []
+            lines: list[str] = []
             stop_at = random.randint(5, 60)
             while len(lines) < stop_at:
                 lines.append(await asyncio.to_thread(process.stdout.readline))
@@ -427,7 +434,7 @@ async def test_the_address_comes_from_the_environment(tmp_path: Path) -> None:
 
 @contextmanager
 def gate_held(path: Path) -> Iterator[None]:
-    """Another process's long transaction, as this process meets it: somebody else holds the gate."""
+    """As during a long transaction of another process: the gate is held."""
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -448,7 +455,7 @@ def gate_held(path: Path) -> Iterator[None]:
 
 
 async def test_readers_do_not_wait_for_writers(db: Database, database_path: Path) -> None:
-    """While somebody holds the gate, reads answer at once and writes wait their turn."""
+    """While another process holds the gate, reads answer at once and writes wait."""
     await db.add_balance(ANNA, 100, key="k", reason="r")
     reader = Database(db.url)
     with gate_held(database_path):
@@ -459,8 +466,8 @@ async def test_readers_do_not_wait_for_writers(db: Database, database_path: Path
     await reader.close()
 
 
-async def test_a_look_apart_keeps_nobody_waiting_and_waits_for_nobody(db: Database) -> None:
-    """A look at all of history and the shop's own work go on side by side, and the look can't write."""
+async def test_a_read_apart_and_other_work_do_not_wait_for_each_other(db: Database) -> None:
+    """A read of the whole history and other calls go on at the same time, and the read can't write."""
     go_on, busy = threading.Event(), threading.Event()
 
     def long_look(tx: Tx) -> int:
@@ -477,13 +484,13 @@ async def test_a_look_apart_keeps_nobody_waiting_and_waits_for_nobody(db: Databa
     assert await asyncio.to_thread(busy.wait, 30)
     assert await db.read_apart(ledger.get_balance, ANNA) == 500
     go_on.set()
-    assert await asyncio.gather(apart, own) == [0, 500]
+    assert list(await asyncio.gather(apart, own)) == [0, 500]
     with pytest.raises(DatabaseUnavailable, match="readonly"):
         await db.read_apart(fail_halfway)
 
 
 async def test_waiting_for_a_stopped_process_has_an_end(db: Database, database_path: Path) -> None:
-    """While somebody never lets go, a write gives up with an error of ours; asked again later it is done once."""
+    """While another process keeps the gate, a write ends with an error of ours; repeated later it is done once."""
     hasty = Database(db.url, patience_seconds=0.3)
     await hasty.get_balance(ANNA)
     with gate_held(database_path):
@@ -505,8 +512,9 @@ def test_a_full_disk_is_an_error_of_ours_and_loses_nothing(database_path: Path) 
         file.raw.execute(f"PRAGMA max_page_count={pages}")
         with pytest.raises(DatabaseUnavailable, match="full"):
             for number in range(10_000):
-                file.write(lambda tx, n=number: ledger.add_balance(tx, n, 1, key=f"k{n}", reason="r" * 200))
-        count = file.read(lambda tx: tx.connection.exec_driver_sql("SELECT COUNT(*) FROM ledger").scalar())
+                key = f"k{number}"
+                file.write(partial(ledger.add_balance, user_id=number, amount=1, key=key, reason="r" * 200))
+        count = file.read(partial(only_value, statement="SELECT COUNT(*) FROM ledger"))
         assert count == number + 1  # everything before the refusal was answered, and is there
         file.raw.execute("PRAGMA max_page_count=1000000")
         file.write(lambda tx: ledger.add_balance(tx, ANNA, 1, key="room", reason="r"))
@@ -542,8 +550,8 @@ async def test_a_writer_of_another_program_is_waited_for(db: Database, database_
     assert await db.get_balance(1) == 1_000
 
 
-async def test_a_reader_of_another_program_stops_nobody(db: Database, database_path: Path) -> None:
-    """Somebody looks at the file with another program for long: writing goes on."""
+async def test_a_reader_of_another_program_stops_no_writer(db: Database, database_path: Path) -> None:
+    """Another program reads the file for a long time: writing goes on."""
     await db.add_balance(ANNA, 100, key="k", reason="r")
     looking = (
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN');"

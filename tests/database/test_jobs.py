@@ -1,4 +1,4 @@
-"""The life of a job in its table: one price, one owner of each attempt, money and job closed in one transaction."""
+"""The life of a job in its table: one price, one worker for each attempt, money and job closed in one transaction."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def owed(db: Database) -> list[str]:
 
 
 async def test_start_reserves_and_writes_the_job(db: Database, clock: Clock) -> None:
-    """A confirmed order is one reserve, one pending job with an owner, one event, in one transaction."""
+    """A confirmed order is one reserve, one pending job with a due time, one event, in one transaction."""
     job = await start(db, chat_id=5, inputs=("a", "b"))
     assert (job.status, job.step, job.attempt) == ("pending", "image", 0)
     assert (job.cost_estimate, job.cost_actual) == (PRICE, None)
@@ -164,7 +164,8 @@ async def test_a_refused_start_writes_nothing(db: Database, why: str) -> None:
     """No money, too many open jobs, a ban, maintenance or an impossible price: an error, and no row anywhere."""
     await db.add_balance(ANNA, 2 * PRICE, key="k", reason="r")
     await db.write(job_rows.start, order("other"), max_active=3)
-    price, limit, error = PRICE, 3, Exception
+    price, limit = PRICE, 3
+    error: type[Exception] = Exception
     match why:
         case "money":
             price, error = PRICE + 1, InsufficientFunds
@@ -192,6 +193,7 @@ async def test_a_day_costs_no_more_at_providers_than_it_may(db: Database, clock:
     await db.write(job_rows.start, order("early", provider_cost=40), max_active=1_000)
     await claimed(db, "early")
     call = await db.write(call_rows.begin_call, "early", 1, provider="p", model="m")
+    assert call is not None
     await db.write(call_rows.end_call, call, CallOutcome.REFUSED, cost_micro_usd=15)
     await db.write(call_rows.end_call, call, CallOutcome.REFUSED, cost_micro_usd=15)
     await db.write(job_rows.fail, "early", "refused", attempt=1)
@@ -217,6 +219,7 @@ async def test_what_a_clip_was_billed_counts_once(db: Database) -> None:
     await start(db, type=JobType.VIDEO, provider_cost=70)
     await claimed(db, step=JobStep.SUBMIT)
     call = await db.write(call_rows.begin_call, "j", 1, provider="p", model="m")
+    assert call is not None
     await db.write(call_rows.end_call, call, CallOutcome.OK)
     for cost in (50, 50, 60):
         await db.write(call_rows.record_cost, "j", cost)
@@ -283,7 +286,7 @@ async def test_a_lost_lease_changes_nothing_any_more(db: Database, clock: Clock)
 
 
 async def test_a_renewed_lease_keeps_others_away(db: Database, clock: Clock) -> None:
-    """Whoever renews in time keeps the job, however long the provider takes."""
+    """A worker that renews in time keeps the job, however long the provider takes."""
     await start(db)
     job = await claimed(db)
     for _ in range(5):
@@ -593,11 +596,11 @@ FORBIDDEN = {
     "completing a job that never ran": "UPDATE jobs SET status = 'completed', cost_actual = 1, step = NULL, "
     "due_at = NULL WHERE id = 'open'",
     "completing without a cost": "UPDATE jobs SET status = 'completed', step = NULL, due_at = NULL WHERE id = 'open'",
-    "an open job without an owner": "UPDATE jobs SET due_at = NULL WHERE id = 'open'",
+    "an open job without a due time": "UPDATE jobs SET due_at = NULL WHERE id = 'open'",
     "another price": "UPDATE jobs SET cost_estimate = 1 WHERE id = 'open'",
-    "another owner": "UPDATE jobs SET user_id = 7002 WHERE id = 'open'",
+    "another user": "UPDATE jobs SET user_id = 7002 WHERE id = 'open'",
     "another sum held": "UPDATE reservations SET amount = 1 WHERE job_id = 'open'",
-    "another owner of the money": "UPDATE reservations SET user_id = 7002 WHERE job_id = 'open'",
+    "another user of the money": "UPDATE reservations SET user_id = 7002 WHERE job_id = 'open'",
     "reopening charged money": "UPDATE reservations SET state = 'reserved', charged = 0 WHERE job_id = 'done'",
     "refunding charged money": "UPDATE reservations SET state = 'refunded', charged = 0 WHERE job_id = 'done'",
     "a status without a meaning": "UPDATE jobs SET status = 'paused' WHERE id = 'open'",
@@ -612,7 +615,7 @@ FORBIDDEN = {
 
 @pytest.mark.parametrize("statement", FORBIDDEN.values(), ids=FORBIDDEN)
 async def test_the_schema_refuses(db: Database, statement: str) -> None:
-    """Whoever writes: moves outside the table of states, other sums or owners and loose ends are refused."""
+    """From any program: moves outside the table of states, other sums or users and missing parts are refused."""
     await start(db, "open")
     await start(db, "done")
     await finished(db, "done")
@@ -634,7 +637,7 @@ async def submitted(db: Database, job_id: str = "v") -> Job:
 
 
 async def test_a_clip_in_flight_is_a_row(db: Database, clock: Clock) -> None:
-    """After the submit no worker holds the job: the watcher finds it when its look is due."""
+    """After the submit no worker has the job: the poller finds it when its poll is due."""
     job = await submitted(db)
     assert (job.step, job.external_id, job.external_key, job.lease_until) == ("watch", "task-v", "v", None)
     assert await db.write(video_rows.submitted, "v", job.attempt, external_id="other", poll_in_ms=0) is False
@@ -645,8 +648,8 @@ async def test_a_clip_in_flight_is_a_row(db: Database, clock: Clock) -> None:
     assert await db.read(job_rows.due) == []
 
 
-async def test_looks_come_later_or_now(db: Database) -> None:
-    """A look may be put off with progress that never goes back; a callback by either id brings it forward."""
+async def test_polls_come_later_or_now(db: Database) -> None:
+    """A poll may be put off, and progress never goes back; a callback with either id makes it due now."""
     await submitted(db)
     await db.write(video_rows.schedule_poll, "v", poll_in_ms=60_000, progress=60)
     await db.write(video_rows.schedule_poll, "v", poll_in_ms=60_000, progress=40)
@@ -661,7 +664,7 @@ async def test_looks_come_later_or_now(db: Database) -> None:
 
 
 async def test_a_rendered_clip_is_fetched_and_stored(db: Database) -> None:
-    """Rendered → one finish step; a bad address → a fresh look; then stored and charged like a picture."""
+    """Rendered → one finish step; a bad address → another poll; then stored and charged like an image."""
     await submitted(db)
     ready = await db.write(video_rows.ready_to_finish, "v", url="https://cdn/1.mp4")
     assert ready is not None
@@ -677,7 +680,7 @@ async def test_a_rendered_clip_is_fetched_and_stored(db: Database) -> None:
 
 
 async def test_a_clip_past_its_hold_is_given_back(db: Database, clock: Clock) -> None:
-    """A clip that never comes is failed when its hold ends; what the watcher sees later changes nothing."""
+    """A video that never comes is failed when its hold ends; what a later poll finds changes nothing."""
     await submitted(db)
     clock.forward(HOLD)
     assert await db.write(job_rows.expire_hold, "v")
@@ -774,16 +777,16 @@ LOOKS: dict[str, Callable[[Tx, Job], object]] = {
 
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
-async def test_who_looks_for_open_jobs_reads_no_others(db: Database, look: Callable[[Tx, Job], object]) -> None:
-    """Looks of every second and of every order go by the indexes over open jobs, however long the history is."""
+async def test_a_search_for_open_jobs_reads_no_others(db: Database, look: Callable[[Tx, Job], object]) -> None:
+    """Queries of every second and of every order use the indexes over open jobs, however long the history is."""
     job = await start(db)
     lines = [line for line in await db.read(plan_of, look, job) if " jobs" in line]
     assert lines
     assert all("ix_jobs_due" in line or "ix_jobs_open_by_user" in line for line in lines), lines
 
 
-async def test_who_comes_back_costs_no_look_at_the_results_of_others(db: Database) -> None:
-    """`/start` looks for results that wait for this person by their own orders: other writers wait meanwhile."""
+async def test_a_returning_user_causes_no_read_of_other_users_results(db: Database) -> None:
+    """`/start` finds waiting results by the user's own orders, because other writers wait meanwhile."""
     await start(db)
     lines = await db.write(plan_of, outbox.revive_results, ANNA)
     assert any("SEARCH jobs USING INDEX ix_jobs_user_id_created_at (user_id=?)" in line for line in lines), lines

@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -128,7 +128,7 @@ async def test_the_shop_works_on_a_carried_over_file(database_path: Path) -> Non
 
 
 async def test_people_keep_names_and_bans(database_path: Path) -> None:
-    """Users come over with what is known of them; whoever only had money, payments or jobs is a user too."""
+    """Users are carried over with all that is known; a person with only money, payments or jobs becomes a user too."""
     make(database_path)
     db = await migrated(database_path)
     assert await rows(db, "SELECT id, name, username, is_banned FROM users ORDER BY id") == [
@@ -195,7 +195,7 @@ async def test_a_legacy_payment_can_be_taken_back(database_path: Path) -> None:
 
 
 async def test_open_jobs_are_closed_and_listed(database_path: Path) -> None:
-    """Jobs come over as legacy; those that were open are cancelled and named for the owner; no money moves."""
+    """Jobs are carried over as legacy; open ones are cancelled and listed for the admins; no money moves."""
     make(database_path)
     db = await migrated(database_path)
     assert await rows(db, "SELECT id, user_id, type, prompt, status, legacy, step, due_at FROM jobs ORDER BY id") == [
@@ -247,7 +247,7 @@ async def test_each_old_table_may_be_missing(database_path: Path, missing: str) 
     await db.close()
 
 
-async def test_tables_of_the_owner_stay(database_path: Path) -> None:
+async def test_unknown_tables_stay(database_path: Path) -> None:
     """Tables that we know nothing of keep their rows; one whose name we need is kept under another."""
     make(database_path)
     make(
@@ -371,11 +371,17 @@ def as_text(amount: int) -> str:
     return f" {amount // 100},{amount % 100:02d}"
 
 
-SPELLINGS = st.sampled_from([as_real, as_text, lambda amount: str(Decimal(amount) / 100)])
+def as_decimal(amount: int) -> str:
+    return str(Decimal(amount) / 100)
+
+
+SPELLINGS: st.SearchStrategy[Callable[[int], object]] = st.sampled_from([as_real, as_text, as_decimal])
+OldFile = tuple[dict[int, int], list[tuple[str, int, int, str | None]], list[tuple[int | str, int, str | None]]]
+"""Wallets by user; payments by id, user, amount and status; jobs by id, user and status."""
 
 
 @st.composite
-def old_files(draw: st.DrawFn) -> tuple[dict[int, int], list[tuple[str, int, int, str]], list[tuple[Any, int, str]]]:
+def old_files(draw: st.DrawFn) -> OldFile:
     wallets = draw(st.dictionaries(USER_IDS, SUMS | SUMS.map(lambda amount: -amount), max_size=8))
     words = st.sampled_from(["pending", "paid", "succeeded", "canceled", "refunded", "???", None])
     paid = draw(st.lists(st.tuples(st.uuids().map(str), USER_IDS, st.integers(1, 10**8), words), max_size=6))
@@ -388,7 +394,7 @@ def old_files(draw: st.DrawFn) -> tuple[dict[int, int], list[tuple[str, int, int
 @given(old=old_files(), data=st.data())
 @settings(max_examples=25, deadline=None)
 def test_any_version_1_3_file_is_carried_over_exactly(
-    tmp_path_factory: pytest.TempPathFactory, old: Any, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, old: OldFile, data: st.DataObject
 ) -> None:
     """Whatever the spelling: balance = wallet or 0, debt = what was below 0, each payment credited at most once."""
     wallets, paid, made = old
@@ -412,7 +418,7 @@ def test_any_version_1_3_file_is_carried_over_exactly(
         assert dict(await rows(db, "SELECT user_id, amount FROM debts")) == owed
         for user_id in range(1, 13):
             assert await db.get_balance(user_id) == max(wallets.get(user_id, 0), 0)
-        came = {}
+        came: dict[int, int] = {}
         for name, user_id, amount, word in paid:
             payment = await db.read(payment_rows.by_provider_id, name)
             assert payment is not None

@@ -315,7 +315,7 @@ async def test_thirty_refunds_at_once(db: Database) -> None:
 
 FORBIDDEN = {
     "another sum": "UPDATE payments SET amount = 1 WHERE id = 'paid'",
-    "another owner": "UPDATE payments SET user_id = 7002 WHERE id = 'paid'",
+    "another user": "UPDATE payments SET user_id = 7002 WHERE id = 'paid'",
     "forgetting a payment": "DELETE FROM payments WHERE id = 'open'",
     "unpaying": "UPDATE payments SET status = 'pending' WHERE id = 'paid'",
     "canceling what is paid": "UPDATE payments SET status = 'canceled' WHERE id = 'paid'",
@@ -334,7 +334,7 @@ FORBIDDEN = {
 
 @pytest.mark.parametrize("statement", FORBIDDEN.values(), ids=FORBIDDEN)
 async def test_the_schema_refuses(db: Database, statement: str) -> None:
-    """Whoever writes: payments keep their sum, owner and order of states, debts stay, credits come once."""
+    """From any program: payments keep their sum, user and order of states, debts stay, credits come once."""
     await paid(db, "paid")
     await opened(db, "open")
     await db.subtract_balance(ANNA, 10_000, key="spent", reason="r")

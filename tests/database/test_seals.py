@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from database import flags as flag_rows
+from database import schema
 from database.audit import run as audit
 from database.audit import seals
 from database.audit.checks import run_checks
@@ -182,7 +183,7 @@ TAMPERING: dict[str, tuple[list[str], dict[str, tuple[str, ...]]]] = {
     "an amount": (["UPDATE ledger SET amount = amount + 1 WHERE id = 14"], {CHANGED: ("14",)}),
     "a reason": (["UPDATE ledger SET reason = 'refund' WHERE id = 2"], {CHANGED: ("2",)}),
     "a time": (["UPDATE ledger SET created_at = created_at - 1 WHERE id = 30"], {CHANGED: ("30",)}),
-    "an owner": (["UPDATE ledger SET user_id = 7002 WHERE id = 1"], {CHANGED: ("1",)}),
+    "a user": (["UPDATE ledger SET user_id = 7002 WHERE id = 1"], {CHANGED: ("1",)}),
     "a key": (["UPDATE ledger SET key = 'caller:other' WHERE id = 8"], {CHANGED: ("8",)}),
     "a job that was not named": (["UPDATE ledger SET job_id = 'x' WHERE id = 8"], {CHANGED: ("8",)}),
     "many at once": (
@@ -280,7 +281,7 @@ async def test_a_changed_or_missing_seal_is_found(sealed: Database, database_pat
 async def test_a_cut_off_end_of_the_chain_is_found_and_not_sealed_over(
     sealed: Database, database_path: Path, statement: str
 ) -> None:
-    """The newest seal is noted beside the chain; sealing stops until a person has looked."""
+    """The newest seal is noted beside the chain; sealing stops until an admin has looked."""
     head = (await audited(sealed)).head
     assert head is not None
     async with intruder(sealed) as connection:
@@ -295,7 +296,7 @@ async def test_a_cut_off_end_of_the_chain_is_found_and_not_sealed_over(
 async def test_a_chain_that_was_recomputed_whole_is_found_by_a_head_that_left(
     sealed: Database, database_path: Path
 ) -> None:
-    """Whoever forges entries, shadow, every seal and the note has books that agree, and a head that nobody was sent."""
+    """When entries, balances, every seal and the note are forged, the books agree, but the head was never sent."""
     heads = [one.hash for one in await sealed.read(seals.chain)]
     async with intruder(sealed) as connection:
         connection.execute("UPDATE ledger SET amount = amount + 100000 WHERE id = 13")
@@ -378,7 +379,7 @@ async def test_a_seal_that_comes_second_is_not_written(empty_db: Database) -> No
 
     def force(tx: Tx) -> None:
         values = {**vars(second.seal), "marks": second.marks}
-        tx.execute(seals.seals.insert().values(**values))
+        tx.execute(schema.seals.insert().values(**values))
 
     with pytest.raises(BrokenRule):
         await empty_db.write(force)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,13 @@ async def test_a_tap_that_comes_again_opens_no_second_payment(bot_env: BotEnv, e
     updates = bot_env.sandbox.world.faces["telegram"].bot(900).updates
     sent: list[dict[str, Any]] = []
     push = updates.push
-    updates.push = lambda kind, payload, user_id: (sent.append(payload), push(kind, payload, user_id))[1]
+
+    def remember(kind: str, payload: dict[str, Any], user_id: int) -> int | None:
+        sent.append(payload)
+        number: int | None = push(kind, payload, user_id)
+        return number
+
+    updates.push = remember
     await anya.press("300", on=await anya.sees("Пополнить баланс"))
     (payment,) = await payments_of(bot_env)
     if ending == "paid":
@@ -314,7 +321,7 @@ async def test_the_statement_has_pages(bot_env: BotEnv) -> None:
     await anya.press("Все операции")
     seen = []
     for page in range(3):
-        text = words_of(await until(lambda number=page: _page(anya, 23 - 10 * number), what=f"page {page}"))
+        text = words_of(await until(partial(_page, anya, 23 - 10 * page), what=f"page {page}"))
         seen += [line.split(" · ")[1] for line in text.splitlines() if " · " in line]
         if page < 2:
             await anya.press("Старше")

@@ -167,8 +167,9 @@ def ledger_writers(modules: list[Module]) -> Iterator[str]:
             if alias.name in ("ledger", "balances")
         }
         for node in ast.walk(module.tree):
-            is_write = isinstance(node, ast.Call) and ast.unparse(node.func) in ("insert", "update", "delete")
-            if is_write and node.args and ast.unparse(node.args[0]) in tables:  # type: ignore[attr-defined]
+            if not isinstance(node, ast.Call) or ast.unparse(node.func) not in ("insert", "update", "delete"):
+                continue
+            if node.args and ast.unparse(node.args[0]) in tables:
                 yield module.at(node, "only database/ledger.py writes entries")
 
 
@@ -241,7 +242,7 @@ def _asked_for(call: ast.Call) -> str:
     return name
 
 
-def annotations(modules: list[Module]) -> Iterator[str]:
+def postponed_annotations(modules: list[Module]) -> Iterator[str]:
     for module in modules:
         code = [node for node in module.tree.body if not isinstance(node, ast.Expr)]
         has = any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in code)
@@ -255,13 +256,16 @@ def test_rules(modules: list[Module]) -> Iterator[str]:
         if module.top != "tests" or not module.path.rpartition("/")[2].startswith("test_"):
             continue
         for node in ast.walk(module.tree):
-            is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-            if is_function and node.name.startswith("test_") and not ast.get_docstring(node):  # type: ignore[union-attr]
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and _is_test_without_rule(node):
                 yield module.at(node, "a test says its rule in a docstring")
             if isinstance(node, ast.Attribute) and node.attr in ("skip", "skipif", "xfail", "importorskip"):
                 yield module.at(node, f"{node.attr}: a test that does not run proves nothing")
             if isinstance(node, ast.Attribute) and ast.unparse(node) in ("monkeypatch.setattr", "mocker.patch"):
                 yield module.at(node, "nothing of ours is patched in tests")
+
+
+def _is_test_without_rule(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return function.name.startswith("test_") and not ast.get_docstring(function)
 
 
 def tests_import_no_test(modules: list[Module]) -> Iterator[str]:
@@ -287,7 +291,7 @@ RULES: dict[str, Callable[[list[Module]], Iterator[str]]] = {
     "ledger": ledger_writers,
     "row names": row_names,
     "outcomes": outcomes,
-    "annotations": annotations,
+    "annotations": postponed_annotations,
     "tests": test_rules,
     "imported tests": tests_import_no_test,
 }
@@ -357,7 +361,7 @@ OFFENCES = {
 
 @pytest.mark.parametrize(("rule", "offence"), [(rule, one) for rule, many in OFFENCES.items() for one in many])
 def test_an_offence_is_found_and_named_with_its_line(rule: str, offence: tuple[str, str, str], tmp_path: Path) -> None:
-    """A planted offence is told with its file and line, so the rules above can fail."""
+    """An offence is named with its file and line, so the rules above can fail."""
     path, source, told = offence
     file = tmp_path / path
     file.parent.mkdir(parents=True)

@@ -47,9 +47,9 @@ def defined_in(path: str) -> frozenset[str]:
     for node in ast.parse(text_of(path)).body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             found.add(node.name)
-        for inner in node.body if isinstance(node, ast.ClassDef) else ():
-            if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                found.add(f"{node.name}.{inner.name}")  # type: ignore[union-attr]
+        if isinstance(node, ast.ClassDef):
+            methods = [one for one in node.body if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef))]
+            found.update(f"{node.name}.{method.name}" for method in methods)
     return frozenset(found)
 
 
@@ -153,7 +153,7 @@ def test_the_map_answers_each_question_with_one_place() -> None:
 
 
 def test_the_glossary_is_in_order() -> None:
-    """A word stands where one looks for it, once, with its meaning in its line."""
+    """Each word is there once, in alphabetical order, with its meaning in its line."""
     rows = [line.strip("|").split("|") for line in text_of("docs/glossary.md").splitlines() if line.startswith("| ")]
     words = [row[0].strip().lower() for row in rows[1:]]
     assert len(words) > 50

@@ -12,7 +12,7 @@ from services.common.i18n import LANGUAGES
 from tests.support.documents import NAMES, code_span, link, slug, text_of
 from tests.support.fluent_files import entries
 
-# A page `NAME.ru.md` is the translation of `NAME.md`: whoever adds one has it compared.
+# A page `NAME.ru.md` is the translation of `NAME.md`; a new one is compared as well.
 PAIRS = [(name.removesuffix(".ru.md") + ".md", name) for name in NAMES if name.endswith(".ru.md")]
 RUNBOOK_OF = {"en": "RUNBOOK.md", "ru": "RUNBOOK.ru.md"}
 SHELLS = ("bash", "sh")

@@ -37,8 +37,8 @@ async def test_a_callback_leaves_nothing_undone_even_when_nobody_has_time(paymen
         task.cancel()
 
 
-async def test_a_forged_callback_only_brings_the_look_forward(payment_env: PaymentEnv, job_env: JobEnv) -> None:
-    """Whatever status it claims, and however often: the row is looked at now, and nothing else of it changes."""
+async def test_a_forged_callback_only_brings_the_poll_forward(payment_env: PaymentEnv, job_env: JobEnv) -> None:
+    """Whatever status it claims, and however often: the job is polled now, and nothing else of it changes."""
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.VIDEO)
     taken = await job_env.db.write(job_rows.claim, job.id, JobStep.SUBMIT)

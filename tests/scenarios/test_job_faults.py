@@ -44,7 +44,7 @@ async def claimed(job_env: JobEnv, job: Job, step: JobStep) -> Job:
 
 
 async def in_flight(job_env: JobEnv, external_id: str) -> Job:
-    """A clip that waits at the provider and whose look is due."""
+    """A video at its provider whose poll is due."""
     job = await job_env.order(type=JobType.VIDEO)
     taken = await claimed(job_env, job, JobStep.SUBMIT)
     await job_env.db.write(video_rows.submitted, job.id, taken.attempt, external_id=external_id, poll_in_ms=0)
@@ -143,8 +143,8 @@ async def test_a_completion_that_could_not_be_written_is_tried_again_with_the_sa
 # --- one bad row among good ones ---------------------------------------------------------------------------
 
 
-async def test_a_task_whose_id_can_not_be_asked_for_does_not_stop_the_watcher(job_env: JobEnv) -> None:
-    """One odd id from the provider: the other clips are looked at, and the odd one waits for its hold's end."""
+async def test_a_task_whose_id_can_not_be_asked_for_does_not_stop_the_poller(job_env: JobEnv) -> None:
+    """One odd id from the provider: the other videos are polled, and the odd one waits for its hold's end."""
     await job_env.give(1, 1000)
     await in_flight(job_env, "odd.id:1")
     good = await job_env.order(type=JobType.VIDEO)
@@ -158,7 +158,7 @@ async def test_a_task_whose_id_can_not_be_asked_for_does_not_stop_the_watcher(jo
     await until(rendered, what="the good clip is seen as rendered")
 
 
-async def test_a_look_at_too_many_is_halved(job_env: JobEnv) -> None:
+async def test_a_poll_for_too_many_is_halved(job_env: JobEnv) -> None:
     """How many ids one question may carry is not known (docs/reference/kling.md, section 3): a batch that is refused
     for its length is asked in parts."""
     await job_env.give(1, 1000)
@@ -178,7 +178,7 @@ async def test_a_look_at_too_many_is_halved(job_env: JobEnv) -> None:
     assert not [kind for _, kind, _ in await job_env.told() if kind == "alert"]
 
 
-async def test_a_look_that_fails_delays_only_its_own_batch(job_env: JobEnv) -> None:
+async def test_a_poll_that_fails_delays_only_its_own_batch(job_env: JobEnv) -> None:
     """Two questions, one of them refused: the other is answered and acted upon, and nothing is left at the head."""
     await job_env.give(1, 1000)
     size = job_env.ctx.catalogue.limits.look_batch
@@ -203,7 +203,7 @@ async def test_a_look_that_fails_delays_only_its_own_batch(job_env: JobEnv) -> N
     assert await job_env.db.read(video_rows.due) == []
 
 
-async def test_a_row_that_can_not_be_read_stops_no_duty_and_gives_its_money_back(
+async def test_a_row_that_can_not_be_read_stops_no_task_and_gives_its_money_back(
     job_env: JobEnv, sweeper: Sweeper
 ) -> None:
     """Broken parameters: the other jobs are sent again, and this one ends with a refund as soon as it is tried."""
@@ -291,7 +291,7 @@ async def test_a_clock_set_back_by_a_day_leaves_no_row_asleep(job_env: JobEnv, s
 
 
 async def test_a_dead_leader_of_a_wrong_clock_is_followed_at_once(job_env: JobEnv) -> None:
-    """A leader's lease that lies further ahead than a lease can: whoever asks takes it."""
+    """A leader's lease that ends further ahead than a lease can: the next one to ask takes it."""
     assert await job_env.db.write(flag_rows.take_lease, "x", "dead", ttl_ms=DAY_MS)
     assert await job_env.db.write(flag_rows.take_lease, "x", "alive", ttl_ms=10_000)
     assert not await job_env.db.write(flag_rows.take_lease, "x", "third", ttl_ms=10_000)

@@ -97,14 +97,14 @@ def _small_files(size: int) -> Callable[[], None]:
 
 async def _step_with_files_of(job_env: JobEnv, folder: Path, size: int, job: Job) -> str:
     """Run the picture step in a process of its own whose files can't grow beyond `size`; what it logged."""
-    how = {"env": environment(job_env, folder), "preexec_fn": _small_files(size)}
-    with program(STEP, "workers.image_worker.run", job.id, **how) as process:
+    limits, env = _small_files(size), environment(job_env, folder)
+    with program(STEP, "workers.image_worker.run", job.id, env=env, preexec_fn=limits) as process:
         _, said = await asyncio.to_thread(process.communicate, timeout=60)
     return said
 
 
 async def test_a_disk_that_is_full_for_the_picture_gives_the_money_back(job_env: JobEnv, tmp_path: Path) -> None:
-    """The kernel refuses the picture's bytes in mid-step: no half file, no charge, one refund, the owner is told."""
+    """The kernel refuses the image's bytes in mid-step: no half file, no charge, one refund, the admins are told."""
     face = job_env.sandbox.world.faces["gemini"]
     face.settings = dataclasses.replace(face.settings, pixel_scale=1.0)
     await job_env.give(1, 100)
@@ -232,7 +232,7 @@ async def test_a_second_order_never_overwrites_the_first(job_env: JobEnv) -> Non
 
 @pytest.mark.parametrize("minutes", [0, 10], ids=["young", "long under way"])
 async def test_a_clip_whose_callback_was_lost_is_found_within_a_minute(job_env: JobEnv, minutes: int) -> None:
-    """No callback ever comes: each next look lies less than a minute ahead, and the clip is charged, not refunded."""
+    """No callback ever comes: each poll follows within a minute, and the video is charged, not refunded."""
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.VIDEO, hold_ms=7_200_000)
     await video_worker.submit(job.id)
@@ -355,7 +355,7 @@ async def test_each_outside_system_hears_its_own_secret_and_no_other(sandbox: Sa
     }  # fmt: skip
     for name, tap in taps.items():
         assert len(tap.heard) > 200, f"{name} was never asked"
-        found = {owner for owner, secret in secrets.items() if secret.encode() in tap.heard}
+        found = {system for system, secret in secrets.items() if secret.encode() in tap.heard}
         assert found == {name}
         assert TOKEN.partition(":")[2].encode() in tap.heard or name != "telegram"
     assert b"test_sandbox_key" not in b"".join(bytes(tap.heard) for tap in taps.values())
@@ -428,7 +428,7 @@ async def test_a_deploy_during_a_thousand_open_orders_ends_each_and_every_sum_ag
     )
     assert {status for _, status, _ in ended} == {"completed", "failed"}
     for user in range(1, people + 1):
-        cost = sum(cost for owner, status, cost in ended if owner == user and status == "completed")
+        cost = sum(cost for whose, status, cost in ended if whose == user and status == "completed")
         assert await job_env.balance(user) == 1_200 * each - cost
     told = [job for _, kind, job in await job_env.told() if kind in ("result", "failed")]
     assert len(told) == len(set(told)) == people * each

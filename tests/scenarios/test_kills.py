@@ -117,7 +117,7 @@ async def test_kills_and_deploys_during_many_running_jobs_end_with_every_sum_rig
     with program(SHOP, env=environment(job_env, tmp_path)) as process:
 
         async def all_ended() -> bool:
-            # What was put back to wait for its next look need not wait in real time.
+            # A job that was put back need not wait in real time.
             await change(job_env, "UPDATE jobs SET due_at = 1 WHERE step IS NOT NULL AND lease_until IS NULL")
             await change(job_env, "UPDATE provider_calls SET started_at = 1, ended_at = 1 WHERE outcome = 'unknown'")
             await asyncio.sleep(0.3)

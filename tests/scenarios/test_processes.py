@@ -1,4 +1,4 @@
-"""What befalls whole processes that share one file: stopped, locked out, refused by the disk, of another version.
+"""What can happen to whole processes that share one file: stopped, locked out, refused by the disk, another version.
 
 The whole list, with the tests of other files, is docs/specification.md.
 """
@@ -95,7 +95,7 @@ async def test_a_worker_of_another_version_than_the_file_touches_nothing(
 
 
 async def test_a_file_that_another_program_has_not_made_yet_is_waited_for(database_path: Path, db: Database) -> None:
-    """Whoever comes before the schema is there, or is older than it, is told so; the same object works once it is."""
+    """A program that is started before the schema is there or fits gets an error; the same object works later."""
     early = Database(db.url)
 
     async def migrated_to(revision: str) -> None:
@@ -107,14 +107,14 @@ async def test_a_file_that_another_program_has_not_made_yet_is_waited_for(databa
         with pytest.raises(DatabaseError, match=told):
             await early.get_balance(1)
     await migrated_to(fits)
-    assert await early.add_balance(1, 5, key="k", reason="r")
+    assert (await early.add_balance(1, 5, key="k", reason="r")).amount == 5
     await early.close()
-    nobody = Database(f"sqlite:///{database_path.with_name('new.db')}")
+    without_file = Database(f"sqlite:///{database_path.with_name('new.db')}")
     with pytest.raises(DatabaseUnavailable, match="older"):
-        await nobody.get_balance(1)
-    await nobody.init_db()
-    assert await nobody.get_balance(1) == 0
-    await nobody.close()
+        await without_file.get_balance(1)
+    await without_file.init_db()
+    assert await without_file.get_balance(1) == 0
+    await without_file.close()
 
 
 # --- the books can't be written --------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ async def told_and_mended(process_env: ProcessEnv, bot: Process, *, mended: bool
 
 
 async def test_a_shell_that_holds_a_transaction_is_told_and_loses_nothing(process_env: ProcessEnv) -> None:
-    """Somebody types BEGIN IMMEDIATE and goes away: /ready says so, and what was sent meanwhile is done afterwards."""
+    """An open BEGIN IMMEDIATE in a shell: /ready says so, and what was sent meanwhile is done afterwards."""
     bot = await process_env.bot()
     anya = Person(ANYA, process_env.sandbox)
     await told_and_mended(process_env, bot, mended=True)

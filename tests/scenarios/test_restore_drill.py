@@ -1,4 +1,4 @@
-"""The restore drill of RUNBOOK, as an operator runs it: a copy, a day of business, a loss, and every kopeck back."""
+"""The restore drill of RUNBOOK, as an admin runs it: a copy, a day of orders, a loss, and every kopeck back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.sandbox_fixture import ADMIN
 from tests.support.stars_fixture import invoice, pay, with_packs
 
 
-class Operator:
+class Shell:
     """Types the commands of RUNBOOK into a shell in the project's root."""
 
     def __init__(self, process_env: ProcessEnv, **settings: str) -> None:
@@ -42,10 +42,10 @@ class Operator:
 @pytest.mark.timeout(240)
 async def test_the_shop_comes_back_from_a_copy_with_every_kopeck(process_env: ProcessEnv, tmp_path: Path) -> None:
     """Paid, ordered and returned after the copy: settled by itself, or given by one word of an administrator."""
-    shelf = {"CATALOGUE_PATH": str(with_packs(tmp_path))}
-    operator = Operator(process_env, **shelf)
+    catalogue = {"CATALOGUE_PATH": str(with_packs(tmp_path))}
+    shell = Shell(process_env, **catalogue)
     anya, bob, admin = (Person(one, process_env.sandbox) for one in (ANYA, BOB, ADMIN))
-    bot = await process_env.bot(**shelf)
+    bot = await process_env.bot(**catalogue)
     await admin.say("/start")
     await process_env.top_up(anya, 500)
     await anya.sees("Зачислено 500")
@@ -54,7 +54,7 @@ async def test_the_shop_comes_back_from_a_copy_with_every_kopeck(process_env: Pr
     link = await bob.link()
 
     copy = tmp_path / "copy.db"
-    assert (await operator.types("backup", str(copy)))[0] == 0
+    assert (await shell.types("backup", str(copy)))[0] == 0
 
     await process_env.sandbox.http.post(link, data={"action": "pay", "card": "5555555555554444"})
     await bob.sees("₽300 added")
@@ -77,17 +77,17 @@ async def test_the_shop_comes_back_from_a_copy_with_every_kopeck(process_env: Pr
     lost.mkdir()
     for file in tmp_path.glob("bot.db*"):
         file.rename(lost / file.name)
-    status, printed = await operator.types("audit", DATABASE_URL=f"sqlite:///{copy}")
+    status, printed = await shell.types("audit", DATABASE_URL=f"sqlite:///{copy}")
     assert status == 0, printed
-    assert (await operator.types("restore", str(copy)))[0] == 0
-    status, printed = await operator.types("reconcile")
+    assert (await shell.types("restore", str(copy)))[0] == 0
+    status, printed = await shell.types("reconcile")
     assert status == 1
     assert "Settled just now: 2." in printed
     assert printed.count("unknown-payment") == 2
-    status, printed = await operator.types("reconcile")
+    status, printed = await shell.types("reconcile")
     assert (status, "Settled just now: 0." in printed) == (1, True)
 
-    bot = await process_env.bot(**shelf)
+    bot = await process_env.bot(**catalogue)
     process_env.db = Database(f"sqlite:///{tmp_path / 'bot.db'}")
     for number in (1, 2):
         await admin.say(f"/fix {number} apply")
@@ -97,5 +97,5 @@ async def test_the_shop_comes_back_from_a_copy_with_every_kopeck(process_env: Pr
         assert sorted(await process_env.entries(person)) == sorted(entries[person])
     assert await bot.stop() == 0
     for command in ("reconcile", "audit"):
-        status, printed = await operator.types(command)
+        status, printed = await shell.types(command)
         assert status == 0, printed

@@ -1,4 +1,4 @@
-"""The leader that looks after what waits: lost messages, dead workers, overdue money, files past their time."""
+"""The sweeper cleans up: lost messages, dead workers, overdue money, old files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def sweeper(job_env: JobEnv) -> AsyncIterator[Sweeper]:
 
 
 async def make_due(job_env: JobEnv, job_id: str) -> None:
-    """As if the time had passed: the row's next look is due and its lease, if any, is over."""
+    """As if the time had passed: the row is due and its lease, if any, is over."""
 
     def change(tx: Tx) -> None:
         tx.execute(text("UPDATE jobs SET due_at = 1, lease_until = MIN(lease_until, 1) WHERE id = :id"), {"id": job_id})
@@ -72,9 +72,7 @@ async def test_a_job_whose_worker_died_goes_on_after_its_lease(job_env: JobEnv, 
     assert await job_env.entries() == [("test", 10_000), ("reserve", -1200)]
 
 
-async def test_a_worker_killed_after_the_call_costs_the_owner_one_more_and_the_person_nothing(
-    job_env: JobEnv, sweeper: Sweeper
-) -> None:
+async def test_a_worker_killed_after_the_call_costs_the_user_nothing(job_env: JobEnv, sweeper: Sweeper) -> None:
     """The intent stands without an outcome: one repeat, then never again."""
     await job_env.give(1, 100)
     job = await job_env.order()
@@ -90,7 +88,7 @@ async def test_a_worker_killed_after_the_call_costs_the_owner_one_more_and_the_p
     assert await job_env.balance() == 10_000
 
 
-async def test_a_clip_in_flight_is_left_to_the_watcher(job_env: JobEnv, sweeper: Sweeper) -> None:
+async def test_a_video_at_its_provider_is_left_to_the_poller(job_env: JobEnv, sweeper: Sweeper) -> None:
     """A row that waits for the provider is never sent to a worker by the clock alone."""
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.VIDEO)
@@ -191,7 +189,7 @@ async def test_old_rows_are_forgotten_and_young_ones_kept(job_env: JobEnv, sweep
 async def test_a_result_that_can_not_be_delivered_is_owed_as_long_as_it_is_kept(
     job_env: JobEnv, sweeper: Sweeper
 ) -> None:
-    """Kept for longer than messages are: whoever comes back for it gets it, and until then the books are right."""
+    """It is kept longer than other messages: a user who comes back gets it, and until then the books are right."""
     await job_env.give(1, 100)
     job = await job_env.order()
     await image_worker.run(job.id)

@@ -168,7 +168,7 @@ async def test_bytes_reach_the_disk_before_the_name_does(store: LocalAssets) -> 
         loop.set_default_executor(ThreadPoolExecutor(1))
         asset = await store.put(b"first, so that the folders are there", suffix=".png")
     finally:
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
     assert store.path(asset.key).parent in folders
     assert calls == ["fsync", "replace", "fsync"]
 

@@ -20,7 +20,7 @@ from handlers.views.messages import ChatMessages
 from services.catalogue import shipped_catalogue
 from services.common.i18n import LANGUAGES, Texts
 from services.jobs import quote
-from services.ops.auditor import Auditor, apart
+from services.ops.auditor import Auditor, in_thread
 from services.ops.metrics import Metrics
 from services.queue import Queue
 from services.storefront import Storefront
@@ -68,7 +68,7 @@ async def test_the_first_audit_is_made_at_the_next_morning(empty_db: Database, a
 
 
 async def test_every_administrator_is_told_once_a_day(empty_db: Database, auditor: Auditor, clock: Clock) -> None:
-    """However often the duty runs, after restarts as well; the next morning there is another one."""
+    """However often the task runs, after restarts as well; the next morning there is another one."""
     set_to(clock, 5)
     await auditor.daily()
     for _ in range(2):
@@ -97,7 +97,7 @@ async def test_a_day_without_the_bot_is_made_up_for_once(empty_db: Database, aud
 
 
 async def test_two_bots_send_one_report(empty_db: Database, clock: Clock) -> None:
-    """Two that audit at the same time: the verdict of one is recorded, whoever is first."""
+    """Two that audit at the same time: the result of the first one is recorded."""
     other = Database(empty_db.url, clock=clock)
     both = [Auditor(empty_db, admins=ADMINS), Auditor(other, admins=ADMINS)]
     set_to(clock, 5)
@@ -218,8 +218,10 @@ async def test_a_sound_report_reads_well(
             assert screen is not None
             assert well in screen.text
             assert "Placeable" not in screen.text
-        assert f"<code>{later.payload['head']}</code>" in screen.text
-        assert sum_.replace(" ", "") in re.sub(r"\s", "", screen.text)
+        last = renderer.note(language, later, 0, None)
+        assert last is not None
+        assert f"<code>{later.payload['head']}</code>" in last.text
+        assert sum_.replace(" ", "") in re.sub(r"\s", "", last.text)
 
 
 async def test_a_cancelled_audit_stops_its_thread() -> None:
@@ -231,7 +233,7 @@ async def test_a_cancelled_audit_stops_its_thread() -> None:
         if stop.wait(30):
             ended.set()
 
-    task = asyncio.create_task(apart(work))
+    task = asyncio.create_task(in_thread(work))
     assert await asyncio.to_thread(begun.wait, 30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

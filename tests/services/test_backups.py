@@ -130,7 +130,7 @@ async def test_a_damaged_copy_is_set_aside_and_good_ones_stay(shop: Database, fo
 
 
 async def test_books_that_do_not_balance_make_no_verified_copy(shop: Database, folder: Path) -> None:
-    """Somebody removed a guard and changed an entry: the copy is set aside as faulty, with the rule that is broken."""
+    """A guard was removed and an entry changed: the copy is set aside as faulty, with the rule that is broken."""
     with sqlite.connect(str(shop.path)) as other:
         other.execute("DROP TRIGGER ledger_no_update")
         other.execute("UPDATE ledger SET amount = amount + 1 WHERE id = 1")
@@ -345,7 +345,7 @@ async def test_metrics_tell_age_size_and_how_the_last_one_ended(shop: Database, 
 
 
 async def test_the_bot_copies_by_itself(bot_env: BotEnv, tmp_path: Path) -> None:
-    """The leader's duty is connected: a due row, and a verified copy lies beside the shop's database."""
+    """The scheduler runs the task: a due row, and a verified copy lies beside the database."""
     await bot_env.give(1, 100)
     await bot_env.db.write(flag_rows.put, DUE, "1")
 

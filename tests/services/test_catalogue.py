@@ -1,4 +1,4 @@
-"""The shelf: the file shipped is sound, and a bad file is refused with every fault named at once."""
+"""The catalogue: the shipped file is sound, and a bad file is refused with all its faults at once."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def text() -> str:
 
 
 def faults_of(tmp_path: Path, text: str | bytes) -> list[str]:
-    place = tmp_path / "shelf.toml"
+    place = tmp_path / "catalogue.toml"
     place.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(CatalogueError) as caught:
         load_catalogue(place)
-    assert str(caught.value).startswith("shelf.toml: ")
+    assert str(caught.value).startswith("catalogue.toml: ")
     return caught.value.faults
 
 
-def test_the_shelf_we_ship() -> None:
+def test_the_shipped_catalogue() -> None:
     """2.1 and 3.0 Turbo are what a newcomer is offered; retired models are hidden and still known by key."""
     catalogue = shipped_catalogue()
     assert catalogue.default_image.provider_model == "gemini-nano-banana-2.1"
@@ -50,7 +50,7 @@ def test_prices_are_whole_rubles() -> None:
 
 
 def test_doubt_is_repeated_once_for_pictures_and_never_for_clips() -> None:
-    """A clip is looked up by our id instead of being bought again; a file that says otherwise is refused."""
+    """A video is searched by our id instead of being bought again; a file that says otherwise is refused."""
     catalogue = shipped_catalogue()
     assert {model.max_unknown_repeats for model in catalogue.image_models} == {1}
     assert {model.max_unknown_repeats for model in catalogue.video_models} == {0}
@@ -72,7 +72,7 @@ def test_an_unknown_key_is_said() -> None:
 def test_the_catalogue_cannot_be_changed() -> None:
     """Prices do not move while the process lives."""
     with pytest.raises(ValidationError):
-        shipped_catalogue().default_image.hidden = True  # type: ignore[misc]
+        shipped_catalogue().default_image.hidden = True
 
 
 def test_all_faults_come_at_once(tmp_path: Path, text: str) -> None:
@@ -141,10 +141,11 @@ def test_requests_carry_only_what_the_model_knows() -> None:
     assert catalogue.image("nb1").request("a", ratio="1:1").size is None
     four_k = catalogue.image("pro").request("a", ratio=None, size="4K", photos=(photo,))
     assert (four_k.size, four_k.aspect_ratio, four_k.timeout, four_k.rates.whole_image) == ("4K", None, 600.0, 240_000)
-    clip = {"duration": 5, "external_id": "e", "ratio": "1:1"}
-    turbo = catalogue.video("k30t").request("a", **clip, resolution="720p", audio=True)
+    turbo = catalogue.video("k30t").request(
+        "a", duration=5, external_id="e", ratio="1:1", resolution="720p", audio=True
+    )
     assert (turbo.audio, turbo.multi_shot, turbo.aspect_ratio) == (None, None, "1:1")
-    full = catalogue.video("k30").request("a", **clip, resolution="4k", photo=photo)
+    full = catalogue.video("k30").request("a", duration=5, external_id="e", ratio="1:1", resolution="4k", photo=photo)
     assert (full.audio, full.multi_shot, full.aspect_ratio) == (False, False, None)
 
 

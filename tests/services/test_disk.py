@@ -62,7 +62,7 @@ async def test_a_disk_that_fills_up_is_told_once_a_day(empty_db: Database, clock
 
 
 async def test_a_log_that_a_reader_holds_up_is_told_and_gives_its_room_back(tmp_path: Path) -> None:
-    """Somebody reads a state from before: the log grows, it is told; when they are gone it shrinks by itself."""
+    """Another program reads an old snapshot: the log grows, the admins are told; afterwards it shrinks by itself."""
     db = Database(f"sqlite:///{tmp_path / 'bot.db'}")
     await db.init_db()
 
@@ -104,8 +104,8 @@ async def test_metrics_tell_room_and_log(empty_db: Database) -> None:
     await queue.close(1)
 
 
-async def test_the_bot_looks_by_itself(bot_env: BotEnv) -> None:
-    """The leader's duty is connected, and what it says reaches the administrators."""
+async def test_the_bot_checks_the_disk_by_itself(bot_env: BotEnv) -> None:
+    """The scheduler runs the task, and its message reaches the admins."""
     bot_env.shop.disk._measure = lambda _: Room(1, 99, 0)
     (periodic,) = [periodic for periodic in bot_env.shop.scheduler.tasks if periodic.name == "disk"]
     periodic.due = 0

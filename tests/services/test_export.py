@@ -46,7 +46,7 @@ def test_rubles_are_exact(kopecks: int) -> None:
 
 @pytest.mark.parametrize("cell", ["=1+1", "+7", "-2+3", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("http://x")'])
 def test_a_formula_is_written_as_a_text(cell: str) -> None:
-    """A cell of somebody else's words never begins like a formula."""
+    """A cell with a user's words never begins like a formula."""
     assert plain(cell) == f"'{cell}"
 
 
@@ -117,7 +117,7 @@ async def test_many_rows_are_each_written_once_in_little_memory(db: Database, tm
     assert [row["id"] for row in read(tmp_path / "many.csv")] == [str(number) for number in range(1, count + 1)]
 
 
-async def test_long_looks_at_the_books_keep_no_order_waiting(payment_env: PaymentEnv, tmp_path: Path) -> None:
+async def test_long_reads_of_the_books_keep_no_order_waiting(payment_env: PaymentEnv, tmp_path: Path) -> None:
     """What an administrator or the hourly comparison reads of all history has a connection of its own."""
     paid = await payment_env.paid()
     today = last_days(1, clock.now_ms())

@@ -94,7 +94,9 @@ async def ended(kling: Kling, world: World, task: VideoTask) -> VideoTask:
 
 @pytest.mark.parametrize("model", ["k30t", "k30", "k26", "k25t"])
 @pytest.mark.parametrize("with_photo", [False, True])
-async def test_every_model_of_the_shelf_films(kling: Kling, world: World, model: str, with_photo: bool) -> None:
+async def test_every_model_of_the_catalogue_makes_a_video(
+    kling: Kling, world: World, model: str, with_photo: bool
+) -> None:
     """What the catalogue sells is what the API takes, from words and from a photo; the clip is real and priced."""
     request = order(model=model, photo=photo() if with_photo else None)
     task = await kling.submit(request)
@@ -117,7 +119,7 @@ async def test_a_photo_comes_to_life_without_words(kling: Kling, model: str) -> 
 
 
 @pytest.mark.parametrize(("model", "audio"), [("k30", True), ("k26", True)])
-async def test_sound_costs_what_the_shelf_says(kling: Kling, world: World, model: str, audio: bool) -> None:
+async def test_sound_costs_what_the_catalogue_says(kling: Kling, world: World, model: str, audio: bool) -> None:
     """Native sound is asked for by the model's own word and billed at its own price."""
     done = await ended(kling, world, await kling.submit(order(model=model, audio=audio, resolution="1080p")))
     assert done.cost_micro_usd == (shipped_catalogue().video(model).resolutions["1080p"].audio_cost or 0) * 5
@@ -161,7 +163,7 @@ async def test_the_body_is_nested_and_strict() -> None:
 
 
 async def test_check_is_free_and_sees_a_wrong_key(kling: Kling, world: World) -> None:
-    """The health check makes no task, and a wrong key is the operator's to mend."""
+    """The health check makes no task, and a wrong key is for the admin to correct."""
     await kling.check()
     stranger = Kling(api_key="api-key-kling-wrong", base_url=f"{world.base_url}/kling")
     error = await failed(stranger.check())
@@ -285,9 +287,7 @@ async def test_a_photo_the_api_refuses_is_the_person_s(kling: Kling) -> None:
         (500, {}, ErrorCode.NETWORK, U),
     ],
 )
-async def test_codes_nobody_knows_stay_on_the_safe_side(
-    status: int, content: Any, code: ErrorCode, kind: Failure
-) -> None:
+async def test_unknown_codes_stay_on_the_safe_side(status: int, content: Any, code: ErrorCode, kind: Failure) -> None:
     """An unknown refusal is a refusal; an unknown end is unknown."""
     error = await against(reply(status, content), use=lambda kling: failed(kling.submit(order())))
     assert (error.code, error.failure) == (code, kind)
@@ -302,7 +302,7 @@ async def test_a_refusal_names_its_request() -> None:
     assert len(error.detail) < 500
 
 
-async def test_nobody_listening_is_temporary() -> None:
+async def test_a_refused_connection_is_temporary() -> None:
     """Before the first byte is sent no task can exist."""
     async with scripted(Reply()) as server:
         gone = server.url
@@ -337,7 +337,7 @@ async def test_tasks_are_matched_by_id(kling: Kling) -> None:
 
 
 async def test_long_lists_are_asked_in_batches(world: World) -> None:
-    """No look-up carries more ids than the batch, and repeats are asked once."""
+    """No query has more ids than the batch, and a repeated id is sent once."""
     async with scripted(reply(200, {"code": 0, "data": []})) as server:
         provider = Kling(api_key=KEY, base_url=server.url, batch=20)
         assert await provider.poll([str(number) for number in range(45)] * 2) == {}
@@ -370,13 +370,13 @@ async def test_a_lagging_index_is_not_there_yet(kling: Kling, world: World) -> N
         Reply(line="reset"),
     ],
 )
-async def test_a_failed_look_up_is_never_not_found(broken: Reply) -> None:
-    """Whatever goes wrong with a look-up, it says nothing about the task: look again."""
+async def test_a_failed_query_is_never_not_found(broken: Reply) -> None:
+    """A query that fails says nothing about the task: query again."""
     error = await against(broken, use=lambda kling: failed(kling.find(["our-id"])))
     assert error.failure is T
 
 
-async def test_a_status_nobody_knows_still_runs(kling: Kling, world: World) -> None:
+async def test_an_unknown_status_still_runs(kling: Kling, world: World) -> None:
     """An invented word is a task in progress, and links of it are not trusted to be final."""
     task = await kling.submit(order("a boat #sim:unknown_status"))
     world.clock.advance(5)
@@ -453,7 +453,7 @@ def test_only_a_web_address_is_a_clip(output: Any, url: str | None, duration: fl
 
 
 async def test_an_expired_link_asks_for_a_fresh_one(kling: Kling, world: World) -> None:
-    """403 and 404 of a result mean "look again", and the next look brings a link that works."""
+    """403 and 404 of a result mean "query again", and the next query brings a link that works."""
     done = await ended(kling, world, await kling.submit(order("a boat #sim:expired_url=1", duration=3)))
     error = await failed(kling.download(done.url or ""))
     assert (error.code, error.failure, error.max_repeats) == (ErrorCode.RESULT_GONE, T, 0)
@@ -486,7 +486,7 @@ async def test_the_key_never_goes_to_the_file_host() -> None:
 
 
 async def test_a_download_is_bounded() -> None:
-    """A clip longer than the limit is cut off while it is read; the limit is ours, so the owner has to hear of it."""
+    """A video longer than the limit is cut off while it is read; the limit is ours, so an admin has to hear of it."""
     huge = Reply(200, b"\0\0\0\x18ftyp" + b"x" * 10_000)
     async with scripted(huge) as server:
         provider = Kling(api_key=KEY, base_url=server.url, max_video_bytes=5_000)
@@ -517,7 +517,7 @@ async def test_only_https_is_downloaded(url: str) -> None:
 
 
 async def test_wire_faults_while_looking_are_temporary(kling: Kling, world: World) -> None:
-    """Cut lines of look-ups only mean another look."""
+    """After a query whose connection was cut, the query is repeated."""
     task = await kling.submit(order())
     for drop in ("before", "after"):
         world.faults.plan(Fault(face="kling", match="tasks", drop=drop))

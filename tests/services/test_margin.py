@@ -13,7 +13,7 @@ from sqlalchemy import text
 from database import admin
 from database import jobs as job_rows
 from database import provider_calls as call_rows
-from database.models import JobStatus, Tx
+from database.models import CallOutcome, JobStatus, JobStep, Tx
 from services.jobs import message_of
 from services.ops.export import Period
 from services.ops.margin import Margin, added_up, kopecks, last_days, margins, write_book
@@ -70,16 +70,16 @@ async def test_money_given_back_later_makes_the_orders_day_smaller(job_env: JobE
     assert (new.charged, new.margin) == (1200, 700)
 
 
-async def test_a_result_that_came_too_late_is_the_owners_loss(job_env: JobEnv) -> None:
+async def test_a_result_that_came_too_late_is_a_loss(job_env: JobEnv) -> None:
     """The provider drew and billed, the person had their money back: counted in the margin, /stats and the metrics."""
     await job_env.give(1, 1000)
     job = await job_env.order(hold_ms=1)
-    claimed = await job_env.db.write(job_rows.claim, job.id, job.step)
+    claimed = await job_env.db.write(job_rows.claim, job.id, JobStep.IMAGE)
     assert claimed is not None
     call = await job_env.db.write(call_rows.begin_call, job.id, claimed.attempt, provider="nano_banana", model="nb21")
     assert call is not None
     await job_env.db.write(job_rows.fail, job.id, "hold_timeout")
-    await job_env.db.write(call_rows.end_call, call, "ok", cost_micro_usd=40_000)
+    await job_env.db.write(call_rows.end_call, call, CallOutcome.OK, cost_micro_usd=40_000)
     (line,) = await lines_of(job_env)
     assert (line.lost, line.completed, line.charged, line.cost) == (1, 0, 0, 400)
     seen = await job_env.db.read(admin.stats)

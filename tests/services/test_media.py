@@ -39,6 +39,12 @@ def picture(form: str = "JPEG", size: tuple[int, int] = (64, 48), mode: str = "R
     return buffer.getvalue()
 
 
+def colour(image: Image.Image, place: tuple[int, int]) -> tuple[int, ...]:
+    found = image.getpixel(place)
+    assert isinstance(found, tuple)
+    return found
+
+
 def silence() -> av.AudioFrame:
     """A moment without a sound; the frame's memory is whatever was there before, so it is cleared."""
     frame = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
@@ -64,7 +70,8 @@ def clip(
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         sound = container.add_stream("aac", rate=44100) if audio else None
         for number in range(seconds * frames_a_second):
-            frame = av.VideoFrame.from_image(Image.new("RGB", size, (number * 10 % 255, 80, 120)))
+            still = Image.new("RGB", size, (number * 10 % 255, 80, 120))
+            frame = av.VideoFrame.from_image(still)  # type: ignore[no-untyped-call]
             frame.pts, frame.time_base = number, Fraction(1, frames_a_second)
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
@@ -111,7 +118,8 @@ def test_junk_is_no_picture(junk: bytes) -> None:
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
 def test_a_truncated_picture_is_broken(form: str) -> None:
     """A picture that breaks off is never taken for a whole one."""
-    whole = picture(form, (400, 300), **({"lossless": True} if form == "WEBP" else {}))
+    options: dict[str, Any] = {"lossless": True} if form == "WEBP" else {}
+    whole = picture(form, (400, 300), **options)
     assert fault_of(whole[: len(whole) * 2 // 3]) in (MediaFault.BROKEN, MediaFault.NOT_AN_IMAGE)
 
 
@@ -144,7 +152,7 @@ def test_a_photo_is_turned_upright() -> None:
     turned = open_image(photo.data)
     assert turned.size == (48, 64)
     assert turned.getexif() == {}
-    assert turned.getpixel((24, 5))[0] > 200, "the left half of the stored picture is now on top"
+    assert colour(turned, (24, 5))[0] > 200, "the left half of the stored picture is now on top"
 
 
 def test_a_photo_loses_its_metadata() -> None:
@@ -189,7 +197,7 @@ def test_transparency_goes_onto_white_where_it_cannot_stay() -> None:
     assert prepare_photo(buffer.getvalue(), max_side=100, max_bytes=10**6).mime == "image/png"
     photo = prepare_photo(buffer.getvalue(), max_side=100, max_bytes=2_000)
     assert photo.mime == "image/jpeg"
-    assert min(open_image(photo.data).getpixel((20, 20))) > 250
+    assert min(colour(open_image(photo.data), (20, 20))) > 250
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "CMYK", "I;16", "LA"])
@@ -207,7 +215,7 @@ def test_colour_profiles_are_applied_and_dropped() -> None:
     for icc in (profile, b"no profile at all"):
         photo = prepare_photo(picture(icc_profile=icc), max_side=100, max_bytes=10**6)
         assert "icc_profile" not in open_image(photo.data).info
-        assert open_image(photo.data).getpixel((5, 5))[0] > 200
+        assert colour(open_image(photo.data), (5, 5))[0] > 200
 
 
 def test_the_provider_s_photo_rules() -> None:

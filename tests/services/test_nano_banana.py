@@ -263,7 +263,7 @@ async def test_each_refusal_has_its_verdict(
 
 
 async def test_nothing_billed_is_ever_called_repeatable(banana: NanoBanana, world: World) -> None:
-    """A failure that may be repeated as it is has cost the owner no picture; only unknown ones may have."""
+    """A failure that may be repeated as it is has cost no image; only unknown ones may have."""
     for tag, _, kind, _, _ in SCENARIOS:
         if kind is T:
             await failure(banana, order(f"a red fox #sim:{tag}"))
@@ -395,8 +395,8 @@ async def test_gateways_wrap_errors_in_many_ways(status: int, content: Any, code
         ("About foxes: [more](https://x/foxes)", USER),
     ],
 )
-async def test_a_link_to_a_picture_is_the_owner_s_to_hear_of(text: str, blame: Blame) -> None:
-    """A gateway that hands pictures over as links bills each of them: the owner is told. The model itself may write
+async def test_a_link_to_an_image_is_told_to_the_admin(text: str, blame: Blame) -> None:
+    """A gateway that sends images as links bills each of them: the admin is told. The model itself may write
     such a link once, so nothing is stopped for it."""
     error = await failure_of(reply(200, answer({"text": text})))
     assert (error.code, error.failure, error.blame) == (ErrorCode.TEXT_ONLY, P, blame)
@@ -415,7 +415,7 @@ async def test_a_hanging_call_ends_as_unknown() -> None:
     assert (error.code, error.failure) == (ErrorCode.TIMEOUT, U)
 
 
-async def test_nobody_listening_is_temporary() -> None:
+async def test_a_refused_connection_is_temporary() -> None:
     """Before the first byte is sent nothing can have happened."""
     async with scripted(Reply()) as server:
         gone = server.url
@@ -440,7 +440,7 @@ async def test_an_error_whose_body_breaks_off_is_still_that_error() -> None:
 
 
 async def test_an_endless_answer_is_cut_off() -> None:
-    """No answer is read beyond 64 MB; the limit is ours, so the owner has to hear of it."""
+    """No answer is read beyond 64 MB; the limit is ours, so an admin has to hear of it."""
     error = await failure_of(Reply(200, b" " * (64 * 1024 * 1024 + 1)))
     assert (error.code, error.failure, error.blame) == (ErrorCode.TOO_LARGE, U, ADMIN)
 

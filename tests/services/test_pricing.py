@@ -1,4 +1,4 @@
-"""Prices of the shelf, options that a model really has, and sums of money as people read and type them."""
+"""Prices of the catalogue, options that a model really has, and sums of money as people read and type them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_what_is_not_sold_has_no_price(model: str, options: dict[str, object]) -
 
 
 def test_unknown_models_sizes_and_too_many_photos_have_no_price() -> None:
-    """A model that left the shelf and a size it lacks are two different errors."""
+    """A model that is not sold any more and a size that a model lacks are two different errors."""
     with pytest.raises(UnknownModel):
         image_price(CATALOGUE, "gone", size="1K")
     with pytest.raises(UnknownModel):

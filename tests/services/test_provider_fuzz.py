@@ -132,7 +132,7 @@ def test_any_gemini_answer_is_a_picture_or_a_provider_error(body: bytes, status:
 def test_any_kling_answer_is_a_task_or_a_provider_error(
     body: bytes, status: int, headers: dict[str, str], in_doubt: Failure, with_photo: bool
 ) -> None:
-    """No body, status or header makes the reading of an answer raise anything else, and look-ups only ever wait."""
+    """No body, status or header makes the reading of an answer raise anything else, and a failed query is temporary."""
     data = outcome_of(lambda: read_envelope(Answer(status, headers, body), SCRUB, in_doubt, with_photo=with_photo))
     if isinstance(data, ProviderError):
         assert in_doubt is not Failure.TEMPORARY or data.failure is Failure.TEMPORARY

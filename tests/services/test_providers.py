@@ -58,7 +58,8 @@ def fault(failure: Failure = Failure.TEMPORARY, code: ErrorCode = ErrorCode.OVER
 
 def failing(*outcomes: ProviderError | str) -> tuple[Callable[[], Awaitable[str]], list[int]]:
     """A call that fails as listed, then succeeds with the word; and the count of its calls."""
-    left, calls = list(outcomes), []
+    left = list(outcomes)
+    calls: list[int] = []
 
     async def call() -> str:
         calls.append(len(calls) + 1)

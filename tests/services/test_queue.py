@@ -129,7 +129,7 @@ async def test_the_same_message_twice_is_one(make_queue: MakeQueue) -> None:
     await until(lambda: queue_steps.ran["job1"] == 2)
 
 
-async def test_a_broken_step_hurts_nobody(make_queue: MakeQueue, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_broken_step_stops_no_other(make_queue: MakeQueue, caplog: pytest.LogCaptureFixture) -> None:
     """A step that raises or overstays is logged with its job and gives its slot to the next."""
     queue = make_queue(local_slots=1, timeouts={"image": 0.05, "submit": 5, "finish": 5})
     caplog.handler.addFilter(RedactingFilter(str))

@@ -98,7 +98,7 @@ def test_a_file_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_a_file_that_can_not_be_opened_is_a_fault(tmp_path: Path) -> None:
-    """A .env that the system refuses is said to be refused; nobody is sent to look at its letters."""
+    """A .env that the system refuses is said to be refused, and not to have a wrong encoding."""
     file = tmp_path / ".env"
     file.write_text(f"BOT_TOKEN={TOKEN}\n")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -310,7 +310,7 @@ def test_settings_never_show_a_secret() -> None:
     known = given.secret_values()
     assert {f"hunter2{letter}" for letter in "abcdefgh"} | {TOKEN, WEBHOOK_SECRET} <= known
     with pytest.raises(ValidationError):
-        given.http_port = 1  # type: ignore[misc]
+        given.http_port = 1
 
 
 def test_example_file_lists_every_setting_with_its_default() -> None:

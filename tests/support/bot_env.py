@@ -251,7 +251,7 @@ class BotEnv:
         return Person(user_id, self.sandbox)
 
     async def newcomer(self, first_name: str = "Ира", language: str = "ru") -> Person:
-        """Somebody the bot has never met."""
+        """A user whom the bot does not know yet."""
         body = {"first_name": first_name, "language_code": language}
         async with self.sandbox.http.post(f"{self.sandbox.url}/_chat/users", json=body) as answer:
             return Person((await answer.json())["id"], self.sandbox)

@@ -75,7 +75,7 @@ async def snapshot(db: Database, *tables: str) -> dict[str, list[tuple[Any, ...]
 
 
 def plan_of(tx: Tx, look: Callable[..., object], *args: Any, **kwargs: Any) -> list[str]:
-    """How SQLite finds the rows that `look` reads, a line for each table of each statement."""
+    """How SQLite finds the rows that `query` reads: a line for each table of each statement."""
     ran: list[tuple[str, Any]] = []
 
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, *others: Any) -> None:
@@ -158,7 +158,7 @@ def program(code: str, *args: object, seconds: float = 30, **options: Any) -> It
 
 def run_program(code: str, *args: object, seconds: float = 30, **options: Any) -> str:
     """Run a program to its end within `seconds`; answers what it printed. Raises when it fails."""
-    done = subprocess.run(
+    done: subprocess.CompletedProcess[str] = subprocess.run(
         [sys.executable, "-c", code, *map(str, args)],
         cwd=ROOT,
         capture_output=True,

@@ -128,7 +128,7 @@ class ProcessEnv:
         return process
 
     def stock_worker(self, redis_url: str) -> Process:
-        """What an operator types: `rq worker --url …` in the project's root."""
+        """What an admin types: `rq worker --url …` in the project's root."""
         rq = str(Path(sys.executable).with_name("rq"))
         return self.start("rq-worker", rq, "worker", "--url", redis_url)
 

@@ -16,6 +16,7 @@ from aiogram.types import Message, PreCheckoutQuery
 from aiohttp import web
 from sqlalchemy import text
 
+from database.clock import now_ms
 from database.models import Database, Tx
 from handlers.updates import Updates
 from handlers.webhook import Check, WebContext, create_web_app
@@ -45,7 +46,7 @@ def path(rail: str) -> str:
 
 
 def good(rail: str, number: int = 1, **more: Any) -> bytes:
-    """A body of the form its rail expects; `number` tells one from another."""
+    """A body of the form that its route expects; `number` makes it unique."""
     bodies: dict[str, dict[str, Any]] = {
         "yookassa": {"type": "notification", "event": "payment.succeeded", "object": {"id": f"pay-{number}"}},
         "kling": {"id": str(number), "status": "processing"},
@@ -76,7 +77,7 @@ def padded(body: bytes, size: int) -> bytes:
 async def deliver(
     payment_env: PaymentEnv, rail: str, body: bytes, headers: Mapping[str, str] | None = None, *, chunked: bool = False
 ) -> int:
-    """POST a body to a rail's route, its length announced or not; answers the status."""
+    """POST a body to a route, with or without its length; answers the status."""
     how = in_chunks(body) if chunked else io.BytesIO(body)
     return await payment_env.post(
         path(rail), data=how, headers=dict(right_sender(rail) if headers is None else headers)
@@ -84,7 +85,7 @@ async def deliver(
 
 
 async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
-    """A body whose length nobody announces."""
+    """A body that is sent without its length."""
     for start in range(0, len(body), 10_000):
         yield body[start : start + 10_000]
 
@@ -133,13 +134,13 @@ async def opened(
     *,
     heard: Heard | None = None,
     checks: dict[str, Check] | None = None,
-    clock: Callable[[], int] | None = None,
+    clock: Callable[[], int] = now_ms,
     **env: str,
 ) -> AsyncIterator[PaymentEnv]:
     """Live routes under the settings of a sandbox shop and `env`; with `heard`, updates come by webhook."""
     settings = sandbox.settings(folder, **{**(WEBHOOK_MODE if heard else {}), **env})
     async with AsyncExitStack() as stack:
-        db = Database(settings.database_url, **({"clock": clock} if clock else {}))
+        db = Database(settings.database_url, clock=clock)
         lay_out(db.path)
         await db.init_db()
         stack.push_async_callback(db.close)

@@ -29,7 +29,7 @@ def with_packs(folder: Path, packs: str = PACKS, *, card: bool = True) -> Path:
 
 @pytest_asyncio.fixture
 async def starry(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[BotEnv]:
-    """The whole bot with packs in Stars on its shelf."""
+    """The whole bot with packs in Stars."""
     async with open_bot_env(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path))) as bot_env:
         yield bot_env
 

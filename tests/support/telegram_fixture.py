@@ -40,18 +40,18 @@ def clip(width: int = 128, height: int = 72, seconds: int = 2, *, sound: bool = 
     with av.open(out, "w", format="mp4") as container:
         stream = container.add_stream("mpeg4", rate=10)
         stream.width, stream.height = width, height
-        localizer = container.add_stream("aac", rate=44_100) if sound else None
-        frame = av.VideoFrame.from_image(Image.new("RGB", (width, height), "navy"))
+        audio = container.add_stream("aac", rate=44_100) if sound else None
+        frame = av.VideoFrame.from_image(Image.new("RGB", (width, height), "navy"))  # type: ignore[no-untyped-call]
         for _ in range(seconds * 10):
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-        if localizer is not None:
+        if audio is not None:
             silence = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
             silence.sample_rate = 44_100
             for plane in silence.planes:
                 plane.update(bytes(plane.buffer_size))
-            container.mux(localizer.encode(silence))
-            container.mux(localizer.encode())
+            container.mux(audio.encode(silence))
+            container.mux(audio.encode())
     return out.getvalue()
 
 

@@ -148,7 +148,7 @@ def test_reading_refuses_everything_that_is_no_plain_value(value: object) -> Non
 
 def test_reading_takes_what_we_send() -> None:
     """RQ's tuple of a message, written by RQ's own serializer, is read back."""
-    message = ("workers.image_worker.run", None, ("job1",), {})
+    message: tuple[object, ...] = ("workers.image_worker.run", None, ("job1",), {})
     assert PlainSerializer.loads(pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)) == message
     assert pickle.loads(PlainSerializer.dumps(message)) == message
 
@@ -167,7 +167,8 @@ def test_a_message_keeps_nothing_that_runs_besides(redis_server: RedisServer) ->
             "webhooks": '[{"url": "http://127.0.0.1:1/", "job_status": "finished", "method": "GET", "timeout": 1}]',
         }
         client.hset("rq:job:m", mapping=hostile)
-        assert Job.fetch("m", connection=client).success_callback is os.system, "a stock worker would call it"
+        stock: object = Job.fetch("m", connection=client).success_callback
+        assert stock is os.system, "a standard worker would call it"
         read = GuardedJob.fetch("m", connection=client, serializer=PlainSerializer)
         assert (read.success_callback, read.failure_callback, read.stopped_callback) == (None, None, None)
         assert read.webhooks == []
@@ -297,14 +298,14 @@ def test_workers_need_their_settings(environ: dict[str, str], sentence: str, sit
 
 def test_workers_refuse_a_faulty_catalogue_at_start(site: Site, redis_server: RedisServer) -> None:
     """Workers that can't know what is sold take no job: every fault of the file stands on a line of its own."""
-    shelf = site.folder / "shelf.toml"
+    catalogue = site.folder / "catalogue.toml"
     text = SHIPPED.read_text(encoding="utf-8").replace("price = 1200", "price = -1", 1)
-    shelf.write_text(text.replace("max_photos = 14", "max_fotos = 14", 1), encoding="utf-8")
+    catalogue.write_text(text.replace("max_photos = 14", "max_fotos = 14", 1), encoding="utf-8")
     command = (sys.executable, "-m", "workers", "--processes", "1")
-    process = site.start(*command, redis_url=redis_server.url, CATALOGUE_PATH=str(shelf))
+    process = site.start(*command, redis_url=redis_server.url, CATALOGUE_PATH=str(catalogue))
     assert process.wait(60) == 1
     for fault in ("images.nb21.sizes.1K.price: ", "images.nb21.max_photos: ", "images.nb21.max_fotos: "):
-        assert f"shelf.toml: {fault}" in site.log
+        assert f"catalogue.toml: {fault}" in site.log
     assert "worker.started" not in site.log
 
 

@@ -22,7 +22,7 @@ BOUGHT = [("test", 10_000), ("reserve", -1200)]
 
 
 async def finish_video(job_env: JobEnv, job_id: str) -> None:
-    """Let the watcher look until the clip is done, then fetch it."""
+    """Poll until the video is done, then download it."""
 
     async def rendered() -> bool:
         await job_env.db.write(video_rows.poll_now, (await job_env.job(job_id)).external_id, None)
@@ -92,12 +92,12 @@ async def test_a_refused_picture_gives_the_money_back_once(
         assert job_env.sandbox.calls("gemini", "generateContent") == calls
     told = await job_env.told()
     assert (1, "failed", job.id) in told
-    owners_to_mend = code in ("key_invalid", "location", "funds", "forbidden", "quota_day", "billing", "model_gone")
-    assert bool([who for who, kind, _ in told if kind == "alert"]) is owners_to_mend
+    admins_to_act = code in ("key_invalid", "location", "funds", "forbidden", "quota_day", "billing", "model_gone")
+    assert bool([who for who, kind, _ in told if kind == "alert"]) is admins_to_act
 
 
 async def test_a_busy_provider_is_asked_again_and_then_the_job_waits_in_its_row(job_env: JobEnv) -> None:
-    """503: retried as often as the policy says, then put back; the money stays reserved and nobody is told off."""
+    """503: retried as often as the policy says, then put back; the money stays reserved and the job is not failed."""
     await job_env.give(1, 100)
     job = await job_env.order()
     job_env.sandbox.fault(
@@ -120,7 +120,7 @@ async def test_a_busy_provider_is_asked_again_and_then_the_job_waits_in_its_row(
     assert await job_env.entries() == BOUGHT
 
 
-async def test_a_lost_answer_is_repeated_once_at_the_owners_cost_then_refunded(job_env: JobEnv) -> None:
+async def test_a_lost_answer_is_repeated_once_free_of_charge_then_refunded(job_env: JobEnv) -> None:
     """Unknown outcome twice: two calls in all, then the money back; never a third."""
     await job_env.give(1, 100)
     job = await job_env.order()
@@ -135,7 +135,7 @@ async def test_a_lost_answer_is_repeated_once_at_the_owners_cost_then_refunded(j
 
 
 async def test_a_lost_answer_then_a_picture_is_charged_once(job_env: JobEnv) -> None:
-    """The owner bears the first call, the person pays for the one they got."""
+    """The user pays only for the image that came."""
     await job_env.give(1, 100)
     job = await job_env.order()
     job_env.sandbox.fault("gemini", "generateContent", drop="after", times=1)
@@ -146,7 +146,7 @@ async def test_a_lost_answer_then_a_picture_is_charged_once(job_env: JobEnv) -> 
 
 
 async def test_a_clip_is_submitted_watched_fetched_and_charged_once(job_env: JobEnv) -> None:
-    """A clip in flight is a row: submit ends, the watcher sees it done, finish stores and charges."""
+    """A video at its provider is a row: submit ends, a poll finds it done, finish stores and charges."""
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.VIDEO)
     await video_worker.submit(job.id)
@@ -228,7 +228,7 @@ async def test_a_worker_killed_before_the_tasks_id_was_written_searches_first(jo
 
 
 async def test_an_accepted_task_that_cannot_be_found_is_not_bought_again(job_env: JobEnv) -> None:
-    """Kling said yes once: when it knows nothing of it later, the person has their money back, at the owner's cost."""
+    """Kling accepted the task and can't find it later: the user gets the money back, and the loss is ours."""
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.VIDEO)
     await video_worker.submit(job.id)
@@ -244,7 +244,7 @@ async def test_an_accepted_task_that_cannot_be_found_is_not_bought_again(job_env
     assert await job_env.balance() == 10_000
 
 
-# (Kling's code, the word the person is told by, whether the owner has to act): each class of refusal, once.
+# (Kling's code, the code of the job, whether an admin has to act): each class of refusal, once.
 KLING_REFUSALS = [
     (1002, "key_invalid", True),
     (1100, "account_at_risk", True),
@@ -258,11 +258,11 @@ KLING_REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("number", "code", "owners_to_mend"), KLING_REFUSALS)
+@pytest.mark.parametrize(("number", "code", "admins_to_act"), KLING_REFUSALS)
 async def test_a_refused_clip_gives_the_money_back_once(
-    job_env: JobEnv, number: int, code: str | None, owners_to_mend: bool
+    job_env: JobEnv, number: int, code: str | None, admins_to_act: bool
 ) -> None:
-    """A final no at submit: one call, no task, one refund, the owner told where it is theirs to mend."""
+    """A refused submit: one call, no task, one refund, and the admins told if they can correct it."""
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.VIDEO, prompt=f"a fox #sim:{number}")
     await video_worker.submit(job.id)
@@ -274,7 +274,7 @@ async def test_a_refused_clip_gives_the_money_back_once(
     assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
     told = await job_env.told()
     assert (1, "failed", job.id) in told
-    assert bool([who for who, kind, _ in told if kind == "alert"]) is owners_to_mend
+    assert bool([who for who, kind, _ in told if kind == "alert"]) is admins_to_act
 
 
 async def alerts(job_env: JobEnv) -> list[tuple[int, str, str | None]]:
@@ -282,7 +282,7 @@ async def alerts(job_env: JobEnv) -> list[tuple[int, str, str | None]]:
 
 
 @pytest.mark.parametrize("asked", ["the order", "the search", "the look"])
-async def test_the_owner_hears_of_a_key_that_was_withdrawn_wherever_it_is_refused(job_env: JobEnv, asked: str) -> None:
+async def test_the_admin_hears_of_a_key_that_was_withdrawn_wherever_it_is_refused(job_env: JobEnv, asked: str) -> None:
     """Clips in flight are paid for: who can mend the key is told while it is time, not when their holds have ended."""
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.VIDEO)
@@ -304,8 +304,8 @@ async def test_the_owner_hears_of_a_key_that_was_withdrawn_wherever_it_is_refuse
 
 @pytest.mark.parametrize("step", ["image", "submit", "watch", "finish"])
 @pytest.mark.parametrize("gone", ["the model", "the key"])
-async def test_the_owner_hears_of_orders_that_nothing_here_can_make(job_env: JobEnv, step: str, gone: str) -> None:
-    """A model that left the catalogue, a provider without its key: whoever reads that we know of it reads the truth."""
+async def test_the_admin_hears_of_orders_that_nothing_here_can_make(job_env: JobEnv, step: str, gone: str) -> None:
+    """A model that left the catalogue, a provider without its key: the user and the admins are told."""
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.IMAGE if step == "image" else JobType.VIDEO)
     if step in ("watch", "finish"):
@@ -332,8 +332,8 @@ async def test_the_owner_hears_of_orders_that_nothing_here_can_make(job_env: Job
         assert await job_env.entries() == [*BOUGHT, ("refund", 1200)]
 
 
-async def test_the_owner_hears_of_a_job_that_our_own_fault_has_stopped(job_env: JobEnv) -> None:
-    """A crash on every try: one refund, the person told, and the owner told where to read why."""
+async def test_the_admin_hears_of_a_job_that_our_own_fault_has_stopped(job_env: JobEnv) -> None:
+    """A crash on every try: one refund, the user told, and the admins told where to read why."""
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.VIDEO)
     await change(job_env, """UPDATE jobs SET params = '{"duration": "x", "resolution": "720p", "inputs": []}'""")
@@ -389,8 +389,8 @@ async def test_a_clip_that_fails_at_the_provider_gives_the_money_back(job_env: J
     assert await job_env.told() == [(1, "failed", job.id)]
 
 
-async def test_a_failed_clip_that_was_billed_is_in_the_owners_books(job_env: JobEnv) -> None:
-    """Nobody promises that failed tasks are free: what the provider billed for one counts, whoever pays."""
+async def test_a_failed_video_that_was_billed_is_in_the_books(job_env: JobEnv) -> None:
+    """Failed tasks need not be free: what the provider billed for one counts."""
     job_env.sandbox.world.faces["kling"].change({"bill_failures": True})
     await job_env.give(1, 100)
     job = await job_env.order(type=JobType.VIDEO, prompt="a fox #sim:fail")
@@ -402,7 +402,7 @@ async def test_a_failed_clip_that_was_billed_is_in_the_owners_books(job_env: Job
 
 
 async def test_a_hold_that_ran_out_pays_back_and_a_later_result_changes_nothing(job_env: JobEnv) -> None:
-    """Whoever comes after the hold's end finds the job closed; the result is the owner's loss."""
+    """A worker that comes after the hold's end finds the job closed, and its result is not charged."""
     await job_env.give(1, 100)
     job = await job_env.order(hold_ms=1)
     claimed = await job_env.db.write(job_rows.claim, job.id, JobStep.IMAGE)

@@ -10,7 +10,7 @@ IMAGE_WORKER = "workers/image_worker.py"
 VIDEO_WORKER = "workers/video_worker.py"
 STEP = "workers/step.py"
 
-LOST_ANSWER = "workers/test_steps.py::test_a_lost_answer_is_repeated_once_at_the_owners_cost_then_refunded"
+LOST_ANSWER = "workers/test_steps.py::test_a_lost_answer_is_repeated_once_free_of_charge_then_refunded"
 
 MUTANTS: tuple[Mutant, ...] = (
     # --- holds --------------------------------------------------------------------------------------
