@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -19,9 +18,11 @@ from tests.faults.scenario import Scenario
 from tests.faults.scenario_env import ScenarioEnv
 from tests.support.bot_env import ANYA
 
-DRAWS = "http services.providers.nano_banana.NanoBanana.generate"
-DRAWN = "commit database.jobs.finish"
-DELIVERED = "commit database.assets.remember_file_ids"
+# Where an answer may be lost: the call, and the commit that records the answer.
+IMAGE_CALL = "http services.providers.nano_banana.NanoBanana.generate"
+IMAGE_RECORDED = "commit database.jobs.finish"
+DELIVERY_CALLS = {"document": "telegram SendDocument", "photo": "telegram SendPhoto", "video": "telegram SendVideo"}
+DELIVERY_RECORDED = "commit database.assets.remember_file_ids"
 
 
 def check(env: ScenarioEnv, scenario: Scenario) -> None:
@@ -39,14 +40,9 @@ def check(env: ScenarioEnv, scenario: Scenario) -> None:
         raise Violation("; ".join(wrong))
 
 
-@functools.cache
-def _points() -> frozenset[str]:
-    return frozenset(points.find())
-
-
 def _unknown_points(env: ScenarioEnv) -> Iterable[str]:
     """The list of points is whole: what is passed at run time was found in the code."""
-    unknown = {point for _, point in env.passed if point} - _points()
+    unknown = {point for _, point in env.passed if point} - points.names()
     return [
         f"passed, and not found in the code: {one}"
         for one in sorted(unknown)
@@ -94,7 +90,7 @@ def _providers(env: ScenarioEnv, scenario: Scenario) -> Iterable[str]:
     if len(tasks) != len(set(tasks)) or len(tasks) > videos:
         yield f"Kling was asked for {tasks} though {videos} videos were ordered"
     billed = env.sandbox.world.faces["gemini"].ledger.report()["billed_calls"]
-    lost = killed_in_doubt(env.passed, DRAWS, until=DRAWN)
+    lost = killed_in_doubt(env.passed, IMAGE_CALL, until=IMAGE_RECORDED)
     if billed > orders.get(1, 0) + lost + scenario.extra_images:
         yield f"{billed} images were billed for {orders.get(1, 0)} orders and {lost} answers that may be lost"
 
@@ -110,7 +106,7 @@ def _deliveries(env: ScenarioEnv, scenario: Scenario) -> Iterable[str]:
     query = "SELECT type IN ('image', 'edit'), COUNT(*) FROM jobs WHERE delivered_at > 0 GROUP BY 1"
     done: dict[int, int] = dict(env.final_rows(query))
     for kind, wanted in {"document": done.get(1, 0), "photo": done.get(1, 0), "video": done.get(0, 0)}.items():
-        lost = killed_in_doubt(env.passed, f"telegram Send{kind.capitalize()}", until=DELIVERED)
+        lost = killed_in_doubt(env.passed, DELIVERY_CALLS[kind], until=DELIVERY_RECORDED)
         if not wanted <= there[kind] <= wanted + lost + more:
             yield f"{there[kind]} of {kind} for {wanted} delivered results and {lost} lost answers"
     missing = env.final_rows("SELECT id FROM jobs WHERE status = 'completed' AND delivered_at IS NULL")
@@ -126,6 +122,7 @@ def _kind_of(message: dict[str, Any]) -> str:
 
 def killed_in_doubt(passed: list[tuple[str, str]], call: str, *, until: str) -> int:
     """How many kills fell between the beginning of a call and the commit that records its answer."""
+    assert {call, until} <= points.names()
     begun = lost = 0
     for edge, point in passed:
         if edge == KILLED:

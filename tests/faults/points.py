@@ -15,6 +15,7 @@ import ast
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +271,12 @@ def find() -> dict[str, list[str]]:
     for name, place in every:
         found.setdefault(name, []).append(str(place))
     return dict(sorted(found.items()))
+
+
+@cache
+def names() -> frozenset[str]:
+    """Every point of the code."""
+    return frozenset(find())
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 from pysqlite3 import dbapi2 as sqlite
 
+from tests.faults import points
 from tests.faults.instrument import AFTER, KILLED, KillPoint
 from tests.faults.processes import Child, ForkServer, Violation, until
 from tests.faults.shared_clock import SharedClock
@@ -280,6 +281,7 @@ class ScenarioEnv:
 
     async def until_passed(self, point: str) -> None:
         """Wait until some process has passed this point."""
+        assert point in points.names(), f"the code has no {point}"
         await until(lambda: (AFTER, point) in self.passed)
 
     async def finished_job(self, number: int = 1) -> str:

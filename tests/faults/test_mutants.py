@@ -153,6 +153,12 @@ def test_an_edit_that_fits_no_place_or_several_is_an_error(edit: Edit) -> None:
         mutated(MODULE, (edit,))
 
 
+def test_what_a_program_needs_can_not_be_removed() -> None:
+    """One side of a comparison can only be replaced."""
+    with pytest.raises(ValueError, match="only replaced"):
+        mutated(MODULE, (In("x.py", "pay").remove("0"),))
+
+
 # --- the verdict and the document -------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ FOUND = "FOUND"
 
 _Operation = Literal["replace", "remove", "insert before", "replace in SQL"]
 _Scope = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.Assign | ast.AnnAssign
+_WITH_REMOVABLE = (ast.Call, ast.BoolOp, ast.Tuple, ast.List, ast.Set)
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -122,7 +123,7 @@ class _Place:
         if isinstance(self.node, ast.stmt):
             self._put_statements([])
             return
-        if self.index is None:
+        if self.index is None or not isinstance(self.parent, _WITH_REMOVABLE):
             raise ValueError(f"this can't be removed, only replaced: {ast.unparse(self.node)}")
         rest: list[ast.AST] = getattr(self.parent, self.field)
         del rest[self.index]
