@@ -79,9 +79,9 @@ async def feed(bot_env: BotEnv, updates: list[Json]) -> None:
 
     for start in range(0, len(updates), FEW):
         for number, update in enumerate(updates[start : start + FEW], start=10_000_000 + start):
-            item = await bot_env.shop.updates.write_down(json.dumps({"update_id": number, **update}), number)
+            item = await bot_env.app.updates.write_down(json.dumps({"update_id": number, **update}), number)
             assert item is not None
-            await bot_env.shop.updates.take(item)
+            await bot_env.app.updates.take(item)
         await until(nothing_waits, seconds=60, what="these updates are handled")
 
 

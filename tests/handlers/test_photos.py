@@ -36,7 +36,7 @@ async def complete_image(bot_env: BotEnv, anya: Person) -> None:
 
 async def pixel_of(bot_env: BotEnv, asset: Asset) -> tuple[int, ...]:
     """Red, green and blue of a pixel of a stored photo."""
-    with Image.open(io.BytesIO(await bot_env.shop.ctx.assets.get(asset.store_key))) as photo:
+    with Image.open(io.BytesIO(await bot_env.app.ctx.assets.get(asset.store_key))) as photo:
         pixel = photo.convert("RGB").getpixel((10, 10))
     assert isinstance(pixel, tuple)
     return pixel
@@ -253,7 +253,7 @@ async def expired_image(bot_env: BotEnv, anya: Person) -> None:
     asset = await bot_env.db.read(asset_rows.result_of, job.id)
     assert asset is not None
     await bot_env.db.write(job_rows.asset_deleted, asset.id)
-    await bot_env.shop.ctx.assets.delete(asset.store_key)
+    await bot_env.app.ctx.assets.delete(asset.store_key)
 
 
 async def test_a_result_can_be_edited_after_its_file_has_expired(bot_env: BotEnv) -> None:

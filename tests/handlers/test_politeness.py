@@ -83,7 +83,7 @@ async def test_service_messages_are_ignored(bot_env: BotEnv) -> None:
     anya = bot_env.person()
     await anya.write(pinned_message={"message_id": 1, "date": 0, "chat": {"id": ANYA, "type": "private"}})
     await anya.write(delete_chat_photo=True)
-    dispatcher = bot_env.shop.updates._dispatcher
+    dispatcher = bot_env.app.updates._dispatcher
     assert "edited_message" not in dispatcher.resolve_used_update_types()
     await anya.say("/help")
     await anya.sees("Как это работает")
@@ -197,8 +197,8 @@ async def test_a_command_in_a_group_gets_a_link_to_the_private_chat(bot_env: Bot
     for number, text in enumerate(("hello all", "/start", "/image"), start=1):
         message = {"message_id": number, "date": 1, "chat": chat, "from": sender, "text": text}
         update = {"update_id": number, "message": message}
-        await bot_env.shop.updates._dispatcher.feed_update(
-            bot_env.shop.bot, Update.model_validate(update, context={"bot": bot_env.shop.bot})
+        await bot_env.app.updates._dispatcher.feed_update(
+            bot_env.app.bot, Update.model_validate(update, context={"bot": bot_env.app.bot})
         )
     sent = [
         str(call.detail["params"].get("text")) for call in bot_env.sandbox.world.calls if call.name == "sendMessage"
@@ -270,7 +270,7 @@ async def test_a_flood_of_taps_does_not_delay_others(bot_env: BotEnv) -> None:
     await bob.sees("How it works", seconds=5)
 
     async def calm() -> bool:
-        return not bot_env.shop.updates._tasks
+        return not bot_env.app.updates._tasks
 
     await until(calm, what="the flood is over")
     await anya.say("/help")
@@ -286,7 +286,7 @@ async def test_the_command_lists_are_sent_once(bot_env: BotEnv) -> None:
 
     await until(all_sent, what="the commands")
     before = bot_env.sandbox.calls("telegram", "setMyCommands")
-    assert not await set_commands(bot_env.shop.bot, {ADMIN}, db=bot_env.db, texts=bot_env.shop.texts)
+    assert not await set_commands(bot_env.app.bot, {ADMIN}, db=bot_env.db, texts=bot_env.app.texts)
     assert bot_env.sandbox.calls("telegram", "setMyCommands") == before
     # When the lists were sent, Oleg had no chat with the bot yet: his first /start sends his list.
     await oleg.say("/start")

@@ -12,11 +12,11 @@ from tests.support.bot_env import ADMIN, ANYA, BotEnv, buttons_of, until
 
 async def paid(bot_env: BotEnv, user_id: int = ANYA, rubles: int = 500) -> Payment:
     """A top-up that was paid and credited."""
-    order = await bot_env.shop.payments.open_topup(
+    order = await bot_env.app.payments.open_topup(
         user_id, rubles * 100, chat_id=user_id, language="ru", payment_id=f"order-{user_id}-{rubles}"
     )
     await bot_env.pay(order.id)
-    return await bot_env.shop.payments.settle(order.id)
+    return await bot_env.app.payments.settle(order.id)
 
 
 async def test_an_admin_returns_a_payment_found_on_the_persons_card(bot_env: BotEnv) -> None:
@@ -79,7 +79,7 @@ async def test_two_administrators_do_not_return_the_same_part_twice(bot_env: Bot
     payment = await paid(bot_env)
     await admin.say(f"/refund_payment {payment.id} 100")
     card = await admin.sees("Вернуть 100", new=True)
-    await bot_env.shop.refunds.refund(ADMIN, payment.id, 10_000, refund_id="by-another")
+    await bot_env.app.refunds.refund(ADMIN, payment.id, 10_000, refund_id="by-another")
     await admin.press("Вернуть 100", on=card)
     await admin.sees("за это время прошёл другой возврат")
     assert (await rows_of(bot_env, payment)).refunded_amount == 10_000

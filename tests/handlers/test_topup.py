@@ -361,7 +361,7 @@ async def test_a_canceled_payment_says_why(bot_env: BotEnv) -> None:
     url = f"{bot_env.sandbox.url}/_control/yookassa/payments/{payment.provider_payment_id}/decline"
     async with bot_env.sandbox.http.post(url, json={"reason": "insufficient_funds"}) as answer:
         assert answer.status == 200, await answer.text()
-    await bot_env.shop.payments.settle(payment.id)
+    await bot_env.app.payments.settle(payment.id)
     end = await anya.sees("не прошло")
     assert "не хватило денег" in words_of(end)
     assert end["message_id"] == choice["message_id"]

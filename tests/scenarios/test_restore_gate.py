@@ -13,10 +13,10 @@ from tests.support.sandbox_fixture import Sandbox
 
 
 async def order(bot_env: BotEnv, rubles: int, order_id: str, *, paid: bool = True) -> None:
-    await bot_env.shop.payments.open_topup(ANYA, rubles * 100, chat_id=ANYA, language="ru", payment_id=order_id)
+    await bot_env.app.payments.open_topup(ANYA, rubles * 100, chat_id=ANYA, language="ru", payment_id=order_id)
     if paid:
         await bot_env.pay(order_id)
-        await bot_env.shop.payments.settle(order_id)
+        await bot_env.app.payments.settle(order_id)
 
 
 async def test_a_restored_shop_knows_what_was_paid_and_returned_since_before_it_answers(
@@ -32,9 +32,9 @@ async def test_a_restored_shop_knows_what_was_paid_and_returned_since_before_it_
         await order(bot_env, 300, "open", paid=False)
         await asyncio.to_thread(backup.copy, bot_env.db.path, copy)
         await bot_env.pay("open")
-        await bot_env.shop.payments.settle("open")
+        await bot_env.app.payments.settle("open")
         await order(bot_env, 1000, f"{ANYA}-15-100000")
-        await bot_env.shop.refunds.refund(ADMIN, "early", 20_000, refund_id="r1")
+        await bot_env.app.refunds.refund(ADMIN, "early", 20_000, refund_id="r1")
         before = await bot_env.db.get_balance(ANYA)
         path = bot_env.db.path
     assert before == 160_000
@@ -58,5 +58,5 @@ async def test_a_restored_shop_knows_what_was_paid_and_returned_since_before_it_
         await admin.say("/fix 1 apply")
         await anya.sees("Зачислено 1\u00a0000", new=True)
         assert await bot_env.db.get_balance(ANYA) == before
-        assert (await bot_env.shop.reconciliation.run()).new == []
+        assert (await bot_env.app.reconciliation.run()).new == []
         assert not backup.mark_of(bot_env.db.path).exists()

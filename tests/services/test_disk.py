@@ -106,8 +106,8 @@ async def test_metrics_tell_room_and_log(empty_db: Database) -> None:
 
 async def test_the_bot_checks_the_disk_by_itself(bot_env: BotEnv) -> None:
     """The scheduler runs the task, and its message reaches the admins."""
-    bot_env.shop.disk._measure = lambda _: Room(1, 99, 0)
-    (periodic,) = [periodic for periodic in bot_env.shop.scheduler.tasks if periodic.name == "disk"]
+    bot_env.app.disk._measure = lambda _: Room(1, 99, 0)
+    (periodic,) = [periodic for periodic in bot_env.app.scheduler.tasks if periodic.name == "disk"]
     periodic.due = 0
 
     async def told() -> bool:

@@ -269,7 +269,7 @@ async def test_messages_of_a_chat_keep_their_order(bot_env: BotEnv) -> None:
             outbox.post(tx, f"test:{number}", ANYA, "granted", payload={"amount": number * 100})
 
     await bot_env.db.write(post)
-    bot_env.shop.notifier.nudge()
+    bot_env.app.notifier.nudge()
     await anya.sees(f"начислено 6{NBSP}₽")
     given = [words_of(one).split("начислено ")[1][0] for one in await anya.messages() if "начислено" in words_of(one)]
     assert given == list("123456")

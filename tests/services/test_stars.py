@@ -98,7 +98,7 @@ async def test_card_payments_that_were_begun_are_finished_while_cards_are_hidden
     """Opened before the switch, paid after it: credited by the notification, and refunded by an admin."""
     async with open_bot_env(sandbox, tmp_path) as bot_env:
         for rubles in (500, 300):
-            await bot_env.shop.payments.open_topup(
+            await bot_env.app.payments.open_topup(
                 ANYA, rubles * 100, chat_id=ANYA, language="ru", payment_id=f"card-{rubles}"
             )
     async with open_bot_env(sandbox, tmp_path, CATALOGUE_PATH=str(with_packs(tmp_path, card=False))) as bot_env:
@@ -106,8 +106,8 @@ async def test_card_payments_that_were_begun_are_finished_while_cards_are_hidden
         await bot_env.pay("card-500")
         payment = await bot_env.db.read(payment_rows.get, "card-500")
         assert payment is not None
-        assert bot_env.shop.payments.enabled
-        await bot_env.shop.payments.events.on_payment_event(str(payment.provider_payment_id))  # as a notification says
+        assert bot_env.app.payments.enabled
+        await bot_env.app.payments.events.on_payment_event(str(payment.provider_payment_id))  # as a notification says
         await anya.sees("Зачислено 500")
         await admin.say("/refund_payment card-500")
         await admin.sees("Возвращено 500", new=True)
@@ -141,7 +141,7 @@ async def test_a_pre_checkout_is_answered_while_the_person_is_busy(starry: BotEn
     """Whatever else of this person is being handled, pre-checkout does not wait for it: it is answered in time."""
     anya = starry.person()
     sent = await invoice(anya)
-    lock = starry.shop.updates._dispatcher.fsm.events_isolation._locks  # type: ignore[attr-defined]
+    lock = starry.app.updates._dispatcher.fsm.events_isolation._locks  # type: ignore[attr-defined]
     async with lock.hold(anya.id):
         assert (await asyncio.wait_for(pay(anya, sent), 10))["ok"]
         await anya.sees("Зачислено 100")
@@ -241,7 +241,7 @@ async def test_stars_refunded_by_somebody_else_are_taken_back(starry: BotEnv) ->
     anya = starry.person()
     payment = await paid(starry, anya)
     await starry.db.subtract_balance(ANYA, 4_000, key="spent", reason="test")
-    await starry.shop.bot.refund_star_payment(ANYA, str(payment.provider_payment_id))
+    await starry.app.bot.refund_star_payment(ANYA, str(payment.provider_payment_id))
     await anya.sees("долг 40")
     assert await starry.db.get_balance(ANYA) == 0
 
@@ -258,12 +258,12 @@ async def test_the_comparison_finds_what_nobody_told(starry: BotEnv) -> None:
     bot.payments["stx_lost"] = Charge("stx_lost", ANYA, 90, payment.id, now, currency="XTR")
     bot.payments["stx_unknown"] = Charge("stx_unknown", ANYA, 5, "no-such-payment", now, currency="XTR")
     for settled in (1, 0):
-        assert (await starry.shop.reconciliation.run()).settled == settled
+        assert (await starry.app.reconciliation.run()).settled == settled
     assert await entries(starry) == [("topup", 10_000)]
     count, (unknown,) = await starry.db.read(difference_rows.still_open)
     assert (count, unknown.kind, unknown.user_id) == (1, "unknown-payment", ANYA)
     del bot.payments["stx_lost"]
-    (gone,) = (await starry.shop.reconciliation.run()).new
+    (gone,) = (await starry.app.reconciliation.run()).new
     assert (gone.kind, gone.proposal) == ("credited-unknown", {"user_id": ANYA, "amount": -10_000})
     assert sent["invoice"]["total_amount"] == 90
 
@@ -280,7 +280,7 @@ async def test_stars_are_compared_while_yookassa_does_not_answer(starry: BotEnv)
     begun = await starry.db.read(flag_rows.get, COMPARED)
     starry.sandbox.fault("yookassa", "v3/payments", times=1, status=500)
     with pytest.raises(YooKassaError):
-        await starry.shop.reconciliation.run()
+        await starry.app.reconciliation.run()
     assert await entries(starry) == [("topup", 10_000)]
     assert await starry.db.read(flag_rows.get, COMPARED) == begun != ""
 
@@ -295,8 +295,8 @@ async def test_what_was_booked_days_later_is_no_difference(starry: BotEnv, refun
     bot = starry.sandbox.world.faces["telegram"].bot(900)
     then = starry.sandbox.world.clock.now() - 3 * 86_400
     bot.payments["stx_late"] = Charge("stx_late", ANYA, 90, payment.id, then, then + 60 if refunded else None)
-    assert (await starry.shop.reconciliation.run(7)).settled == 1 + refunded
-    assert (await starry.shop.reconciliation.run()).new == []
+    assert (await starry.app.reconciliation.run(7)).settled == 1 + refunded
+    assert (await starry.app.reconciliation.run()).new == []
     assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)][: 1 + refunded]
 
 
@@ -305,12 +305,12 @@ async def test_what_was_booked_late_is_no_difference(starry: BotEnv) -> None:
     payment = await paid(starry, starry.person())
     charge = starry.sandbox.world.faces["telegram"].bot(900).payments[str(payment.provider_payment_id)]
     charge.at -= 27 * 3600
-    assert (await starry.shop.reconciliation.run()).new == []
-    await starry.shop.refunds.refund(ADMIN, payment.id, refund_id="r1")
+    assert (await starry.app.reconciliation.run()).new == []
+    await starry.app.refunds.refund(ADMIN, payment.id, refund_id="r1")
     charge.refunded_at -= 27 * 3600
-    assert (await starry.shop.reconciliation.run()).new == []
+    assert (await starry.app.reconciliation.run()).new == []
     charge.refunded_at = None
-    (gone,) = (await starry.shop.reconciliation.run()).new
+    (gone,) = (await starry.app.reconciliation.run()).new
     assert (gone.kind, gone.proposal) == ("refund-unknown", {"user_id": ANYA, "amount": 10_000})
 
 
@@ -349,24 +349,24 @@ async def test_an_unpaid_invoice_ends_and_a_late_charge_is_still_credited(starry
     anya = starry.person()
     message = await invoice(anya)
     (payment,) = await starry.db.read(payment_rows.of_user, ANYA)
-    await starry.shop.stars.close_stale()
+    await starry.app.stars.close_stale()
     assert (await starry.db.read(payment_rows.of_user, ANYA))[0].status is PaymentStatus.PENDING
     await change(starry, "UPDATE payments SET created_at = created_at - 87100000")
-    await starry.shop.stars.close_stale()
+    await starry.app.stars.close_stale()
     (closed,) = await starry.db.read(payment_rows.of_user, ANYA)
     assert (closed.status, closed.cancel_reason) == (PaymentStatus.CANCELED, "stale")
     assert not (await pay(anya, message))["ok"]
     for _ in range(2):
         await starry.db.write(payment_rows.paid_in_stars, payment.id, user_id=ANYA, charge_id="stx_late", stars=90)
-    await starry.shop.stars.close_stale()
+    await starry.app.stars.close_stale()
     assert await entries(starry) == [("topup", 10_000)]
 
 
 async def test_only_what_nobody_can_pay_any_more_is_closed(starry: BotEnv) -> None:
     """Card payments, paid ones and those in quarantine are left alone."""
     await paid(starry, starry.person())
-    await starry.shop.payments.open_topup(ANYA, 50_000, chat_id=ANYA, language="ru", payment_id="card-1")
-    await starry.shop.stars.send_invoice(ANYA, 10_000, chat_id=ANYA, language="ru", payment_id="st-odd")
+    await starry.app.payments.open_topup(ANYA, 50_000, chat_id=ANYA, language="ru", payment_id="card-1")
+    await starry.app.stars.send_invoice(ANYA, 10_000, chat_id=ANYA, language="ru", payment_id="st-odd")
     await change(starry, "UPDATE payments SET quarantined_reason = 'odd' WHERE id = 'st-odd'")
     await change(starry, "UPDATE payments SET created_at = created_at - 87100000")
     assert await starry.db.write(payment_rows.close_stale, "stars", before=2**60) == 0
@@ -381,23 +381,23 @@ async def test_a_lost_payment_in_stars_proposes_its_pack(
     starry: BotEnv, payment_id: str, user_id: int, price: int, amount: int | None
 ) -> None:
     """Person, sum and price must all stand in its id and the catalogue; then /fix can give it, once."""
-    assert not await starry.shop.stars.book(user_id, payment_id, "stx_lost", price)
+    assert not await starry.app.stars.book(user_id, payment_id, "stx_lost", price)
     _, (difference,) = await starry.db.read(difference_rows.still_open)
     assert difference.proposal.get("amount") == amount
     if amount is not None:
         await starry.db.write(difference_rows.apply, ADMIN, difference.id)
-        await starry.shop.stars.send_invoice(ANYA, amount, chat_id=ANYA, language="ru", payment_id=payment_id)
-        assert not await starry.shop.stars.book(user_id, payment_id, "stx_lost", price)
+        await starry.app.stars.send_invoice(ANYA, amount, chat_id=ANYA, language="ru", payment_id=payment_id)
+        assert not await starry.app.stars.book(user_id, payment_id, "stx_lost", price)
         assert await entries(starry) == [("topup", amount)]
 
 
 async def test_a_lost_payment_in_stars_refunded_by_telegram_is_taken_back_with_its_credit(starry: BotEnv) -> None:
     """The charge was found, then Telegram gave the Stars back, then an admin decided: in and out, once."""
-    assert not await starry.shop.stars.book(ANYA, "st-1001-7-10000-aab12", "stx_lost", 90)
-    assert not await starry.shop.stars.refunded("stx_lost")
+    assert not await starry.app.stars.book(ANYA, "st-1001-7-10000-aab12", "stx_lost", 90)
+    assert not await starry.app.stars.refunded("stx_lost")
     _, (difference, back) = await starry.db.read(difference_rows.still_open)
     await starry.db.write(difference_rows.apply, ADMIN, difference.id)
-    assert not await starry.shop.stars.refunded("stx_lost")
+    assert not await starry.app.stars.refunded("stx_lost")
     assert await entries(starry) == [("topup", 10_000), ("takeback", -10_000)]
     assert (await starry.db.read(difference_rows.get_or_raise, back.id)).state == "applied"
 
@@ -406,7 +406,7 @@ async def charge_of_anothers_invoice(bot_env: BotEnv) -> int:
     """A charge that fits its payment by the price only, so that /fix would credit it as a plain correction."""
     await invoice(bot_env.person())
     (payment,) = await bot_env.db.read(payment_rows.of_user, ANYA)
-    assert not await bot_env.shop.stars.book(BOB, payment.id, "stx_bob", 90)
+    assert not await bot_env.app.stars.book(BOB, payment.id, "stx_bob", 90)
     _, (difference,) = await bot_env.db.read(difference_rows.still_open)
     assert difference.proposal == {"user_id": BOB, "amount": 10_000}
     return difference.id
@@ -416,7 +416,7 @@ async def test_a_charge_credited_by_a_decision_can_be_taken_back_when_it_is_refu
     """It has no row that its refund could be booked on, so that is a decision as well."""
     await starry.db.write(difference_rows.apply, ADMIN, await charge_of_anothers_invoice(starry))
     for _ in range(2):
-        assert not await starry.shop.stars.refunded("stx_bob")
+        assert not await starry.app.stars.refunded("stx_bob")
     _, (back,) = await starry.db.read(difference_rows.still_open)
     assert (back.kind, back.user_id, back.proposal) == ("refund-of-unknown", BOB, {"user_id": BOB, "amount": -10_000})
     await starry.db.write(difference_rows.apply, ADMIN, back.id)
@@ -427,7 +427,7 @@ async def test_a_charge_credited_by_a_decision_can_be_taken_back_when_it_is_refu
 async def test_a_charge_that_was_refunded_before_the_decision_is_not_credited(starry: BotEnv, decide: Any) -> None:
     """Telegram gave all of it back, whatever was decided about that refund: there is nothing left to credit."""
     number = await charge_of_anothers_invoice(starry)
-    assert not await starry.shop.stars.refunded("stx_bob")
+    assert not await starry.app.stars.refunded("stx_bob")
     if decide is not None:
         await starry.db.write(decide, ADMIN, number + 1)
     with pytest.raises(IllegalMove):

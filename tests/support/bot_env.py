@@ -239,13 +239,13 @@ class Person:
 class BotEnv:
     """A running bot and its sandbox."""
 
-    shop: BotApp
+    app: BotApp
     sandbox: Sandbox
     counter: int = 0
 
     @property
     def db(self) -> Database:
-        return self.shop.db
+        return self.app.db
 
     def person(self, user_id: int = ANYA) -> Person:
         return Person(user_id, self.sandbox)
@@ -276,19 +276,19 @@ async def open_bot_env(sandbox: Sandbox, folder: Path, **settings: str) -> Async
     """The bot as `main.py` runs it, in this process; its books must hold when it has stopped."""
     async with contextlib.AsyncExitStack() as stack:
         usual = {"HTTP_PORT": "0", "RATE_LIMIT_PER_MINUTE": "1000"}
-        shop = BotApp(sandbox.settings(folder, **{**usual, **settings}), stack)
-        lay_out(shop.db.path)
-        await shop.open()
+        app = BotApp(sandbox.settings(folder, **{**usual, **settings}), stack)
+        lay_out(app.db.path)
+        await app.open()
         # The sandbox's clock runs 200 times as fast as ours, and so may the bot.
-        shop.bot.session.middleware[0].pace = Pace(per_second=2_000, chat_per_second=200, chat_burst=1_000)  # type: ignore[attr-defined]
-        running = asyncio.create_task(shop.run())
-        bot_env = BotEnv(shop, sandbox)
+        app.bot.session.middleware[0].pace = Pace(per_second=2_000, chat_per_second=200, chat_burst=1_000)  # type: ignore[attr-defined]
+        running = asyncio.create_task(app.run())
+        bot_env = BotEnv(app, sandbox)
         try:
             yield bot_env
         finally:
-            shop.stop.set()
+            app.stop.set()
             await running
-            await assert_books(shop.db)
+            await assert_books(app.db)
 
 
 @pytest_asyncio.fixture
