@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiosqlite
 from dotenv import dotenv_values
-from sqlalchemy import Connection, CursorResult, Dialect, Engine, Executable, RowMapping, create_engine, make_url
+from sqlalchemy import Connection, CursorResult, Dialect, Engine, Executable, RowMapping, create_engine, make_url, or_
 from sqlalchemy import exc as driver_errors
 from sqlalchemy.pool import NullPool, StaticPool
 from sqlalchemy.util import LRUCache
@@ -61,6 +61,10 @@ class Tx:
     def changed(self, statement: Executable) -> bool:
         """Run a conditional UPDATE or INSERT; True when it changed at least one row."""
         return self.connection.execute(statement).rowcount > 0
+
+    def is_due(self, moment: Any, far_ms: int) -> Any:
+        """The condition that a time has come, or lies so far ahead that only a wrong clock can have written it."""
+        return or_(moment <= self.now, moment > self.now + far_ms)
 
 
 def url_from_environment() -> str:

@@ -63,8 +63,7 @@ def due(
 
     This counts as another try of each row, except those `in_hand`, which already wait in the caller's queue.
     """
-    its_time = or_(inbox.c.due_at <= tx.now, inbox.c.due_at > tx.now + FAR_MS)
-    query = select(inbox).where(its_time, _from(source))
+    query = select(inbox).where(tx.is_due(inbox.c.due_at, FAR_MS), _from(source))
     items = [InboxItem.read(row) for row in tx.rows(query.order_by(inbox.c.due_at).limit(limit))]
     if items:
         tx.execute(

@@ -90,7 +90,7 @@ def due(tx: Tx, *, limit: int = 200) -> list[Job]:
     """Open jobs whose next step is due, except videos that are polled; oldest first."""
     query = (
         select(jobs)
-        .where(IS_OPEN, past(jobs.c.due_at, tx), jobs.c.step != JobStep.WATCH)
+        .where(IS_OPEN, tx.is_due(jobs.c.due_at, FAR_MS), jobs.c.step != JobStep.WATCH)
         .order_by(jobs.c.due_at)
         .limit(limit)
     )
@@ -194,7 +194,7 @@ def claim(tx: Tx, job_id: str, step: JobStep) -> Job | None:
             jobs.c.id == job_id,
             IS_OPEN,
             jobs.c.step == step,
-            or_(jobs.c.lease_until.is_(None), past(jobs.c.lease_until, tx)),
+            or_(jobs.c.lease_until.is_(None), tx.is_due(jobs.c.lease_until, FAR_MS)),
         )
         .values(
             status=JobStatus.PROCESSING,
@@ -392,11 +392,6 @@ def at_least(column: Any, value: int) -> Any:
 def held_by(job_id: str, attempt: int) -> Any:
     """The condition that this attempt still has the job."""
     return and_(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.status == JobStatus.PROCESSING)
-
-
-def past(moment: Any, tx: Tx) -> Any:
-    """The time has come, or lies so far ahead that only a wrong clock can have written it."""
-    return or_(moment <= tx.now, moment > tx.now + FAR_MS)
 
 
 def _as_seen(job: Job) -> Any:

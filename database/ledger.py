@@ -6,7 +6,7 @@ its CHECK makes an overdraft impossible for any program that writes.
 
 from __future__ import annotations
 
-from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy import and_, func, insert, select, update
 
 from database import users as user_rows
 from database.clock import DAY_MS
@@ -86,10 +86,9 @@ def get_reservation(tx: Tx, job_id: str) -> Reservation | None:
 
 def expired_holds(tx: Tx, *, limit: int = 100) -> list[Reservation]:
     """Open reservations whose hold is over, oldest first, and those whose end only a wrong clock can have set."""
-    until = reservations.c.hold_until
     query = (
         select(reservations)
-        .where(reservations.c.state == ReservationState.RESERVED, or_(until <= tx.now, until > tx.now + FAR_MS))
+        .where(reservations.c.state == ReservationState.RESERVED, tx.is_due(reservations.c.hold_until, FAR_MS))
         .order_by(reservations.c.hold_until)
         .limit(limit)
     )

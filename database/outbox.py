@@ -54,10 +54,10 @@ def alert_admins(tx: Tx, admins: Sequence[int], key: str, text: str, /, **args: 
 
 def claim(tx: Tx, *, limit: int = 20) -> list[OutboxItem]:
     """Take due rows for sending, results first. If the sender dies, the lease runs out and another takes the rows."""
-    free = or_(outbox.c.lease_until.is_(None), _past(outbox.c.lease_until, tx))
+    free = or_(outbox.c.lease_until.is_(None), tx.is_due(outbox.c.lease_until, FAR_MS))
     due = (
         select(outbox)
-        .where(_past(outbox.c.due_at, tx), free)
+        .where(tx.is_due(outbox.c.due_at, FAR_MS), free)
         .order_by(outbox.c.kind != "result", outbox.c.due_at, outbox.c.id)
         .limit(limit)
     )
@@ -123,7 +123,3 @@ def forget_old(tx: Tx, *, before: int, limit: int = 500) -> int:
     waits = and_(outbox.c.kind == "result", outbox.c.sent_at.is_(None), exists().where(kept))
     old = select(outbox.c.id).where(outbox.c.created_at < before, outbox.c.due_at.is_(None), not_(waits)).limit(limit)
     return int(tx.execute(delete(outbox).where(outbox.c.id.in_(old))).rowcount)
-
-
-def _past(moment: Any, tx: Tx) -> Any:
-    return or_(moment <= tx.now, moment > tx.now + FAR_MS)

@@ -277,8 +277,7 @@ def due(tx: Tx, *, limit: int = 50) -> list[Payment]:
     Where more are due than can be asked about, as after an outage, half of them are the newest: somebody waits for
     those, and the abandoned ones of three months must not come before them.
     """
-    its_time = or_(payments.c.next_look_at <= tx.now, payments.c.next_look_at > tx.now + LONGEST_GAP_MS)
-    query = select(payments).where(its_time)
+    query = select(payments).where(tx.is_due(payments.c.next_look_at, LONGEST_GAP_MS))
     found = [Payment.read(row) for row in tx.rows(query.order_by(payments.c.next_look_at).limit(limit))]
     if len(found) < limit:
         return found

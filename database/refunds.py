@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import func, insert, select, update
 
 from database import ledger, outbox
 from database.clock import HOUR_MS
@@ -202,7 +202,7 @@ def take_back(
 
 def due(tx: Tx, *, limit: int = 50) -> list[Refund]:
     """Refunds whose next step is due, put off at once: one that never ends must not always come first."""
-    its_time = or_(refunds.c.next_look_at <= tx.now, refunds.c.next_look_at > tx.now + FAR_MS)
+    its_time = tx.is_due(refunds.c.next_look_at, FAR_MS)
     query = select(refunds).where(its_time).order_by(refunds.c.next_look_at).limit(limit)
     found = [Refund.read(row) for row in tx.rows(query)]
     if found:

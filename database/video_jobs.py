@@ -17,7 +17,7 @@ def due(tx: Tx, *, limit: int = 200) -> list[Job]:
     """Videos at their provider whose next poll is due."""
     query = (
         select(jobs)
-        .where(IS_OPEN, job_rows.past(jobs.c.due_at, tx), jobs.c.step == JobStep.WATCH)
+        .where(IS_OPEN, tx.is_due(jobs.c.due_at, job_rows.FAR_MS), jobs.c.step == JobStep.WATCH)
         .order_by(jobs.c.due_at)
         .limit(limit)
     )

@@ -20,7 +20,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     mutant(
         "a hold whose end is too far ahead is not found",
-        In(LEDGER, "expired_holds").remove("until > tx.now + FAR_MS"),
+        In(LEDGER, "expired_holds").replace("tx.is_due(...)", "reservations.c.hold_until <= tx.now"),
         noticed_by=HOLD,
     ),
     mutant(
