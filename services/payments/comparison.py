@@ -57,7 +57,7 @@ class Findings:
     def __init__(self, db: Database, admins: Sequence[int], report: Report) -> None:
         self._db = db
         self._admins = admins
-        self.report = report
+        self._report = report
 
     async def note(
         self, payment: Payment, kind: str, about: str, theirs: int, propose: int, *, whole: bool = False
@@ -82,9 +82,9 @@ class Findings:
         new = await self._db.write(difference_rows.note, found, admins=self._admins)
         if new is not None:
             event(_log, "difference.found", level=logging.ERROR, kind=found.kind, about=found.about)
-            self.report.new.append(new)
+            self._report.new.append(new)
 
     def failed(self, name: str, error: Exception) -> None:
         """One payment, refund or difference could not be compared; it must not hide the others."""
-        self.report.failed += 1
+        self._report.failed += 1
         event(_log, "reconcile.item_failed", level=logging.ERROR, item=name, error=str(error)[:200])

@@ -106,9 +106,9 @@ class ProviderEvents:
         whole = payer is not None and facts.paid and facts.refunded_kopecks == 0
         return await self._note(difference_rows.UNKNOWN, facts, payer, whole=whole)
 
-    async def _note_second(self, facts: GatewayPayment, payment: Payment) -> bool:
-        """A further payment at YooKassa for a row that has its money: a person decides. True when this is new."""
-        return await self._note(difference_rows.SECOND, facts, payment.user_id, payment_id=payment.id)
+    async def _note_second(self, facts: GatewayPayment, payment: Payment) -> None:
+        """A further payment at YooKassa for a row that has its money: a person decides."""
+        await self._note(difference_rows.SECOND, facts, payment.user_id, payment_id=payment.id)
 
     async def _note(
         self,
