@@ -1,6 +1,6 @@
-"""The SQLite library all connections use, or a sentence that says why this machine has none that will do.
+"""The SQLite library of all connections. Without a suitable one the program ends with a sentence that says why.
 
-Whatever the program was started with, it ends here when the library is missing or too old: with status 2, as for faulty
+It ends at the import of this module, when the library is missing or too old. The exit status is 2, as for faulty
 settings, so that systemd does not try again. A traceback would not say what to install.
 """
 
